@@ -1,0 +1,181 @@
+//! What a caller asks to have contained: Class 1 input, carried out as asked.
+
+use std::path::PathBuf;
+
+/// Names a container: 1 to 242 bytes that are safe as one component of a path and of a cgroup.
+///
+/// Source: spec/mesos-agent.md section 1. `.` and spaces are refused, as Mesos does for container
+/// ids, because the id also stands in texts that are split at them.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
+pub struct ContainerId(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "bad container id {0:?}: it must be 1 to 242 bytes without '/', '\\', '.', spaces or control \
+     characters"
+)]
+pub struct BadContainerId(pub String);
+
+impl ContainerId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for ContainerId {
+    type Error = BadContainerId;
+
+    fn try_from(id: String) -> Result<Self, BadContainerId> {
+        let unsafe_char = |c: char| matches!(c, '/' | '\\' | '.' | ' ') || c.is_control();
+        if id.is_empty() || id.len() > 242 || id.contains(unsafe_char) {
+            return Err(BadContainerId(id));
+        }
+        Ok(Self(id))
+    }
+}
+
+impl From<ContainerId> for String {
+    fn from(id: ContainerId) -> String {
+        id.0
+    }
+}
+
+/// Everything a caller decides about one container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    pub id: ContainerId,
+    pub command: Command,
+    /// The whole environment, in order; a later entry wins over an earlier one of the same name.
+    pub env: Vec<(String, String)>,
+    pub user: User,
+    /// Exists, belongs to `user`, and is the working directory.
+    pub sandbox: PathBuf,
+    /// Name of the UTS namespace; the host's name when `None`.
+    pub hostname: Option<String>,
+    /// CPUs: 1.0 is one whole processor.
+    pub cpus: Share<f64>,
+    /// Bytes.
+    pub memory: Share<u64>,
+    pub volumes: Vec<Volume>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Run by the host's shell with `-c`: bash where it exists (brace ranges), else sh.
+    Shell(String),
+    /// Run without a shell. `argv[0]` is what the program sees as its name.
+    Exec { path: String, argv: Vec<String> },
+}
+
+/// What a container is promised and what it may take at most.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share<T> {
+    pub request: T,
+    pub limit: Limit<T>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Limit<T> {
+    /// Nothing was said: memory is then capped at the request; cpu only with `enable_cfs`.
+    Default,
+    At(T),
+    Unlimited,
+}
+
+/// A host file or directory inside the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Absolute path on the host; must exist.
+    pub source: PathBuf,
+    /// Absolute path in the container, or relative to the sandbox. It need not exist.
+    pub target: PathBuf,
+    pub access: Access,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// Who runs the command, as numbers: a container's own passwd file is never consulted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    pub home: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BadUser {
+    #[error(
+        "user {0:?} does not exist on this host: create it, or name another in the app's \"user\""
+    )]
+    Missing(String),
+    #[error("cannot look up user {name:?}")]
+    Lookup {
+        name: String,
+        source: std::io::Error,
+    },
+}
+
+impl User {
+    /// Looks up a name, or a decimal uid, in the host's user database.
+    pub fn resolve(name: &str) -> Result<User, BadUser> {
+        let lookup = |source: nix::Error| BadUser::Lookup {
+            name: name.to_owned(),
+            source: source.into(),
+        };
+        let mut found = nix::unistd::User::from_name(name).map_err(lookup)?;
+        if let (None, Ok(uid)) = (&found, name.parse()) {
+            found = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).map_err(lookup)?;
+        }
+        let entry = found.ok_or_else(|| BadUser::Missing(name.to_owned()))?;
+        let groups = std::ffi::CString::new(entry.name.as_str())
+            .map_err(|_nul| BadUser::Missing(name.to_owned()))
+            .and_then(|n| nix::unistd::getgrouplist(&n, entry.gid).map_err(lookup))?;
+        Ok(User {
+            name: entry.name,
+            uid: entry.uid.as_raw(),
+            gid: entry.gid.as_raw(),
+            groups: groups.iter().map(|g| g.as_raw()).collect(),
+            home: entry.dir,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_id_is_one_safe_path_component() {
+        for bad in ["", ".", "..", "a/b", "a b", "a\0", "a.b"] {
+            assert!(ContainerId::try_from(bad.to_owned()).is_err(), "{bad:?}");
+        }
+        assert!(ContainerId::try_from("5d0c-1".to_owned()).is_ok());
+        assert!(ContainerId::try_from("x".repeat(243)).is_err());
+    }
+
+    #[test]
+    fn a_missing_user_is_named_with_the_remedy() {
+        let error = User::resolve("no-such-user-here").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "user \"no-such-user-here\" does not exist on this host: create it, or name another \
+             in the app's \"user\""
+        );
+    }
+}
