@@ -3,9 +3,25 @@
 //! Invariant: no downloaded byte is trusted, and nothing is written outside the sandbox. The work
 //! happens in a child process that runs as the task's user: `fetch` starts it, `child_main` is its
 //! body.
+//!
+//! ```text
+//!  agent ── fetch ──► child_main ── plan ──► items ──► download ─┬─► keep
+//!           (parent)  (child)      (pure)                        └─► archive ──► beneath
+//! ```
+//! Every write goes through `beneath`, which holds the sandbox as a descriptor.
 #![forbid(unsafe_code)]
 
+mod archive;
+mod beneath;
+mod child;
+mod download;
+mod parent;
+mod plan;
+
 use std::path::PathBuf;
+
+pub use child::child_main;
+pub use parent::{FetchError, fetch};
 
 /// One file to fetch. Semantics: spec/mesos-agent.md section 16.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -29,22 +45,14 @@ pub struct Request {
     pub frameworks_home: Option<PathBuf>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {}
-
-/// Fetches everything or fails at the first URI that cannot be had; each step is a line in `log`
-/// (the sandbox's stderr). `helper` is the program and arguments that end up in `child_main`.
-/// Dropping the future ends the child.
-pub async fn fetch(
-    _helper: &[String],
-    _request: &Request,
-    _log: std::fs::File,
-) -> Result<(), FetchError> {
-    todo!()
-}
-
-/// Body of the child: reads a `Request` as JSON from stdin, writes its log to stderr. Returns the
-/// exit code.
-pub fn child_main() -> i32 {
-    todo!()
+/// An error and its causes as one line: what the sandbox's log and the task's status show.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }

@@ -1,0 +1,219 @@
+//! Unpacking. The crates `tar` and `zip` only parse; each entry is judged here and written through
+//! `beneath`, because an archive is content from elsewhere.
+
+mod tarball;
+mod zipped;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Component, Path};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::beneath::{BadPath, Batch, Beneath, InnerPath, WriteError};
+use crate::plan::Format;
+
+/// What one archive may hold. Generous, but a bomb ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub entries: u64,
+    /// Of all files together, unpacked.
+    pub bytes: u64,
+    /// Of an entry's header with its extensions, which parsers hold in memory.
+    pub header_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 250_000,
+            bytes: 64 << 30,
+            header_bytes: 1 << 20,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("cannot read it back from the sandbox")]
+    Open(#[source] io::Error),
+    #[error("it is damaged or not what its name says: check the file on the server")]
+    Damaged(#[source] io::Error),
+    #[error("it holds more than {0} entries")]
+    TooManyEntries(u64),
+    #[error("it unpacks to more than {0} bytes")]
+    TooManyBytes(u64),
+    #[error("entry {name:?} is refused")]
+    Path { name: String, source: BadPath },
+    #[error("entry {name:?} is refused: it links to {to:?}, which may lie outside the sandbox")]
+    Link { name: String, to: String },
+    #[error("entry {name:?} is refused: it is {kind}, and only files, directories and links unpack")]
+    Kind { name: String, kind: &'static str },
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("cannot write {path} in the sandbox")]
+    WriteData { path: String, source: io::Error },
+}
+
+/// Unpacks `archive`, a file of the sandbox, into the sandbox. All or nothing.
+pub fn unpack(
+    sandbox: &Beneath,
+    archive: &InnerPath,
+    format: Format,
+    limits: Limits,
+) -> Result<(), ArchiveError> {
+    let file = sandbox.read(archive).map_err(ArchiveError::Open)?;
+    let mut out = Unpacking::new(sandbox, limits);
+    match format {
+        Format::Tar => tarball::read(BufReader::new(file), &mut out)?,
+        Format::TarGz => tarball::read(MultiGzDecoder::new(BufReader::new(file)), &mut out)?,
+        Format::Zip => zipped::read(file, &mut out)?,
+    }
+    out.batch.commit();
+    Ok(())
+}
+
+/// Decompresses one gzip file of the sandbox into another.
+pub fn gunzip(
+    sandbox: &Beneath,
+    from: &InnerPath,
+    to: &InnerPath,
+    limits: Limits,
+) -> Result<(), ArchiveError> {
+    let file = sandbox.read(from).map_err(ArchiveError::Open)?;
+    let mut out = Unpacking::new(sandbox, limits);
+    out.file(to.clone(), 0o644, &mut MultiGzDecoder::new(BufReader::new(file)))?;
+    out.batch.commit();
+    Ok(())
+}
+
+/// The writing half of an unpacking: keeps the limits and the rules, whatever the format.
+struct Unpacking<'a> {
+    batch: Batch<'a>,
+    limits: Limits,
+    entries: u64,
+    bytes: u64,
+}
+
+impl<'a> Unpacking<'a> {
+    fn new(sandbox: &'a Beneath, limits: Limits) -> Self {
+        Self {
+            batch: sandbox.batch(),
+            limits,
+            entries: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Called once per entry, before anything else. `None` is the sandbox itself (`./`).
+    fn entry(&mut self, name: &Path) -> Result<Option<InnerPath>, ArchiveError> {
+        self.entries += 1;
+        if self.entries > self.limits.entries {
+            return Err(ArchiveError::TooManyEntries(self.limits.entries));
+        }
+        match InnerPath::parse(name) {
+            Ok(path) => Ok(Some(path)),
+            Err(BadPath::Empty) => Ok(None),
+            Err(source) => Err(ArchiveError::Path {
+                name: name.display().to_string(),
+                source,
+            }),
+        }
+    }
+
+    fn directory(&mut self, path: &InnerPath) -> Result<(), ArchiveError> {
+        Ok(self.batch.directory(path)?)
+    }
+
+    /// Setuid, setgid, sticky and foreign write bits of `mode` are dropped, as tar does under the
+    /// usual umask.
+    fn file(
+        &mut self,
+        path: InnerPath,
+        mode: u32,
+        content: &mut dyn Read,
+    ) -> Result<File, ArchiveError> {
+        let mut file = self.batch.file(&path, (mode & 0o755) | 0o600)?;
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            let length = match content.read(&mut buffer) {
+                Ok(0) => return Ok(file),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(ArchiveError::Damaged(error)),
+            };
+            self.bytes += length as u64;
+            if self.bytes > self.limits.bytes {
+                return Err(ArchiveError::TooManyBytes(self.limits.bytes));
+            }
+            file.write_all(&buffer[..length])
+                .map_err(|source| ArchiveError::WriteData {
+                    path: path.to_string(),
+                    source,
+                })?;
+        }
+    }
+
+    fn symlink(&mut self, path: &InnerPath, target: &Path) -> Result<(), ArchiveError> {
+        if !stays_inside(path, target) {
+            return Err(ArchiveError::Link {
+                name: path.to_string(),
+                to: target.display().to_string(),
+            });
+        }
+        Ok(self.batch.symlink(path, target)?)
+    }
+
+    /// `target` is relative to the root of the archive.
+    fn hard_link(&mut self, path: &InnerPath, target: &Path) -> Result<(), ArchiveError> {
+        let to = InnerPath::parse(target).map_err(|_bad| ArchiveError::Link {
+            name: path.to_string(),
+            to: target.display().to_string(),
+        })?;
+        Ok(self.batch.hard_link(path, &to)?)
+    }
+}
+
+/// Whether a symbolic link at `path` certainly leads into the sandbox.
+///
+/// Counting `..` is only right while every name before them is a real directory. The parents of
+/// `path` are (they were opened without following links); names in the target may be links that
+/// lead higher up. So `..` may only stand at its front, and at most as often as `path` is deep.
+fn stays_inside(path: &InnerPath, target: &Path) -> bool {
+    let mut climbed = 0;
+    let mut descending = false;
+    for component in target.components() {
+        match component {
+            Component::Normal(_) => descending = true,
+            Component::CurDir => {}
+            Component::ParentDir if descending => return false,
+            Component::ParentDir => climbed += 1,
+            Component::RootDir | Component::Prefix(_) => return false,
+        }
+    }
+    climbed <= path.depth() && !target.as_os_str().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symlink_may_only_lead_into_the_sandbox() {
+        for (path, target, inside) in [
+            ("l", "file", true),
+            ("a/b/l", "../../file", true),
+            ("a/l", "./x", true),
+            ("l", "..", false),
+            ("a/l", "../../file", false),
+            ("l", "/etc/passwd", false),
+            // "s" may be a link to the root, and then this climbs out of it.
+            ("a/b/l", "s/..", false),
+            ("l", "", false),
+        ] {
+            let at = InnerPath::parse(Path::new(path)).unwrap();
+            let found = stays_inside(&at, Path::new(target));
+            assert_eq!(found, inside, "{path} -> {target}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! tar archives, entry by entry.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use tar::EntryType;
+
+use super::{ArchiveError, Unpacking};
+
+pub fn read(archive: impl Read, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
+    let allowance = Rc::new(Cell::new(out.limits.header_bytes));
+    let mut archive = tar::Archive::new(Metered {
+        inner: archive,
+        allowance: Rc::clone(&allowance),
+    });
+    for entry in archive.entries().map_err(ArchiveError::Damaged)? {
+        let mut entry = entry.map_err(ArchiveError::Damaged)?;
+        // Content is bounded by `out`; only headers are held in memory.
+        allowance.set(u64::MAX);
+        write(&mut entry, out)?;
+        allowance.set(out.limits.header_bytes);
+    }
+    Ok(())
+}
+
+fn write(
+    entry: &mut tar::Entry<'_, impl Read>,
+    out: &mut Unpacking<'_>,
+) -> Result<(), ArchiveError> {
+    let name = entry.path().map_err(ArchiveError::Damaged)?.into_owned();
+    let kind = entry.header().entry_type();
+    if kind == EntryType::XGlobalHeader {
+        // A comment on the archive, as `git archive` writes it.
+        return Ok(());
+    }
+    let refused = |kind| ArchiveError::Kind {
+        name: name.display().to_string(),
+        kind,
+    };
+    let Some(path) = out.entry(&name)? else {
+        // "./": the sandbox itself, whose mode and owner are not the archive's business.
+        return match kind {
+            EntryType::Directory => Ok(()),
+            _ => Err(refused("without a name")),
+        };
+    };
+    match kind {
+        EntryType::Directory => out.directory(&path),
+        // Archives from before POSIX mark a directory only by the name's last character.
+        EntryType::Regular if entry.path_bytes().ends_with(b"/") => out.directory(&path),
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            let mode = entry.header().mode().map_err(ArchiveError::Damaged)?;
+            let modified = entry.header().mtime().unwrap_or(0);
+            let file = out.file(path, mode, entry)?;
+            // A time the file system cannot hold is no reason to fail.
+            let time = UNIX_EPOCH.checked_add(Duration::from_secs(modified));
+            let _kept_or_not = time.map(|time| file.set_modified(time));
+            Ok(())
+        }
+        EntryType::Symlink => out.symlink(&path, &target(entry)?),
+        EntryType::Link => out.hard_link(&path, &target(entry)?),
+        EntryType::Char | EntryType::Block => Err(refused("a device")),
+        EntryType::Fifo => Err(refused("a fifo")),
+        _ => Err(refused("of an unknown kind")),
+    }
+}
+
+fn target(entry: &tar::Entry<'_, impl Read>) -> Result<std::path::PathBuf, ArchiveError> {
+    let target = entry.link_name().map_err(ArchiveError::Damaged)?;
+    Ok(target.as_deref().unwrap_or(Path::new("")).to_owned())
+}
+
+/// Stops a reader at an allowance that is renewed from outside.
+struct Metered<R> {
+    inner: R,
+    allowance: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.allowance.get() == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("the header of an entry is too large"));
+        }
+        let most = usize::try_from(self.allowance.get()).unwrap_or(usize::MAX);
+        let most = most.min(buffer.len());
+        let length = self.inner.read(&mut buffer[..most])?;
+        self.allowance.set(self.allowance.get() - length as u64);
+        Ok(length)
+    }
+}

@@ -1,0 +1,61 @@
+//! zip archives, entry by entry.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use super::{ArchiveError, Unpacking};
+
+/// Longest target of a symbolic link that Linux knows (PATH_MAX).
+const LINK_BYTES: u64 = 4096;
+
+pub fn read(archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
+    let mut archive = zip::ZipArchive::new(BufReader::new(archive)).map_err(damaged)?;
+    // Before the loop as well: the count is known, so nothing needs to be unpacked to refuse it.
+    if archive.len() as u64 > out.limits.entries {
+        return Err(ArchiveError::TooManyEntries(out.limits.entries));
+    }
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(damaged)?;
+        let name = PathBuf::from(entry.name().map_err(damaged)?.into_owned());
+        let Some(path) = out.entry(&name)? else {
+            continue;
+        };
+        let mode = entry.unix_mode();
+        if entry.is_dir() {
+            out.directory(&path)?;
+        } else if entry.is_symlink() {
+            let mut target = Vec::new();
+            let read = entry.by_ref().take(LINK_BYTES).read_to_end(&mut target);
+            read.map_err(ArchiveError::Damaged)?;
+            out.symlink(&path, &PathBuf::from(OsString::from_vec(target)))?;
+        } else if let Some(kind) = mode.and_then(special) {
+            return Err(ArchiveError::Kind {
+                name: path.to_string(),
+                kind,
+            });
+        } else {
+            out.file(path, mode.unwrap_or(0o644), &mut entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// The file type in a Unix mode, when it is one that is never unpacked. Source: inode(7).
+fn special(mode: u32) -> Option<&'static str> {
+    match mode & 0o170_000 {
+        0o020_000 | 0o060_000 => Some("a device"),
+        0o010_000 => Some("a fifo"),
+        0o140_000 => Some("a socket"),
+        _ => None,
+    }
+}
+
+fn damaged(error: zip::result::ZipError) -> ArchiveError {
+    match error {
+        zip::result::ZipError::Io(error) => ArchiveError::Damaged(error),
+        other => ArchiveError::Damaged(io::Error::new(io::ErrorKind::InvalidData, other)),
+    }
+}

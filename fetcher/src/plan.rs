@@ -1,0 +1,320 @@
+//! What to do for each URI, worked out before anything is fetched. Pure.
+
+use std::path::{Path, PathBuf};
+
+use crate::beneath::{BadPath, InnerPath};
+use crate::{Request, Uri};
+
+/// One URI, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// As the user wrote it, without leading blanks.
+    pub uri: String,
+    pub source: Source,
+    pub target: InnerPath,
+    pub then: Then,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Http(String),
+    /// Absolute path on this host.
+    File(PathBuf),
+}
+
+/// What becomes of the file once it is in the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    Keep,
+    MakeExecutable,
+    /// Extraction was wanted, but the name has no suffix of an archive.
+    KeepWithWarning,
+    /// Into the sandbox root; the archive itself stays.
+    Unpack(Format),
+    /// One file, decompressed next to the original.
+    Gunzip(InnerPath),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Tar,
+    TarGz,
+    Zip,
+}
+
+enum Suffix {
+    Archive(Format),
+    Compressed,
+    /// Mesos unpacks these; we have no decoder for them yet.
+    Unknown,
+}
+
+/// First match wins, so a suffix stands before its own ending.
+#[rustfmt::skip]
+const SUFFIXES: &[(&str, Suffix)] = &[
+    (".tar", Suffix::Archive(Format::Tar)),
+    (".tar.gz", Suffix::Archive(Format::TarGz)), (".tgz", Suffix::Archive(Format::TarGz)),
+    (".zip", Suffix::Archive(Format::Zip)),
+    (".tar.bz2", Suffix::Unknown), (".tbz2", Suffix::Unknown),
+    (".tar.xz", Suffix::Unknown), (".txz", Suffix::Unknown),
+    (".gz", Suffix::Compressed),
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadUri {
+    #[error("it is empty: give a URI or an absolute path")]
+    Empty,
+    #[error("it contains {0:?}: percent-encode this character")]
+    Character(char),
+    #[error("it has no path after the host: name a file, as in http://host/file")]
+    NoPath,
+    #[error(
+        "the scheme {0} is not supported: serve the file by http or https, or name a file on the \
+         agent's host"
+    )]
+    Scheme(String),
+    #[error("a file:// URI must hold an absolute path, as in file:///opt/app.tar.gz")]
+    RemoteFile,
+    #[error(
+        "the path is relative and the agent has no --frameworks_home: use an absolute path or a URI"
+    )]
+    NoHome,
+    #[error("no file name follows the last '/': name a file, or set \"output_file\"")]
+    NoName,
+    #[error("bad output_file {path:?}")]
+    Output { path: PathBuf, source: BadPath },
+    #[error("the last part of the URI cannot be a file name, so set \"output_file\"")]
+    Name(#[source] BadPath),
+    #[error(
+        "archives named *{0} cannot be unpacked: pack it as .tar.gz or .zip, or set \"extract\" to \
+         false"
+    )]
+    Suffix(&'static str),
+}
+
+/// The first bad URI of a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to fetch '{uri}'")]
+pub struct Refused {
+    pub uri: String,
+    pub source: BadUri,
+}
+
+pub fn plan(request: &Request) -> Result<Vec<Item>, Refused> {
+    let home = request.frameworks_home.as_deref();
+    let one = |uri: &Uri| {
+        item(uri, home).map_err(|source| Refused {
+            uri: uri.value.escape_debug().to_string(),
+            source,
+        })
+    };
+    request.uris.iter().map(one).collect()
+}
+
+fn item(uri: &Uri, home: Option<&Path>) -> Result<Item, BadUri> {
+    let text = uri.value.trim_start();
+    // A control character could forge a line of the log. The quote and the backslash are refused
+    // because Mesos does, and people's checks rely on it.
+    let refused = |c: &char| matches!(c, '\\' | '\'') || c.is_control();
+    if let Some(bad) = text.chars().find(refused) {
+        return Err(BadUri::Character(bad));
+    }
+    let source = source(text, home)?;
+    let target = match &uri.output_file {
+        Some(path) => InnerPath::parse(path).map_err(|source| BadUri::Output {
+            path: path.clone(),
+            source,
+        })?,
+        None => default_name(text)?,
+    };
+    let then = match (uri.executable, uri.extract) {
+        (true, _) => Then::MakeExecutable,
+        (false, false) => Then::Keep,
+        (false, true) => unpacking(&target)?,
+    };
+    Ok(Item {
+        uri: text.to_owned(),
+        source,
+        target,
+        then,
+    })
+}
+
+fn source(text: &str, home: Option<&Path>) -> Result<Source, BadUri> {
+    if text.is_empty() {
+        return Err(BadUri::Empty);
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return match (text.starts_with('/'), home) {
+            (true, _) => Ok(Source::File(text.into())),
+            (false, Some(home)) => Ok(Source::File(home.join(text))),
+            (false, None) => Err(BadUri::NoHome),
+        };
+    };
+    let path = rest.find('/').map(|at| &rest[at..]);
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" => match path {
+            None | Some("/") => Err(BadUri::NoPath),
+            Some(_) => Ok(Source::Http(text.to_owned())),
+        },
+        "file" => {
+            let path = rest.strip_prefix("localhost").unwrap_or(rest);
+            if !path.starts_with('/') {
+                return Err(BadUri::RemoteFile);
+            }
+            Ok(Source::File(path.into()))
+        }
+        _ => Err(BadUri::Scheme(scheme.to_owned())),
+    }
+}
+
+/// The text after the last '/', query string included.
+fn default_name(text: &str) -> Result<InnerPath, BadUri> {
+    let name = text.rsplit('/').next().unwrap_or_default();
+    if name.is_empty() {
+        return Err(BadUri::NoName);
+    }
+    InnerPath::parse(Path::new(name)).map_err(BadUri::Name)
+}
+
+fn unpacking(target: &InnerPath) -> Result<Then, BadUri> {
+    let name = target.name().to_string_lossy();
+    let Some((suffix, kind)) = SUFFIXES.iter().find(|(suffix, _)| name.ends_with(suffix)) else {
+        return Ok(Then::KeepWithWarning);
+    };
+    match kind {
+        Suffix::Archive(format) => Ok(Then::Unpack(*format)),
+        Suffix::Unknown => Err(BadUri::Suffix(suffix)),
+        // Nothing would be left of a file that is only called ".gz".
+        Suffix::Compressed => Ok(target
+            .without_extension()
+            .map_or(Then::KeepWithWarning, Then::Gunzip)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(value: &str) -> Uri {
+        Uri {
+            value: value.to_owned(),
+            executable: false,
+            extract: true,
+            cache: false,
+            output_file: None,
+        }
+    }
+
+    fn inner(path: &str) -> InnerPath {
+        InnerPath::parse(Path::new(path)).unwrap()
+    }
+
+    #[test]
+    fn the_file_name_is_what_follows_the_last_slash_with_its_query() {
+        for (value, name) in [
+            ("http://h/a/hello.sh", "hello.sh"),
+            ("  http://h/a.tgz?x=1", "a.tgz?x=1"),
+            ("file:///opt/a.txt", "a.txt"),
+            ("file://localhost/opt/a.txt", "a.txt"),
+            ("/opt/b", "b"),
+        ] {
+            assert_eq!(item(&uri(value), None).unwrap().target, inner(name));
+        }
+    }
+
+    #[test]
+    fn the_suffix_decides_what_happens_to_the_file() {
+        for (name, then) in [
+            ("a.tar", Then::Unpack(Format::Tar)),
+            ("a.tar.gz", Then::Unpack(Format::TarGz)),
+            ("a.tgz", Then::Unpack(Format::TarGz)),
+            ("a.zip", Then::Unpack(Format::Zip)),
+            ("a.txt.gz", Then::Gunzip(inner("a.txt"))),
+            (".gz", Then::KeepWithWarning),
+            ("a.TGZ", Then::KeepWithWarning),
+            ("a.tgz?x=1", Then::KeepWithWarning),
+            ("a.sh", Then::KeepWithWarning),
+        ] {
+            let value = format!("http://h/{name}");
+            assert_eq!(item(&uri(&value), None).unwrap().then, then, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_executable_or_unextracted_archive_is_kept_as_it_is() {
+        let mut archive = uri("http://h/a.tar.xz");
+        archive.extract = false;
+        assert_eq!(item(&archive, None).unwrap().then, Then::Keep);
+        archive.extract = true;
+        archive.executable = true;
+        assert_eq!(item(&archive, None).unwrap().then, Then::MakeExecutable);
+    }
+
+    #[test]
+    fn the_output_file_names_the_target_and_decides_about_unpacking() {
+        let mut named = uri("http://h/get?id=7");
+        named.output_file = Some("lib/app.tgz".into());
+        let item = item(&named, None).unwrap();
+        assert_eq!(item.target, inner("lib/app.tgz"));
+        assert_eq!(item.then, Then::Unpack(Format::TarGz));
+    }
+
+    #[test]
+    fn a_relative_path_lies_below_the_frameworks_home() {
+        let home = Path::new("/srv/home");
+        let found = item(&uri("tools/x"), Some(home)).unwrap();
+        assert_eq!(found.source, Source::File("/srv/home/tools/x".into()));
+        assert_eq!(item(&uri("tools/x"), None), Err(BadUri::NoHome));
+    }
+
+    #[test]
+    fn a_bad_uri_is_refused_with_the_reason() {
+        for (value, why) in [
+            ("", BadUri::Empty),
+            ("http://h/a\\b", BadUri::Character('\\')),
+            ("http://h/a'b", BadUri::Character('\'')),
+            ("http://h/a\nFetched", BadUri::Character('\n')),
+            ("http://h", BadUri::NoPath),
+            ("http://h/", BadUri::NoPath),
+            ("http://h/dir/", BadUri::NoName),
+            ("http://h/..", BadUri::Name(BadPath::Parent)),
+            ("http://h/stderr", BadUri::Name(BadPath::Log)),
+            ("hdfs://h/a", BadUri::Scheme("hdfs".to_owned())),
+            ("file://host/a", BadUri::RemoteFile),
+            ("http://h/a.tar.xz", BadUri::Suffix(".tar.xz")),
+        ] {
+            assert_eq!(item(&uri(value), None), Err(why), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn an_output_file_never_leaves_the_sandbox() {
+        for (path, source) in [
+            ("../x", BadPath::Parent),
+            ("a/../../x", BadPath::Parent),
+            ("/etc/passwd", BadPath::Absolute),
+            ("", BadPath::Empty),
+        ] {
+            let mut named = uri("http://h/a");
+            named.output_file = Some(path.into());
+            let path = path.into();
+            assert_eq!(item(&named, None), Err(BadUri::Output { path, source }));
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_uri_and_the_remedy() {
+        let request = Request {
+            uris: vec![uri("ftp://h/a")],
+            sandbox: "/sandbox".into(),
+            user: None,
+            frameworks_home: None,
+        };
+        assert_eq!(
+            crate::chain(&plan(&request).unwrap_err()),
+            "failed to fetch 'ftp://h/a': the scheme ftp is not supported: serve the file by http \
+             or https, or name a file on the agent's host"
+        );
+    }
+}
