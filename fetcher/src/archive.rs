@@ -47,7 +47,9 @@ pub enum ArchiveError {
     Path { name: String, source: BadPath },
     #[error("entry {name:?} is refused: it links to {to:?}, which may lie outside the sandbox")]
     Link { name: String, to: String },
-    #[error("entry {name:?} is refused: it is {kind}, and only files, directories and links unpack")]
+    #[error(
+        "entry {name:?} is refused: it is {kind}, and only files, directories and links unpack"
+    )]
     Kind { name: String, kind: &'static str },
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -82,7 +84,11 @@ pub fn gunzip(
 ) -> Result<(), ArchiveError> {
     let file = sandbox.read(from).map_err(ArchiveError::Open)?;
     let mut out = Unpacking::new(sandbox, limits);
-    out.file(to.clone(), 0o644, &mut MultiGzDecoder::new(BufReader::new(file)))?;
+    out.file(
+        to.clone(),
+        0o644,
+        &mut MultiGzDecoder::new(BufReader::new(file)),
+    )?;
     out.batch.commit();
     Ok(())
 }

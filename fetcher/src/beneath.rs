@@ -130,7 +130,11 @@ impl Beneath {
 
     fn directory(&self, path: &Path) -> nix::Result<OwnedFd> {
         let here = Path::new(".");
-        let path = if path.as_os_str().is_empty() { here } else { path };
+        let path = if path.as_os_str().is_empty() {
+            here
+        } else {
+            path
+        };
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
             .resolve(
@@ -159,11 +163,8 @@ struct Made {
 impl Batch<'_> {
     /// A new empty file; one of that name that exists is replaced, never written through.
     pub fn file(&mut self, path: &InnerPath, mode: u32) -> Result<File, WriteError> {
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(mode);
         let file = self.create(path, |parent, name| {
             let file = openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;

@@ -120,7 +120,10 @@ fn exit_with_parent() {
     let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
     while poll(&mut watched, PollTimeout::NONE).is_ok_and(|ready| ready == 0) {}
     let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
-    if watched[0].revents().is_some_and(|seen| seen.intersects(gone)) {
+    if watched[0]
+        .revents()
+        .is_some_and(|seen| seen.intersects(gone))
+    {
         std::process::exit(1);
     }
 }
@@ -143,7 +146,10 @@ async fn fetch_all(
         line(log, "Fetching directly into the sandbox directory");
         let path = request.sandbox.join(item.target.as_path());
         let path = path.display();
-        line(log, &format!("Downloading resource from '{}' to '{path}'", item.uri));
+        line(
+            log,
+            &format!("Downloading resource from '{}' to '{path}'", item.uri),
+        );
         fetch_one(item, &sandbox, client, stall, limits, log)
             .await
             .map_err(|source| ChildError::Item {
@@ -153,7 +159,10 @@ async fn fetch_all(
         line(log, &format!("Fetched '{}' to '{path}'", item.uri));
     }
     let directory = request.sandbox.display();
-    line(log, &format!("Successfully fetched all URIs into '{directory}'"));
+    line(
+        log,
+        &format!("Successfully fetched all URIs into '{directory}'"),
+    );
     Ok(())
 }
 
@@ -184,7 +193,10 @@ async fn fetch_one(
             ),
         ),
         Then::Unpack(format) => {
-            line(log, &format!("Extracting '{}' into the sandbox directory", item.target));
+            line(
+                log,
+                &format!("Extracting '{}' into the sandbox directory", item.target),
+            );
             unpack(sandbox, &item.target, *format, limits)?;
         }
         Then::Gunzip(to) => {

@@ -41,7 +41,10 @@ pub async fn fetch(helper: &[String], request: &Request, log: File) -> Result<()
     let mut reason = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         let mut stdout = stdout.take(REASON_BYTES);
-        stdout.read_to_end(&mut reason).await.map_err(FetchError::Wait)?;
+        stdout
+            .read_to_end(&mut reason)
+            .await
+            .map_err(FetchError::Wait)?;
     }
     let status = child.wait().await.map_err(FetchError::Wait)?;
     if status.success() {

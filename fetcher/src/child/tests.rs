@@ -1,0 +1,489 @@
+//! The child's work in this process: a loopback server and hostile archives.
+
+use std::io::Cursor;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::get;
+use tar::{EntryType, Header};
+
+use super::*;
+use crate::Uri;
+
+const SHORT: Duration = Duration::from_millis(200);
+
+/// What one fetch left: the outcome, its log, and the sandbox.
+struct Fetched {
+    outcome: Result<(), String>,
+    log: String,
+    sandbox: tempfile::TempDir,
+}
+
+impl Fetched {
+    fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.sandbox.path().join(name)).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.sandbox.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn failure(&self) -> &str {
+        self.outcome.as_ref().unwrap_err()
+    }
+}
+
+fn uri(value: impl Into<String>) -> Uri {
+    Uri {
+        value: value.into(),
+        executable: false,
+        extract: true,
+        cache: false,
+        output_file: None,
+    }
+}
+
+async fn fetch_uri(uri: Uri) -> Fetched {
+    fetch_within(uri, Limits::default()).await
+}
+
+async fn fetch_within(uri: Uri, limits: Limits) -> Fetched {
+    let sandbox = tempfile::tempdir().unwrap();
+    let request = Request {
+        uris: vec![uri],
+        sandbox: sandbox.path().to_owned(),
+        user: None,
+        frameworks_home: None,
+    };
+    let client = client(SHORT).no_proxy().build().unwrap();
+    let mut log = Vec::new();
+    let outcome = fetch_all(&request, &client, SHORT, limits, &mut log).await;
+    Fetched {
+        outcome: outcome.map_err(|error| chain(&error)),
+        log: String::from_utf8(log).unwrap(),
+        sandbox,
+    }
+}
+
+/// A file on this host, fetched by its path: what hostile archives need.
+async fn fetch_bytes(name: &str, bytes: &[u8], limits: Limits) -> Fetched {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    fetch_within(uri(path.to_str().unwrap()), limits).await
+}
+
+async fn serve() -> SocketAddr {
+    let stalled = get(|| async {
+        std::future::pending::<()>().await;
+        StatusCode::OK
+    });
+    let router = Router::new()
+        .route("/hello.sh", get(|| async { "echo hello" }))
+        .route("/moved", get(|| async { Redirect::to("/hello.sh") }))
+        .route("/circle", get(|| async { Redirect::to("/circle") }))
+        .route(
+            "/partial",
+            get(|| async { StatusCode::PARTIAL_CONTENT.into_response() }),
+        )
+        .route("/stalled", stalled);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// One tar entry, written without the checks that the library makes.
+fn entry(name: &str, kind: EntryType, link: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(0o6777);
+    header.set_size(content.len() as u64);
+    if let Some(gnu) = header.as_gnu_mut() {
+        gnu.name[..name.len()].copy_from_slice(name.as_bytes());
+        gnu.linkname[..link.len()].copy_from_slice(link.as_bytes());
+    }
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+fn tarball(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = entries.concat();
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_script_is_fetched_over_http_and_each_step_is_logged() {
+    let url = format!("http://{}/hello.sh", serve().await);
+    let fetched = fetch_uri(uri(&url)).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.file("hello.sh"), "echo hello");
+    let to = fetched.sandbox.path().join("hello.sh");
+    for part in [
+        "Fetcher Info: {".to_owned(),
+        format!("\nFetching URI '{url}'\n"),
+        "\nFetching directly into the sandbox directory\n".to_owned(),
+        format!(
+            "\nDownloading resource from '{url}' to '{}'\n",
+            to.display()
+        ),
+        format!("\nFetched '{url}' to '{}'\n", to.display()),
+        "\nSuccessfully fetched all URIs into".to_owned(),
+    ] {
+        assert!(
+            fetched.log.contains(&part),
+            "{part:?} is not in\n{}",
+            fetched.log
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_executable_can_be_executed_and_lands_under_its_output_file() {
+    let mut script = uri(format!("http://{}/hello.sh", serve().await));
+    script.executable = true;
+    script.output_file = Some("bin/run".into());
+    let fetched = fetch_uri(script).await;
+    assert_eq!(fetched.outcome, Ok(()));
+    let metadata = fetched.sandbox.path().join("bin/run").metadata().unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o755);
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_but_not_for_ever() {
+    let server = serve().await;
+    let moved = fetch_uri(uri(format!("http://{server}/moved"))).await;
+    assert_eq!(moved.file("moved"), "echo hello");
+    let circle = fetch_uri(uri(format!("http://{server}/circle"))).await;
+    assert!(
+        circle.failure().contains("redirects in a circle"),
+        "{}",
+        circle.failure()
+    );
+}
+
+#[tokio::test]
+async fn an_answer_other_than_200_fails_and_leaves_nothing() {
+    let server = serve().await;
+    for (path, status) in [
+        ("missing", "404 Not Found"),
+        ("partial", "206 Partial Content"),
+    ] {
+        let url = format!("http://{server}/{path}");
+        let fetched = fetch_uri(uri(&url)).await;
+        assert_eq!(
+            fetched.failure(),
+            format!(
+                "failed to fetch '{url}': the server answered {status}: check that the URI is \
+                 right and the file is there"
+            )
+        );
+        assert!(fetched.names().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stalls_is_given_up() {
+    let fetched = fetch_uri(uri(format!("http://{}/stalled", serve().await))).await;
+    assert!(
+        fetched
+            .failure()
+            .ends_with("nothing came from the server for 0.2 s")
+    );
+    assert!(fetched.names().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_said_to_be_unreachable() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let fetched = fetch_uri(uri(format!("http://{address}/x"))).await;
+    assert!(
+        fetched.failure().contains("cannot connect to the server"),
+        "{}",
+        fetched.failure()
+    );
+}
+
+#[tokio::test]
+async fn a_local_path_must_be_a_regular_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in [dir.path(), &fifo] {
+        let fetched = fetch_uri(uri(path.to_str().unwrap())).await;
+        assert!(
+            fetched.failure().contains("is not a regular file"),
+            "{}",
+            fetched.failure()
+        );
+    }
+    let missing = fetch_uri(uri(dir.path().join("no").to_str().unwrap())).await;
+    assert!(
+        missing
+            .failure()
+            .contains("does not exist on the agent's host")
+    );
+}
+
+#[tokio::test]
+async fn a_tar_gz_is_unpacked_beside_the_archive_without_setuid() {
+    let archive = gzip(&tarball(&[
+        entry("./", EntryType::Directory, "", b""),
+        entry("./bin/", EntryType::Directory, "", b""),
+        entry("./bin/run", EntryType::Regular, "", b"run"),
+        entry("lib/deep/x", EntryType::Regular, "", b"x"),
+        entry("run", EntryType::Symlink, "bin/run", b""),
+        entry("bin/again", EntryType::Link, "bin/run", b""),
+    ]));
+    let fetched = fetch_bytes("app.tar.gz", &archive, Limits::default()).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.names(), ["app.tar.gz", "bin", "lib", "run"]);
+    assert_eq!(
+        (fetched.file("run"), fetched.file("bin/again")),
+        ("run".into(), "run".into())
+    );
+    let mode = fetched
+        .sandbox
+        .path()
+        .join("bin/run")
+        .metadata()
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o755);
+}
+
+#[tokio::test]
+async fn a_zip_is_unpacked() {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().unix_permissions(0o4755);
+    zip.add_directory("bin", options).unwrap();
+    zip.start_file("bin/run", options).unwrap();
+    zip.write_all(b"run").unwrap();
+    zip.add_symlink("run", "bin/run", options).unwrap();
+    let archive = zip.finish().unwrap().into_inner();
+    let fetched = fetch_bytes("app.zip", &archive, Limits::default()).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.file("run"), "run");
+    let mode = fetched
+        .sandbox
+        .path()
+        .join("bin/run")
+        .metadata()
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o755);
+}
+
+#[tokio::test]
+async fn a_hostile_zip_is_refused_whole() {
+    for (name, target) in [
+        ("../x", None),
+        ("/x", None),
+        ("l", Some("/etc")),
+        ("l", Some("..")),
+    ] {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file("first", options).unwrap();
+        match target {
+            Some(target) => zip.add_symlink(name, target, options).unwrap(),
+            None => zip.start_file(name, options).unwrap(),
+        }
+        let archive = zip.finish().unwrap().into_inner();
+        let fetched = fetch_bytes("app.zip", &archive, Limits::default()).await;
+        assert!(
+            fetched.failure().contains("is refused"),
+            "{name}: {:?}",
+            fetched.outcome
+        );
+        assert!(fetched.names().is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_gz_is_decompressed_next_to_the_original() {
+    let fetched = fetch_bytes("data.csv.gz", &gzip(b"1,2"), Limits::default()).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.names(), ["data.csv", "data.csv.gz"]);
+    assert_eq!(fetched.file("data.csv"), "1,2");
+}
+
+#[tokio::test]
+async fn a_file_without_an_archive_suffix_is_kept_with_a_warning() {
+    let fetched = fetch_bytes("a.bin", b"x", Limits::default()).await;
+    assert!(
+        fetched.log.contains("does not seem to be an archive"),
+        "{}",
+        fetched.log
+    );
+}
+
+#[tokio::test]
+async fn a_hostile_tar_is_refused_whole() {
+    use EntryType::{Block, Char, Fifo, Link, Regular, Symlink};
+    let outside = tempfile::tempdir().unwrap();
+    let out = outside.path().to_str().unwrap();
+    let absolute = format!("{out}/x");
+    let plain = |name: &str| entry(name, Regular, "", b"x");
+    let cases: Vec<(&str, Vec<Vec<u8>>, &str)> = vec![
+        ("dot dot", vec![plain("../x")], "contains \"..\""),
+        (
+            "dot dot inside",
+            vec![plain("a/../../x")],
+            "contains \"..\"",
+        ),
+        ("absolute", vec![plain(&absolute)], "is absolute"),
+        ("log", vec![plain("./stderr")], "hold the task's output"),
+        (
+            "absolute symlink",
+            vec![entry("l", Symlink, out, b"")],
+            "may lie outside",
+        ),
+        (
+            "relative symlink",
+            vec![entry("a/l", Symlink, "../../x", b"")],
+            "may lie outside",
+        ),
+        (
+            "hard link",
+            vec![entry("l", Link, "/etc/passwd", b"")],
+            "may lie outside",
+        ),
+        (
+            "hard link up",
+            vec![entry("l", Link, "../x", b"")],
+            "may lie outside",
+        ),
+        ("fifo", vec![entry("f", Fifo, "", b"")], "it is a fifo"),
+        (
+            "char device",
+            vec![entry("f", Char, "", b"")],
+            "it is a device",
+        ),
+        (
+            "block device",
+            vec![entry("f", Block, "", b"")],
+            "it is a device",
+        ),
+        (
+            "write through an own symlink",
+            vec![
+                entry("d/", EntryType::Directory, "", b""),
+                entry("l", Symlink, "d", b""),
+                plain("l/x"),
+            ],
+            "a directory on the way is a symbolic link",
+        ),
+        (
+            "climb by a symlink to the root",
+            vec![
+                entry("a/s", Symlink, "..", b""),
+                entry("a/t", Symlink, "s/../..", b""),
+            ],
+            "may lie outside",
+        ),
+        (
+            "cut short",
+            vec![entry("x", Regular, "", &[b'x'; 5000])[..1024].to_vec()],
+            "damaged",
+        ),
+    ];
+    for (what, entries, why) in cases {
+        let archive = [entry("first", Regular, "", b"1"), tarball(&entries)].concat();
+        let fetched = fetch_bytes("app.tar", &archive, Limits::default()).await;
+        assert!(
+            fetched.failure().contains(why),
+            "{what}: {}",
+            fetched.failure()
+        );
+        assert!(fetched.names().is_empty(), "{what}: {:?}", fetched.names());
+        assert_eq!(
+            std::fs::read_dir(outside.path()).unwrap().count(),
+            0,
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bomb_ends_at_the_limits() {
+    let limits = Limits {
+        entries: 10,
+        bytes: 1 << 20,
+        header_bytes: 64 << 10,
+    };
+    let file = |name: &str, size| entry(name, EntryType::Regular, "", &vec![0; size]);
+    let many: Vec<_> = (0..11).map(|n| file(&n.to_string(), 0)).collect();
+    let large = [file("a", 600 << 10), file("b", 600 << 10)];
+    let header = [
+        entry("l", EntryType::GNULongName, "", &vec![b'x'; 128 << 10]),
+        file("a", 0),
+    ];
+    for (bytes, why) in [
+        (tarball(&many), "more than 10 entries"),
+        (tarball(&large), "more than 1048576 bytes"),
+        (tarball(&header), "the header of an entry is too large"),
+    ] {
+        let fetched = fetch_bytes("bomb.tgz", &gzip(&bytes), limits).await;
+        assert!(fetched.failure().contains(why), "{}", fetched.failure());
+        assert!(fetched.names().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_archive_says_so() {
+    for name in ["a.tar.gz", "a.zip", "a.gz", "a.tar"] {
+        let fetched = fetch_bytes(name, b"<html>not found</html>", Limits::default()).await;
+        assert!(
+            fetched.failure().contains("it is damaged"),
+            "{name}: {:?}",
+            fetched.outcome
+        );
+        assert!(fetched.names().is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_replaces_files_but_never_reaches_through_a_link() {
+    let precious = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(precious.path(), "precious").unwrap();
+    let sandbox = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(precious.path(), sandbox.path().join("x")).unwrap();
+    let archive = sandbox.path().join("a.tar");
+    let bytes = tarball(&[entry("x", EntryType::Regular, "", b"new")]);
+    std::fs::write(&archive, bytes).unwrap();
+    let below = Beneath::open(sandbox.path()).unwrap();
+    let name = crate::beneath::InnerPath::parse(Path::new("a.tar")).unwrap();
+    unpack(&below, &name, crate::plan::Format::Tar, Limits::default()).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(precious.path()).unwrap(),
+        "precious"
+    );
+    assert_eq!(
+        std::fs::read_to_string(sandbox.path().join("x")).unwrap(),
+        "new"
+    );
+}
