@@ -3,7 +3,26 @@
 //! the link between agent and master.
 //!
 //! Invariant: nothing in this crate does I/O or knows a clock; it depends on no other crate of ours.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`v1`], [`link`] | the generated messages; enums are `i32` fields, maps are `BTreeMap` |
+//! | [`json`] | the JSON form of any message (not the standard proto3 mapping) |
+//! | [`recordio`], [`media`] | framing of streams, and which encoding a request and its answer use |
+//! | [`resources`], [`attributes`], [`units`], [`ids`] | values that are valid once they exist |
+//! | [`task`], [`v0`], [`version`] | what agent and master both say about tasks and themselves |
 #![forbid(unsafe_code)]
+
+pub mod attributes;
+pub mod ids;
+pub mod json;
+pub mod media;
+pub mod recordio;
+pub mod resources;
+pub mod task;
+pub mod units;
+pub mod v0;
+pub mod version;
 
 /// The generated messages, one module per protobuf package.
 #[allow(clippy::all, clippy::unwrap_used, rust_2018_idioms)]
@@ -13,3 +32,4 @@ mod schema {
 
 pub use schema::longshore::link::v1 as link;
 pub use schema::mesos::v1;
+pub use version::MESOS_VERSION;

@@ -1,0 +1,260 @@
+//! Which encoding a request has and which one its answer gets, from the headers alone.
+//! Source: spec/mesos-agent.md section 6, spec/client-quirks.md.
+//!
+//! A message is JSON or protobuf. A stream is RecordIO around such messages; it is named either by
+//! the encoding of its records (then the framing is implied by the call) or by
+//! `application/recordio` with the encoding in `Message-Accept` and `Message-Content-Type`.
+
+use crate::json::{self, JsonError};
+
+/// A media type that the v1 APIs know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaType {
+    Json,
+    Protobuf,
+    RecordIo,
+}
+
+/// How one message is written: what is left of a [`MediaType`] inside of the framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    Json,
+    Protobuf,
+}
+
+/// The answer to a call that opens a stream. The body is RecordIO in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamType {
+    /// For the header `Content-Type`. Usually the encoding of the records, not RecordIO.
+    pub content_type: MediaType,
+    /// The encoding of each record.
+    pub records: Encoding,
+}
+
+impl StreamType {
+    /// The header `Message-Content-Type`, which only goes with `application/recordio`.
+    #[must_use]
+    pub fn message_content_type(&self) -> Option<&'static str> {
+        (self.content_type == MediaType::RecordIo).then(|| MediaType::from(self.records).as_str())
+    }
+}
+
+/// Why a request cannot be read or answered; [`MediaError::status`] says with which HTTP status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MediaError {
+    #[error("header Content-Type is missing: expected one of {KNOWN}")]
+    NoContentType,
+    #[error("unsupported Content-Type {given:?}: expected one of {KNOWN}")]
+    ContentType { given: String },
+    #[error(
+        "header Message-Content-Type is missing: application/recordio needs one of {ENCODINGS}"
+    )]
+    NoMessageContentType,
+    #[error("unsupported Message-Content-Type {given:?}: expected one of {ENCODINGS}")]
+    MessageContentType { given: String },
+    #[error("a request of type application/recordio is only possible for a call that is a stream")]
+    NotAStreamingRequest,
+    #[error("cannot answer with Accept {given:?}: possible are {ENCODINGS}")]
+    Accept { given: String },
+    #[error("cannot answer with Accept {given:?}: this call does not answer with a stream")]
+    NotAStreamingResponse { given: String },
+    #[error("cannot answer with Message-Accept {given:?}: possible are {ENCODINGS}")]
+    MessageAccept { given: String },
+}
+
+const KNOWN: &str = "application/json, application/x-protobuf, application/recordio";
+const ENCODINGS: &str = "application/json, application/x-protobuf";
+
+impl MediaError {
+    /// The HTTP status of the refusal: 400, 406 or 415.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NoContentType | Self::NoMessageContentType => 400,
+            Self::Accept { .. }
+            | Self::NotAStreamingResponse { .. }
+            | Self::MessageAccept { .. } => 406,
+            Self::ContentType { .. }
+            | Self::MessageContentType { .. }
+            | Self::NotAStreamingRequest => 415,
+        }
+    }
+}
+
+/// The type of a request's body, from its `Content-Type`.
+pub fn request_type(content_type: Option<&str>) -> Result<MediaType, MediaError> {
+    let given = content_type.ok_or(MediaError::NoContentType)?;
+    MediaType::parse(given).ok_or_else(|| MediaError::ContentType {
+        given: given.to_owned(),
+    })
+}
+
+/// The encoding of a request that is one message, which all calls but ATTACH_CONTAINER_INPUT are.
+pub fn request_encoding(content_type: Option<&str>) -> Result<Encoding, MediaError> {
+    Encoding::of(request_type(content_type)?).ok_or(MediaError::NotAStreamingRequest)
+}
+
+/// The encoding of the records in a request of type [`MediaType::RecordIo`], from its
+/// `Message-Content-Type`.
+pub fn request_records(message_content_type: Option<&str>) -> Result<Encoding, MediaError> {
+    let given = message_content_type.ok_or(MediaError::NoMessageContentType)?;
+    MediaType::parse(given)
+        .and_then(Encoding::of)
+        .ok_or_else(|| MediaError::MessageContentType {
+            given: given.to_owned(),
+        })
+}
+
+/// The type of an answer that is one message: JSON or protobuf. A request without `Accept` is
+/// answered in its own type (a stream of records in JSON).
+pub fn response_type(accept: Option<&str>, request: MediaType) -> Result<MediaType, MediaError> {
+    let Some(given) = accept else {
+        return Ok(Encoding::of(request).unwrap_or(Encoding::Json).into());
+    };
+    let accepted = |media| accepts(given, media);
+    if accepted(MediaType::Json) {
+        Ok(MediaType::Json)
+    } else if accepted(MediaType::Protobuf) {
+        Ok(MediaType::Protobuf)
+    } else if accepted(MediaType::RecordIo) {
+        Err(MediaError::NotAStreamingResponse {
+            given: given.to_owned(),
+        })
+    } else {
+        Err(MediaError::Accept {
+            given: given.to_owned(),
+        })
+    }
+}
+
+/// The type of an answer that is a stream. `Message-Accept` only counts when the client accepts
+/// nothing but `application/recordio`.
+pub fn stream_type(
+    accept: Option<&str>,
+    message_accept: Option<&str>,
+    request: MediaType,
+) -> Result<StreamType, MediaError> {
+    match response_type(accept, request) {
+        Ok(content_type) => {
+            let records = Encoding::of(content_type).unwrap_or(Encoding::Json);
+            Ok(StreamType {
+                content_type,
+                records,
+            })
+        }
+        Err(MediaError::NotAStreamingResponse { .. }) => {
+            let records = response_type(message_accept, request)
+                .ok()
+                .and_then(Encoding::of);
+            let given = || message_accept.unwrap_or_default().to_owned();
+            let records = records.ok_or_else(|| MediaError::MessageAccept { given: given() })?;
+            Ok(StreamType {
+                content_type: MediaType::RecordIo,
+                records,
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Why a body is not the message it should be. Answer 400.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("cannot read the body as JSON")]
+    Json(#[source] JsonError),
+    #[error("cannot read the body as protobuf")]
+    Protobuf(#[source] prost::DecodeError),
+}
+
+impl Encoding {
+    /// `None` for RecordIO, which is a framing.
+    #[must_use]
+    pub fn of(media: MediaType) -> Option<Self> {
+        match media {
+            MediaType::Json => Some(Self::Json),
+            MediaType::Protobuf => Some(Self::Protobuf),
+            MediaType::RecordIo => None,
+        }
+    }
+
+    /// Writes one message.
+    #[must_use]
+    pub fn encode<M: prost::Message + prost::Name>(self, message: &M) -> Vec<u8> {
+        match self {
+            Self::Json => json::to_string(message).into_bytes(),
+            Self::Protobuf => message.encode_to_vec(),
+        }
+    }
+
+    /// Reads one message.
+    pub fn decode<M>(self, bytes: &[u8]) -> Result<M, DecodeError>
+    where
+        M: prost::Message + prost::Name + Default,
+    {
+        match self {
+            Self::Json => json::from_slice(bytes).map_err(DecodeError::Json),
+            Self::Protobuf => M::decode(bytes).map_err(DecodeError::Protobuf),
+        }
+    }
+}
+
+impl From<Encoding> for MediaType {
+    fn from(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Json => Self::Json,
+            Encoding::Protobuf => Self::Protobuf,
+        }
+    }
+}
+
+impl MediaType {
+    const ALL: [Self; 3] = [Self::Json, Self::Protobuf, Self::RecordIo];
+
+    /// As headers write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/x-protobuf",
+            Self::RecordIo => "application/recordio",
+        }
+    }
+
+    /// Reads the value of a `Content-Type`; parameters such as a charset change nothing.
+    #[must_use]
+    pub fn parse(content_type: &str) -> Option<Self> {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        Self::ALL
+            .into_iter()
+            .find(|media| essence.eq_ignore_ascii_case(media.as_str()))
+    }
+}
+
+/// Whether a list of media ranges, as in `Accept`, covers `media`. Weights only matter when they
+/// are 0, which excludes: among what is accepted, we choose. A range that names the type beats
+/// `application/*`, which beats `*/*`.
+fn accepts(accept: &str, media: MediaType) -> bool {
+    let mut best: Option<(u8, bool)> = None;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        let precision = match essence {
+            "*/*" => 1,
+            _ if essence.eq_ignore_ascii_case("application/*") => 2,
+            _ if essence.eq_ignore_ascii_case(media.as_str()) => 3,
+            _ => continue,
+        };
+        let excluded = parts.any(|parameter| {
+            let weight = parameter
+                .strip_prefix("q=")
+                .or_else(|| parameter.strip_prefix("Q="));
+            weight
+                .and_then(|q| q.trim().parse::<f32>().ok())
+                .is_some_and(|q| q <= 0.0)
+        });
+        if best.is_none_or(|(known, _)| precision > known) {
+            best = Some((precision, !excluded));
+        }
+    }
+    best.is_some_and(|(_, accepted)| accepted)
+}
