@@ -1,0 +1,487 @@
+//! An app in the words of Mesos: the parts of a `TaskInfo` that follow from its definition.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto::v1;
+
+use super::container::{Container, ContainerKind, Docker, IpcMode, LinuxInfo, Seccomp};
+use super::health::{CheckPort, HealthCheck, IpProtocol, Probe, Scheme};
+use super::ports::{self, PortMapping, PortRequest};
+use super::volumes::{Mode, Volume, VolumeSource};
+use super::{App, Limit, Networks};
+
+/// What a task runs, with its files and user; the environment is the caller's to add.
+pub fn command(app: &App) -> v1::CommandInfo {
+    let has_image = app.container.as_ref().is_some_and(|c| c.docker.is_some());
+    let (shell, value, arguments) = match (&app.cmd, app.args.first()) {
+        (Some(cmd), _) => (true, Some(cmd.clone()), Vec::new()),
+        // An image has its own entrypoint; without one the first word is the program.
+        (None, Some(program)) if !has_image => (false, Some(program.clone()), app.args.clone()),
+        (None, _) => (false, None, app.args.clone()),
+    };
+    let uri = |fetch: &super::Fetch| v1::command_info::Uri {
+        value: fetch.uri.clone(),
+        executable: Some(fetch.executable),
+        extract: Some(fetch.extract),
+        cache: Some(fetch.cache),
+        output_file: fetch.dest_path.clone(),
+    };
+    v1::CommandInfo {
+        uris: app.fetch.iter().map(uri).collect(),
+        environment: None,
+        value,
+        user: app.user.clone(),
+        shell: Some(shell),
+        arguments,
+    }
+}
+
+/// The container, without the ports that are published on the host: see [`publish`].
+pub fn container(app: &App) -> Option<v1::ContainerInfo> {
+    let network_infos: Vec<_> = match &app.networks {
+        Networks::Host => Vec::new(),
+        Networks::Bridge { labels } => match kind(app) {
+            // Docker has a bridge of its own, which needs no name.
+            ContainerKind::Docker => Vec::new(),
+            ContainerKind::Mesos => vec![network(BRIDGE, labels)],
+        },
+        Networks::Container(networks) => networks
+            .iter()
+            .map(|n| network(&n.name, &n.labels))
+            .collect(),
+    };
+    if app.container.is_none() && network_infos.is_empty() && app.tty.is_none() {
+        return None;
+    }
+    let native = Container::native();
+    let container = app.container.as_ref().unwrap_or(&native);
+    let mut info = v1::ContainerInfo {
+        volumes: container.volumes.iter().filter_map(volume).collect(),
+        network_infos,
+        linux_info: container.linux_info.as_ref().map(linux_info),
+        tty_info: app.tty.filter(|tty| *tty).map(|_| v1::TtyInfo::default()),
+        ..v1::ContainerInfo::default()
+    };
+    match container.kind {
+        ContainerKind::Docker => {
+            info.set_type(v1::container_info::Type::Docker);
+            info.docker = container.docker.as_ref().map(|d| docker(d, &app.networks));
+        }
+        ContainerKind::Mesos => {
+            info.set_type(v1::container_info::Type::Mesos);
+            info.mesos = container
+                .docker
+                .as_ref()
+                .map(|d| v1::container_info::MesosInfo {
+                    image: Some(image(d)),
+                });
+        }
+    }
+    Some(info)
+}
+
+/// Name of the agent's bridge in `NetworkInfo`.
+const BRIDGE: &str = "mesos-bridge";
+
+/// Adds to `info` how the host ports that a task was given lead into its container.
+pub fn publish(app: &App, host_ports: &[u16], info: &mut v1::ContainerInfo) {
+    let mappings: &[PortMapping] = app.container.as_ref().map_or(&[], |c| &c.port_mappings);
+    let requests = ports::requested(app);
+    let assigned = ports::assigned(&requests, host_ports);
+    for (mapping, (request, host_port)) in mappings.iter().zip(assigned) {
+        let Some(host_port) = host_port else { continue };
+        let (host_port, container_port) = (host_port.into(), inner_port(request, host_port).into());
+        for protocol in mapping.protocol.each() {
+            let protocol = Some((*protocol).to_owned());
+            if let Some(docker) = &mut info.docker {
+                docker
+                    .port_mappings
+                    .push(v1::container_info::docker_info::PortMapping {
+                        host_port,
+                        container_port,
+                        protocol,
+                    });
+            } else {
+                let of_network = info.network_infos.iter_mut().find(|network| {
+                    let name = network.name.as_deref().unwrap_or_default();
+                    mapping.network_names.is_empty()
+                        || mapping.network_names.iter().any(|n| n == name)
+                });
+                if let Some(network) = of_network {
+                    network.port_mappings.push(v1::network_info::PortMapping {
+                        host_port,
+                        container_port,
+                        protocol,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// How others find the task: its name, and one port per transport protocol.
+pub fn discovery(app: &App, host_ports: &[u16]) -> v1::DiscoveryInfo {
+    let requests = ports::requested(app);
+    let assigned = ports::assigned(&requests, host_ports);
+    let ports = assigned.into_iter().flat_map(|(request, host_port)| {
+        let (number, scope) = match host_port {
+            Some(port) => (port, "host"),
+            None => (request.container_port, "container"),
+        };
+        request.protocol.each().iter().map(move |protocol| {
+            let mut port_labels = request.labels.clone();
+            port_labels.insert("network-scope".to_owned(), scope.to_owned());
+            v1::Port {
+                number: number.into(),
+                name: request.name.clone(),
+                protocol: Some((*protocol).to_owned()),
+                visibility: None,
+                labels: labels_of(&port_labels),
+            }
+        })
+    });
+    v1::DiscoveryInfo {
+        visibility: v1::discovery_info::Visibility::Framework.into(),
+        name: Some(app.id.task_name()),
+        ports: Some(v1::Ports {
+            ports: ports.collect(),
+        }),
+        ..v1::DiscoveryInfo::default()
+    }
+}
+
+/// How far the task may burst, by resource name; infinite where unlimited.
+pub fn limits(app: &App) -> BTreeMap<String, v1::value::Scalar> {
+    let given = app
+        .resource_limits
+        .map(|l| [("cpus", l.cpus), ("mem", l.mem)]);
+    given
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, limit)| {
+            let value = match limit? {
+                Limit::At(value) => value,
+                Limit::Unlimited => f64::INFINITY,
+            };
+            Some((name.to_owned(), v1::value::Scalar { value }))
+        })
+        .collect()
+}
+
+/// The time between SIGTERM and SIGKILL, where the app names one.
+pub fn kill_policy(app: &App) -> Option<v1::KillPolicy> {
+    let grace = Duration::from_secs(app.task_kill_grace_period_seconds?.into());
+    let nanoseconds = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
+    Some(v1::KillPolicy {
+        grace_period: Some(v1::DurationInfo { nanoseconds }),
+    })
+}
+
+pub fn labels(app: &App) -> Option<v1::Labels> {
+    labels_of(&app.labels)
+}
+
+/// The health check that the agent makes, of which an app has at most one.
+pub fn health_check(app: &App, host_ports: &[u16]) -> Option<v1::HealthCheck> {
+    let check = app.health_checks.iter().find(|c| c.probe.is_by_agent())?;
+    let mut info = times(check);
+    let port = || check_port(app, host_ports, check.probe.port()?);
+    match &check.probe {
+        Probe::Command { value } => {
+            info.set_type(v1::health_check::Type::Command);
+            info.command = Some(v1::CommandInfo {
+                value: Some(value.clone()),
+                shell: Some(true),
+                ..v1::CommandInfo::default()
+            });
+        }
+        Probe::MesosHttp {
+            scheme, path, ip, ..
+        } => {
+            info.set_type(v1::health_check::Type::Http);
+            let scheme = match scheme {
+                Scheme::Http => "http",
+                Scheme::Https => "https",
+            };
+            info.http = Some(v1::health_check::HttpCheckInfo {
+                port: port()?.into(),
+                path: Some(path.clone()),
+                scheme: Some(scheme.to_owned()),
+                protocol: Some(ip_protocol(*ip).into()),
+                ..v1::health_check::HttpCheckInfo::default()
+            });
+        }
+        Probe::MesosTcp { ip, .. } => {
+            info.set_type(v1::health_check::Type::Tcp);
+            info.tcp = Some(v1::health_check::TcpCheckInfo {
+                port: port()?.into(),
+                protocol: Some(ip_protocol(*ip).into()),
+            });
+        }
+        Probe::Http { .. } | Probe::Tcp { .. } => return None,
+    }
+    Some(info)
+}
+
+fn times(check: &HealthCheck) -> v1::HealthCheck {
+    v1::HealthCheck {
+        delay_seconds: Some(check.delay_seconds.into()),
+        interval_seconds: Some(check.interval_seconds.into()),
+        timeout_seconds: Some(check.timeout_seconds.into()),
+        consecutive_failures: Some(check.max_consecutive_failures),
+        grace_period_seconds: Some(check.grace_period_seconds.into()),
+        ..v1::HealthCheck::default()
+    }
+}
+
+fn ip_protocol(ip: IpProtocol) -> v1::network_info::Protocol {
+    match ip {
+        IpProtocol::V4 => v1::network_info::Protocol::IPv4,
+        IpProtocol::V6 => v1::network_info::Protocol::IPv6,
+    }
+}
+
+/// The port as seen inside the task's network.
+fn check_port(app: &App, host_ports: &[u16], port: CheckPort) -> Option<u16> {
+    match port {
+        CheckPort::Number(number) => Some(number),
+        CheckPort::Index(index) => {
+            let requests = ports::requested(app);
+            let assigned = ports::assigned(&requests, host_ports);
+            let (request, host_port) = assigned.get(index as usize)?;
+            Some(inner_port(request, host_port.unwrap_or_default()))
+        }
+    }
+}
+
+fn inner_port(request: &PortRequest, host_port: u16) -> u16 {
+    match request.container_port {
+        0 => host_port,
+        port => port,
+    }
+}
+
+fn kind(app: &App) -> ContainerKind {
+    app.container
+        .as_ref()
+        .map_or(ContainerKind::Mesos, |c| c.kind)
+}
+
+fn labels_of(labels: &BTreeMap<String, String>) -> Option<v1::Labels> {
+    let label = |(key, value): (&String, &String)| v1::Label {
+        key: key.clone(),
+        value: Some(value.clone()),
+    };
+    (!labels.is_empty()).then(|| v1::Labels {
+        labels: labels.iter().map(label).collect(),
+    })
+}
+
+fn network(name: &str, labels: &BTreeMap<String, String>) -> v1::NetworkInfo {
+    v1::NetworkInfo {
+        name: Some(name.to_owned()),
+        labels: labels_of(labels),
+        ..v1::NetworkInfo::default()
+    }
+}
+
+fn docker(docker: &Docker, networks: &Networks) -> v1::container_info::DockerInfo {
+    use v1::container_info::docker_info::Network;
+    let network = match networks {
+        Networks::Host => Network::Host,
+        Networks::Bridge { .. } => Network::Bridge,
+        Networks::Container(_) => Network::User,
+    };
+    let parameter = |(key, value): &(String, String)| v1::Parameter {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    v1::container_info::DockerInfo {
+        image: docker.image.clone(),
+        network: Some(network.into()),
+        privileged: Some(docker.privileged),
+        parameters: docker.parameters.iter().map(parameter).collect(),
+        force_pull_image: Some(docker.force_pull_image),
+        ..v1::container_info::DockerInfo::default()
+    }
+}
+
+fn image(docker: &Docker) -> v1::Image {
+    let mut image = v1::Image {
+        docker: Some(v1::image::Docker {
+            name: docker.image.clone(),
+            ..Default::default()
+        }),
+        cached: Some(!docker.force_pull_image),
+        ..v1::Image::default()
+    };
+    image.set_type(v1::image::Type::Docker);
+    image
+}
+
+/// Host volumes and volumes of drivers. Persistent ones are resources of the task instead, and
+/// secrets need a store that the cluster does not have.
+fn volume(volume: &Volume) -> Option<v1::Volume> {
+    let mode = match volume.mode {
+        Mode::ReadOnly => v1::volume::Mode::Ro,
+        Mode::ReadWrite => v1::volume::Mode::Rw,
+    };
+    let mut info = v1::Volume {
+        container_path: volume.container_path.clone(),
+        mode: mode.into(),
+        ..v1::Volume::default()
+    };
+    match &volume.source {
+        VolumeSource::Host { host_path } => info.host_path = Some(host_path.clone()),
+        VolumeSource::External(external) => {
+            let driver = external.options.get("dvdi/driver").and_then(|d| d.as_str());
+            let mut source = v1::volume::Source {
+                docker_volume: Some(v1::volume::source::DockerVolume {
+                    driver: driver.map(str::to_owned),
+                    name: external.name.clone(),
+                    driver_options: None,
+                }),
+                ..v1::volume::Source::default()
+            };
+            source.set_type(v1::volume::source::Type::DockerVolume);
+            info.source = Some(source);
+        }
+        VolumeSource::Persistent(_) | VolumeSource::Secret { .. } => return None,
+    }
+    Some(info)
+}
+
+fn linux_info(info: &LinuxInfo) -> v1::LinuxInfo {
+    let seccomp = info.seccomp.as_ref().map(|seccomp| match seccomp {
+        Seccomp::Unconfined => v1::SeccompInfo {
+            unconfined: Some(true),
+            profile_name: None,
+        },
+        Seccomp::Profile(name) => v1::SeccompInfo {
+            unconfined: Some(false),
+            profile_name: Some(name.clone()),
+        },
+    });
+    let mut linux = v1::LinuxInfo {
+        seccomp,
+        ..v1::LinuxInfo::default()
+    };
+    if let Some(ipc) = &info.ipc {
+        linux.set_ipc_mode(match ipc.mode {
+            IpcMode::Private => v1::linux_info::IpcMode::Private,
+            IpcMode::ShareParent => v1::linux_info::IpcMode::ShareParent,
+        });
+        linux.shm_size = ipc.shm_size;
+    }
+    linux
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn app(body: Value) -> App {
+        App::create(&body).unwrap()
+    }
+
+    fn words(command: &v1::CommandInfo) -> (bool, Option<&str>, Vec<&str>) {
+        let arguments = command.arguments.iter().map(String::as_str).collect();
+        (command.shell(), command.value.as_deref(), arguments)
+    }
+
+    #[test]
+    fn cmd_runs_in_a_shell_and_args_do_not() {
+        let cmd = command(&app(json!({"id": "a", "cmd": "echo $A"})));
+        assert_eq!(words(&cmd), (true, Some("echo $A"), vec![]));
+        let args = command(&app(json!({"id": "a", "args": ["/bin/echo", "b c"]})));
+        assert_eq!(
+            words(&args),
+            (false, Some("/bin/echo"), vec!["/bin/echo", "b c"])
+        );
+        let image = json!({"id": "a", "args": ["-x"], "container": {"docker": {"image": "i"}}});
+        assert_eq!(words(&command(&app(image))), (false, None, vec!["-x"]));
+    }
+
+    #[test]
+    fn a_bridge_publishes_the_given_host_ports() {
+        let app = app(json!({"id": "/net/web", "container": {"docker": {
+        "image": "i", "network": "BRIDGE", "portMappings": [
+            {"containerPort": 80, "name": "http", "labels": {"VIP_0": "web:80"}},
+            {"containerPort": 0, "protocol": "udp,tcp"},
+        ]}}}));
+        let mut info = container(&app).unwrap();
+        publish(&app, &[31000, 31001], &mut info);
+        let published: Vec<_> = info
+            .docker
+            .unwrap()
+            .port_mappings
+            .iter()
+            .map(|m| (m.host_port, m.container_port, m.protocol().to_owned()))
+            .collect();
+        let expected = [
+            (31000, 80, "tcp"),
+            (31001, 31001, "udp"),
+            (31001, 31001, "tcp"),
+        ];
+        assert_eq!(published, expected.map(|(h, c, p)| (h, c, p.to_owned())));
+
+        let found = discovery(&app, &[31000, 31001]);
+        assert_eq!(found.name(), "web.net");
+        let ports = found.ports.unwrap().ports;
+        let numbers: Vec<_> = ports.iter().map(|p| (p.number, p.protocol())).collect();
+        assert_eq!(numbers, [(31000, "tcp"), (31001, "udp"), (31001, "tcp")]);
+        let labels = &ports[0].labels.as_ref().unwrap().labels;
+        let labels: Vec<_> = labels.iter().map(|l| (l.key.as_str(), l.value())).collect();
+        assert_eq!(labels, [("VIP_0", "web:80"), ("network-scope", "host")]);
+    }
+
+    #[test]
+    fn a_native_container_carries_its_volumes() {
+        let app = app(
+            json!({"id": "a", "cmd": "x", "container": {"type": "MESOS", "volumes": [
+                {"containerPath": "/etc/config", "hostPath": "/var/data", "mode": "R0"},
+            ]}}),
+        );
+        let info = container(&app).unwrap();
+        assert_eq!(info.r#type(), v1::container_info::Type::Mesos);
+        let volume = &info.volumes[0];
+        assert_eq!(
+            (volume.host_path(), volume.mode()),
+            ("/var/data", v1::volume::Mode::Ro)
+        );
+    }
+
+    #[test]
+    fn limits_and_grace_reach_the_task() {
+        let app = app(
+            json!({"id": "a", "cmd": "x", "taskKillGracePeriodSeconds": 3,
+            "resourceLimits": {"cpus": "unlimited", "mem": 256}}),
+        );
+        let limits: Vec<_> = limits(&app)
+            .into_iter()
+            .map(|(k, v)| (k, v.value))
+            .collect();
+        assert_eq!(
+            limits,
+            [
+                ("cpus".to_owned(), f64::INFINITY),
+                ("mem".to_owned(), 256.0)
+            ]
+        );
+        let grace = kill_policy(&app).unwrap().grace_period.unwrap();
+        assert_eq!(grace.nanoseconds, 3_000_000_000);
+    }
+
+    #[test]
+    fn checks_by_the_agent_use_the_inner_port() {
+        let app = app(json!({"id": "a", "container": {"docker": {
+            "image": "i", "network": "BRIDGE", "portMappings": [{"containerPort": 80}]}},
+            "healthChecks": [{"protocol": "HTTP"}, {"protocol": "MESOS_HTTP", "path": "/up"}]}));
+        let check = health_check(&app, &[31000]).unwrap();
+        let http = check.http.unwrap();
+        assert_eq!((http.port, http.path()), (80, "/up"));
+    }
+}
