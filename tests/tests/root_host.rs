@@ -1,7 +1,5 @@
 //! What the root lanes stand on.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 use std::fs;
 
 /// When this fails, so will others, for reasons that are harder to read.

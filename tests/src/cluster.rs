@@ -1,0 +1,181 @@
+//! A master (with the scheduler in it) and agents, each a process of its own on loopback.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use crate::http::{Service, free_port};
+use crate::program::Program;
+use crate::{eventually, host};
+
+/// Counts agents of this process, so that no two offer the same ports or share cgroups.
+static AGENTS: AtomicU16 = AtomicU16::new(0);
+
+#[derive(Debug)]
+pub struct Cluster {
+    // Before the directory, so that agents are gone when it is removed.
+    pub agents: Vec<Agent>,
+    master: Option<Program>,
+    pub api: Service,
+    pub marathon: Service,
+    directory: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+pub struct Agent {
+    program: Option<Program>,
+    pub api: Service,
+    /// The host name that it reports.
+    pub name: String,
+    pub cgroups_root: String,
+    /// First and last port that it offers.
+    pub ports: (u16, u16),
+    directory: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Cluster {
+    /// Up, with that many agents registered.
+    pub async fn start(agents: u16) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("longshore-test-")
+            .tempdir()
+            .unwrap();
+        // Tasks run as other users and must reach their sandboxes.
+        open_to_all(directory.path());
+        let mut cluster = Self {
+            agents: Vec::new(),
+            master: None,
+            api: Service::at(free_port()),
+            marathon: Service::at(free_port()),
+            directory,
+        };
+        cluster.start_master().await;
+        for number in 0..agents {
+            let mut agent = Agent::new(number, &cluster.api, cluster.directory.path());
+            agent.start().await;
+            cluster.agents.push(agent);
+        }
+        cluster.registered(agents).await;
+        cluster
+    }
+
+    pub async fn start_master(&mut self) {
+        let work_dir = self.directory.path().join("master");
+        let arguments = [
+            "master".to_owned(),
+            format!("--port={}", port(&self.api)),
+            format!("--http_port={}", port(&self.marathon)),
+            format!("--work_dir={}", work_dir.display()),
+        ];
+        self.master = Some(Program::start("master", &arguments, self.directory.path()));
+        self.api.ready("/health").await;
+        self.marathon.ready("/ping").await;
+    }
+
+    /// As `kill -9` does.
+    pub fn kill_master(&mut self) {
+        self.master = None;
+    }
+
+    /// Until this many agents are active at the master.
+    pub async fn registered(&self, agents: u16) {
+        eventually(&format!("{agents} agents are registered"), || async {
+            let state = self.api.json("/slaves").await;
+            let slaves = state["slaves"].as_array().cloned().unwrap_or_default();
+            let active = slaves
+                .iter()
+                .filter(|slave| slave["active"] == true)
+                .count();
+            match active == usize::from(agents) {
+                true => Ok(()),
+                false => Err(format!("{active} are, of {state:#}")),
+            }
+        })
+        .await;
+    }
+}
+
+impl Agent {
+    fn new(number: u16, master: &Service, below: &Path) -> Self {
+        let unique = AGENTS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("agent-{number}");
+        let directory = below.join(&name);
+        std::fs::create_dir(&directory).unwrap();
+        open_to_all(&directory);
+        let api = Service::at(free_port());
+        let first = 31_000 + unique * 20;
+        let ports = (first, first + 19);
+        let cgroups_root = format!("longshore-test-{}-{unique}", std::process::id());
+        let arguments = vec![
+            "agent".to_owned(),
+            format!("--master={}", master.address),
+            format!("--port={}", port(&api)),
+            format!("--work_dir={}", directory.join("work").display()),
+            format!("--runtime_dir={}", directory.join("run").display()),
+            format!("--cgroups_root={cgroups_root}"),
+            format!(
+                "--resources=cpus:2;mem:512;disk:1024;ports:[{first}-{}]",
+                ports.1
+            ),
+            format!("--attributes=number:{number}"),
+            format!("--hostname={name}"),
+        ];
+        Self {
+            program: None,
+            api,
+            name,
+            cgroups_root,
+            ports,
+            directory,
+            arguments,
+        }
+    }
+
+    pub async fn start(&mut self) {
+        self.program = Some(Program::start("agent", &self.arguments, &self.directory));
+        self.api.ready("/health").await;
+    }
+
+    /// As `kill -9` does: its containers stay.
+    pub fn kill(&mut self) {
+        self.program = None;
+    }
+
+    /// Host pids of everything in its containers.
+    pub fn processes(&self) -> std::collections::BTreeSet<i32> {
+        host::processes(&host::cgroups(&self.cgroups_root))
+    }
+
+    /// Fails while a cgroup of a container, a process in one or a mount is there.
+    pub fn nothing_left(&self) -> Result<(), String> {
+        let cgroups = host::cgroups(&self.cgroups_root);
+        let processes = host::processes(&cgroups);
+        let containers: Vec<_> = cgroups
+            .iter()
+            .filter(|path| !path.ends_with(&self.cgroups_root))
+            .collect();
+        let mounts = host::mounts(&self.directory);
+        match processes.is_empty() && containers.is_empty() && mounts.is_empty() {
+            true => Ok(()),
+            false => Err(format!(
+                "processes {processes:?}, cgroups {containers:?}, mounts {mounts:?}"
+            )),
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.program = None;
+        host::remove_all(&self.cgroups_root);
+    }
+}
+
+fn port(service: &Service) -> &str {
+    service.address.rsplit(':').next().unwrap()
+}
+
+fn open_to_all(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
