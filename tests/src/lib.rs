@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod host;
 pub mod http;
 pub mod program;
+pub mod serve;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
