@@ -77,6 +77,15 @@ impl Cluster {
         self.master = None;
     }
 
+    /// Process ids of the master and the agents that run.
+    pub fn programs(&self) -> impl Iterator<Item = u32> {
+        let agents = self
+            .agents
+            .iter()
+            .filter_map(|agent| agent.program.as_ref());
+        self.master.iter().chain(agents).map(Program::pid)
+    }
+
     /// Until this many agents are active at the master.
     pub async fn registered(&self, agents: u16) {
         eventually(&format!("{agents} agents are registered"), || async {
@@ -114,7 +123,7 @@ impl Agent {
             format!("--runtime_dir={}", directory.join("run").display()),
             format!("--cgroups_root={cgroups_root}"),
             format!(
-                "--resources=cpus:2;mem:512;disk:1024;ports:[{first}-{}]",
+                "--resources=cpus:2;mem:4096;disk:1024;ports:[{first}-{}]",
                 ports.1
             ),
             format!("--attributes=number:{number}"),
