@@ -70,7 +70,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     serde_json::from_slice(bytes).map_err(JsonError::syntax)
 }
 
-fn descriptor<M: prost::Name>() -> MessageDescriptor {
+/// The descriptor of a generated message.
+pub(crate) fn descriptor<M: prost::Name>() -> MessageDescriptor {
     let name = M::full_name();
     POOL.get_message_by_name(&name)
         .expect("the generated code and POOL are of one schema")

@@ -7,7 +7,7 @@
 //! | module | is |
 //! |---|---|
 //! | [`v1`], [`link`] | the generated messages; enums are `i32` fields, maps are `BTreeMap` |
-//! | [`json`] | the JSON form of any message (not the standard proto3 mapping) |
+//! | [`json`], [`wire`] | the JSON form of any message (not the standard proto3 mapping), and the binary one |
 //! | [`recordio`], [`media`] | framing of streams, and which encoding a request and its answer use |
 //! | [`resources`], [`attributes`], [`units`], [`ids`] | values that are valid once they exist |
 //! | [`task`], [`v0`], [`version`] | what agent and master both say about tasks and themselves |
@@ -17,18 +17,23 @@ pub mod attributes;
 pub mod ids;
 pub mod json;
 pub mod media;
+mod path;
 pub mod recordio;
 pub mod resources;
 pub mod task;
 pub mod units;
 pub mod v0;
 pub mod version;
+pub mod wire;
 
 /// The generated messages, one module per protobuf package.
 #[allow(clippy::all, clippy::unwrap_used, rust_2018_idioms)]
 mod schema {
     include!(concat!(env!("OUT_DIR"), "/schema.rs"));
 }
+
+#[cfg(test)]
+mod schema_tests;
 
 pub use schema::longshore::link::v1 as link;
 pub use schema::mesos::v1;

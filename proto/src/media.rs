@@ -6,6 +6,7 @@
 //! `application/recordio` with the encoding in `Message-Accept` and `Message-Content-Type`.
 
 use crate::json::{self, JsonError};
+use crate::wire::{self, WireError};
 
 /// A media type that the v1 APIs know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,10 +161,10 @@ pub fn stream_type(
 /// Why a body is not the message it should be. Answer 400.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    #[error("cannot read the body as JSON")]
-    Json(#[source] JsonError),
-    #[error("cannot read the body as protobuf")]
-    Protobuf(#[source] prost::DecodeError),
+    #[error("cannot read the body as JSON: {0}")]
+    Json(JsonError),
+    #[error("cannot read the body as protobuf: {0}")]
+    Protobuf(WireError),
 }
 
 impl Encoding {
@@ -193,7 +194,7 @@ impl Encoding {
     {
         match self {
             Self::Json => json::from_slice(bytes).map_err(DecodeError::Json),
-            Self::Protobuf => M::decode(bytes).map_err(DecodeError::Protobuf),
+            Self::Protobuf => wire::decode(bytes).map_err(DecodeError::Protobuf),
         }
     }
 }
@@ -257,4 +258,127 @@ fn accepts(accept: &str, media: MediaType) -> bool {
         }
     }
     best.is_some_and(|(_, accepted)| accepted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1;
+
+    const JSON: Option<&str> = Some("application/json");
+    const PROTOBUF: Option<&str> = Some("application/x-protobuf");
+    const RECORDIO: Option<&str> = Some("application/recordio");
+
+    #[test]
+    fn a_request_is_of_the_type_it_names() {
+        assert_eq!(request_type(JSON), Ok(MediaType::Json));
+        assert_eq!(
+            request_type(Some("Application/JSON; charset=utf-8")),
+            Ok(MediaType::Json)
+        );
+        assert_eq!(request_type(PROTOBUF), Ok(MediaType::Protobuf));
+        assert_eq!(request_type(RECORDIO), Ok(MediaType::RecordIo));
+        assert_eq!(request_records(PROTOBUF), Ok(Encoding::Protobuf));
+    }
+
+    #[test]
+    fn each_refusal_has_its_status() {
+        let request = |content_type| request_type(content_type).unwrap_err().status();
+        assert_eq!(request(None), 400);
+        assert_eq!(request(Some("text/plain")), 415);
+        assert_eq!(request_encoding(RECORDIO).unwrap_err().status(), 415);
+        assert_eq!(request_records(None).unwrap_err().status(), 400);
+        assert_eq!(request_records(RECORDIO).unwrap_err().status(), 415);
+        let response = |accept| response_type(accept, MediaType::Json).unwrap_err().status();
+        assert_eq!(response(Some("text/html")), 406);
+        assert_eq!(response(RECORDIO), 406);
+        let stream = stream_type(RECORDIO, Some("text/html"), MediaType::Json);
+        assert_eq!(stream.unwrap_err().status(), 406);
+    }
+
+    #[test]
+    fn a_request_without_accept_is_answered_in_its_own_type() {
+        assert_eq!(response_type(None, MediaType::Json), Ok(MediaType::Json));
+        assert_eq!(
+            response_type(None, MediaType::Protobuf),
+            Ok(MediaType::Protobuf)
+        );
+        assert_eq!(
+            response_type(None, MediaType::RecordIo),
+            Ok(MediaType::Json)
+        );
+    }
+
+    #[test]
+    fn json_is_preferred_among_what_is_accepted() {
+        let response = |accept| response_type(Some(accept), MediaType::Protobuf);
+        assert_eq!(
+            response("application/x-protobuf, application/json"),
+            Ok(MediaType::Json)
+        );
+        assert_eq!(response("*/*"), Ok(MediaType::Json));
+        assert_eq!(
+            response("text/html, application/*;q=0.1"),
+            Ok(MediaType::Json)
+        );
+        assert_eq!(
+            response("application/json;q=0, */*"),
+            Ok(MediaType::Protobuf)
+        );
+        assert_eq!(response("application/x-protobuf"), Ok(MediaType::Protobuf));
+    }
+
+    #[test]
+    fn a_stream_is_named_by_its_records_unless_recordio_is_asked_for() {
+        let stream = |accept, message_accept| {
+            stream_type(accept, message_accept, MediaType::Json).map(|stream| {
+                (
+                    stream.content_type.as_str(),
+                    stream.records,
+                    stream.message_content_type(),
+                )
+            })
+        };
+        assert_eq!(
+            stream(JSON, None),
+            Ok(("application/json", Encoding::Json, None))
+        );
+        assert_eq!(
+            stream(RECORDIO, PROTOBUF),
+            Ok(("application/recordio", Encoding::Protobuf, PROTOBUF))
+        );
+        assert_eq!(
+            stream(RECORDIO, None),
+            Ok(("application/recordio", Encoding::Json, JSON))
+        );
+    }
+
+    #[test]
+    fn both_encodings_carry_a_message_and_refuse_half_of_one() {
+        let id = v1::AgentId {
+            value: "a-S0".to_owned(),
+        };
+        for encoding in [Encoding::Json, Encoding::Protobuf] {
+            assert_eq!(
+                encoding
+                    .decode::<v1::AgentId>(&encoding.encode(&id))
+                    .unwrap(),
+                id
+            );
+        }
+        let error = |encoding: Encoding, body: &[u8]| {
+            encoding
+                .decode::<v1::AgentId>(body)
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            error(Encoding::Json, b"{}"),
+            "cannot read the body as JSON: value: required field is missing"
+        );
+        assert_eq!(
+            error(Encoding::Protobuf, b""),
+            "cannot read the body as protobuf: value: required field is missing"
+        );
+    }
 }

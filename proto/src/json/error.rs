@@ -4,18 +4,13 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::path::Path;
+
 /// What is wrong with a JSON input, with the path to it.
 #[derive(Debug, thiserror::Error)]
 pub struct JsonError {
-    /// From the innermost step outwards, since it grows while the reader returns.
-    path: Vec<Step>,
+    path: Path,
     problem: Problem,
-}
-
-#[derive(Debug)]
-pub(super) enum Step {
-    Field(String),
-    Item(usize),
 }
 
 /// What is wrong at the place that a [`JsonError`] names.
@@ -50,7 +45,7 @@ pub enum Problem {
 impl From<Problem> for JsonError {
     fn from(problem: Problem) -> Self {
         Self {
-            path: Vec::new(),
+            path: Path::default(),
             problem,
         }
     }
@@ -66,19 +61,7 @@ impl JsonError {
     /// Where it is wrong, such as `framework_info.roles[2]`; empty for the whole input.
     #[must_use]
     pub fn path(&self) -> String {
-        let mut path = String::new();
-        for step in self.path.iter().rev() {
-            match step {
-                Step::Item(i) => path.push_str(&format!("[{i}]")),
-                Step::Field(name) => {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(name);
-                }
-            }
-        }
-        path
+        self.path.to_string()
     }
 
     pub(super) fn syntax(error: serde_json::Error) -> Self {
@@ -98,12 +81,12 @@ impl JsonError {
     }
 
     pub(super) fn within(mut self, field: &str) -> Self {
-        self.path.push(Step::Field(field.to_owned()));
+        self.path.enter_field(field);
         self
     }
 
     pub(super) fn within_item(mut self, item: usize) -> Self {
-        self.path.push(Step::Item(item));
+        self.path.enter_item(item);
         self
     }
 }

@@ -52,7 +52,7 @@ pub enum Problem {
          set such as {{a,b}}"
     )]
     Value { text: String },
-    #[error("{value} is not an amount: expected a number from 0 to 9e12")]
+    #[error("{value} is not an amount: expected a number from 0 to 1.1e12")]
     Amount { value: f64 },
     #[error("{0}")]
     Ranges(#[from] BadRanges),

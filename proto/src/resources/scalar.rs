@@ -13,9 +13,9 @@ pub struct Scalar {
 impl Scalar {
     pub const ZERO: Self = Self { thousandths: 0 };
 
-    /// The largest amount that is read, about 9e12: up to here a double holds every thousandth.
+    /// The largest amount that is read, about 1.1e12: up to here a thousandth survives a double.
     pub const MAX: Self = Self {
-        thousandths: 1 << 53,
+        thousandths: 1 << 50,
     };
 
     /// Rounds to the nearest thousandth. `None` for what is negative (less than −0.0005), not a
