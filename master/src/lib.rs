@@ -1,1 +1,231 @@
+//! The master: which agents there are, what is free on them, who is offered it, and what runs.
+//!
+//! `cluster` is the whole of it as one pure state machine. Around it are thin shells: `driver` is
+//! the task that owns the machine and performs its effects, `http` turns requests into its events
+//! and its effects into streams, `registry` keeps the list of agents on disk, and `view` shows it
+//! to people and tools.
+//!
+//! Invariants: a registry write is durable before anybody is told of what it promises; tasks and
+//! frameworks are never stored here, since agents and schedulers bring them back after a restart;
+//! the master runs nothing itself.
 #![forbid(unsafe_code)]
+
+mod cluster;
+mod driver;
+mod flags;
+mod http;
+mod registry;
+mod view;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::serve::ListenerExt as _;
+use proto::v1::{self, master_info::capability::Type as Capability};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use cluster::{Cluster, Config, Remembered};
+use driver::Driver;
+pub use driver::DriverError;
+pub use flags::{Flags, RegistryKind};
+use http::Context;
+use registry::Registry;
+pub use registry::RegistryError;
+use view::About;
+
+/// How long open connections may take to end when the master stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(
+        "--ip={0} is reachable from other machines and nothing asks for credentials: use a loopback address, or add --insecure"
+    )]
+    Exposed(IpAddr),
+    #[error("--ip={0} is no address that others can use: name one with --advertise_ip")]
+    NoAddress(IpAddr),
+    #[error("cannot listen on {0}: is another program using it? choose another --ip or --port")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("cannot use the registry")]
+    Registry(#[from] RegistryError),
+    #[error("reading the registry broke off")]
+    RegistryPanicked,
+}
+
+/// A running master. Dropping the handle leaves it running.
+pub struct Handle {
+    address: SocketAddr,
+    master_id: String,
+    stop: watch::Sender<bool>,
+    driver: JoinHandle<Result<(), DriverError>>,
+    server: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn master_id(&self) -> &str {
+        &self.master_id
+    }
+
+    /// Waits for the master to end by itself, which it only does when its registry fails.
+    pub async fn failed(&mut self) -> Result<(), DriverError> {
+        match (&mut self.driver).await {
+            Ok(outcome) => outcome,
+            Err(_panicked) => Err(DriverError::Panicked),
+        }
+    }
+
+    /// Ends all streams and stops listening. Agents keep running what they run.
+    pub async fn stop(mut self) {
+        // Nobody listens any more if it has failed already.
+        let _ = self.stop.send(true);
+        if tokio::time::timeout(STOP_TIMEOUT, &mut self.server)
+            .await
+            .is_err()
+        {
+            self.server.abort();
+        }
+        if !self.driver.is_finished() {
+            self.driver.abort();
+        }
+    }
+}
+
+pub async fn start(flags: Flags) -> Result<Handle, StartError> {
+    if !flags.ip.is_loopback() && !flags.insecure {
+        return Err(StartError::Exposed(flags.ip));
+    }
+    let wanted = SocketAddr::new(flags.ip, flags.port);
+    let listening = TcpListener::bind(wanted).await;
+    let listener = listening.map_err(|source| StartError::Listen(wanted, source))?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| StartError::Listen(wanted, source))?;
+    let master = master_info(&flags, address)?;
+
+    let kind = flags.registry;
+    let directory = flags.work_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || -> Result<_, RegistryError> {
+        let registry = match kind {
+            RegistryKind::Redb => Registry::open(&directory)?,
+            RegistryKind::InMemory => Registry::InMemory,
+        };
+        let registered = registry.read()?;
+        Ok((registry, registered))
+    });
+    let (registry, registered) = opened
+        .await
+        .map_err(|_panicked| StartError::RegistryPanicked)??;
+
+    let about = about(&flags, &master);
+    let master_id = master.id.clone();
+    tracing::info!(master = master_id, %address, agents = registered.admitted.len(), "master started");
+    let (driver, owner) = Driver::new(Cluster::new(config(flags, master), registered), registry);
+    let (stop, stopping) = watch::channel(false);
+    let router = http::router(Context {
+        owner,
+        about: Arc::new(about),
+    });
+    // Records are small and wait for nobody.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+    });
+    let mut server_stop = stopping.clone();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error means that the handle is gone, and then the master runs on.
+        if server_stop.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    });
+    let server = tokio::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the server ended");
+        }
+    });
+    let ended = stop.clone();
+    let driver = tokio::spawn(async move {
+        let outcome = driver.run(stopping).await;
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the master cannot go on");
+        }
+        // Without the owner, no request can be answered.
+        let _ = ended.send(true);
+        outcome
+    });
+    Ok(Handle {
+        address,
+        master_id,
+        stop,
+        driver,
+        server,
+    })
+}
+
+fn master_info(flags: &Flags, address: SocketAddr) -> Result<v1::MasterInfo, StartError> {
+    let ip = flags.advertise_ip.unwrap_or(address.ip());
+    if ip.is_unspecified() {
+        return Err(StartError::NoAddress(ip));
+    }
+    let port = flags.advertise_port.unwrap_or(address.port());
+    let hostname = flags.hostname.clone().unwrap_or_else(|| ip.to_string());
+    let capability = |kind: Capability| v1::master_info::Capability {
+        r#type: Some(kind.into()),
+    };
+    Ok(v1::MasterInfo {
+        id: uuid::Uuid::new_v4().to_string(),
+        // The first octet is the lowest byte. There is no such number for IPv6: `address` has it.
+        ip: match ip {
+            IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
+            IpAddr::V6(_) => 0,
+        },
+        port: port.into(),
+        pid: Some(format!("master@{}", SocketAddr::new(ip, port))),
+        hostname: Some(hostname.clone()),
+        version: Some(proto::MESOS_VERSION.to_owned()),
+        address: Some(v1::Address {
+            hostname: Some(hostname),
+            ip: Some(ip.to_string()),
+            port: port.into(),
+        }),
+        domain: None,
+        capabilities: vec![capability(Capability::AgentUpdate)],
+    })
+}
+
+fn about(flags: &Flags, master: &v1::MasterInfo) -> About {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    About {
+        flags: flags.shown(),
+        cluster: flags.cluster.clone(),
+        endpoint: format!("{}:{}", master.hostname(), master.port),
+        start_time: since_epoch.unwrap_or_default().as_secs_f64(),
+    }
+}
+
+fn config(flags: Flags, master: v1::MasterInfo) -> Config {
+    Config {
+        master,
+        agent_ping_timeout: flags.agent_ping_timeout,
+        max_agent_ping_timeouts: flags.max_agent_ping_timeouts,
+        agent_reregister_timeout: flags.agent_reregister_timeout,
+        allocation_interval: flags.allocation_interval,
+        min_allocatable: flags.min_allocatable_resources,
+        offer_timeout: flags.offer_timeout,
+        root_submissions: flags.root_submissions,
+        remembered: Remembered {
+            frameworks: flags.max_completed_frameworks,
+            completed_tasks: flags.max_completed_tasks_per_framework,
+            unreachable_tasks: flags.max_unreachable_tasks_per_framework,
+        },
+        seed: rand::random(),
+    }
+}

@@ -1,0 +1,84 @@
+//! An agent that is registered with this master.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proto::resources::Resources;
+use proto::v1;
+use uuid::Uuid;
+
+use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
+
+/// One connection of an agent; a new one replaces the older.
+pub type LinkId = Uuid;
+
+/// Invariant: `total` = `free` + what tasks and executors use + what is offered.
+#[derive(Debug)]
+pub struct Agent {
+    pub id: AgentId,
+    /// With `id` set.
+    pub info: v1::AgentInfo,
+    pub address: v1::Address,
+    pub version: String,
+    pub capabilities: Vec<v1::agent_info::capability::Type>,
+    pub total: Resources,
+    pub free: Resources,
+    pub link: Link,
+    pub registered: f64,
+    pub reregistered: Option<f64>,
+    pub tasks: BTreeSet<(FrameworkId, TaskId)>,
+    pub executors: BTreeMap<(FrameworkId, ExecutorId), Executor>,
+    pub offers: BTreeSet<OfferId>,
+}
+
+/// ```text
+/// register ─► Up ──stream ends──► Down ──window over──► (unreachable: no longer an Agent)
+///              ▲ └──pings missed──────────────────────►
+///              └──register again──┘
+/// ```
+#[derive(Debug)]
+pub enum Link {
+    Up {
+        id: LinkId,
+        next_ping: Duration,
+        missed: u32,
+    },
+    Down {
+        until: Duration,
+    },
+}
+
+/// An executor with a process and resources of its own; command tasks have none.
+#[derive(Debug)]
+pub struct Executor {
+    pub info: v1::ExecutorInfo,
+    pub role: String,
+    pub resources: Resources,
+}
+
+impl Agent {
+    pub fn link_id(&self) -> Option<LinkId> {
+        match self.link {
+            Link::Up { id, .. } => Some(id),
+            Link::Down { .. } => None,
+        }
+    }
+
+    /// The deadline this agent has in the timers.
+    pub fn deadline(&self) -> Duration {
+        match self.link {
+            Link::Up { next_ping, .. } => next_ping,
+            Link::Down { until } => until,
+        }
+    }
+
+    /// `slave(1)@ip:port`, the form resolvers and web interfaces parse.
+    pub fn pid(&self) -> String {
+        let ip = self.address.ip.as_deref().unwrap_or(&self.info.hostname);
+        format!("slave(1)@{ip}:{}", self.address.port)
+    }
+
+    pub fn has(&self, capability: v1::agent_info::capability::Type) -> bool {
+        self.capabilities.contains(&capability)
+    }
+}

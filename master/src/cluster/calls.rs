@@ -1,0 +1,391 @@
+//! What a subscribed framework asks for, except accepting offers.
+
+use std::time::Duration;
+
+use proto::link::{self, to_agent};
+use proto::resources::Resources;
+use proto::v1;
+use proto::v1::scheduler::Call;
+use proto::v1::scheduler::call::{self, Type};
+
+use super::clock::Timer;
+use super::framework::Filter;
+use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
+use super::task::Kill;
+use super::{Cluster, Offer, Refusal, StreamId, Unallocated};
+
+/// A framework cannot hide an agent for longer than this.
+const MAX_REFUSAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const DEFAULT_REFUSAL: Duration = Duration::from_secs(5);
+
+impl Cluster {
+    pub(super) fn call(&mut self, stream: Option<StreamId>, call: Call) {
+        match self.caller(stream, &call) {
+            Ok(id) => self.carry_out(&id, call),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// Who calls: the framework must be known, connected, and use the stream it reads.
+    fn caller(&self, stream: Option<StreamId>, call: &Call) -> Result<FrameworkId, Refusal> {
+        let invalid = |text: &str| Err(Refusal::Invalid(text.to_owned()));
+        let Some(id) = &call.framework_id else {
+            return invalid("the call has no framework_id: use the one that SUBSCRIBED told");
+        };
+        let Some(framework) = self.frameworks.get(id.value.as_str()) else {
+            return Err(Refusal::Invalid(format!(
+                "Framework cannot be found: {:?} is not subscribed here",
+                id.value
+            )));
+        };
+        let Some(open) = framework.stream() else {
+            return Err(Refusal::NotSubscribed);
+        };
+        match stream {
+            None => invalid(
+                "the header Mesos-Stream-Id is missing: send the one of the answer to SUBSCRIBE",
+            ),
+            Some(stream) if stream != open => invalid(
+                "the header Mesos-Stream-Id is of an older subscription: send the one of the newest",
+            ),
+            Some(_) => Ok(framework.id.clone()),
+        }
+    }
+
+    fn carry_out(&mut self, id: &FrameworkId, call: Call) {
+        let kind = call.r#type();
+        self.counters.count(message_counter(kind));
+        match kind {
+            Type::Accept => {
+                if let Some(accept) = body(self, kind, call.accept) {
+                    self.accept(id, accept);
+                }
+            }
+            Type::Decline => {
+                if let Some(decline) = body(self, kind, call.decline) {
+                    self.decline(id, &decline);
+                }
+            }
+            Type::Revive => self.revive(id, &call.revive.unwrap_or_default().roles),
+            Type::Suppress => self.suppress(id, &call.suppress.unwrap_or_default().roles),
+            Type::Kill => {
+                if let Some(kill) = body(self, kind, call.kill) {
+                    self.kill(id, kill);
+                }
+            }
+            Type::Acknowledge => {
+                if let Some(acknowledge) = body(self, kind, call.acknowledge) {
+                    self.acknowledge(id, acknowledge);
+                }
+            }
+            Type::Reconcile => self.reconcile(id, &call.reconcile.unwrap_or_default().tasks),
+            Type::Shutdown => {
+                if let Some(shutdown) = body(self, kind, call.shutdown) {
+                    self.shut_down_executor(id, shutdown);
+                }
+            }
+            Type::Message => {
+                if let Some(message) = body(self, kind, call.message) {
+                    self.forward_message(id, message);
+                }
+            }
+            Type::UpdateFramework => {
+                if let Some(update) = body(self, kind, call.update_framework) {
+                    self.update_framework(id, update);
+                }
+            }
+            Type::Teardown => self.remove_framework(id, "the framework asked for it"),
+            Type::ReconcileOperations => {
+                let asked = call.reconcile_operations.unwrap_or_default().operations;
+                self.reconcile_operations(id, asked);
+            }
+            // The allocator offers everything it may anyhow, no inverse offers are ever made, and no
+            // operation here has updates that could be acknowledged.
+            Type::Request
+            | Type::AcceptInverseOffers
+            | Type::DeclineInverseOffers
+            | Type::AcknowledgeOperationStatus => {}
+            Type::Subscribe => {
+                self.refuse(Refusal::Invalid(
+                    "SUBSCRIBE must not carry Mesos-Stream-Id".to_owned(),
+                ));
+            }
+            Type::Unknown => self.refuse(Refusal::UnknownType),
+        }
+    }
+
+    fn decline(&mut self, id: &FrameworkId, decline: &call::Decline) {
+        let refusal = refusal(decline.filters.as_ref());
+        for offer in &decline.offer_ids {
+            match self.own_offer(id, offer) {
+                Some(offer) => self.put_back(&offer, &offer.resources, self.wait_for(refusal)),
+                None => {
+                    tracing::debug!(framework = %id, offer = offer.value, "decline of an offer that is gone")
+                }
+            }
+        }
+    }
+
+    /// Takes an offer of this framework off the table.
+    pub(super) fn own_offer(&mut self, id: &FrameworkId, offer: &v1::OfferId) -> Option<Offer> {
+        let offer = self
+            .offers
+            .get(offer.value.as_str())
+            .filter(|offer| offer.framework == *id)?;
+        let offer: OfferId = offer.id.clone();
+        self.remove_offer(&offer)
+    }
+
+    /// The end of a filter that starts now: a multiple of the allocation interval, so that many
+    /// filters end in one allocation. A plain "no" without a filter holds until the next interval,
+    /// otherwise the same offer would go back and forth at the speed of the network.
+    pub(super) fn wait_for(&self, refusal: Duration) -> Option<Duration> {
+        let interval = self.config.allocation_interval.as_nanos().max(1);
+        let end = (self.now.up + refusal).as_nanos();
+        let rounded = (end / interval + 1) * interval;
+        u64::try_from(rounded).ok().map(Duration::from_nanos)
+    }
+
+    /// Gives declined resources back, hidden from the framework until `until`.
+    pub(super) fn put_back(
+        &mut self,
+        offer: &Offer,
+        declined: &Resources,
+        until: Option<Duration>,
+    ) {
+        if declined.is_empty() {
+            return;
+        }
+        let framework = self.frameworks.get_mut(&offer.framework);
+        let claim = framework.and_then(|framework| framework.claims.get_mut(&offer.role));
+        if let (Some(claim), Some(until)) = (claim, until) {
+            let filters = claim.filters.entry(offer.agent.clone()).or_default();
+            let filter = Filter {
+                resources: declined.clone(),
+                until,
+            };
+            // One that hides no more and ends no later than another is of no use.
+            if !filters
+                .iter()
+                .any(|f| f.until >= until && f.resources.contains(declined))
+            {
+                filters.push(filter);
+                self.timers.set(
+                    until,
+                    Timer::Filter(offer.framework.clone(), offer.agent.clone()),
+                );
+            }
+        }
+        self.give_back(&offer.agent, &offer.framework, &offer.role, declined);
+    }
+
+    fn revive(&mut self, id: &FrameworkId, roles: &[String]) {
+        if !self.know_roles(id, roles) {
+            return;
+        }
+        self.clear_filters(id, |role| {
+            roles.is_empty() || roles.iter().any(|r| r == role)
+        });
+        self.set_suppressed(id, roles, false);
+        self.unallocated = Unallocated::Everywhere;
+    }
+
+    fn suppress(&mut self, id: &FrameworkId, roles: &[String]) {
+        if self.know_roles(id, roles) {
+            self.set_suppressed(id, roles, true);
+        }
+    }
+
+    fn know_roles(&mut self, id: &FrameworkId, roles: &[String]) -> bool {
+        let Some(framework) = self.frameworks.get(id) else {
+            return false;
+        };
+        let Some(role) = roles
+            .iter()
+            .find(|role| !framework.claims.contains_key(*role))
+        else {
+            return true;
+        };
+        let message = format!("{role:?} is none of the framework's roles: subscribe to it first");
+        self.refuse(Refusal::Invalid(message));
+        false
+    }
+
+    fn set_suppressed(&mut self, id: &FrameworkId, roles: &[String], suppressed: bool) {
+        let Some(framework) = self.frameworks.get_mut(id) else {
+            return;
+        };
+        for (role, claim) in &mut framework.claims {
+            if roles.is_empty() || roles.contains(role) {
+                claim.suppressed = suppressed;
+            }
+        }
+    }
+
+    fn kill(&mut self, id: &FrameworkId, kill: call::Kill) {
+        let Some(framework) = self.frameworks.get_mut(id) else {
+            return;
+        };
+        let Some(task) = framework.tasks.get_mut(kill.task_id.value.as_str()) else {
+            // Nothing to kill: say what we know of it instead.
+            let asked = call::reconcile::Task {
+                task_id: kill.task_id,
+                agent_id: kill.agent_id,
+            };
+            return self.reconcile_one(id, &asked);
+        };
+        task.kill = Kill::Asked(kill.kill_policy.clone());
+        let agent = task.agent.clone();
+        let kill = link::KillTask {
+            framework_id: id.wire(),
+            task_id: kill.task_id,
+            kill_policy: kill.kill_policy,
+        };
+        self.tell_agent(&agent, to_agent::Message::KillTask(kill));
+    }
+
+    fn acknowledge(&mut self, id: &FrameworkId, acknowledge: call::Acknowledge) {
+        let Some(agent) = self.agent_named(&acknowledge.agent_id) else {
+            return self
+                .counters
+                .count("master/invalid_status_update_acknowledgements");
+        };
+        let told = self.tell_agent(
+            &agent,
+            to_agent::Message::Acknowledge(link::Acknowledge {
+                framework_id: id.wire(),
+                task_id: acknowledge.task_id.clone(),
+                uuid: acknowledge.uuid.clone(),
+            }),
+        );
+        // Without the agent's hearing of it the update comes again, so the task stays.
+        if !told {
+            return self.counters.count("master/dropped_messages");
+        }
+        self.counters
+            .count("master/valid_status_update_acknowledgements");
+        let tasks = self.frameworks.get(id).map(|framework| &framework.tasks);
+        let task = tasks.and_then(|tasks| tasks.get(acknowledge.task_id.value.as_str()));
+        if let Some(task) = task.filter(|task| task.is_over(&acknowledge.uuid)) {
+            let task: TaskId = task.id.clone();
+            self.complete_task(id, &task);
+        }
+    }
+
+    fn complete_task(&mut self, id: &FrameworkId, task: &TaskId) {
+        if let Some(task) = self.remove_task(id, task)
+            && let Some(framework) = self.frameworks.get_mut(id)
+        {
+            framework.completed.push(task);
+        }
+    }
+
+    fn shut_down_executor(&mut self, id: &FrameworkId, shutdown: call::Shutdown) {
+        if let Some(agent) = self.agent_named(&shutdown.agent_id) {
+            let message = link::ShutdownExecutor {
+                framework_id: id.wire(),
+                executor_id: shutdown.executor_id,
+            };
+            self.tell_agent(&agent, to_agent::Message::ShutdownExecutor(message));
+        }
+    }
+
+    fn forward_message(&mut self, id: &FrameworkId, message: call::Message) {
+        let known = self.agent_named(&message.agent_id);
+        let forwarded = link::FrameworkMessage {
+            framework_id: id.wire(),
+            executor_id: message.executor_id,
+            data: message.data,
+        };
+        let told = known.is_some_and(|agent| {
+            self.tell_agent(&agent, to_agent::Message::FrameworkMessage(forwarded))
+        });
+        self.counters.count(match told {
+            true => "master/valid_framework_to_executor_messages",
+            false => "master/invalid_framework_to_executor_messages",
+        });
+    }
+
+    fn agent_named(&self, id: &v1::AgentId) -> Option<AgentId> {
+        self.agents
+            .get(id.value.as_str())
+            .map(|agent| agent.id.clone())
+    }
+
+    pub(super) fn exited_executor(&mut self, agent: &AgentId, exited: &link::ExitedExecutor) {
+        let owner = FrameworkId::try_from(&exited.framework_id);
+        let executor = ExecutorId::try_from(&exited.executor_id);
+        if let (Ok(owner), Ok(executor)) = (owner, executor) {
+            self.remove_executor(agent, &owner, &executor);
+            self.tell(
+                &owner,
+                super::events::executor_exited(agent, &executor, exited.status),
+            );
+        }
+    }
+}
+
+/// How long declined resources stay hidden.
+pub(super) fn refusal(filters: Option<&v1::Filters>) -> Duration {
+    let seconds = filters.map_or(DEFAULT_REFUSAL.as_secs_f64(), v1::Filters::refuse_seconds);
+    if seconds.is_nan() || seconds < 0.0 {
+        return DEFAULT_REFUSAL;
+    }
+    Duration::try_from_secs_f64(seconds).map_or(MAX_REFUSAL, |wish| wish.min(MAX_REFUSAL))
+}
+
+/// The part of a call that its type names.
+fn body<T>(cluster: &mut Cluster, kind: Type, body: Option<T>) -> Option<T> {
+    if body.is_none() {
+        let name = kind.as_str_name();
+        let field = name.to_lowercase();
+        let message = format!("a call of type {name} needs the field {field:?}");
+        cluster.refuse(Refusal::Invalid(message));
+    }
+    body
+}
+
+fn message_counter(kind: Type) -> &'static str {
+    match kind {
+        Type::Accept => "master/messages_launch_tasks",
+        Type::Decline => "master/messages_decline_offers",
+        Type::Revive => "master/messages_revive_offers",
+        Type::Suppress => "master/messages_suppress_offers",
+        Type::Kill => "master/messages_kill_task",
+        Type::Acknowledge => "master/messages_status_update_acknowledgement",
+        Type::Reconcile => "master/messages_reconcile_tasks",
+        Type::ReconcileOperations => "master/messages_reconcile_operations",
+        Type::Shutdown => "master/messages_shutdown_executor",
+        Type::Message => "master/messages_framework_to_executor",
+        Type::UpdateFramework => "master/messages_update_framework",
+        Type::Teardown => "master/messages_unregister_framework",
+        Type::Request => "master/messages_resource_request",
+        Type::AcceptInverseOffers => "master/messages_accept_inverse_offers",
+        Type::DeclineInverseOffers => "master/messages_decline_inverse_offers",
+        Type::AcknowledgeOperationStatus => {
+            "master/messages_operation_status_update_acknowledgement"
+        }
+        Type::Subscribe | Type::Unknown => "master/dropped_messages",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_brought_into_range() {
+        let of = |seconds| {
+            refusal(Some(&v1::Filters {
+                refuse_seconds: Some(seconds),
+            }))
+        };
+        assert_eq!(refusal(None), DEFAULT_REFUSAL);
+        assert_eq!(refusal(Some(&v1::Filters::default())), DEFAULT_REFUSAL);
+        assert_eq!(of(-1.0), DEFAULT_REFUSAL);
+        assert_eq!(of(f64::NAN), DEFAULT_REFUSAL);
+        assert_eq!(of(0.0), Duration::ZERO);
+        assert_eq!(of(f64::INFINITY), MAX_REFUSAL);
+        assert_eq!(of(1e9), MAX_REFUSAL);
+    }
+}

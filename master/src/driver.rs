@@ -1,0 +1,272 @@
+//! The task that owns the cluster: takes commands one by one, and performs what `step` says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use prost::Message as _;
+use proto::media::Encoding;
+use proto::v1::scheduler;
+use proto::{link, recordio};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::cluster::{Cluster, Effect, Event, LinkId, Now, Refusal, StreamId};
+use crate::registry::{Registry, RegistryError, Write};
+
+/// Records a slow reader may be behind before its stream is given up.
+const MAX_BACKLOG: usize = 65_536;
+/// Commands that may wait for the owner; more wait at their senders.
+const MAX_COMMANDS: usize = 1024;
+/// How long one write of the registry may take.
+const STORE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The records of an open stream, as they go out.
+pub type Records = mpsc::Receiver<Bytes>;
+
+type Look = Box<dyn FnOnce(&Cluster, Now) + Send>;
+
+enum Command {
+    Subscribe {
+        id: StreamId,
+        encoding: Encoding,
+        event: Event,
+        opened: oneshot::Sender<Records>,
+    },
+    OpenLink {
+        id: LinkId,
+        event: Event,
+        opened: oneshot::Sender<Records>,
+    },
+    Step {
+        event: Event,
+        done: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Nobody waits for the outcome.
+    Note(Event),
+    Look(Look),
+}
+
+/// The master is stopping, or has failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the master is shutting down")]
+pub struct Stopped;
+
+/// How everyone else reaches the owner.
+#[derive(Clone)]
+pub struct Owner(mpsc::Sender<Command>);
+
+impl Owner {
+    pub async fn subscribe(
+        &self,
+        id: StreamId,
+        encoding: Encoding,
+        event: Event,
+    ) -> Result<Records, Stopped> {
+        let (opened, records) = oneshot::channel();
+        self.send(Command::Subscribe {
+            id,
+            encoding,
+            event,
+            opened,
+        })
+        .await?;
+        records.await.map_err(|_gone| Stopped)
+    }
+
+    pub async fn open_link(&self, id: LinkId, event: Event) -> Result<Records, Stopped> {
+        let (opened, records) = oneshot::channel();
+        self.send(Command::OpenLink { id, event, opened }).await?;
+        records.await.map_err(|_gone| Stopped)
+    }
+
+    pub async fn step(&self, event: Event) -> Result<Result<(), Refusal>, Stopped> {
+        let (done, outcome) = oneshot::channel();
+        self.send(Command::Step { event, done }).await?;
+        outcome.await.map_err(|_gone| Stopped)
+    }
+
+    /// Tells something that already happened, such as the end of a connection.
+    pub async fn note(&self, event: Event) {
+        // A master that is stopping has no use for it.
+        let _ = self.send(Command::Note(event)).await;
+    }
+
+    /// Computes something from the cluster as it is now.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Cluster, Now) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (seen, result) = oneshot::channel();
+        let look: Look = Box::new(move |cluster, now| {
+            // The one who asked may have gone away.
+            let _ = seen.send(look(cluster, now));
+        });
+        self.send(Command::Look(look)).await?;
+        result.await.map_err(|_gone| Stopped)
+    }
+
+    async fn send(&self, command: Command) -> Result<(), Stopped> {
+        self.0.send(command).await.map_err(|_closed| Stopped)
+    }
+}
+
+/// Why the owner ended by itself. A promise that cannot be kept is not made.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("the registry took longer than {STORE_TIMEOUT:?} for one write: is its disk in order?")]
+    StoreTimeout,
+    #[error("a write of the registry broke off")]
+    StorePanicked,
+    #[error("the master broke off")]
+    Panicked,
+}
+
+pub struct Driver {
+    cluster: Cluster,
+    registry: Arc<Registry>,
+    commands: mpsc::Receiver<Command>,
+    streams: HashMap<StreamId, (Encoding, mpsc::Sender<Bytes>)>,
+    links: HashMap<LinkId, mpsc::Sender<Bytes>>,
+    started: Instant,
+}
+
+impl Driver {
+    pub fn new(cluster: Cluster, registry: Registry) -> (Self, Owner) {
+        let (sender, commands) = mpsc::channel(MAX_COMMANDS);
+        let driver = Self {
+            cluster,
+            registry: Arc::new(registry),
+            commands,
+            streams: HashMap::new(),
+            links: HashMap::new(),
+            started: Instant::now(),
+        };
+        (driver, Owner(sender))
+    }
+
+    /// Until `stop` changes, or the registry fails. Streams end with it.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), DriverError> {
+        loop {
+            let deadline = self.cluster.next_deadline();
+            let at = deadline.map(|up| tokio::time::Instant::from_std(self.started + up));
+            let due = async {
+                match at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = stop.changed() => return Ok(()),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command).await?,
+                    None => return Ok(()),
+                },
+                () = due => drop(self.step(Event::Tick).await?),
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), DriverError> {
+        match command {
+            Command::Subscribe {
+                id,
+                encoding,
+                event,
+                opened,
+            } => {
+                let (sender, records) = mpsc::channel(MAX_BACKLOG);
+                self.streams.insert(id, (encoding, sender));
+                // If the caller has gone, the end of its stream is noted soon after.
+                let _ = opened.send(records);
+                self.step(event).await?;
+            }
+            Command::OpenLink { id, event, opened } => {
+                let (sender, records) = mpsc::channel(MAX_BACKLOG);
+                self.links.insert(id, sender);
+                let _ = opened.send(records);
+                self.step(event).await?;
+            }
+            Command::Step { event, done } => {
+                let refused = self.step(event).await?;
+                let _ = done.send(refused.map_or(Ok(()), Err));
+            }
+            Command::Note(event) => {
+                match event {
+                    Event::StreamClosed { stream } => drop(self.streams.remove(&stream)),
+                    Event::LinkClosed { link } => drop(self.links.remove(&link)),
+                    _ => {}
+                }
+                self.step(event).await?;
+            }
+            Command::Look(look) => look(&self.cluster, self.now()),
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Now {
+            up: self.started.elapsed(),
+            wall: wall.unwrap_or_default().as_secs_f64(),
+        }
+    }
+
+    /// The reason, when the cluster did not take the event.
+    async fn step(&mut self, event: Event) -> Result<Option<Refusal>, DriverError> {
+        let effects = self.cluster.step(event, self.now());
+        let mut refused = None;
+        for effect in effects {
+            match effect {
+                Effect::Store(writes) => self.store(writes).await?,
+                Effect::ToAgent { link, message } => {
+                    let message = link::ToAgent {
+                        message: Some(*message),
+                    };
+                    self.to_agent(link, &message);
+                }
+                Effect::CloseLink(link) => drop(self.links.remove(&link)),
+                Effect::ToFramework { stream, event } => self.to_framework(stream, &event),
+                Effect::CloseStream(stream) => drop(self.streams.remove(&stream)),
+                Effect::Refuse(refusal) => refused = Some(refusal),
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn store(&self, writes: Vec<Write>) -> Result<(), DriverError> {
+        if matches!(*self.registry, Registry::InMemory) {
+            return Ok(());
+        }
+        let registry = Arc::clone(&self.registry);
+        let write = tokio::task::spawn_blocking(move || registry.write(&writes));
+        let written = tokio::time::timeout(STORE_TIMEOUT, write).await;
+        let written = written.map_err(|_elapsed| DriverError::StoreTimeout)?;
+        Ok(written.map_err(|_panicked| DriverError::StorePanicked)??)
+    }
+
+    /// A reader that is too far behind loses its stream; its end is noted as for any other.
+    fn to_framework(&mut self, stream: StreamId, event: &scheduler::Event) {
+        let Some((encoding, records)) = self.streams.get(&stream) else {
+            return;
+        };
+        let record = recordio::encode(&encoding.encode(event));
+        if records.try_send(record.into()).is_err() {
+            tracing::warn!(%stream, "scheduler does not read its stream, which is closed");
+            self.streams.remove(&stream);
+        }
+    }
+
+    fn to_agent(&mut self, link: LinkId, message: &link::ToAgent) {
+        let Some(records) = self.links.get(&link) else {
+            return;
+        };
+        let record = recordio::encode(&message.encode_to_vec());
+        if records.try_send(record.into()).is_err() {
+            tracing::warn!(%link, "agent does not read its link, which is closed");
+            self.links.remove(&link);
+        }
+    }
+}
