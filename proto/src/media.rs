@@ -158,13 +158,12 @@ pub fn stream_type(
     }
 }
 
-/// Why a body is not the message it should be. Answer 400.
+/// Why a body is not the message it should be. Answer 400 with this text.
 #[derive(Debug, thiserror::Error)]
+#[error(transparent)]
 pub enum DecodeError {
-    #[error("cannot read the body as JSON: {0}")]
-    Json(JsonError),
-    #[error("cannot read the body as protobuf: {0}")]
-    Protobuf(WireError),
+    Json(#[from] JsonError),
+    Protobuf(#[from] WireError),
 }
 
 impl Encoding {
@@ -193,8 +192,8 @@ impl Encoding {
         M: prost::Message + prost::Name + Default,
     {
         match self {
-            Self::Json => json::from_slice(bytes).map_err(DecodeError::Json),
-            Self::Protobuf => wire::decode(bytes).map_err(DecodeError::Protobuf),
+            Self::Json => Ok(json::from_slice(bytes)?),
+            Self::Protobuf => Ok(wire::decode(bytes)?),
         }
     }
 }
@@ -366,19 +365,9 @@ mod tests {
                 id
             );
         }
-        let error = |encoding: Encoding, body: &[u8]| {
-            encoding
-                .decode::<v1::AgentId>(body)
-                .unwrap_err()
-                .to_string()
-        };
-        assert_eq!(
-            error(Encoding::Json, b"{}"),
-            "cannot read the body as JSON: value: required field is missing"
-        );
-        assert_eq!(
-            error(Encoding::Protobuf, b""),
-            "cannot read the body as protobuf: value: required field is missing"
-        );
+        for (encoding, half) in [(Encoding::Json, &b"{}"[..]), (Encoding::Protobuf, b"")] {
+            let error = encoding.decode::<v1::AgentId>(half).unwrap_err();
+            assert_eq!(error.to_string(), "value: required field is missing");
+        }
     }
 }

@@ -8,8 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 pub use amount::{Amount, Kind};
 pub use error::{BadResources, Problem};
 pub use ranges::{BadRanges, Ranges};
@@ -18,21 +16,22 @@ pub use scalar::Scalar;
 pub use set::{BadSet, Set};
 
 use crate::v1;
-use convert::Format;
+use incoming::Format;
 
 mod amount;
-mod convert;
 mod error;
+mod incoming;
+mod outgoing;
 mod ranges;
 mod resource;
 mod scalar;
 mod set;
 mod syntax;
+mod validity;
+mod view;
+
 #[cfg(test)]
 mod tests;
-
-/// Names that flat objects always have, as numbers.
-const ALWAYS: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
 
 /// Some resources; nothing in it is empty. Equal when they hold the same, in any order.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +61,7 @@ impl Resources {
         let mut seen = Format::Either;
         for (i, message) in messages.iter().enumerate() {
             let refuse = |problem| BadResources::at(i + 1, &message.name, problem);
-            let format = convert::format(message);
+            let format = incoming::format(message);
             if format != Format::Either {
                 if seen != Format::Either && seen != format {
                     return Err(refuse(Problem::MixedFormats));
@@ -77,14 +76,14 @@ impl Resources {
     /// In the newer format: `reservations`, no `role`.
     #[must_use]
     pub fn to_protos(&self) -> Vec<v1::Resource> {
-        self.singly().map(convert::post_refinement).collect()
+        self.singly().map(outgoing::post_refinement).collect()
     }
 
     /// In the older format, for frameworks without RESERVATION_REFINEMENT: `role` and
     /// `reservation`. An error for a refined reservation, which must not be shown to them.
     pub fn to_protos_pre_refinement(&self) -> Result<Vec<v1::Resource>, BadResources> {
         let convert = |(i, resource)| {
-            convert::pre_refinement(resource)
+            outgoing::pre_refinement(resource)
                 .ok_or_else(|| BadResources::at(i + 1, &resource.to_string(), Problem::Refined))
         };
         self.singly().enumerate().map(convert).collect()
@@ -93,7 +92,7 @@ impl Resources {
     /// In both formats at once, for the `*_full` keys of `/state`.
     #[must_use]
     pub fn to_protos_for_endpoints(&self) -> Vec<v1::Resource> {
-        self.singly().map(convert::endpoint).collect()
+        self.singly().map(outgoing::endpoint).collect()
     }
 
     /// Reads the value of `--resources`: text, or JSON. What names no role is reserved for
@@ -160,51 +159,6 @@ impl Resources {
         Some(rest)
     }
 
-    /// All cpus, whoever they are reserved for.
-    #[must_use]
-    pub fn cpus(&self) -> f64 {
-        self.scalar("cpus").as_f64()
-    }
-
-    /// All memory, in MB.
-    #[must_use]
-    pub fn mem(&self) -> f64 {
-        self.scalar("mem").as_f64()
-    }
-
-    /// All disk space, in MB.
-    #[must_use]
-    pub fn disk(&self) -> f64 {
-        self.scalar("disk").as_f64()
-    }
-
-    /// All GPUs.
-    #[must_use]
-    pub fn gpus(&self) -> f64 {
-        self.scalar("gpus").as_f64()
-    }
-
-    /// All ports, whoever they are reserved for.
-    #[must_use]
-    pub fn ports(&self) -> Ranges {
-        self.named("ports")
-            .fold(Ranges::new(), |all, resource| match &resource.amount {
-                Amount::Ranges(ranges) => all.union(ranges),
-                Amount::Scalar(_) | Amount::Set(_) => all,
-            })
-    }
-
-    /// The sum of all scalars of that name.
-    #[must_use]
-    pub fn scalar(&self, name: &str) -> Scalar {
-        self.named(name)
-            .map(|resource| match &resource.amount {
-                Amount::Scalar(scalar) => *scalar,
-                Amount::Ranges(_) | Amount::Set(_) => Scalar::ZERO,
-            })
-            .sum()
-    }
-
     /// The same, allocated to `role`.
     #[must_use]
     pub fn allocate(&self, role: &str) -> Self {
@@ -242,33 +196,6 @@ impl Resources {
         Self {
             entries: entries.cloned().collect(),
         }
-    }
-
-    /// One value per name, as v0 endpoints show resources: always numbers for cpus, gpus, mem and
-    /// disk; ranges and sets as text, `"ports":"[31000-32000]"`; revocable ones as
-    /// `cpus_revocable`.
-    #[must_use]
-    pub fn flat_json(&self) -> Map<String, Value> {
-        let mut amounts: BTreeMap<String, Amount> = ALWAYS
-            .iter()
-            .map(|&name| (name.to_owned(), Amount::Scalar(Scalar::ZERO)))
-            .collect();
-        for resource in self.iter() {
-            let amount = &resource.amount;
-            amounts
-                .entry(resource.flat_name())
-                // Two types under one name cannot be added; the first one is shown.
-                .and_modify(|sum| *sum = sum.add(amount).unwrap_or_else(|| sum.clone()))
-                .or_insert_with(|| amount.clone());
-        }
-        amounts
-            .into_iter()
-            .map(|(name, amount)| (name, flat_value(&amount)))
-            .collect()
-    }
-
-    fn named(&self, name: &str) -> impl Iterator<Item = &Resource> {
-        self.iter().filter(move |resource| resource.name == name)
     }
 
     /// Every resource, a shared volume as often as it is counted.
@@ -347,14 +274,6 @@ impl Resources {
             }
         }
         Some(())
-    }
-}
-
-fn flat_value(amount: &Amount) -> Value {
-    match amount {
-        Amount::Scalar(scalar) => Value::from(scalar.as_f64()),
-        Amount::Ranges(ranges) => Value::from(ranges.to_string()),
-        Amount::Set(set) => Value::from(set.to_string()),
     }
 }
 

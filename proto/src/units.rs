@@ -80,7 +80,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         ));
     }
     u64::try_from(quantity.whole())
-        .map_err(|_| format!("size {text:?} is too large: at most 16777215TB"))
+        .map_err(|_overflow| format!("size {text:?} is too large: at most 16777215TB"))
 }
 
 /// Writes a size in the largest unit in which it is a whole number.

@@ -191,26 +191,34 @@ fn read_double(value: &Value) -> Result<f64, JsonError> {
 
 /// Whole numbers may be written `2.0`, as clients without integers do.
 fn read_integer<T: TryFrom<i128>>(value: &Value, expected: &'static str) -> Result<T, JsonError> {
-    let text = match value {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.trim().to_owned(),
+    let whole = match value {
+        Value::Number(number) => number
+            .as_i64()
+            .map(i128::from)
+            .or_else(|| number.as_u64().map(i128::from))
+            .or_else(|| whole_double(number.as_f64()?)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse()
+                .ok()
+                .or_else(|| whole_double(text.parse().ok()?))
+        }
         _ => return Err(JsonError::of_type(expected, value)),
     };
-    let whole = text.parse::<i128>().ok().or_else(|| {
-        let number: f64 = text.parse().ok()?;
-        // Below 2^64 the conversion is exact, and nothing larger fits a field.
-        (number.fract() == 0.0 && number.abs() < 18_446_744_073_709_551_616.0)
-            .then_some(number as i128)
-    });
-    whole
-        .and_then(|whole| T::try_from(whole).ok())
-        .ok_or_else(|| {
-            Problem::Number {
-                expected,
-                value: value.to_string(),
-            }
-            .into()
-        })
+    let fitting = whole.and_then(|whole| T::try_from(whole).ok());
+    fitting.ok_or_else(|| {
+        Problem::Number {
+            expected,
+            value: value.to_string(),
+        }
+        .into()
+    })
+}
+
+/// Beyond 2^64 nothing fits a field, and up to there the conversion is exact.
+fn whole_double(number: f64) -> Option<i128> {
+    const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
+    (number.fract() == 0.0 && number.abs() < TWO_TO_64).then_some(number as i128)
 }
 
 /// `600s` is how protobuf itself writes durations as JSON, `10mins` is how flags of Mesos do.

@@ -227,6 +227,19 @@ fn nesting_is_bounded_in_messages_and_in_text() {
 }
 
 #[test]
+fn a_message_that_is_too_deep_is_cut_off_and_does_not_panic() {
+    let leaf = v1::ContainerId {
+        value: "c".to_owned(),
+        parent: None,
+    };
+    let deep = (0..200).fold(leaf, |id, _| v1::ContainerId {
+        value: "c".to_owned(),
+        parent: Some(Box::new(id)),
+    });
+    assert_eq!(to_value(&deep)["value"], "c");
+}
+
+#[test]
 fn a_duration_is_an_object_and_may_be_read_from_a_text() {
     let drain = |grace: Value| {
         let call = json!({"agent_id": {"value": "s"}, "max_grace_period": grace});

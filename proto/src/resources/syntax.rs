@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::Resources;
 use super::amount::{Amount, Kind};
-use super::convert::{check, check_name, static_reservation};
 use super::error::{BadResources, Problem};
+use super::incoming::static_reservation;
 use super::ranges::Ranges;
 use super::resource::{ReservationKind, Resource};
 use super::scalar::Scalar;
 use super::set::Set;
+use super::validity::{check, check_name};
 use crate::v1::resource::disk_info::source;
 use crate::{json, v1};
 

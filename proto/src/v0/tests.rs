@@ -134,13 +134,7 @@ fn full_resources_are_in_both_reservation_formats() {
 
 #[test]
 fn reasons_and_sources_say_slave() {
-    assert_eq!(
-        reason(task_status::Reason::AgentRemoved),
-        "REASON_SLAVE_REMOVED"
-    );
-    assert_eq!(
-        reason(task_status::Reason::TaskInvalid),
-        "REASON_TASK_INVALID"
-    );
-    assert_eq!(source(task_status::Source::Agent), "SOURCE_SLAVE");
+    assert_eq!(reason(Reason::AgentRemoved), "REASON_SLAVE_REMOVED");
+    assert_eq!(reason(Reason::TaskInvalid), "REASON_TASK_INVALID");
+    assert_eq!(source(Source::Agent), "SOURCE_SLAVE");
 }
