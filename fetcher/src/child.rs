@@ -75,7 +75,9 @@ fn run(log: &mut dyn Write) -> Result<(), ChildError> {
     let mut input = io::stdin().lock().take(REQUEST_BYTES);
     input.read_to_end(&mut text).map_err(ChildError::Read)?;
     let request: Request = serde_json::from_slice(&text).map_err(ChildError::Parse)?;
-    // From here on as the user: its rights decide what may be read and written.
+    // Before becoming the user, who may have no way down to its sandbox.
+    let sandbox = open_sandbox(&request)?;
+    // From here on its rights decide what may be read and written.
     become_user(&request)?;
     nix::sys::prctl::set_no_new_privs().map_err(|e| ChildError::Prepare(e.into()))?;
     std::thread::Builder::new()
@@ -87,7 +89,15 @@ fn run(log: &mut dyn Write) -> Result<(), ChildError> {
         .build()
         .map_err(ChildError::Prepare)?;
     let client = client(STALL).build().map_err(ChildError::Client)?;
-    runtime.block_on(fetch_all(&request, &client, STALL, Limits::default(), log))
+    let limits = Limits::default();
+    runtime.block_on(fetch_all(&request, &sandbox, &client, STALL, limits, log))
+}
+
+fn open_sandbox(request: &Request) -> Result<Beneath, ChildError> {
+    Beneath::open(&request.sandbox).map_err(|source| ChildError::Sandbox {
+        path: request.sandbox.display().to_string(),
+        source,
+    })
 }
 
 fn become_user(request: &Request) -> Result<(), ChildError> {
@@ -130,6 +140,7 @@ fn exit_with_parent() {
 
 async fn fetch_all(
     request: &Request,
+    sandbox: &Beneath,
     client: &reqwest::Client,
     stall: Duration,
     limits: Limits,
@@ -137,10 +148,6 @@ async fn fetch_all(
 ) -> Result<(), ChildError> {
     line(log, &format!("Fetcher Info: {}", info(request)));
     let items = plan(request)?;
-    let sandbox = Beneath::open(&request.sandbox).map_err(|source| ChildError::Sandbox {
-        path: request.sandbox.display().to_string(),
-        source,
-    })?;
     for item in &items {
         line(log, &format!("Fetching URI '{}'", item.uri));
         line(log, "Fetching directly into the sandbox directory");
@@ -150,7 +157,7 @@ async fn fetch_all(
             log,
             &format!("Downloading resource from '{}' to '{path}'", item.uri),
         );
-        fetch_one(item, &sandbox, client, stall, limits, log)
+        fetch_one(item, sandbox, client, stall, limits, log)
             .await
             .map_err(|source| ChildError::Item {
                 uri: item.uri.clone(),

@@ -116,7 +116,9 @@ async fn dropping_the_future_ends_the_child() {
 
 #[tokio::test]
 async fn root_the_child_runs_as_the_tasks_user() {
-    let sandbox = tempfile::tempdir().unwrap();
+    // Only root may pass the directory above.
+    let above = tempfile::tempdir().unwrap();
+    let sandbox = tempfile::tempdir_in(above.path()).unwrap();
     std::os::unix::fs::chown(sandbox.path(), Some(12_345), Some(12_346)).unwrap();
     let source = tempfile::tempdir().unwrap();
     let (open, secret) = (source.path().join("open"), source.path().join("secret"));

@@ -66,7 +66,8 @@ async fn fetch_within(uri: Uri, limits: Limits) -> Fetched {
     };
     let client = client(SHORT).no_proxy().build().unwrap();
     let mut log = Vec::new();
-    let outcome = fetch_all(&request, &client, SHORT, limits, &mut log).await;
+    let below = open_sandbox(&request).unwrap();
+    let outcome = fetch_all(&request, &below, &client, SHORT, limits, &mut log).await;
     Fetched {
         outcome: outcome.map_err(|error| chain(&error)),
         log: String::from_utf8(log).unwrap(),
