@@ -1,1 +1,33 @@
+//! Agent: tasks, status updates, recovery, sandboxes and HTTP of one node, and its link to the
+//! master.
+//!
+//! ```text
+//!  master ◄──link──► supervisor ──► actor (one per task) ──► machine, updates   decide, purely
+//!                     │  book        │                 └───► launch ──► fetcher, containerizer
+//!  http ──snapshot────┘              └── journal (checkpoint)
+//! ```
+//!
+//! Invariants: this crate touches no cgroup and no namespace itself; every task has exactly one
+//! owner (`task::actor`), and the agent as a whole another (`supervisor`); a status update is
+//! written down before it is sent, when its framework checkpoints.
 #![forbid(unsafe_code)]
+
+mod adoption;
+mod book;
+mod checkpoint;
+mod config;
+mod flags;
+mod gc;
+mod host;
+mod http;
+mod link;
+mod paths;
+mod recovery;
+mod sandbox;
+mod start;
+mod supervisor;
+mod task;
+
+pub use flags::Flags;
+pub use start::{Handle, StartError, start};
+pub use supervisor::Dismissal;

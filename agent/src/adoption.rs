@@ -1,0 +1,130 @@
+//! Takes over what an earlier process of this agent left running: carries out what `recovery`
+//! decided.
+
+use std::collections::HashMap;
+use std::time::{Instant, SystemTime};
+
+use containerizer::Container;
+
+use crate::book::{Executor, ExecutorState};
+use crate::recovery::{Fate, Stored, StoredFramework, StoredRun, StoredTask, decide, record};
+use crate::supervisor::Supervisor;
+use crate::task::Key;
+use crate::task::actor::{Beginning, Resumed};
+use crate::task::command_executor::policy;
+use crate::task::machine::Phase;
+
+/// Containers by their id.
+type Found = HashMap<String, Container>;
+
+/// Gives every stored task its actor again. What is left in `found` belongs to nobody.
+pub fn adopt(supervisor: &mut Supervisor, stored: Stored, found: &mut Found) {
+    for error in &stored.errors {
+        tracing::error!(
+            error,
+            "cannot recover a part of the agent's state; it is left as it is"
+        );
+    }
+    supervisor.book.counters.recovery_errors += stored.errors.len() as u64;
+    for StoredFramework { info, runs } in stored.frameworks {
+        for run in runs {
+            adopt_run(supervisor, &info, run, stored.rebooted, found);
+        }
+    }
+}
+
+fn adopt_run(
+    supervisor: &mut Supervisor,
+    framework: &proto::v1::FrameworkInfo,
+    stored: StoredRun,
+    rebooted: bool,
+    found: &mut Found,
+) {
+    let StoredRun {
+        run,
+        executor,
+        completed,
+        tasks,
+    } = stored;
+    let mut entry = Executor {
+        sandbox: supervisor.host.paths.sandbox(&run),
+        run: run.clone(),
+        info: executor,
+        state: ExecutorState::Terminated,
+        tasks: tasks
+            .iter()
+            .map(|t| (t.info.task_id.value.clone(), record(t, framework)))
+            .collect(),
+        container: None,
+    };
+    let decide = |task: &StoredTask| {
+        let is_alive = found.contains_key(&run.container);
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        decide(
+            framework,
+            &task.info,
+            &task.history,
+            is_alive,
+            rebooted,
+            now,
+            wall,
+        )
+    };
+    let fates: Vec<_> = tasks
+        .into_iter()
+        .map(|task| (decide(&task), task))
+        .collect();
+    if completed || fates.iter().all(|(fate, _)| *fate == Fate::Done) {
+        return supervisor.book.add_completed(framework, entry);
+    }
+    let lives = fates.iter().any(|(fate, _)| matches!(fate, Fate::Adopt(_)));
+    if lives {
+        entry.state = ExecutorState::Running;
+        entry.container = found.get(&run.container).cloned();
+    }
+    supervisor.book.add_executor(framework, entry);
+    for (fate, task) in fates {
+        let key = Key {
+            framework: run.framework.clone(),
+            task: task.info.task_id.value.clone(),
+        };
+        let (phase, container, report) = match fate {
+            Fate::Done => continue,
+            Fate::Deliver => (Phase::Ended, None, None),
+            Fate::Adopt(phase) => (phase, found.remove(&run.container), None),
+            Fate::Lost(report) => (Phase::Ended, None, Some(report)),
+        };
+        let resumed = Resumed {
+            policy: policy(framework, &task.info),
+            phase,
+            journal: task.journal,
+            history: task.history,
+            container,
+            report,
+        };
+        let beginning = Beginning::Resume(Box::new(resumed));
+        supervisor.start(key, Some(run.clone()), true, beginning);
+    }
+}
+
+/// Ends containers that belong to nobody: tasks of frameworks that do not checkpoint, launches that
+/// were cut short.
+pub fn destroy_orphans(orphans: Found) {
+    for container in orphans.into_values() {
+        tracing::info!(container = %container.id(), "destroying a container that belongs to no task");
+        container.kill();
+        tokio::spawn(async move {
+            for leftover in container.wait().await.leftovers {
+                tracing::warn!(leftover, "an orphan left something behind");
+            }
+        });
+    }
+}
+
+/// By id, as `adopt` wants them.
+pub fn by_id(containers: Vec<Container>) -> Found {
+    containers
+        .into_iter()
+        .map(|c| (c.id().to_string(), c))
+        .collect()
+}

@@ -1,0 +1,393 @@
+//! The agent's book: which frameworks, executors and tasks it has. Pure; `supervisor` keeps it and
+//! everyone else reads copies.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+use containerizer::Container;
+use proto::resources::Resources;
+use proto::task::is_terminal;
+use proto::v1::task_status::Reason;
+use proto::v1::{self, TaskState, TaskStatus};
+
+use crate::paths::Run;
+use crate::task::Key;
+
+/// Completed frameworks remembered. Source: spec/mesos-agent.md section 2.2.
+const MAX_COMPLETED_FRAMEWORKS: usize = 50;
+
+#[derive(Debug, Clone)]
+pub struct Book {
+    /// With an id from the first registration on.
+    pub info: v1::AgentInfo,
+    /// Known while registered.
+    pub master: Option<v1::MasterInfo>,
+    pub frameworks: BTreeMap<String, Framework>,
+    /// Oldest first.
+    pub completed: VecDeque<Framework>,
+    pub counters: Counters,
+    max_completed_executors: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Framework {
+    pub info: v1::FrameworkInfo,
+    pub executors: BTreeMap<String, Executor>,
+    /// Tasks that were refused and wait for the acknowledgement of that.
+    pub refused: BTreeMap<String, v1::Task>,
+    /// Oldest first.
+    pub completed: VecDeque<Executor>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Executor {
+    pub info: v1::ExecutorInfo,
+    pub run: Run,
+    pub sandbox: PathBuf,
+    pub state: ExecutorState,
+    pub tasks: BTreeMap<String, v1::Task>,
+    /// While it lives.
+    pub container: Option<Container>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutorState {
+    Registering,
+    Running,
+    Terminating,
+    Terminated,
+}
+
+/// Of this process, since it started.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    /// Tasks that ended, by their last state.
+    pub ended: BTreeMap<&'static str, u64>,
+    pub status_updates: u64,
+    pub container_launch_errors: u64,
+    pub recovery_errors: u64,
+}
+
+impl Book {
+    pub fn new(info: v1::AgentInfo, max_completed_executors: usize) -> Book {
+        Book {
+            info,
+            master: None,
+            frameworks: BTreeMap::new(),
+            completed: VecDeque::new(),
+            counters: Counters::default(),
+            max_completed_executors,
+        }
+    }
+
+    /// The framework's entry, made or brought up to date.
+    pub fn framework(&mut self, info: &v1::FrameworkInfo) -> &mut Framework {
+        let id = info.id.clone().unwrap_or_default().value;
+        let entry = self.frameworks.entry(id).or_insert_with_key(|id| {
+            let old = self.completed.iter().position(|f| f.id() == id);
+            let old = old.and_then(|at| self.completed.remove(at));
+            old.unwrap_or_else(|| Framework {
+                info: info.clone(),
+                executors: BTreeMap::new(),
+                refused: BTreeMap::new(),
+                completed: VecDeque::new(),
+            })
+        });
+        entry.info = info.clone();
+        entry
+    }
+
+    pub fn add_executor(&mut self, framework: &v1::FrameworkInfo, executor: Executor) {
+        let id = executor.run.executor.clone();
+        self.framework(framework).executors.insert(id, executor);
+    }
+
+    /// Takes a task's newest status.
+    pub fn progress(&mut self, key: &Key, status: &TaskStatus, container: Option<Container>) {
+        self.counters.status_updates += 1;
+        if is_terminal(status.state()) {
+            *self
+                .counters
+                .ended
+                .entry(status.state().as_str_name())
+                .or_default() += 1;
+        }
+        if status.reason == Some(Reason::ContainerLaunchFailed as i32) {
+            self.counters.container_launch_errors += 1;
+        }
+        let Some(framework) = self.frameworks.get_mut(&key.framework) else {
+            return;
+        };
+        if let Some(task) = framework.refused.get_mut(&key.task) {
+            note(task, status);
+        }
+        for executor in framework.executors.values_mut() {
+            let Some(task) = executor.tasks.get_mut(&key.task) else {
+                continue;
+            };
+            note(task, status);
+            executor.container.clone_from(&container);
+            executor.state = match status.state() {
+                TaskState::TaskStaging | TaskState::TaskStarting => ExecutorState::Registering,
+                TaskState::TaskKilling => ExecutorState::Terminating,
+                state if is_terminal(state) => ExecutorState::Terminated,
+                _ => ExecutorState::Running,
+            };
+        }
+    }
+
+    /// Forgets a task whose last update is acknowledged; its executor moves to the completed ones.
+    pub fn close(&mut self, key: &Key) {
+        let Some(framework) = self.frameworks.get_mut(&key.framework) else {
+            return;
+        };
+        framework.refused.remove(&key.task);
+        let of_task = |e: &&Executor| e.tasks.contains_key(&key.task);
+        let executor = framework
+            .executors
+            .values()
+            .find(of_task)
+            .map(|e| e.run.executor.clone());
+        if let Some(executor) = executor.and_then(|id| framework.executors.remove(&id)) {
+            framework.complete(executor, self.max_completed_executors);
+        }
+        if framework.executors.is_empty() && framework.refused.is_empty() {
+            self.completed
+                .extend(self.frameworks.remove(&key.framework));
+            while self.completed.len() > MAX_COMPLETED_FRAMEWORKS {
+                self.completed.pop_front();
+            }
+        }
+    }
+
+    /// Takes an executor that was over before this process started.
+    pub fn add_completed(&mut self, framework: &v1::FrameworkInfo, executor: Executor) {
+        let max = self.max_completed_executors;
+        let id = framework.id.clone().unwrap_or_default().value;
+        if let Some(framework) = self.frameworks.get_mut(&id) {
+            return framework.complete(executor, max);
+        }
+        match self.completed.iter_mut().find(|f| f.id() == id) {
+            Some(known) => known.complete(executor, max),
+            None => self.completed.push_back(Framework {
+                info: framework.clone(),
+                executors: BTreeMap::new(),
+                refused: BTreeMap::new(),
+                completed: VecDeque::from([executor]),
+            }),
+        }
+    }
+
+    /// Every task that is live, or ended and not acknowledged.
+    pub fn tasks(&self) -> impl Iterator<Item = &v1::Task> {
+        self.frameworks.values().flat_map(|f| {
+            f.executors
+                .values()
+                .flat_map(|e| e.tasks.values())
+                .chain(f.refused.values())
+        })
+    }
+
+    pub fn executors(&self) -> impl Iterator<Item = (&Framework, &Executor)> {
+        self.frameworks
+            .values()
+            .flat_map(|f| f.executors.values().map(move |e| (f, e)))
+    }
+
+    /// All executors whose sandbox may still be on disk.
+    pub fn all_executors(&self) -> impl Iterator<Item = &Executor> {
+        let frameworks = self.frameworks.values().chain(&self.completed);
+        frameworks.flat_map(|f| f.executors.values().chain(&f.completed))
+    }
+
+    /// What live executors and their tasks hold.
+    pub fn used(&self) -> Vec<v1::Resource> {
+        self.executors()
+            .flat_map(|(_, executor)| executor.resources())
+            .collect()
+    }
+}
+
+impl Framework {
+    fn id(&self) -> &str {
+        self.info.id.as_ref().map_or("", |id| &id.value)
+    }
+
+    fn complete(&mut self, mut executor: Executor, max: usize) {
+        executor.state = ExecutorState::Terminated;
+        executor.container = None;
+        self.completed.push_back(executor);
+        while self.completed.len() > max {
+            self.completed.pop_front();
+        }
+    }
+}
+
+impl Executor {
+    /// What it and its live tasks hold; nothing once it has ended.
+    pub fn resources(&self) -> Vec<v1::Resource> {
+        if self.state == ExecutorState::Terminated {
+            return vec![];
+        }
+        let live = self
+            .tasks
+            .values()
+            .filter(|task| !is_terminal(task.state()));
+        let tasks = live.flat_map(|task| task.resources.clone());
+        self.info.resources.iter().cloned().chain(tasks).collect()
+    }
+}
+
+/// Sums up resources that arrived over the wire; what is not valid counts for nothing.
+pub fn total(resources: &[v1::Resource]) -> Resources {
+    let mut sum = Resources::new();
+    for resource in resources {
+        match Resources::from_protos(std::slice::from_ref(resource)) {
+            Ok(one) => sum = sum.try_add(&one).unwrap_or(sum),
+            Err(error) => {
+                tracing::debug!(name = resource.name, %error, "resource is not valid");
+            }
+        }
+    }
+    sum
+}
+
+/// Of consecutive statuses of one state only the newest is kept.
+fn note(task: &mut v1::Task, status: &TaskStatus) {
+    task.state = status.state;
+    if task
+        .statuses
+        .last()
+        .is_some_and(|last| last.state == status.state)
+    {
+        task.statuses.pop();
+    }
+    task.statuses.push(status.clone());
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::task::command_executor::executor_info;
+
+    pub fn key(task: &str) -> Key {
+        Key {
+            framework: "F".into(),
+            task: task.into(),
+        }
+    }
+
+    pub fn framework() -> v1::FrameworkInfo {
+        v1::FrameworkInfo {
+            user: "root".into(),
+            name: "marathon".into(),
+            id: Some(v1::FrameworkId { value: "F".into() }),
+            ..Default::default()
+        }
+    }
+
+    pub fn status(task: &str, state: TaskState) -> TaskStatus {
+        TaskStatus {
+            task_id: v1::TaskId { value: task.into() },
+            state: state as i32,
+            timestamp: Some(1.5),
+            ..Default::default()
+        }
+    }
+
+    /// A book with one running task "t" of one cpu and 64 MB.
+    pub fn book(sandbox: PathBuf) -> Book {
+        let info = v1::AgentInfo {
+            hostname: "n5".into(),
+            id: Some(v1::AgentId { value: "S0".into() }),
+            resources: Resources::parse("cpus:8;mem:1024;ports:[31000-32000]", "*")
+                .unwrap()
+                .to_protos(),
+            ..Default::default()
+        };
+        let mut book = Book::new(info, 2);
+        add(&mut book, "t", sandbox);
+        book
+    }
+
+    pub fn add(book: &mut Book, id: &str, sandbox: PathBuf) {
+        let task = v1::TaskInfo {
+            name: id.into(),
+            task_id: v1::TaskId { value: id.into() },
+            agent_id: v1::AgentId { value: "S0".into() },
+            resources: Resources::parse("cpus:1;mem:64", "*").unwrap().to_protos(),
+            command: Some(v1::CommandInfo {
+                value: Some("sleep 9".into()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let id = v1::FrameworkId { value: "F".into() };
+        let record = proto::task::new(&task, &id, TaskState::TaskStaging);
+        let executor = Executor {
+            info: executor_info(&framework(), &task),
+            run: Run {
+                agent: "S0".into(),
+                framework: "F".into(),
+                executor: task.name.clone(),
+                container: "C".into(),
+            },
+            sandbox,
+            state: ExecutorState::Registering,
+            tasks: BTreeMap::from([(task.name.clone(), record)]),
+            container: None,
+        };
+        book.add_executor(&framework(), executor);
+        book.progress(
+            &key(&task.name),
+            &status(&task.name, TaskState::TaskRunning),
+            None,
+        );
+    }
+
+    #[test]
+    fn a_running_task_holds_its_resources_and_the_overhead() {
+        let mut book = book("/s".into());
+        assert_eq!(total(&book.used()).mem(), 96.0);
+        book.progress(&key("t"), &status("t", TaskState::TaskFailed), None);
+        assert!(book.used().is_empty());
+        assert_eq!(book.counters.ended["TASK_FAILED"], 1);
+        assert_eq!(book.tasks().count(), 1, "it waits for its acknowledgement");
+    }
+
+    #[test]
+    fn an_acknowledged_end_moves_executor_and_framework_to_the_completed() {
+        let mut book = book("/s".into());
+        book.progress(&key("t"), &status("t", TaskState::TaskFinished), None);
+        book.close(&key("t"));
+        assert!(book.frameworks.is_empty());
+        assert_eq!(book.completed[0].completed[0].run.executor, "t");
+        add(&mut book, "u", "/u".into());
+        assert!(book.completed.is_empty(), "the framework is back");
+        assert_eq!(book.all_executors().count(), 2);
+    }
+
+    #[test]
+    fn only_so_many_completed_executors_are_remembered() {
+        let mut book = book("/s".into());
+        for id in ["t1", "t2", "t3"] {
+            add(&mut book, id, "/s".into());
+            book.close(&key(id));
+        }
+        let kept: Vec<_> = book.frameworks["F"]
+            .completed
+            .iter()
+            .map(|e| e.run.executor.as_str())
+            .collect();
+        assert_eq!(kept, ["t2", "t3"]);
+    }
+
+    #[test]
+    fn of_equal_states_in_a_row_the_newest_status_is_kept() {
+        let mut book = book("/s".into());
+        let mut healthy = status("t", TaskState::TaskRunning);
+        healthy.healthy = Some(true);
+        book.progress(&key("t"), &healthy, None);
+        assert_eq!(book.tasks().next().unwrap().statuses, [healthy]);
+    }
+}

@@ -1,0 +1,192 @@
+//! From flags to what the agent relies on: parsed once, here; valid ever after. Pure.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use proto::attributes::BadAttributes;
+use proto::resources::{BadResources, Resources};
+use proto::v1;
+
+use crate::flags::Flags;
+use crate::host::HostFacts;
+use crate::link::{BadMaster, Master};
+
+/// Offered when `--resources` names no ports.
+const DEFAULT_PORTS: &str = "[31000-32000]";
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub master: Master,
+    pub hostname: String,
+    pub resources: Resources,
+    pub attributes: Vec<v1::Attribute>,
+    pub executor_variables: BTreeMap<String, String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("bad --master")]
+    Master(#[from] BadMaster),
+    #[error("bad --resources {text:?}")]
+    Resources { text: String, source: BadResources },
+    #[error("bad --attributes {text:?}")]
+    Attributes { text: String, source: BadAttributes },
+    #[error(
+        "bad --executor_environment_variables {text:?}: it must be a JSON object whose values are \
+         strings, such as {{\"REGION\":\"ger\"}}"
+    )]
+    Environment {
+        text: String,
+        source: serde_json::Error,
+    },
+    #[error(
+        "--ip={0} can be reached from other machines, and nothing there is authenticated: keep to \
+         127.0.0.1, or say --insecure when the network is trusted"
+    )]
+    Open(IpAddr),
+    #[error("bad --gc_disk_headroom {0}: it must be a fraction from 0 to 1")]
+    Headroom(f64),
+}
+
+impl Config {
+    pub fn new(flags: &Flags, host: &HostFacts) -> Result<Config, ConfigError> {
+        if !flags.ip.is_loopback() && !flags.insecure {
+            return Err(ConfigError::Open(flags.ip));
+        }
+        if !(0.0..=1.0).contains(&flags.gc_disk_headroom) {
+            return Err(ConfigError::Headroom(flags.gc_disk_headroom));
+        }
+        let attributes = flags.attributes.as_deref().unwrap_or("");
+        let attributes =
+            proto::attributes::parse(attributes).map_err(|source| ConfigError::Attributes {
+                text: attributes.to_owned(),
+                source,
+            })?;
+        Ok(Config {
+            master: Master::parse(&flags.master)?,
+            hostname: hostname(flags, host),
+            resources: resources(flags, host)?,
+            attributes,
+            executor_variables: executor_variables(flags)?,
+        })
+    }
+
+    pub fn agent_info(&self, port: u16, id: Option<v1::AgentId>) -> v1::AgentInfo {
+        v1::AgentInfo {
+            hostname: self.hostname.clone(),
+            resources: self.resources.to_protos(),
+            attributes: self.attributes.clone(),
+            id,
+            port: Some(i32::from(port)),
+            domain: None,
+        }
+    }
+}
+
+/// Where others reach an agent that listens at `bound`.
+pub fn advertised(flags: &Flags, bound: SocketAddr) -> SocketAddr {
+    let ip = flags.advertise_ip.unwrap_or(bound.ip());
+    SocketAddr::new(ip, flags.advertise_port.unwrap_or(bound.port()))
+}
+
+fn hostname(flags: &Flags, host: &HostFacts) -> String {
+    match &flags.hostname {
+        Some(name) => name.clone(),
+        // The host's own name would lead nobody to an agent that listens on loopback only.
+        None if flags.ip.is_loopback() => "localhost".to_owned(),
+        None => host.hostname.clone(),
+    }
+}
+
+/// What was asked for, plus what was detected for the names that were not.
+fn resources(flags: &Flags, host: &HostFacts) -> Result<Resources, ConfigError> {
+    let text = flags.resources.as_deref().unwrap_or("");
+    let bad = |source| ConfigError::Resources {
+        text: text.to_owned(),
+        source,
+    };
+    let asked = match text.trim() {
+        "" => Resources::new(),
+        text => Resources::parse(text, &flags.default_role).map_err(bad)?,
+    };
+    let detected = [
+        ("cpus", host.cpus.to_string()),
+        ("mem", host.memory_to_offer().to_string()),
+        ("disk", host.disk_to_offer().to_string()),
+        ("ports", DEFAULT_PORTS.to_owned()),
+    ];
+    let mut all = asked.clone();
+    for (name, value) in detected {
+        if !asked.names().contains(name) {
+            let one = format!("{name}:{value}");
+            all = all.add(&Resources::parse(&one, &flags.default_role).map_err(bad)?);
+        }
+    }
+    Ok(all)
+}
+
+fn executor_variables(flags: &Flags) -> Result<BTreeMap<String, String>, ConfigError> {
+    let Some(text) = &flags.executor_environment_variables else {
+        return Ok(BTreeMap::new());
+    };
+    serde_json::from_str(text).map_err(|source| ConfigError::Environment {
+        text: text.clone(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::tests::parse;
+
+    fn config(arguments: &[&str]) -> Result<Config, ConfigError> {
+        let host = HostFacts {
+            cpus: 8,
+            memory: Some(4 << 30),
+            disk: Some(20 << 30),
+            hostname: "n5".into(),
+        };
+        Config::new(&parse(arguments), &host)
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_detected() {
+        let config = config(&["--resources=cpus:2;ports:[8000-8001]"]).unwrap();
+        assert_eq!(
+            (config.resources.cpus(), config.resources.mem()),
+            (2.0, 3072.0)
+        );
+        assert_eq!(config.resources.ports().to_string(), "[8000-8001]");
+    }
+
+    #[test]
+    fn detected_resources_belong_to_the_default_role() {
+        let config = config(&["--default_role=web"]).unwrap();
+        assert_eq!(config.resources.reserved()["web"].cpus(), 8.0);
+    }
+
+    #[test]
+    fn an_agent_on_loopback_is_localhost() {
+        assert_eq!(config(&[]).unwrap().hostname, "localhost");
+        assert_eq!(
+            config(&["--ip=10.0.0.5", "--insecure"]).unwrap().hostname,
+            "n5"
+        );
+        assert_eq!(config(&["--hostname=web1"]).unwrap().hostname, "web1");
+    }
+
+    #[test]
+    fn bad_flags_are_named_with_the_remedy() {
+        let table: [(&str, &str); 4] = [
+            ("--ip=0.0.0.0", "--insecure"),
+            ("--resources=cpus", "--resources"),
+            ("--executor_environment_variables=[1]", "JSON object"),
+                        ("--gc_disk_headroom=7", "from 0 to 1"),
+        ];
+        for (flag, wanted) in table {
+            let error = config(&[flag]).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{flag}: {error}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The agent's command line. Names, units and defaults: spec/mesos-agent.md section 2.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ArgAction;
+use proto::units::parse_duration;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    /// The master: host:port, or file:///path of a file that says so (read again at each attempt).
+    #[arg(long = "master", env = "MESOS_MASTER")]
+    pub master: String,
+
+    /// Sandboxes and checkpointed state; must survive reboots.
+    #[arg(
+        long = "work_dir",
+        env = "MESOS_WORK_DIR",
+        default_value = "/var/lib/longshore"
+    )]
+    pub work_dir: PathBuf,
+
+    /// State of containers that ends with this boot. Our own name below /run, so that an agent of
+    /// another make on the same host never finds our containers under /var/run/mesos.
+    #[arg(
+        long = "runtime_dir",
+        env = "MESOS_RUNTIME_DIR",
+        default_value = "/run/longshore"
+    )]
+    pub runtime_dir: PathBuf,
+
+    /// Address to listen on.
+    #[arg(long = "ip", env = "MESOS_IP", default_value = "127.0.0.1")]
+    pub ip: IpAddr,
+
+    /// Port to listen on; 0 takes any free one.
+    #[arg(long = "port", env = "MESOS_PORT", default_value_t = 5051)]
+    pub port: u16,
+
+    /// Address told to others instead of --ip.
+    #[arg(long = "advertise_ip", env = "MESOS_ADVERTISE_IP")]
+    pub advertise_ip: Option<IpAddr>,
+
+    /// Port told to others instead of --port.
+    #[arg(long = "advertise_port", env = "MESOS_ADVERTISE_PORT")]
+    pub advertise_port: Option<u16>,
+
+    /// Listen on an address that other machines reach, without authentication.
+    #[arg(
+        long = "insecure",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub insecure: bool,
+
+    /// Host name reported to the master; this host's name by default, "localhost" on loopback.
+    #[arg(long = "hostname", env = "MESOS_HOSTNAME")]
+    pub hostname: Option<String>,
+
+    /// What to offer, e.g. 'cpus:4;mem:8192;ports:[31000-32000]', or a JSON array. What is not
+    /// named is detected.
+    #[arg(long = "resources", env = "MESOS_RESOURCES")]
+    pub resources: Option<String>,
+
+    /// Role of resources that name none.
+    #[arg(long = "default_role", env = "MESOS_DEFAULT_ROLE", default_value = "*")]
+    pub default_role: String,
+
+    /// What schedulers may match on, e.g. 'rack:1;disk:ssd'.
+    #[arg(long = "attributes", env = "MESOS_ATTRIBUTES")]
+    pub attributes: Option<String>,
+
+    /// Where cgroup file systems are mounted.
+    #[arg(
+        long = "cgroups_hierarchy",
+        env = "MESOS_CGROUPS_HIERARCHY",
+        default_value = "/sys/fs/cgroup"
+    )]
+    pub cgroups_hierarchy: PathBuf,
+
+    /// The subtree of cgroups that this agent owns.
+    #[arg(
+        long = "cgroups_root",
+        env = "MESOS_CGROUPS_ROOT",
+        default_value = "mesos"
+    )]
+    pub cgroups_root: String,
+
+    /// Cap cpu at the request for tasks without a limit of their own.
+    #[arg(
+        long = "cgroups_enable_cfs", env = "MESOS_CGROUPS_ENABLE_CFS",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub cgroups_enable_cfs: bool,
+
+    /// How long the processes of a killed container may take to disappear.
+    #[arg(
+        long = "cgroups_destroy_timeout", env = "MESOS_CGROUPS_DESTROY_TIMEOUT",
+        default_value = "60secs", value_parser = parse_duration
+    )]
+    pub cgroups_destroy_timeout: Duration,
+
+    /// Run tasks as the user they name; otherwise as the agent's own user.
+    #[arg(
+        long = "switch_user", env = "MESOS_SWITCH_USER",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = true, action = ArgAction::Set
+    )]
+    pub switch_user: bool,
+
+    /// Directory that relative paths among a task's URIs start from.
+    #[arg(long = "frameworks_home", env = "MESOS_FRAMEWORKS_HOME")]
+    pub frameworks_home: Option<PathBuf>,
+
+    /// JSON object of strings: environment for every task.
+    #[arg(
+        long = "executor_environment_variables",
+        env = "MESOS_EXECUTOR_ENVIRONMENT_VARIABLES"
+    )]
+    pub executor_environment_variables: Option<String>,
+
+    /// Attempt n to register comes after a random part of this times 2^n, at most a minute.
+    #[arg(
+        long = "registration_backoff_factor", env = "MESOS_REGISTRATION_BACKOFF_FACTOR",
+        default_value = "1secs", value_parser = parse_duration
+    )]
+    pub registration_backoff_factor: Duration,
+
+    /// Time for the tasks of a framework, or of an agent, that is shut down. Two seconds of it are
+    /// kept back for the clean-up.
+    #[arg(
+        long = "executor_shutdown_grace_period", env = "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD",
+        default_value = "5secs", value_parser = parse_duration
+    )]
+    pub executor_shutdown_grace_period: Duration,
+
+    /// Completed executors remembered per framework.
+    #[arg(
+        long = "max_completed_executors_per_framework",
+        env = "MESOS_MAX_COMPLETED_EXECUTORS_PER_FRAMEWORK",
+        default_value_t = 150
+    )]
+    pub max_completed_executors_per_framework: usize,
+
+    /// Sandboxes of ended tasks are removed after this long, sooner when the disk fills up.
+    #[arg(
+        long = "gc_delay", env = "MESOS_GC_DELAY",
+        default_value = "1weeks", value_parser = parse_duration
+    )]
+    pub gc_delay: Duration,
+
+    /// Fraction of the disk that garbage collection of sandboxes tries to keep free.
+    #[arg(
+        long = "gc_disk_headroom",
+        env = "MESOS_GC_DISK_HEADROOM",
+        default_value_t = 0.1
+    )]
+    pub gc_disk_headroom: f64,
+
+    /// How often to look for sandboxes that are due for removal.
+    #[arg(
+        long = "disk_watch_interval", env = "MESOS_DISK_WATCH_INTERVAL",
+        default_value = "1mins", value_parser = parse_duration
+    )]
+    pub disk_watch_interval: Duration,
+
+    /// Program and arguments that end up in `fetcher::child_main`. Not a flag: the program that
+    /// embeds the agent knows its own command line. `<this program> fetch` when empty.
+    #[arg(skip)]
+    pub fetch_helper: Vec<String>,
+}
+
+impl Flags {
+    /// Every flag that has a value, as the text an operator would write: `/flags`.
+    pub fn texts(&self) -> Vec<(&'static str, String)> {
+        let duration = |d: Duration| Some(proto::units::format_duration(d));
+        let path = |p: &PathBuf| Some(p.display().to_string());
+        let table = [
+            ("advertise_ip", self.advertise_ip.map(|ip| ip.to_string())),
+            (
+                "advertise_port",
+                self.advertise_port.map(|port| port.to_string()),
+            ),
+            ("attributes", self.attributes.clone()),
+            (
+                "cgroups_destroy_timeout",
+                duration(self.cgroups_destroy_timeout),
+            ),
+            (
+                "cgroups_enable_cfs",
+                Some(self.cgroups_enable_cfs.to_string()),
+            ),
+            ("cgroups_hierarchy", path(&self.cgroups_hierarchy)),
+            ("cgroups_root", Some(self.cgroups_root.clone())),
+            ("default_role", Some(self.default_role.clone())),
+            ("disk_watch_interval", duration(self.disk_watch_interval)),
+            (
+                "executor_environment_variables",
+                self.executor_environment_variables.clone(),
+            ),
+            (
+                "executor_shutdown_grace_period",
+                duration(self.executor_shutdown_grace_period),
+            ),
+            (
+                "frameworks_home",
+                self.frameworks_home.as_ref().and_then(path),
+            ),
+            ("gc_delay", duration(self.gc_delay)),
+            ("gc_disk_headroom", Some(self.gc_disk_headroom.to_string())),
+            ("hostname", self.hostname.clone()),
+            ("insecure", Some(self.insecure.to_string())),
+            ("ip", Some(self.ip.to_string())),
+            ("master", Some(self.master.clone())),
+            (
+                "max_completed_executors_per_framework",
+                Some(self.max_completed_executors_per_framework.to_string()),
+            ),
+            ("port", Some(self.port.to_string())),
+            (
+                "registration_backoff_factor",
+                duration(self.registration_backoff_factor),
+            ),
+            ("resources", self.resources.clone()),
+            ("runtime_dir", path(&self.runtime_dir)),
+            ("switch_user", Some(self.switch_user.to_string())),
+            ("work_dir", path(&self.work_dir)),
+        ];
+        table
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text?)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    /// Flags as an operator would write them, on an agent with a master at a dead port.
+    pub fn parse(arguments: &[&str]) -> Flags {
+        let line = ["agent", "--master=127.0.0.1:1"].iter().chain(arguments);
+        Line::parse_from(line).flags
+    }
+
+    #[test]
+    fn durations_and_booleans_read_as_in_mesos() {
+        let flags = parse(&[
+            "--gc_delay=2days",
+            "--switch_user=false",
+            "--cgroups_enable_cfs",
+        ]);
+        assert_eq!(flags.gc_delay, Duration::from_secs(2 * 86_400));
+        assert!(!flags.switch_user && flags.cgroups_enable_cfs);
+    }
+
+    #[test]
+    fn flags_are_told_as_text_and_unset_ones_left_out() {
+        let texts = parse(&["--ip=127.0.0.1", "--port=0"]).texts();
+        assert!(texts.contains(&("executor_shutdown_grace_period", "5secs".to_owned())));
+        assert!(!texts.iter().any(|(name, _)| *name == "resources"));
+    }
+}

@@ -1,0 +1,215 @@
+//! Garbage collection: sandboxes of ended runs go when they are old, sooner on a full disk.
+//!
+//! Source: spec/mesos-agent.md section 15.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::host::disk_usage;
+use crate::paths::{Paths, Run};
+
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub delay: Duration,
+    /// Fraction of the disk to keep free.
+    pub headroom: f64,
+}
+
+/// A run on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub run: Run,
+    pub modified: SystemTime,
+}
+
+/// What a round of collection did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    pub removed: u64,
+    pub failed: u64,
+}
+
+/// How old an ended sandbox may get while `usage` (0 to 1) of the disk is in use.
+pub fn max_age(policy: &Policy, usage: f64) -> Duration {
+    policy
+        .delay
+        .mul_f64((1.0 - policy.headroom - usage).clamp(0.0, 1.0))
+}
+
+/// Pure: the runs to remove.
+pub fn due(
+    candidates: Vec<Candidate>,
+    live: &BTreeSet<Run>,
+    max_age: Duration,
+    now: SystemTime,
+) -> Vec<Run> {
+    let is_old = |c: &Candidate| {
+        now.duration_since(c.modified)
+            .is_ok_and(|age| age >= max_age)
+    };
+    let due = candidates
+        .into_iter()
+        .filter(|c| !live.contains(&c.run) && is_old(c));
+    due.map(|c| c.run).collect()
+}
+
+/// Removes what is due of `candidates`, which were listed before `live` was asked for: a run that
+/// began in between is in neither. Blocks.
+pub fn collect(
+    paths: &Paths,
+    policy: &Policy,
+    candidates: Vec<Candidate>,
+    live: &BTreeSet<Run>,
+) -> io::Result<Collected> {
+    let max_age = max_age(policy, disk_usage(paths.work_dir())?);
+    let mut collected = Collected::default();
+    for run in due(candidates, live, max_age, SystemTime::now()) {
+        match remove(paths, &run) {
+            Ok(()) => collected.removed += 1,
+            Err(error) => {
+                collected.failed += 1;
+                tracing::warn!(sandbox = %paths.sandbox(&run).display(), %error, "cannot remove a sandbox");
+            }
+        }
+    }
+    Ok(collected)
+}
+
+/// Every run of every agent id that ever was here. Blocks.
+pub fn candidates(paths: &Paths) -> io::Result<Vec<Candidate>> {
+    let mut found = Vec::new();
+    for agent in directories(&paths.agents())? {
+        for framework in directories(&paths.agents().join(&agent).join("frameworks"))? {
+            let executors = paths
+                .agents()
+                .join(&agent)
+                .join("frameworks")
+                .join(&framework);
+            for executor in directories(&executors.join("executors"))? {
+                let mut run = Run {
+                    agent: agent.clone(),
+                    framework: framework.clone(),
+                    executor,
+                    container: String::new(),
+                };
+                for container in directories(&paths.runs(&run))? {
+                    run.container = container;
+                    let modified = fs::symlink_metadata(paths.sandbox(&run))?.modified()?;
+                    found.push(Candidate {
+                        run: run.clone(),
+                        modified,
+                    });
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The checkpoint first: one without its sandbox would be recovered.
+fn remove(paths: &Paths, run: &Run) -> io::Result<()> {
+    let absent_is_fine = |outcome: io::Result<()>| match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    };
+    absent_is_fine(fs::remove_dir_all(paths.meta_run(run)))?;
+    absent_is_fine(fs::remove_dir_all(paths.sandbox(run)))?;
+    let latest = paths.latest_sandbox(run);
+    if fs::read_link(&latest).is_ok_and(|target| target == Path::new(&run.container)) {
+        absent_is_fine(fs::remove_file(&latest))?;
+    }
+    // `runs` and the executor go with the last run; while another is there they are not empty and
+    // stay. The framework stays in any case: a launch may be about to make an executor in it.
+    for directory in paths.runs(run).ancestors().take(2) {
+        let _ = fs::remove_dir(directory);
+    }
+    Ok(())
+}
+
+fn directories(path: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEEK: Policy = Policy {
+        delay: Duration::from_secs(7 * 86_400),
+        headroom: 0.1,
+    };
+
+    fn run(executor: &str) -> Run {
+        Run {
+            agent: "S0".into(),
+            framework: "F".into(),
+            executor: executor.into(),
+            container: format!("c-{executor}"),
+        }
+    }
+
+    #[test]
+    fn the_fuller_the_disk_the_younger_a_sandbox_must_go() {
+        assert_eq!(max_age(&WEEK, 0.9), Duration::ZERO);
+        assert_eq!(max_age(&WEEK, 0.99), Duration::ZERO);
+        let half = max_age(&WEEK, 0.4).as_secs_f64() / WEEK.delay.as_secs_f64();
+        assert!((half - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn only_old_runs_that_are_not_live_are_due() {
+        let now = SystemTime::now();
+        let candidate = |executor, age| Candidate {
+            run: run(executor),
+            modified: now - Duration::from_secs(age),
+        };
+        let candidates = vec![
+            candidate("old", 100),
+            candidate("new", 5),
+            candidate("live", 100),
+        ];
+        let live = BTreeSet::from([run("live")]);
+        assert_eq!(
+            due(candidates, &live, Duration::from_secs(60), now),
+            [run("old")]
+        );
+    }
+
+    #[test]
+    fn a_collected_run_leaves_nothing_and_a_live_one_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path());
+        for executor in ["dead", "live"] {
+            crate::sandbox::create(&paths, &run(executor), None).unwrap();
+        }
+        let now = Policy {
+            delay: Duration::ZERO,
+            headroom: 0.1,
+        };
+        let live = BTreeSet::from([run("live")]);
+        let collected = collect(&paths, &now, candidates(&paths).unwrap(), &live).unwrap();
+        assert_eq!(
+            collected,
+            Collected {
+                removed: 1,
+                failed: 0
+            }
+        );
+        assert!(!paths.runs(&run("dead")).exists());
+        assert!(paths.sandbox(&run("live")).join("stdout").exists());
+    }
+}

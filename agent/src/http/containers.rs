@@ -1,0 +1,126 @@
+//! `/containers`, `/monitor/statistics`, `/containerizer/debug`.
+//!
+//! Source: spec/mesos-agent.md sections 7.2, 7.3 and 22.
+
+use containerizer::{Container, Statistics};
+use proto::v1;
+use serde_json::{Value, json};
+
+use super::reply::{Failure, Query};
+use super::state::seconds;
+use crate::book::{Book, Executor, ExecutorState, Framework, total};
+
+const SELECTION: &str = "select containers by container_id alone, by framework_id alone, or by \
+                         framework_id together with executor_id";
+
+pub fn statistics(book: &Book) -> Value {
+    let one = |(framework, executor): (&Framework, &Executor)| {
+        Some(json!({
+            "framework_id": framework.info.id.as_ref().map_or("", |id| &id.value),
+            "executor_id": executor.run.executor,
+            "executor_name": executor.info.name(),
+            "source": executor.info.source(),
+            "statistics": usage(executor)?,
+        }))
+    };
+    book.executors().filter_map(one).collect()
+}
+
+pub fn containers(book: &Book, query: &Query) -> Result<Value, Failure> {
+    let container = query.get("container_id");
+    let framework = query.get("framework_id");
+    let executor = query.get("executor_id");
+    match (container, framework, executor) {
+        (None, _, None) | (None, Some(_), Some(_)) | (Some(_), None, None) => {}
+        (Some(_), _, _) | (None, None, Some(_)) => return Err(Failure::Selection(SELECTION)),
+    }
+    let is_wanted = |(_, e): &(&Framework, &Executor)| {
+        container.is_none_or(|id| e.run.container == id)
+            && framework.is_none_or(|id| e.run.framework == id)
+            && executor.is_none_or(|id| e.run.executor == id)
+            && e.state != ExecutorState::Terminated
+    };
+    let one = |(_, executor): (&Framework, &Executor)| {
+        let mut object = json!({
+            "container_id": executor.run.container,
+            "framework_id": executor.run.framework,
+            "executor_id": executor.run.executor,
+            "executor_name": executor.info.name(),
+            "source": executor.info.source(),
+            "status": status(executor),
+        });
+        if let Some(statistics) = usage(executor) {
+            object["statistics"] = statistics;
+        }
+        object
+    };
+    Ok(book.executors().filter(is_wanted).map(one).collect())
+}
+
+/// Launches that are under way.
+pub fn debug(book: &Book) -> Value {
+    let is_launching = |(_, e): &(&Framework, &Executor)| e.state == ExecutorState::Registering;
+    let operation = |(_, e): (&Framework, &Executor)| json!({"operation": "launch", "args": {"containerId": e.run.container}});
+    let pending: Vec<_> = book
+        .executors()
+        .filter(is_launching)
+        .map(operation)
+        .collect();
+    json!({ "pending": pending })
+}
+
+fn status(executor: &Executor) -> Value {
+    let newest = executor
+        .tasks
+        .values()
+        .filter_map(|task| task.statuses.last())
+        .next_back();
+    let mut status = newest
+        .and_then(|s| s.container_status.clone())
+        .unwrap_or_default();
+    status.container_id = Some(v1::ContainerId {
+        value: executor.run.container.clone(),
+        parent: None,
+    });
+    status.executor_pid = executor.container.as_ref().map(Container::pid);
+    proto::json::to_value(&status)
+}
+
+fn usage(executor: &Executor) -> Option<Value> {
+    let statistics = executor.container.as_ref()?.statistics();
+    match statistics {
+        Ok(statistics) => Some(proto::json::to_value(&to_wire(&statistics, executor))),
+        // It may have ended a moment ago.
+        Err(error) => {
+            tracing::debug!(container = executor.run.container, %error, "no statistics");
+            None
+        }
+    }
+}
+
+fn to_wire(statistics: &Statistics, executor: &Executor) -> v1::ResourceStatistics {
+    let requested = total(&executor.resources());
+    let memory = (requested.mem() * f64::from(1 << 20)) as u64;
+    let narrow = |n: Option<u64>| n.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    v1::ResourceStatistics {
+        timestamp: seconds(statistics.timestamp),
+        cpus_user_time_secs: Some(statistics.cpus_user.as_secs_f64()),
+        cpus_system_time_secs: Some(statistics.cpus_system.as_secs_f64()),
+        cpus_soft_limit: Some(requested.cpus()),
+        cpus_limit: Some(requested.cpus()),
+        cpus_nr_periods: narrow(statistics.cpus_nr_periods),
+        cpus_nr_throttled: narrow(statistics.cpus_nr_throttled),
+        cpus_throttled_time_secs: statistics.cpus_throttled.map(|d| d.as_secs_f64()),
+        mem_total_bytes: Some(statistics.mem_total),
+        mem_rss_bytes: Some(statistics.mem_rss),
+        mem_anon_bytes: Some(statistics.mem_rss),
+        mem_cache_bytes: Some(statistics.mem_cache),
+        mem_file_bytes: Some(statistics.mem_cache),
+        mem_mapped_file_bytes: Some(statistics.mem_mapped_file),
+        mem_unevictable_bytes: Some(statistics.mem_unevictable),
+        mem_limit_bytes: Some(statistics.mem_limit.unwrap_or(memory)),
+        mem_soft_limit_bytes: Some(statistics.mem_soft_limit.unwrap_or(memory)),
+        processes: narrow(statistics.processes),
+        ..Default::default()
+    }
+}

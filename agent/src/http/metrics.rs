@@ -1,0 +1,161 @@
+//! `/metrics/snapshot` and `/system/stats.json`. Names: spec/mesos-agent.md section 27.
+
+use std::sync::atomic::Ordering;
+
+use proto::resources::Resources;
+use proto::v1::TaskState;
+use serde_json::{Map, Value, json};
+
+use super::Site;
+use crate::book::{Book, ExecutorState, total};
+use crate::host::{self, Memory};
+
+/// A resource as metrics name it, and how much of it there is in a sum.
+type Quantity = (&'static str, fn(&Resources) -> f64);
+
+const RESOURCES: &[Quantity] = &[
+    ("cpus", Resources::cpus),
+    ("gpus", Resources::gpus),
+    ("mem", Resources::mem),
+    ("disk", Resources::disk),
+];
+
+/// States a task is in; a gauge each.
+const LIVE: &[(&str, TaskState)] = &[
+    ("staging", TaskState::TaskStaging),
+    ("starting", TaskState::TaskStarting),
+    ("running", TaskState::TaskRunning),
+    ("killing", TaskState::TaskKilling),
+];
+
+/// States a task ends in; a counter each.
+const ENDED: &[(&str, TaskState)] = &[
+    ("finished", TaskState::TaskFinished),
+    ("failed", TaskState::TaskFailed),
+    ("killed", TaskState::TaskKilled),
+    ("lost", TaskState::TaskLost),
+    ("gone", TaskState::TaskGone),
+    ("dropped", TaskState::TaskDropped),
+    ("error", TaskState::TaskError),
+];
+
+const EXECUTORS: &[(&str, ExecutorState)] = &[
+    ("registering", ExecutorState::Registering),
+    ("running", ExecutorState::Running),
+    ("terminating", ExecutorState::Terminating),
+];
+
+pub fn snapshot(site: &Site, book: &Book) -> Value {
+    let mut metrics = Map::new();
+    let mut set = |name: String, value: f64| metrics.insert(name, json!(value));
+    set(
+        "slave/uptime_secs".into(),
+        site.since.elapsed().as_secs_f64(),
+    );
+    set(
+        "slave/registered".into(),
+        f64::from(u8::from(book.master.is_some())),
+    );
+    set(
+        "slave/frameworks_active".into(),
+        book.frameworks.len() as f64,
+    );
+    set(
+        "slave/recovery_errors".into(),
+        book.counters.recovery_errors as f64,
+    );
+    set(
+        "slave/container_launch_errors".into(),
+        book.counters.container_launch_errors as f64,
+    );
+    set(
+        "slave/valid_status_updates".into(),
+        book.counters.status_updates as f64,
+    );
+    for name in [
+        "invalid_status_updates",
+        "valid_framework_messages",
+        "invalid_framework_messages",
+    ] {
+        set(format!("slave/{name}"), 0.0);
+    }
+    let (all, used) = (total(&book.info.resources), total(&book.used()));
+    for (name, amount) in RESOURCES {
+        let (all, used) = (amount(&all), amount(&used));
+        set(format!("slave/{name}_total"), all);
+        set(format!("slave/{name}_used"), used);
+        set(
+            format!("slave/{name}_percent"),
+            if all > 0.0 { used / all } else { 0.0 },
+        );
+        for kind in ["total", "used", "percent"] {
+            set(format!("slave/{name}_revocable_{kind}"), 0.0);
+        }
+    }
+    for (name, state) in LIVE {
+        let count = book.tasks().filter(|task| task.state() == *state).count();
+        set(format!("slave/tasks_{name}"), count as f64);
+    }
+    for (name, state) in ENDED {
+        let count = book
+            .counters
+            .ended
+            .get(state.as_str_name())
+            .copied()
+            .unwrap_or(0);
+        set(format!("slave/tasks_{name}"), count as f64);
+    }
+    for (name, state) in EXECUTORS {
+        let count = book.executors().filter(|(_, e)| e.state == *state).count();
+        set(format!("slave/executors_{name}"), count as f64);
+    }
+    let ended = book
+        .all_executors()
+        .filter(|e| e.state == ExecutorState::Terminated)
+        .count();
+    set("slave/executors_terminated".into(), ended as f64);
+    set("slave/executors_preempted".into(), 0.0);
+    set(
+        "gc/path_removals_succeeded".into(),
+        site.removals.load(Ordering::Relaxed) as f64,
+    );
+    set(
+        "gc/path_removals_failed".into(),
+        site.failed_removals.load(Ordering::Relaxed) as f64,
+    );
+    for (name, value) in system() {
+        set(format!("system/{name}"), value);
+    }
+    Value::Object(metrics)
+}
+
+pub fn system_stats() -> Value {
+    let rename = |(name, value): (&'static str, f64)| {
+        let name = match name.strip_prefix("load_") {
+            Some(span) => format!("avg_load_{span}"),
+            None => name.to_owned(),
+        };
+        (name, json!(value))
+    };
+    Value::Object(system().into_iter().map(rename).collect())
+}
+
+/// What the host does not tell is left out.
+fn system() -> Vec<(&'static str, f64)> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut found = vec![("cpus_total", cpus as f64)];
+    if let Some([one, five, fifteen]) = host::load() {
+        found.extend([
+            ("load_1min", one),
+            ("load_5min", five),
+            ("load_15min", fifteen),
+        ]);
+    }
+    if let Some(Memory { total, free }) = Memory::read() {
+        found.extend([
+            ("mem_total_bytes", total as f64),
+            ("mem_free_bytes", free as f64),
+        ]);
+    }
+    found
+}

@@ -1,0 +1,347 @@
+//! The agent's HTTP API, v0: who asks for what, and how answers look.
+//!
+//! Every path works with and without `/slave(1)`, `.json`, and a trailing slash: one table of routes
+//! is looked up after those are taken away. Source: spec/mesos-agent.md sections 6 and 7.
+
+mod containers;
+mod files;
+mod metrics;
+mod reply;
+mod route;
+mod state;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, Uri};
+use axum::response::Response;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::book::Book;
+use crate::flags::Flags;
+use crate::gc::Collected;
+use crate::supervisor::Event;
+use files::{Attached, Tree};
+use reply::{Failure, Query};
+use route::Route;
+
+/// What every request may look at.
+#[derive(Debug)]
+pub struct Site {
+    flags: Vec<(&'static str, String)>,
+    address: SocketAddr,
+    started: SystemTime,
+    since: Instant,
+    /// Unset while the agent recovers.
+    events: OnceLock<mpsc::Sender<Event>>,
+    removals: AtomicU64,
+    failed_removals: AtomicU64,
+}
+
+impl Site {
+    pub fn new(flags: &Flags, address: SocketAddr) -> Site {
+        Site {
+            flags: flags.texts(),
+            address,
+            started: SystemTime::now(),
+            since: Instant::now(),
+            events: OnceLock::new(),
+            removals: AtomicU64::new(0),
+            failed_removals: AtomicU64::new(0),
+        }
+    }
+
+    /// The agent has recovered: from now on there is something to show.
+    pub fn open(&self, events: mpsc::Sender<Event>) {
+        // A site is opened once; a second time would change nothing.
+        let _ = self.events.set(events);
+    }
+
+    pub fn collected(&self, collected: &Collected) {
+        self.removals
+            .fetch_add(collected.removed, Ordering::Relaxed);
+        self.failed_removals
+            .fetch_add(collected.failed, Ordering::Relaxed);
+    }
+
+    async fn book(&self) -> Result<Book, Failure> {
+        let events = self.events.get().ok_or(Failure::Recovering)?;
+        let (ask, answer) = oneshot::channel();
+        events
+            .send(Event::Snapshot(ask))
+            .await
+            .map_err(|_closed| Failure::Leaving)?;
+        answer.await.map_err(|_dropped| Failure::Leaving)
+    }
+
+    async fn tree(&self) -> Result<Tree, Failure> {
+        Ok(Tree::new(
+            self.book()
+                .await?
+                .all_executors()
+                .flat_map(attached)
+                .collect(),
+        ))
+    }
+}
+
+/// The virtual paths of one sandbox. Source: spec/mesos-agent.md section 4.3.
+fn attached(executor: &crate::book::Executor) -> Vec<Attached> {
+    let real = &executor.sandbox;
+    let latest = real.with_file_name("latest");
+    let at = |virtual_path: PathBuf| Attached {
+        virtual_path,
+        real: real.clone(),
+    };
+    vec![
+        at(real.clone()),
+        at(latest),
+        at(executor.run.virtual_latest()),
+    ]
+}
+
+/// Answers requests for as long as the agent lives.
+pub async fn serve(listener: TcpListener, site: Arc<Site>) {
+    let router = Router::new().fallback(on_request).with_state(site);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the HTTP server ended");
+    }
+}
+
+async fn on_request(State(site): State<Arc<Site>>, request: Request) -> Response {
+    respond(&site, request.method(), request.uri()).await
+}
+
+async fn respond(site: &Site, method: &Method, uri: &Uri) -> Response {
+    match answer(site, method, uri).await {
+        Ok(response) => response,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Failure> {
+    let route = Route::of(uri.path()).ok_or_else(|| Failure::NoSuchRoute(uri.path().to_owned()))?;
+    if method != Method::GET && method != Method::HEAD {
+        return Err(Failure::Method {
+            method: method.clone(),
+            path: uri.path().to_owned(),
+        });
+    }
+    let query = Query::parse(uri)?;
+    let value = match route {
+        Route::Health => return Ok(reply::empty()),
+        Route::FilesDownload => {
+            return files::download(site.tree().await?, query.required("path")?).await;
+        }
+        Route::Version => Value::Object(proto::version::info()),
+        Route::Flags => json!({ "flags": state::flags(site) }),
+        Route::State => state::state(site, &site.book().await?),
+        Route::Statistics => containers::statistics(&site.book().await?),
+        Route::Containers => containers::containers(&site.book().await?, &query)?,
+        Route::ContainerizerDebug => containers::debug(&site.book().await?),
+        Route::Metrics => metrics::snapshot(site, &site.book().await?),
+        Route::SystemStats => metrics::system_stats(),
+        Route::FilesBrowse => {
+            let (tree, path) = (site.tree().await?, query.required("path")?);
+            files::blocking(move || files::browse(&tree, &path)).await?
+        }
+        Route::FilesRead => {
+            let (tree, path) = (site.tree().await?, query.required("path")?);
+            let (offset, length) = (query.number("offset")?, query.number("length")?);
+            files::blocking(move || files::read(&tree, &path, offset, length)).await?
+        }
+        Route::FilesDebug => site.tree().await?.debug(),
+    };
+    reply::json(&value, query.jsonp()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+
+    use super::*;
+    use crate::book::tests::book;
+    use crate::flags::tests::parse;
+
+    /// A site with the book of one running task, whose sandbox is at `sandbox`.
+    fn site(sandbox: PathBuf) -> Site {
+        let site = Site::new(&parse(&[]), "10.0.0.5:5051".parse().unwrap());
+        let (events, mut inbox) = mpsc::channel(1);
+        site.open(events);
+        tokio::spawn(async move {
+            while let Some(Event::Snapshot(ask)) = inbox.recv().await {
+                let _ = ask.send(book(sandbox.clone()));
+            }
+        });
+        site
+    }
+
+    async fn get(site: &Site, uri: &str) -> (StatusCode, String) {
+        ask(site, Method::GET, uri).await
+    }
+
+    async fn ask(site: &Site, method: Method, uri: &str) -> (StatusCode, String) {
+        let response = respond(site, &method, &uri.parse().unwrap()).await;
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn get_json(site: &Site, uri: &str) -> Value {
+        let (status, body) = get(site, uri).await;
+        assert_eq!(status, StatusCode::OK, "{uri}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_spelling_of_a_path_answers() {
+        let site = site("/s".into());
+        for uri in [
+            "/state",
+            "/state.json",
+            "/state/",
+            "/slave(1)/state",
+            "/slave(1)/state.json",
+            "/slave%281%29/state",
+        ] {
+            assert_eq!(get_json(&site, uri).await["id"], "S0", "{uri}");
+        }
+        assert_eq!(get(&site, "/health").await, (StatusCode::OK, String::new()));
+        assert_eq!(get_json(&site, "/version").await["version"], "1.11.0");
+        assert_eq!(
+            get_json(&site, "/flags").await["flags"]["switch_user"],
+            "true"
+        );
+    }
+
+    #[tokio::test]
+    async fn jsonp_wraps_the_answer_and_takes_only_names() {
+        let site = site("/s".into());
+        let (_, body) = get(&site, "/version?jsonp=show").await;
+        assert!(
+            body.starts_with("show({") && body.ends_with("});"),
+            "{body}"
+        );
+        let (status, body) = get(&site, "/version?jsonp=alert(1)").await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    }
+
+    #[tokio::test]
+    async fn wrong_requests_are_told_what_is_wrong() {
+        let site = site("/s".into());
+        let table = [
+            (Method::GET, "/nope", StatusCode::NOT_FOUND, "/state"),
+            (
+                Method::POST,
+                "/state",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "GET",
+            ),
+            (
+                Method::GET,
+                "/files/browse",
+                StatusCode::BAD_REQUEST,
+                "Expecting 'path=value' in query.",
+            ),
+            (
+                Method::GET,
+                "/files/read?path=/x&offset=a",
+                StatusCode::BAD_REQUEST,
+                "offset",
+            ),
+            (
+                Method::GET,
+                "/containers?executor_id=t",
+                StatusCode::BAD_REQUEST,
+                "framework_id",
+            ),
+        ];
+        for (method, uri, status, text) in table {
+            let (got, body) = ask(&site, method, uri).await;
+            assert_eq!(got, status, "{uri}: {body}");
+            assert!(body.contains(text), "{uri}: {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_recovers_is_healthy_and_has_no_state_yet() {
+        let site = Site::new(&parse(&[]), "10.0.0.5:5051".parse().unwrap());
+        assert_eq!(get(&site, "/health").await.0, StatusCode::OK);
+        assert_eq!(
+            get(&site, "/state").await.0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
+
+    #[tokio::test]
+    async fn the_state_leads_to_the_task_and_its_sandbox() {
+        let state = get_json(&site("/s".into()), "/state").await;
+        assert_eq!(state["pid"], "slave(1)@10.0.0.5:5051");
+        assert_eq!(state["resources"]["ports"], "[31000-32000]");
+        assert_eq!(state["unreserved_resources_allocated"]["mem"], 96.0);
+        let executor = &state["frameworks"][0]["executors"][0];
+        assert_eq!(executor["directory"], "/s");
+        assert_eq!(executor["container"], "C");
+        assert_eq!(
+            executor["name"],
+            "Command Executor (Task: t) (Command: sh -c 'sleep 9')"
+        );
+        assert_eq!(executor["resources"]["cpus"], 1.1);
+        assert_eq!(executor["tasks"][0]["state"], "TASK_RUNNING");
+        assert_eq!(executor["tasks"][0]["executor_id"], "");
+        assert!(state["completed_frameworks"].as_array().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_log_is_browsed_read_and_downloaded_under_each_of_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let sandbox = dir.path().join("C");
+        std::fs::create_dir(&sandbox).unwrap();
+        std::fs::write(sandbox.join("stdout"), "hello\n").unwrap();
+        let real = sandbox.display().to_string();
+        let site = site(sandbox);
+        let names = [&real, "/frameworks/F/executors/t/runs/latest"];
+        for name in names {
+            let listed = get_json(&site, &format!("/files/browse?path={name}")).await;
+            assert_eq!(listed[0]["path"], format!("{name}/stdout"));
+            assert_eq!(listed[0]["size"], 6);
+            let read = get_json(&site, &format!("/files/read?path={name}/stdout&offset=1")).await;
+            assert_eq!(read, json!({"offset": 1, "data": "ello\n"}));
+            let (status, body) = get(&site, &format!("/files/download?path={name}/stdout")).await;
+            assert_eq!((status, body.as_str()), (StatusCode::OK, "hello\n"));
+        }
+        assert_eq!(get_json(&site, "/files/debug").await[names[1]], real);
+    }
+
+    #[tokio::test]
+    async fn the_metrics_that_clients_read_first_are_there() {
+        let metrics = get_json(&site("/s".into()), "/metrics/snapshot").await;
+        let table = [
+            ("slave/cpus_total", 8.0),
+            ("slave/mem_used", 96.0),
+            ("slave/tasks_running", 1.0),
+            ("slave/executors_running", 1.0),
+            ("slave/frameworks_active", 1.0),
+            ("slave/registered", 0.0),
+        ];
+        for (name, value) in table {
+            assert_eq!(metrics[name], value, "{name}");
+        }
+        for name in [
+            "system/load_1min",
+            "slave/uptime_secs",
+            "gc/path_removals_succeeded",
+        ] {
+            assert!(metrics[name].is_number(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `/state` and `/flags`. Keys: spec/mesos-agent.md section 7.1.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use proto::resources::Resources;
+use proto::task::is_terminal;
+use proto::{v0, v1};
+use serde_json::{Map, Value, json};
+
+use super::Site;
+use crate::book::{Book, Executor, Framework, total};
+
+pub fn state(site: &Site, book: &Book) -> Value {
+    let all = total(&book.info.resources);
+    let used = total(&book.used());
+    let mut state = proto::version::info();
+    state.extend(object(json!({
+        "start_time": seconds(site.started),
+        "id": book.info.id.as_ref().map_or("", |id| &id.value),
+        "pid": format!("slave(1)@{}", site.address),
+        "hostname": book.info.hostname,
+        "capabilities": [
+            "MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "TASK_RESOURCE_LIMITS",
+        ],
+        "resources": all.flat_json(),
+        "reserved_resources": by_role(&all, flat),
+        "unreserved_resources": all.unreserved().flat_json(),
+        "reserved_resources_full": by_role(&all, v0::resources_full),
+        "unreserved_resources_full": v0::resources_full(&all.unreserved()),
+        "reserved_resources_allocated": by_role(&used, flat),
+        "unreserved_resources_allocated": used.unreserved().flat_json(),
+        "resource_providers": [],
+        "attributes": proto::attributes::flat_json(&book.info.attributes),
+        "flags": flags(site),
+        "frameworks": book.frameworks.values().map(framework).collect::<Vec<_>>(),
+        "completed_frameworks": book.completed.iter().map(framework).collect::<Vec<_>>(),
+    })));
+    if let Some(domain) = &book.info.domain {
+        state.insert("domain".to_owned(), v0::domain(domain));
+    }
+    if let Some(name) = book
+        .master
+        .as_ref()
+        .and_then(|master| master.hostname.as_ref())
+    {
+        state.insert("master_hostname".to_owned(), json!(name));
+    }
+    Value::Object(state)
+}
+
+pub fn flags(site: &Site) -> Value {
+    Value::Object(
+        site.flags
+            .iter()
+            .map(|(n, text)| ((*n).to_owned(), json!(text)))
+            .collect(),
+    )
+}
+
+pub fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}
+
+fn framework(framework: &Framework) -> Value {
+    let mut object = v0::framework(&framework.info);
+    let executors: Vec<_> = framework.executors.values().map(executor).collect();
+    let completed: Vec<_> = framework.completed.iter().map(executor).collect();
+    object.insert("executors".to_owned(), json!(executors));
+    object.insert("completed_executors".to_owned(), json!(completed));
+    Value::Object(object)
+}
+
+fn executor(executor: &Executor) -> Value {
+    let mut object = v0::executor(&executor.info);
+    let tasks = |is_over: bool| -> Vec<Value> {
+        let of_kind = |task: &&v1::Task| is_terminal(task.state()) == is_over;
+        executor
+            .tasks
+            .values()
+            .filter(of_kind)
+            .map(v0::task)
+            .collect()
+    };
+    object.extend(self::object(json!({
+        "id": executor.run.executor,
+        "source": executor.info.source(),
+        "container": executor.run.container,
+        "directory": executor.sandbox,
+        "resources": total(&executor.resources()).flat_json(),
+        "tasks": tasks(false),
+        "queued_tasks": [],
+        "completed_tasks": tasks(true),
+    })));
+    Value::Object(object)
+}
+
+fn by_role(resources: &Resources, show: impl Fn(&Resources) -> Value) -> Value {
+    let roles: BTreeMap<String, Value> = resources
+        .reserved()
+        .iter()
+        .map(|(role, part)| (role.clone(), show(part)))
+        .collect();
+    json!(roles)
+}
+
+fn flat(resources: &Resources) -> Value {
+    Value::Object(resources.flat_json())
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,413 @@
+//! The link to the master: register, listen, speak; again whenever it breaks.
+//!
+//! One long answer carries what the master says; what the agent says is one POST each, in order, on
+//! one other connection. Every link has its own queue for that, so nothing meant for an earlier one
+//! is ever said to a later. Source: link.proto; spec/mesos-agent.md sections 2.2 and 14.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use prost::Message as _;
+use proto::link::{FromAgent, Ping, Pong, Register, Registered, ToAgent, from_agent, to_agent};
+use proto::recordio::{Decoder, RecordIoError};
+use rand::Rng as _;
+use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::supervisor;
+
+const PATH: &str = "/api/v1/link";
+const LINK_ID: &str = "Longshore-Link-Id";
+const PROTOBUF: &str = "application/x-protobuf";
+
+/// For an answer from a master that is there.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_RECORD: usize = 16 << 20;
+/// Messages on their way to the master; senders wait when it is full.
+const QUEUE: usize = 256;
+
+/// Where messages to the master go, as long as this link holds.
+pub type Outgoing = mpsc::Sender<FromAgent>;
+
+#[derive(Debug)]
+pub enum Event {
+    /// The link is about to register: with what?
+    Register(oneshot::Sender<Register>),
+    Up {
+        registered: Registered,
+        outgoing: Outgoing,
+    },
+    Message(to_agent::Message),
+    Down,
+    /// The master will never take this agent.
+    Refused(String),
+}
+
+/// Where the master is to be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Master {
+    /// `host:port`
+    At(String),
+    /// A file whose content says so; read at every attempt.
+    In(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "cannot find a master at {0:?}: give host:port, or file:///path of a file that holds host:port"
+)]
+pub struct BadMaster(String);
+
+impl Master {
+    pub fn parse(text: &str) -> Result<Master, BadMaster> {
+        if let Some(path) = text.strip_prefix("file://") {
+            return match path.starts_with('/') {
+                true => Ok(Master::In(path.into())),
+                false => Err(BadMaster(text.to_owned())),
+            };
+        }
+        address(text).map(Master::At)
+    }
+}
+
+fn address(text: &str) -> Result<String, BadMaster> {
+    let text = text.trim();
+    let bad = || BadMaster(text.to_owned());
+    let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+    let port = port.parse::<u16>().map_err(|_not_a_port| bad())?;
+    if host.is_empty() || port == 0 || host.contains(['/', '@', ',', ' ']) {
+        return Err(bad());
+    }
+    Ok(text.to_owned())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("cannot read the master's address from {}", .file.display())]
+    AddressFile {
+        file: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Address(#[from] BadMaster),
+    #[error("cannot reach the master at {url}")]
+    Connect { url: String, source: reqwest::Error },
+    #[error("the master at {url} answered {status} instead of {wanted}: is it a Longshore master?")]
+    Status {
+        url: String,
+        status: StatusCode,
+        wanted: StatusCode,
+    },
+    #[error("the master's answer has no {LINK_ID} header: is it a Longshore master?")]
+    NoLinkId,
+    #[error("the master's first word was not whether the agent is registered")]
+    NotRegistered,
+    #[error("the master said nothing for {0:?}")]
+    Silent(Duration),
+    #[error("the master ended the link")]
+    Closed,
+    #[error("the master sees this agent as disconnected")]
+    Disconnected,
+    #[error("the stream from the master broke")]
+    Stream(#[source] reqwest::Error),
+    #[error("the stream from the master is not RecordIO")]
+    Framing(#[from] RecordIoError),
+    #[error("a record from the master is not a message for agents")]
+    Record(#[from] prost::DecodeError),
+    #[error("the agent is going away")]
+    AgentGone,
+}
+
+/// How a link ended for good.
+enum End {
+    Refused(String),
+    Unregistered,
+}
+
+pub struct Link {
+    client: reqwest::Client,
+    master: Master,
+    backoff_factor: Duration,
+    supervisor: mpsc::Sender<supervisor::Event>,
+}
+
+impl Link {
+    pub fn new(
+        master: Master,
+        backoff_factor: Duration,
+        supervisor: mpsc::Sender<supervisor::Event>,
+    ) -> Result<Link, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .http1_only()
+            .tcp_nodelay(true)
+            .connect_timeout(ANSWER_TIMEOUT)
+            .pool_max_idle_per_host(1)
+            .build()?;
+        Ok(Link {
+            client,
+            master,
+            backoff_factor,
+            supervisor,
+        })
+    }
+
+    /// Keeps the agent registered until it is refused, has unregistered, or has gone.
+    pub async fn run(self) {
+        let mut attempt = 0;
+        loop {
+            let random = rand::rng().random();
+            tokio::time::sleep(backoff(self.backoff_factor, attempt, random)).await;
+            attempt += 1;
+            let mut up = false;
+            let end = self.session(&mut up).await;
+            if up {
+                attempt = 0;
+                if self.tell(Event::Down).await.is_err() {
+                    return;
+                }
+            }
+            match end {
+                Ok(End::Unregistered) | Err(LinkError::AgentGone) => return,
+                Ok(End::Refused(message)) => {
+                    tracing::error!(message, "the master refuses this agent");
+                    // Nobody is left to tell when this fails.
+                    let _ = self.tell(Event::Refused(message)).await;
+                    return;
+                }
+                Err(error) => {
+                    let error = crate::task::launch::chain(&error);
+                    tracing::warn!(error, attempt, "no link to the master; will try again");
+                }
+            }
+        }
+    }
+
+    async fn session(&self, up: &mut bool) -> Result<End, LinkError> {
+        let url = format!("http://{}{PATH}", self.address().await?);
+        let (ask, answer) = oneshot::channel();
+        self.tell(Event::Register(ask)).await?;
+        let register = answer.await.map_err(|_dropped| LinkError::AgentGone)?;
+        let request = self
+            .client
+            .post(&url)
+            .header(CONTENT_TYPE, PROTOBUF)
+            .body(message(from_agent::Message::Register(register)))
+            .send();
+        let response =
+            within(ANSWER_TIMEOUT, request)
+                .await?
+                .map_err(|source| LinkError::Connect {
+                    url: url.clone(),
+                    source,
+                })?;
+        if response.status() != StatusCode::OK {
+            let status = response.status();
+            return Err(LinkError::Status {
+                url,
+                status,
+                wanted: StatusCode::OK,
+            });
+        }
+        let id = response
+            .headers()
+            .get(LINK_ID)
+            .ok_or(LinkError::NoLinkId)?
+            .clone();
+        let mut records = Records::new(response);
+        let registered = match within(ANSWER_TIMEOUT, records.next()).await?? {
+            to_agent::Message::Registered(registered) => registered,
+            to_agent::Message::Refused(refused) => return Ok(End::Refused(refused.message)),
+            _ => return Err(LinkError::NotRegistered),
+        };
+        let silence = crate::task::duration(&registered.ping_timeout);
+        let (outgoing, queue) = mpsc::channel(QUEUE);
+        *up = true;
+        let pongs = outgoing.clone();
+        self.tell(Event::Up {
+            registered,
+            outgoing,
+        })
+        .await?;
+        tokio::select! {
+            end = self.listen(&mut records, silence, pongs) => end,
+            end = self.speak(&url, &id, queue) => end,
+        }
+    }
+
+    async fn listen(
+        &self,
+        records: &mut Records,
+        silence: Duration,
+        pongs: Outgoing,
+    ) -> Result<End, LinkError> {
+        loop {
+            match within(silence, records.next()).await?? {
+                to_agent::Message::Ping(Ping { connected: true }) => {
+                    let pong = FromAgent {
+                        message: Some(from_agent::Message::Pong(Pong {})),
+                    };
+                    // With so much else to say, the master hears that we are alive anyway.
+                    let _ = pongs.try_send(pong);
+                }
+                to_agent::Message::Ping(Ping { connected: false }) => {
+                    return Err(LinkError::Disconnected);
+                }
+                to_agent::Message::Refused(refused) => return Ok(End::Refused(refused.message)),
+                message => {
+                    if self.tell(Event::Message(message)).await.is_err() {
+                        // The agent may have last words in the queue, which ends when all who
+                        // could still speak have gone.
+                        drop(pongs);
+                        return pending().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn speak(
+        &self,
+        url: &str,
+        id: &reqwest::header::HeaderValue,
+        mut queue: mpsc::Receiver<FromAgent>,
+    ) -> Result<End, LinkError> {
+        while let Some(message) = queue.recv().await {
+            let request = self
+                .client
+                .post(url)
+                .header(CONTENT_TYPE, PROTOBUF)
+                .header(LINK_ID, id)
+                .body(message.encode_to_vec())
+                .send();
+            let response =
+                within(ANSWER_TIMEOUT, request)
+                    .await?
+                    .map_err(|source| LinkError::Connect {
+                        url: url.to_owned(),
+                        source,
+                    })?;
+            if response.status() != StatusCode::ACCEPTED {
+                let (url, status) = (url.to_owned(), response.status());
+                return Err(LinkError::Status {
+                    url,
+                    status,
+                    wanted: StatusCode::ACCEPTED,
+                });
+            }
+            if matches!(message.message, Some(from_agent::Message::Unregister(_))) {
+                return Ok(End::Unregistered);
+            }
+        }
+        Err(LinkError::AgentGone)
+    }
+
+    async fn address(&self) -> Result<String, LinkError> {
+        match &self.master {
+            Master::At(address) => Ok(address.clone()),
+            Master::In(file) => {
+                let text = tokio::fs::read_to_string(file).await;
+                let text = text.map_err(|source| LinkError::AddressFile {
+                    file: file.clone(),
+                    source,
+                })?;
+                Ok(address(&text)?)
+            }
+        }
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), LinkError> {
+        let told = self.supervisor.send(supervisor::Event::Link(event)).await;
+        told.map_err(|_closed| LinkError::AgentGone)
+    }
+}
+
+/// The messages in one long answer of the master.
+struct Records {
+    response:
+        std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
+    decoder: Decoder,
+}
+
+impl Records {
+    fn new(response: reqwest::Response) -> Records {
+        Records {
+            response: Box::pin(response.bytes_stream()),
+            decoder: Decoder::new(MAX_RECORD),
+        }
+    }
+
+    /// Skips messages that a newer master may send and we do not know.
+    async fn next(&mut self) -> Result<to_agent::Message, LinkError> {
+        loop {
+            while let Some(record) = self.decoder.next()? {
+                if let Some(message) = ToAgent::decode(record.as_slice())?.message {
+                    return Ok(message);
+                }
+            }
+            let chunk = self.response.next().await.ok_or(LinkError::Closed)?;
+            self.decoder.push(&chunk.map_err(LinkError::Stream)?);
+        }
+    }
+}
+
+fn message(message: from_agent::Message) -> Vec<u8> {
+    FromAgent {
+        message: Some(message),
+    }
+    .encode_to_vec()
+}
+
+async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, LinkError> {
+    tokio::time::timeout(limit, future)
+        .await
+        .map_err(|_elapsed| LinkError::Silent(limit))
+}
+
+/// Before attempt `n` (from 0): a part of `factor` times 2^n, at most a minute; `random` is in
+/// [0, 1).
+fn backoff(factor: Duration, n: u32, random: f64) -> Duration {
+    let most = factor
+        .saturating_mul(2_u32.saturating_pow(n))
+        .min(MAX_BACKOFF);
+    most.mul_f64(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_is_an_address_or_a_file_with_one() {
+        assert_eq!(Master::parse("m1:5050"), Ok(Master::At("m1:5050".into())));
+        assert_eq!(
+            Master::parse("file:///etc/master"),
+            Ok(Master::In("/etc/master".into()))
+        );
+        for bad in [
+            "",
+            "m1",
+            "m1:0",
+            "m1:x",
+            "zk://a:2181/mesos",
+            "file://rel",
+            "http://m1:5050",
+        ] {
+            let error = Master::parse(bad).unwrap_err().to_string();
+            assert!(error.contains("give host:port"), "{error}");
+        }
+    }
+
+    #[test]
+    fn attempts_spread_out_and_never_wait_longer_than_a_minute() {
+        let second = Duration::from_secs(1);
+        assert_eq!(backoff(second, 0, 0.5), Duration::from_millis(500));
+        assert_eq!(backoff(second, 3, 0.5), Duration::from_secs(4));
+        assert_eq!(backoff(second, 99, 0.5), Duration::from_secs(30));
+        assert_eq!(backoff(Duration::ZERO, 5, 0.9), Duration::ZERO);
+    }
+}

@@ -1,0 +1,179 @@
+//! Where things lie on disk. This module alone knows the layout; operators, scripts and log
+//! shippers rely on its names. Source: spec/mesos-agent.md section 4.
+//!
+//! ```text
+//! <work_dir>
+//! ├── slaves/<agent>/frameworks/<framework>/executors/<executor>/runs
+//! │   ├── <container>/                   sandbox (0750, of the task's user)
+//! │   │   ├── stdout, stderr
+//! │   │   └── whatever was fetched and written
+//! │   └── latest -> <container>
+//! └── meta
+//!     ├── boot_id
+//!     └── slaves
+//!         ├── latest -> <agent>
+//!         └── <agent>
+//!             ├── slave.info
+//!             └── frameworks/<framework>
+//!                 ├── framework.info
+//!                 └── executors/<executor>
+//!                     ├── executor.info
+//!                     └── runs/<container>
+//!                         ├── executor.sentinel      the run is over and acknowledged
+//!                         └── tasks/<task>/{task.info,task.updates}
+//! ```
+
+use std::path::{Path, PathBuf};
+
+/// The tree below one `--work_dir`.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    work_dir: PathBuf,
+}
+
+/// Names one run of an executor. Every part is safe as one component of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Run {
+    pub agent: String,
+    pub framework: String,
+    pub executor: String,
+    pub container: String,
+}
+
+impl Run {
+    /// The sandbox's name in the files API that needs no knowledge of the host.
+    pub fn virtual_latest(&self) -> PathBuf {
+        executor_below(Path::new("/"), &self.framework, &self.executor).join("runs/latest")
+    }
+}
+
+impl Paths {
+    pub fn new(work_dir: &Path) -> Paths {
+        Paths {
+            work_dir: work_dir.to_owned(),
+        }
+    }
+
+    pub fn work_dir(&self) -> &Path {
+        &self.work_dir
+    }
+
+    pub fn agents(&self) -> PathBuf {
+        self.work_dir.join("slaves")
+    }
+
+    pub fn meta(&self) -> PathBuf {
+        self.work_dir.join("meta")
+    }
+
+    pub fn boot_id(&self) -> PathBuf {
+        self.meta().join("boot_id")
+    }
+
+    pub fn meta_agents(&self) -> PathBuf {
+        self.meta().join("slaves")
+    }
+
+    /// Link to the directory of the agent id in use.
+    pub fn latest_agent(&self) -> PathBuf {
+        self.meta_agents().join("latest")
+    }
+
+    pub fn meta_agent(&self, agent: &str) -> PathBuf {
+        self.meta_agents().join(agent)
+    }
+
+    pub fn agent_info(&self, agent: &str) -> PathBuf {
+        self.meta_agent(agent).join("slave.info")
+    }
+
+    pub fn meta_frameworks(&self, agent: &str) -> PathBuf {
+        self.meta_agent(agent).join("frameworks")
+    }
+
+    pub fn framework_info(&self, agent: &str, framework: &str) -> PathBuf {
+        self.meta_frameworks(agent)
+            .join(framework)
+            .join("framework.info")
+    }
+
+    pub fn runs(&self, run: &Run) -> PathBuf {
+        executor_below(
+            &self.agents().join(&run.agent),
+            &run.framework,
+            &run.executor,
+        )
+        .join("runs")
+    }
+
+    pub fn sandbox(&self, run: &Run) -> PathBuf {
+        self.runs(run).join(&run.container)
+    }
+
+    pub fn latest_sandbox(&self, run: &Run) -> PathBuf {
+        self.runs(run).join("latest")
+    }
+
+    pub fn executor_info(&self, run: &Run) -> PathBuf {
+        self.meta_executor(run).join("executor.info")
+    }
+
+    pub fn meta_run(&self, run: &Run) -> PathBuf {
+        self.meta_executor(run).join("runs").join(&run.container)
+    }
+
+    pub fn sentinel(&self, run: &Run) -> PathBuf {
+        self.meta_run(run).join("executor.sentinel")
+    }
+
+    pub fn meta_tasks(&self, run: &Run) -> PathBuf {
+        self.meta_run(run).join("tasks")
+    }
+
+    pub fn task_info(&self, run: &Run, task: &str) -> PathBuf {
+        self.meta_tasks(run).join(task).join("task.info")
+    }
+
+    pub fn task_updates(&self, run: &Run, task: &str) -> PathBuf {
+        self.meta_tasks(run).join(task).join("task.updates")
+    }
+
+    fn meta_executor(&self, run: &Run) -> PathBuf {
+        executor_below(&self.meta_agent(&run.agent), &run.framework, &run.executor)
+    }
+}
+
+fn executor_below(root: &Path, framework: &str, executor: &str) -> PathBuf {
+    root.join("frameworks")
+        .join(framework)
+        .join("executors")
+        .join(executor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_the_one_operators_know() {
+        let paths = Paths::new(Path::new("/w"));
+        let run = Run {
+            agent: "S0".into(),
+            framework: "F".into(),
+            executor: "E".into(),
+            container: "C".into(),
+        };
+        assert_eq!(
+            paths.sandbox(&run),
+            Path::new("/w/slaves/S0/frameworks/F/executors/E/runs/C")
+        );
+        assert_eq!(
+            run.virtual_latest(),
+            Path::new("/frameworks/F/executors/E/runs/latest")
+        );
+        assert_eq!(
+            paths.task_updates(&run, "T"),
+            Path::new("/w/meta/slaves/S0/frameworks/F/executors/E/runs/C/tasks/T/task.updates")
+        );
+    }
+}

@@ -1,0 +1,338 @@
+//! Starts an agent, and ends it.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use containerizer::Containerizer;
+use proto::v1;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::book::Book;
+use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::config::{Config, ConfigError, advertised};
+use crate::flags::Flags;
+use crate::host::{HostError, HostFacts, boot_id};
+use crate::http::{Site, serve};
+use crate::link::Link;
+use crate::paths::{Paths, Run};
+use crate::recovery::{RecoveryError, Stored};
+use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
+use crate::task::environment::AgentVariables;
+use crate::task::launch::Host;
+use crate::{adoption, gc, recovery};
+
+/// Events that wait for the supervisor; senders wait when it is full.
+const QUEUE: usize = 1024;
+
+/// How long the last words to the master may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Kept back of the time for a shutdown, for the clean-up after it.
+/// Source: spec/mesos-agent.md section 13.
+const CLEANUP: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error("cannot listen at {address}: choose another --ip or --port")]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("cannot tell the agent's own program, which fetches for tasks")]
+    Program(#[source] io::Error),
+    #[error("cannot prepare the host for containers")]
+    Containerizer(#[from] containerizer::OpenError),
+    #[error("cannot find the containers of an earlier agent in {}", .runtime_dir.display())]
+    Containers {
+        runtime_dir: PathBuf,
+        source: containerizer::RecoverError,
+    },
+    #[error("cannot recover the agent's state")]
+    Recovery(#[from] RecoveryError),
+    #[error("cannot write the agent's state")]
+    Checkpoint(#[from] CheckpointError),
+    #[error("cannot set up an HTTP client for the link to the master")]
+    Client(#[source] reqwest::Error),
+    #[error("the agent's start was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// A running agent. Dropping it does not end it: say `stop` or `destroy`.
+#[derive(Debug)]
+pub struct Handle {
+    address: SocketAddr,
+    events: mpsc::Sender<Event>,
+    id: watch::Receiver<Option<String>>,
+    dismissal: watch::Receiver<Option<Dismissal>>,
+    supervisor: JoinHandle<()>,
+    link: JoinHandle<()>,
+    background: Vec<JoinHandle<()>>,
+    paths: Paths,
+    destroy_timeout: Duration,
+}
+
+/// Starts an agent: returns once it listens, has taken over what an earlier one left running, and
+/// is about to register.
+pub async fn start(flags: Flags) -> Result<Handle, StartError> {
+    let facts = HostFacts::gather(&flags.work_dir)?;
+    let config = Config::new(&flags, &facts)?;
+    let paths = Paths::new(&flags.work_dir);
+
+    let wanted = SocketAddr::new(flags.ip, flags.port);
+    let listen = |source| StartError::Listen {
+        address: wanted,
+        source,
+    };
+    let listener = TcpListener::bind(wanted).await.map_err(listen)?;
+    let address = advertised(&flags, listener.local_addr().map_err(listen)?);
+    // Before recovery, which may take its time: /health answers meanwhile.
+    let site = Arc::new(Site::new(&flags, address));
+    let server = tokio::spawn(serve(listener, Arc::clone(&site)));
+
+    let (containerizer, stored) = open(&flags, paths.clone()).await?;
+    let containers = containerizer
+        .recover()
+        .await
+        .map_err(|source| StartError::Containers {
+            runtime_dir: flags.runtime_dir.clone(),
+            source,
+        })?;
+    let info = identity(&flags, &config, &paths, &stored, address.port())?;
+
+    let (events, inbox) = mpsc::channel(QUEUE);
+    let (id, id_seen) = watch::channel(info.id.as_ref().map(|id| id.value.clone()));
+    let (dismissal, dismissed) = watch::channel(None);
+    let shutdown_grace = flags.executor_shutdown_grace_period.saturating_sub(CLEANUP);
+    let constants = Constants {
+        address: v1::Address {
+            hostname: Some(config.hostname.clone()),
+            ip: Some(address.ip().to_string()),
+            port: i32::from(address.port()),
+        },
+        ip: address.ip(),
+        shutdown_grace,
+    };
+    let host = Arc::new(Host {
+        containerizer,
+        paths: paths.clone(),
+        variables: AgentVariables {
+            operator: config.executor_variables,
+            endpoint: address.to_string(),
+            libprocess_ip: std::env::var("LIBPROCESS_IP").ok(),
+            shutdown_grace: flags.executor_shutdown_grace_period,
+        },
+        fetch_helper: fetch_helper(&flags)?,
+        frameworks_home: flags.frameworks_home.clone(),
+        switch_user: flags.switch_user,
+    });
+    let is_known = info.id.is_some();
+    let book = Book::new(info, flags.max_completed_executors_per_framework);
+    let mut supervisor = Supervisor::new(constants, host, book, events.clone(), dismissal, id);
+    let mut found = adoption::by_id(containers);
+    if is_known {
+        adoption::adopt(&mut supervisor, stored, &mut found);
+    }
+    adoption::destroy_orphans(found);
+
+    let link = Link::new(
+        config.master,
+        flags.registration_backoff_factor,
+        events.clone(),
+    );
+    let link = link.map_err(StartError::Client)?;
+    site.open(events.clone());
+    let collector = tokio::spawn(collect_garbage(
+        flags.clone(),
+        paths.clone(),
+        events.clone(),
+        Arc::clone(&site),
+    ));
+    Ok(Handle {
+        address,
+        events,
+        id: id_seen,
+        dismissal: dismissed,
+        supervisor: tokio::spawn(supervisor.run(inbox)),
+        link: tokio::spawn(link.run()),
+        background: vec![server, collector],
+        paths,
+        destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
+    })
+}
+
+/// What of the start blocks: looks at the host, reads the state, notes the boot.
+async fn open(flags: &Flags, paths: Paths) -> Result<(Containerizer, Stored), StartError> {
+    let config = containerizer::Config {
+        runtime_dir: flags.runtime_dir.clone(),
+        cgroups_hierarchy: flags.cgroups_hierarchy.clone(),
+        cgroups_root: flags.cgroups_root.clone(),
+        cgroups_enable_cfs: flags.cgroups_enable_cfs,
+        cgroups_destroy_timeout: flags.cgroups_destroy_timeout,
+    };
+    let opened = tokio::task::spawn_blocking(move || {
+        let boot_id = boot_id();
+        let stored = recovery::read(&paths, boot_id.as_deref())?;
+        let containerizer = Containerizer::open(config)?;
+        if let Some(boot_id) = boot_id {
+            checkpoint::replace(&paths.boot_id(), boot_id.as_bytes(), Durability::Reboot)?;
+        }
+        Ok((containerizer, stored))
+    });
+    opened.await?
+}
+
+/// The agent of before, or a new one.
+fn identity(
+    flags: &Flags,
+    config: &Config,
+    paths: &Paths,
+    stored: &Stored,
+    port: u16,
+) -> Result<v1::AgentInfo, StartError> {
+    let Some(old) = &stored.info else {
+        return Ok(config.agent_info(port, None));
+    };
+    // With port 0 the operator has said that any will do.
+    let asked = (flags.port != 0).then_some(port);
+    match recovery::check_unchanged(old, config, asked, &paths.latest_agent()) {
+        Ok(()) => Ok(config.agent_info(port, old.id.clone())),
+        // Nothing of the old agent runs any more.
+        Err(change) if stored.rebooted => {
+            tracing::warn!(%change, "starting as a new agent after a reboot");
+            Ok(config.agent_info(port, None))
+        }
+        Err(change) => Err(change.into()),
+    }
+}
+
+fn fetch_helper(flags: &Flags) -> Result<Vec<String>, StartError> {
+    if !flags.fetch_helper.is_empty() {
+        return Ok(flags.fetch_helper.clone());
+    }
+    let program = std::env::current_exe().map_err(StartError::Program)?;
+    Ok(vec![program.display().to_string(), "fetch".to_owned()])
+}
+
+async fn collect_garbage(flags: Flags, paths: Paths, events: mpsc::Sender<Event>, site: Arc<Site>) {
+    let policy = gc::Policy {
+        delay: flags.gc_delay,
+        headroom: flags.gc_disk_headroom,
+    };
+    // A zero interval would be a busy loop.
+    let interval = flags.disk_watch_interval.max(Duration::from_secs(1));
+    loop {
+        tokio::time::sleep(interval).await;
+        match collect_once(&policy, &paths, &events).await {
+            Ok(Some(collected)) => site.collected(&collected),
+            Ok(None) => return,
+            Err(error) => tracing::warn!(%error, "cannot look for sandboxes to remove"),
+        }
+    }
+}
+
+/// `None` once the agent has gone.
+async fn collect_once(
+    policy: &gc::Policy,
+    paths: &Paths,
+    events: &mpsc::Sender<Event>,
+) -> io::Result<Option<gc::Collected>> {
+    let listed = paths.clone();
+    let candidates = tokio::task::spawn_blocking(move || gc::candidates(&listed)).await??;
+    let (ask, answer) = oneshot::channel();
+    if events.send(Event::Snapshot(ask)).await.is_err() {
+        return Ok(None);
+    }
+    let Ok(book) = answer.await else {
+        return Ok(None);
+    };
+    let live: BTreeSet<Run> = book
+        .executors()
+        .map(|(_, executor)| executor.run.clone())
+        .collect();
+    let (policy, paths) = (policy.clone(), paths.clone());
+    let collect = move || gc::collect(&paths, &policy, candidates, &live);
+    Ok(Some(tokio::task::spawn_blocking(collect).await??))
+}
+
+impl Handle {
+    /// Where the agent's HTTP API is reached.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Given by the master; `None` before the first registration.
+    pub fn agent_id(&self) -> Option<String> {
+        self.id.borrow().clone()
+    }
+
+    /// Waits until the master has taken the agent, and returns its id; `None` if it never will.
+    pub async fn registered(&self) -> Option<String> {
+        let mut id = self.id.clone();
+        let id = id.wait_for(Option::is_some).await.ok()?;
+        id.clone()
+    }
+
+    /// Waits until the master dismisses the agent, which is then to be destroyed.
+    pub async fn dismissed(&self) -> Option<Dismissal> {
+        let mut dismissal = self.dismissal.clone();
+        let dismissal = dismissal.wait_for(Option::is_some).await.ok()?;
+        dismissal.clone()
+    }
+
+    /// The agent goes away. Tasks of frameworks that checkpoint keep running, for the next one.
+    pub async fn stop(self) {
+        self.leave(Leaving::Stop).await;
+        self.link.abort();
+        self.background.iter().for_each(JoinHandle::abort);
+    }
+
+    /// Kills every task, waits until nothing is left of them, and leaves the cluster.
+    pub async fn destroy(self) {
+        let farewell = self.leave(Leaving::Destroy).await;
+        let mut link = self.link;
+        if farewell == Farewell::OnItsWay {
+            // The link ends by itself once it has passed that on.
+            let ended = tokio::time::timeout(FAREWELL, &mut link).await;
+            tracing::debug!(
+                in_time = ended.is_ok(),
+                "told the master that this agent leaves"
+            );
+        }
+        link.abort();
+        self.background.iter().for_each(JoinHandle::abort);
+        // The id is spent: the next start is a new agent.
+        let latest = self.paths.latest_agent();
+        match tokio::fs::remove_file(&latest).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(link = %latest.display(), %error, "cannot forget the agent id");
+            }
+            _ => {}
+        }
+    }
+
+    async fn leave(&self, how: Leaving) -> Farewell {
+        let (done, left) = oneshot::channel();
+        if self.events.send(Event::Leave { how, done }).await.is_err() {
+            return Farewell::Unsaid;
+        }
+        let farewell = tokio::time::timeout(self.destroy_timeout, left).await;
+        self.supervisor.abort();
+        match farewell {
+            Ok(farewell) => farewell.unwrap_or(Farewell::Unsaid),
+            Err(_elapsed) => {
+                tracing::error!("tasks of this agent would not end in time");
+                Farewell::Unsaid
+            }
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! The agent's one owner: it keeps the book, knows the task of every name, and reads one set of
+//! events. What it decides about one task it leaves to that task's actor.
+//!
+//! It never waits for an actor, for actors wait for it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::link::{
+    FromAgent, Reconcile, Register, Registered, RunTask, Unregister, from_agent, to_agent,
+};
+use proto::v1::task_status::Reason;
+use proto::v1::{self, TaskState};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::book::{Book, Executor, ExecutorState};
+use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::link::{self, Outgoing};
+use crate::paths::Run;
+use crate::task::Key;
+use crate::task::actor::{Actor, Beginning, Identity, Message, Progress};
+use crate::task::command_executor::{self, Refusal};
+use crate::task::ending::{self, Report};
+use crate::task::launch::{Host, Job, chain};
+
+/// Messages to one task that wait for it. Kills are repeated by those who sent them, updates are
+/// sent again: a task that falls this far behind may miss some.
+const MAILBOX: usize = 64;
+
+#[derive(Debug)]
+pub enum Event {
+    Link(link::Event),
+    Progress(Box<Progress>),
+    /// A task's last update is acknowledged, or nobody waits for it.
+    Closed(Key),
+    Snapshot(oneshot::Sender<Book>),
+    Leave {
+        how: Leaving,
+        done: oneshot::Sender<Farewell>,
+    },
+}
+
+/// Whether the link still has last words to pass on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    OnItsWay,
+    Unsaid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// Tasks of checkpointing frameworks stay.
+    Stop,
+    /// Every task is killed, and the master told.
+    Destroy,
+}
+
+/// Why the agent has nothing more to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dismissal {
+    /// The master will not have this agent.
+    Refused(String),
+    /// The master told it to kill everything and exit.
+    Shutdown(String),
+}
+
+/// What never changes about this agent.
+#[derive(Debug, Clone)]
+pub struct Constants {
+    /// As others reach it.
+    pub address: v1::Address,
+    pub ip: IpAddr,
+    /// Time for tasks that are shut down.
+    pub shutdown_grace: Duration,
+}
+
+pub struct Supervisor {
+    pub constants: Constants,
+    pub host: Arc<Host>,
+    pub book: Book,
+    /// Handed to every actor.
+    pub events: mpsc::Sender<Event>,
+    pub dismissal: watch::Sender<Option<Dismissal>>,
+    pub id: watch::Sender<Option<String>>,
+    tasks: HashMap<Key, Resident>,
+    outgoing: Option<Outgoing>,
+    leaving: Option<(Leaving, oneshot::Sender<Farewell>)>,
+}
+
+/// A task as the supervisor reaches it.
+struct Resident {
+    mailbox: mpsc::Sender<Message>,
+    /// It survives this process.
+    is_checkpointed: bool,
+}
+
+impl Supervisor {
+    pub fn new(
+        constants: Constants,
+        host: Arc<Host>,
+        book: Book,
+        events: mpsc::Sender<Event>,
+        dismissal: watch::Sender<Option<Dismissal>>,
+        id: watch::Sender<Option<String>>,
+    ) -> Supervisor {
+        Supervisor {
+            constants,
+            host,
+            book,
+            events,
+            dismissal,
+            id,
+            tasks: HashMap::new(),
+            outgoing: None,
+            leaving: None,
+        }
+    }
+
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Event>) {
+        while let Some(event) = inbox.recv().await {
+            match event {
+                Event::Link(event) => self.on_link(event).await,
+                Event::Progress(progress) => {
+                    let Progress {
+                        key,
+                        status,
+                        container,
+                    } = *progress;
+                    self.book.progress(&key, &status, container);
+                }
+                Event::Closed(key) => {
+                    self.tasks.remove(&key);
+                    self.book.close(&key);
+                }
+                // Whoever asked may have gone away.
+                Event::Snapshot(ask) => drop(ask.send(self.book.clone())),
+                Event::Leave { how, done } => self.leave(how, done),
+            }
+            if self.has_left() {
+                self.farewell();
+                return;
+            }
+        }
+    }
+
+    async fn on_link(&mut self, event: link::Event) {
+        match event {
+            link::Event::Register(ask) => drop(ask.send(self.registration())),
+            link::Event::Up {
+                registered,
+                outgoing,
+            } => self.on_up(registered, outgoing).await,
+            link::Event::Message(message) => self.on_message(message).await,
+            link::Event::Down => {
+                self.outgoing = None;
+                self.book.master = None;
+            }
+            link::Event::Refused(message) => {
+                self.dismissal
+                    .send_replace(Some(Dismissal::Refused(message)));
+            }
+        }
+    }
+
+    fn registration(&self) -> Register {
+        use v1::agent_info::{Capability, capability::Type};
+        let kinds = [
+            Type::MultiRole,
+            Type::HierarchicalRole,
+            Type::ReservationRefinement,
+        ];
+        let kinds = kinds.into_iter().chain([Type::TaskResourceLimits]);
+        Register {
+            agent: self.book.info.clone(),
+            address: self.constants.address.clone(),
+            version: proto::MESOS_VERSION.to_owned(),
+            capabilities: kinds
+                .map(|kind| Capability {
+                    r#type: Some(kind as i32),
+                })
+                .collect(),
+            frameworks: self
+                .book
+                .frameworks
+                .values()
+                .map(|f| f.info.clone())
+                .collect(),
+            tasks: self.book.tasks().cloned().collect(),
+            executors: vec![],
+            checkpointed_resources: vec![],
+        }
+    }
+
+    async fn on_up(&mut self, registered: Registered, outgoing: Outgoing) {
+        let id = registered.agent_id;
+        match &self.book.info.id {
+            Some(ours) if *ours != id => {
+                let message = format!(
+                    "the master calls this agent {} and it is {}: is this the master of another \
+                     cluster?",
+                    id.value, ours.value
+                );
+                tracing::error!(message, "registered under another id");
+                self.dismissal
+                    .send_replace(Some(Dismissal::Refused(message)));
+                return;
+            }
+            Some(_) => {}
+            None => {
+                if let Err(error) = self.adopt_id(id.clone()).await {
+                    let error = chain(&error);
+                    tracing::error!(
+                        error,
+                        "cannot keep the agent id; a restart will be a new agent"
+                    );
+                }
+            }
+        }
+        tracing::info!(
+            agent = id.value,
+            master = registered.master.id,
+            "registered"
+        );
+        self.id.send_replace(Some(id.value));
+        self.book.master = Some(registered.master);
+        self.outgoing = Some(outgoing.clone());
+        for resident in self.tasks.values() {
+            resident.tell(Message::Connected(outgoing.clone()));
+        }
+    }
+
+    /// On disk before anything is run under that id.
+    async fn adopt_id(&mut self, id: v1::AgentId) -> Result<(), CheckpointError> {
+        self.book.info.id = Some(id.clone());
+        let (info, paths) = (self.book.info.clone(), self.host.paths.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            checkpoint::write(&paths.agent_info(&id.value), &info, Durability::Reboot)?;
+            checkpoint::relink(&paths.latest_agent(), Path::new(&id.value))
+        });
+        written.await.unwrap_or(Ok(()))
+    }
+
+    async fn on_message(&mut self, message: to_agent::Message) {
+        match message {
+            to_agent::Message::RunTask(run) => self.run_task(run).await,
+            to_agent::Message::RunTaskGroup(run) => {
+                for task in run.task_group.tasks {
+                    let refusal = Refusal::TaskGroup;
+                    self.refuse(&run.framework, &task, Reason::TaskGroupInvalid, &refusal);
+                }
+            }
+            to_agent::Message::KillTask(kill) => {
+                let key = Key {
+                    framework: kill.framework_id.value,
+                    task: kill.task_id.value,
+                };
+                let policy = kill.kill_policy.and_then(|policy| policy.grace_period);
+                self.kill(key, policy.as_ref().map(crate::task::duration));
+            }
+            to_agent::Message::Acknowledge(acknowledge) => {
+                let key = Key {
+                    framework: acknowledge.framework_id.value,
+                    task: acknowledge.task_id.value,
+                };
+                if let Some(resident) = self.tasks.get(&key) {
+                    resident.tell(Message::Acknowledge {
+                        uuid: acknowledge.uuid.to_vec(),
+                    });
+                }
+            }
+            to_agent::Message::Reconcile(reconcile) => self.reconcile(reconcile),
+            to_agent::Message::ShutdownFramework(shutdown) => {
+                self.abandon_framework(&shutdown.framework_id.value);
+            }
+            to_agent::Message::UpdateFramework(update) => {
+                self.update_framework(update.framework).await;
+            }
+            to_agent::Message::Shutdown(shutdown) => {
+                let message = shutdown.message().to_owned();
+                tracing::warn!(
+                    message,
+                    "the master told this agent to kill everything and exit"
+                );
+                self.kill_all();
+                self.dismissal
+                    .send_replace(Some(Dismissal::Shutdown(message)));
+            }
+            // A command task's executor is asked to end by ending the task.
+            to_agent::Message::ShutdownExecutor(shutdown) => {
+                let key = Key {
+                    framework: shutdown.framework_id.value,
+                    task: shutdown.executor_id.value,
+                };
+                self.kill(key, Some(self.constants.shutdown_grace));
+            }
+            to_agent::Message::FrameworkMessage(message) => {
+                tracing::debug!(
+                    executor = message.executor_id.value,
+                    "a message for an executor that takes none was dropped"
+                );
+            }
+            // The link keeps these to itself.
+            to_agent::Message::Registered(_)
+            | to_agent::Message::Refused(_)
+            | to_agent::Message::Ping(_) => {}
+        }
+    }
+
+    async fn run_task(&mut self, run: RunTask) {
+        let RunTask { framework, task } = run;
+        let key = key(&framework, &task.task_id);
+        let ours = self.book.info.id.clone().unwrap_or_default();
+        if self.leaving.is_some() || task.agent_id != ours || self.tasks.contains_key(&key) {
+            tracing::warn!(task = %key, "ignored a task: it runs already, or is not for this agent");
+            return;
+        }
+        if let Err(refusal) = command_executor::check(&framework, &task) {
+            return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
+        }
+        self.update_framework(framework.clone()).await;
+        let run = Run {
+            agent: ours.value,
+            framework: key.framework.clone(),
+            executor: key.task.clone(),
+            container: uuid::Uuid::new_v4().to_string(),
+        };
+        let executor = command_executor::executor_info(&framework, &task);
+        let policy = command_executor::policy(&framework, &task);
+        let job = Job {
+            sandbox: self.host.paths.sandbox(&run),
+            run: run.clone(),
+            framework,
+            executor,
+            task,
+        };
+        self.book.add_executor(&job.framework, entry(&job));
+        let is_checkpointed = job.framework.checkpoint();
+        let beginning = Beginning::Launch {
+            job: Box::new(job),
+            policy,
+        };
+        self.start(key, Some(run), is_checkpointed, beginning);
+    }
+
+    /// Answers a task that cannot be run here with an error that says why.
+    fn refuse(
+        &mut self,
+        framework: &v1::FrameworkInfo,
+        task: &v1::TaskInfo,
+        reason: Reason,
+        refusal: &Refusal,
+    ) {
+        let key = key(framework, &task.task_id);
+        if self.tasks.contains_key(&key) {
+            return;
+        }
+        let id = key.framework_id();
+        let record = proto::task::new(task, &id, TaskState::TaskStaging);
+        self.book
+            .framework(framework)
+            .refused
+            .insert(key.task.clone(), record);
+        let report = Report::agent(TaskState::TaskError, reason, chain(refusal));
+        self.start(key, None, false, Beginning::Refuse(report));
+    }
+
+    fn kill(&mut self, key: Key, grace: Option<Duration>) {
+        if let Some(resident) = self.tasks.get(&key) {
+            return resident.tell(Message::Kill { grace });
+        }
+        let Some(framework) = self.book.frameworks.get(&key.framework) else {
+            tracing::warn!(task = %key, "ignored a kill: its framework has no task here");
+            return;
+        };
+        let message = "Unable to find the task's executor";
+        let report = ending::dropped(&framework.info, Reason::ExecutorTerminated, message);
+        self.start(key, None, false, Beginning::Refuse(report));
+    }
+
+    fn reconcile(&mut self, reconcile: Reconcile) {
+        for asked in reconcile.tasks {
+            let key = key(&asked.framework, &asked.task_id);
+            if self.tasks.contains_key(&key) {
+                continue;
+            }
+            let message = "Reconciliation: task unknown to the agent";
+            let report = ending::dropped(&asked.framework, Reason::Reconciliation, message);
+            self.start(key, None, false, Beginning::Refuse(report));
+        }
+    }
+
+    fn abandon_framework(&self, framework: &str) {
+        let grace = self.constants.shutdown_grace;
+        for (_, resident) in self
+            .tasks
+            .iter()
+            .filter(|(key, _)| key.framework == framework)
+        {
+            resident.tell(Message::Abandon { grace });
+        }
+    }
+
+    fn kill_all(&self) {
+        let grace = self.constants.shutdown_grace;
+        self.tasks
+            .values()
+            .for_each(|r| r.tell(Message::Kill { grace: Some(grace) }));
+    }
+
+    /// Notes what a framework says of itself, on disk when it checkpoints.
+    async fn update_framework(&mut self, info: v1::FrameworkInfo) {
+        let id = info.id.clone().unwrap_or_default().value;
+        let known = self
+            .book
+            .frameworks
+            .get(&id)
+            .is_some_and(|f| f.info == info);
+        if known || proto::ids::check(&id).is_err() {
+            return;
+        }
+        if let (true, Some(agent)) = (info.checkpoint(), &self.book.info.id) {
+            let file = self.host.paths.framework_info(&agent.value, &id);
+            let record = info.clone();
+            let written = tokio::task::spawn_blocking(move || {
+                checkpoint::write(&file, &record, Durability::Process)
+            });
+            if let Ok(Err(error)) = written.await {
+                let error = chain(&error);
+                tracing::error!(framework = id, error, "cannot checkpoint a framework");
+            }
+        }
+        self.book.framework(&info);
+    }
+
+    /// Gives a task its actor.
+    pub fn start(
+        &mut self,
+        key: Key,
+        run: Option<Run>,
+        is_checkpointed: bool,
+        beginning: Beginning,
+    ) {
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let actor = Actor {
+            identity: Identity {
+                key: key.clone(),
+                agent: self.book.info.id.clone().unwrap_or_default(),
+                run,
+                ip: self.constants.ip,
+            },
+            host: Arc::clone(&self.host),
+            mailbox: inbox,
+            supervisor: self.events.clone(),
+            outgoing: self.outgoing.clone(),
+        };
+        tokio::spawn(actor.run(beginning));
+        self.tasks.insert(
+            key,
+            Resident {
+                mailbox,
+                is_checkpointed,
+            },
+        );
+    }
+
+    fn leave(&mut self, how: Leaving, done: oneshot::Sender<Farewell>) {
+        match how {
+            Leaving::Stop => self.tasks.retain(|_, resident| {
+                let message = match resident.is_checkpointed {
+                    true => Message::Leave,
+                    // Nobody would find it again.
+                    false => Message::Abandon {
+                        grace: Duration::ZERO,
+                    },
+                };
+                resident.tell(message);
+                !resident.is_checkpointed
+            }),
+            Leaving::Destroy => self.kill_all(),
+        }
+        self.leaving = Some((how, done));
+    }
+
+    fn has_left(&self) -> bool {
+        match &self.leaving {
+            None => false,
+            Some((Leaving::Stop, _)) => self.tasks.is_empty(),
+            Some((Leaving::Destroy, _)) => self
+                .book
+                .executors()
+                .all(|(_, executor)| executor.state == ExecutorState::Terminated),
+        }
+    }
+
+    fn farewell(&mut self) {
+        let Some((how, done)) = self.leaving.take() else {
+            return;
+        };
+        let message = FromAgent {
+            message: Some(from_agent::Message::Unregister(Unregister {})),
+        };
+        let farewell = match (how, &self.outgoing) {
+            (Leaving::Destroy, Some(outgoing)) if outgoing.try_send(message).is_ok() => {
+                Farewell::OnItsWay
+            }
+            (Leaving::Destroy | Leaving::Stop, _) => Farewell::Unsaid,
+        };
+        // Whoever asked may have given up.
+        let _ = done.send(farewell);
+    }
+}
+
+impl Resident {
+    fn tell(&self, message: Message) {
+        if let Err(error) = self.mailbox.try_send(message) {
+            tracing::debug!(%error, "a task does not take its messages");
+        }
+    }
+}
+
+fn key(framework: &v1::FrameworkInfo, task: &v1::TaskId) -> Key {
+    let framework = framework.id.clone().unwrap_or_default().value;
+    Key {
+        framework,
+        task: task.value.clone(),
+    }
+}
+
+/// The book's entry of a job that begins.
+fn entry(job: &Job) -> Executor {
+    let id = job.framework.id.clone().unwrap_or_default();
+    let mut record = proto::task::new(&job.task, &id, TaskState::TaskStaging);
+    record
+        .user
+        .get_or_insert_with(|| job.framework.user.clone());
+    Executor {
+        info: job.executor.clone(),
+        run: job.run.clone(),
+        sandbox: job.sandbox.clone(),
+        state: ExecutorState::Registering,
+        tasks: [(job.task.task_id.value.clone(), record)].into(),
+        container: None,
+    }
+}

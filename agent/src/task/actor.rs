@@ -1,0 +1,485 @@
+//! The one owner of a task: it reads one set of events, asks the machine and the stream what they
+//! mean, and carries that out. It lives until the task's last update is acknowledged.
+
+use std::future::pending;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use containerizer::{Container, Termination};
+use proto::link::{FromAgent, StatusUpdate, from_agent};
+use proto::v1::{self, TaskStatus};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Key;
+use super::ending::Report;
+use super::journal::{History, TaskJournal};
+use super::launch::{Host, Job, Outcome, launch};
+use super::machine::{Effect, Event, Machine, Phase, Policy};
+use super::updates::Stream;
+use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::link::Outgoing;
+use crate::paths::Run;
+use crate::{sandbox, supervisor};
+
+/// What others may tell a task.
+#[derive(Debug)]
+pub enum Message {
+    Kill {
+        grace: Option<Duration>,
+    },
+    Acknowledge {
+        uuid: Vec<u8>,
+    },
+    /// There is a (new) master.
+    Connected(Outgoing),
+    /// Kill it; nobody wants to hear of it any more.
+    Abandon {
+        grace: Duration,
+    },
+    /// The agent goes away and the task stays.
+    Leave,
+}
+
+/// What the actor tells the supervisor: the task's newest status, and its container while it lives.
+#[derive(Debug)]
+pub struct Progress {
+    pub key: Key,
+    pub status: TaskStatus,
+    pub container: Option<Container>,
+}
+
+/// What every status of the task carries.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub key: Key,
+    pub agent: v1::AgentId,
+    /// `None` for a task that never got so far as to have an executor.
+    pub run: Option<Run>,
+    /// Of the agent: tasks share the host's network.
+    pub ip: IpAddr,
+}
+
+/// How an actor comes to its task.
+#[derive(Debug)]
+pub enum Beginning {
+    Launch {
+        job: Box<Job>,
+        policy: Policy,
+    },
+    /// The task ends before it began.
+    Refuse(Report),
+    /// An earlier process of this agent ran it.
+    Resume(Box<Resumed>),
+}
+
+#[derive(Debug)]
+pub struct Resumed {
+    pub policy: Policy,
+    pub phase: Phase,
+    pub journal: TaskJournal,
+    pub history: History,
+    pub container: Option<Container>,
+    /// What became of it meanwhile.
+    pub report: Option<Report>,
+}
+
+pub struct Actor {
+    pub identity: Identity,
+    pub host: Arc<Host>,
+    pub mailbox: mpsc::Receiver<Message>,
+    pub supervisor: mpsc::Sender<supervisor::Event>,
+    pub outgoing: Option<Outgoing>,
+}
+
+struct Launch {
+    outcome: oneshot::Receiver<Outcome>,
+    /// Dropping it calls the launch off, as far as that is possible.
+    cancel: Option<oneshot::Sender<()>>,
+}
+
+/// An actor at work.
+struct Life {
+    actor: Actor,
+    machine: Machine,
+    stream: Stream,
+    journal: Option<TaskJournal>,
+    launch: Option<Launch>,
+    container: Option<Container>,
+    /// Nobody wants updates.
+    abandoned: bool,
+}
+
+enum Input {
+    Message(Option<Message>),
+    Launch(Outcome),
+    Ended(Termination),
+    Woke,
+}
+
+impl Actor {
+    pub async fn run(self, beginning: Beginning) {
+        let mut life = Life {
+            actor: self,
+            machine: Machine {
+                policy: NO_POLICY,
+                phase: Phase::Ended,
+            },
+            stream: Stream::default(),
+            journal: None,
+            launch: None,
+            container: None,
+            abandoned: false,
+        };
+        life.begin(beginning).await;
+        while !life.is_over() {
+            match life.next().await {
+                Input::Message(Some(Message::Leave) | None) => return,
+                Input::Message(Some(message)) => life.on_message(message).await,
+                Input::Launch(outcome) => life.on_launch(outcome).await,
+                Input::Ended(termination) => life.on_ended(termination).await,
+                Input::Woke => life.on_woke().await,
+            }
+        }
+        life.close().await;
+    }
+}
+
+/// For a machine that has ended and so follows none.
+const NO_POLICY: Policy = Policy {
+    grace: Duration::ZERO,
+    reports_killing: false,
+    max_completion_time: None,
+};
+
+impl Life {
+    async fn begin(&mut self, beginning: Beginning) {
+        match beginning {
+            Beginning::Launch { job, policy } => {
+                let (machine, effects) = Machine::start(policy);
+                self.machine = machine;
+                if job.framework.checkpoint() {
+                    self.create_journal(&job).await;
+                }
+                self.launch = Some(self.start_launch(*job));
+                self.carry_out(effects).await;
+            }
+            Beginning::Refuse(report) => self.report(report).await,
+            Beginning::Resume(resumed) => {
+                self.machine = Machine {
+                    policy: resumed.policy,
+                    phase: resumed.phase,
+                };
+                self.journal = Some(resumed.journal);
+                self.container = resumed.container;
+                for status in resumed
+                    .history
+                    .updates
+                    .into_iter()
+                    .skip(resumed.history.acknowledged)
+                {
+                    self.stream.push(status, Instant::now());
+                }
+                // A container that was found was launched, whatever its last update says.
+                if self.machine.phase == Phase::Launching {
+                    self.step(Event::Launched).await;
+                }
+                if let Some(report) = resumed.report {
+                    self.report(report).await;
+                }
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.machine.phase == Phase::Ended && (self.abandoned || self.stream.is_empty())
+    }
+
+    async fn next(&mut self) -> Input {
+        let wake_at = match (self.machine.wake_at(), self.stream.wake_at()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        tokio::select! {
+            message = self.actor.mailbox.recv() => Input::Message(message),
+            outcome = launched(&mut self.launch) => Input::Launch(outcome),
+            termination = ended(self.container.as_ref()) => Input::Ended(termination),
+            () = woken(wake_at) => Input::Woke,
+        }
+    }
+
+    async fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Kill { grace } => self.step(Event::Kill { grace }).await,
+            Message::Abandon { grace } => {
+                self.abandoned = true;
+                self.step(Event::Kill { grace: Some(grace) }).await;
+            }
+            Message::Acknowledge { uuid } => self.on_acknowledge(uuid).await,
+            Message::Connected(outgoing) => {
+                self.actor.outgoing = Some(outgoing);
+                let head = self.stream.connected(Instant::now()).cloned();
+                self.send(head).await;
+            }
+            // `run` ends before it comes here.
+            Message::Leave => {}
+        }
+    }
+
+    async fn on_acknowledge(&mut self, uuid: Vec<u8>) {
+        match self.stream.acknowledge(&uuid, Instant::now()) {
+            Ok(next) => {
+                let next = next.cloned();
+                self.send(next).await;
+                self.write_down(move |journal| journal.acknowledged(&uuid))
+                    .await;
+            }
+            Err(error) => {
+                tracing::debug!(task = %self.actor.identity.key, %error, "acknowledgement dropped");
+            }
+        }
+    }
+
+    async fn on_launch(&mut self, outcome: Outcome) {
+        self.launch = None;
+        let event = match outcome {
+            Outcome::Launched(container) => {
+                self.container = Some(container);
+                Event::Launched
+            }
+            Outcome::Failed(why) => Event::LaunchFailed(why),
+            Outcome::Cancelled => Event::LaunchCancelled,
+        };
+        self.step(event).await;
+    }
+
+    async fn on_ended(&mut self, termination: Termination) {
+        for leftover in &termination.leftovers {
+            tracing::warn!(task = %self.actor.identity.key, leftover, "container left something behind");
+        }
+        self.container = None;
+        self.step(Event::Ended(termination)).await;
+    }
+
+    async fn on_woke(&mut self) {
+        let now = Instant::now();
+        let again = self.stream.woke(now).cloned();
+        self.send(again).await;
+        self.step(Event::Woke).await;
+    }
+
+    async fn step(&mut self, event: Event) {
+        let effects = self.machine.step(event, Instant::now());
+        self.carry_out(effects).await;
+    }
+
+    async fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Report(report) => self.report(report).await,
+                Effect::CancelLaunch => {
+                    if let Some(launch) = &mut self.launch {
+                        launch.cancel = None;
+                    }
+                }
+                Effect::Terminate => self.container.iter().for_each(Container::terminate),
+                Effect::Kill => self.container.iter().for_each(Container::kill),
+            }
+        }
+    }
+
+    /// Writes an update down, tells the supervisor, and sends it when it is its turn.
+    async fn report(&mut self, report: Report) {
+        let status = self.status(report);
+        tracing::info!(
+            task = %self.actor.identity.key,
+            state = status.state().as_str_name(),
+            message = status.message(),
+            "task status"
+        );
+        if !self.abandoned {
+            let record = status.clone();
+            self.write_down(move |journal| journal.update(&record))
+                .await;
+        }
+        let progress = Progress {
+            key: self.actor.identity.key.clone(),
+            status: status.clone(),
+            container: self.container.clone(),
+        };
+        self.tell(supervisor::Event::Progress(Box::new(progress)))
+            .await;
+        if !self.abandoned {
+            let now = self.stream.push(status, Instant::now()).cloned();
+            self.send(now).await;
+        }
+    }
+
+    fn status(&self, report: Report) -> TaskStatus {
+        let identity = &self.actor.identity;
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        TaskStatus {
+            task_id: identity.key.task_id(),
+            state: report.state as i32,
+            message: report.message,
+            agent_id: Some(identity.agent.clone()),
+            timestamp: Some(since_epoch.unwrap_or_default().as_secs_f64()),
+            executor_id: identity.run.as_ref().map(|run| v1::ExecutorId {
+                value: run.executor.clone(),
+            }),
+            source: Some(report.source as i32),
+            reason: report.reason.map(|reason| reason as i32),
+            uuid: Some(uuid::Uuid::new_v4().as_bytes().to_vec()),
+            container_status: identity.run.as_ref().map(|run| self.container_status(run)),
+            limitation: report.limitation,
+            ..Default::default()
+        }
+    }
+
+    fn container_status(&self, run: &Run) -> v1::ContainerStatus {
+        let protocol = match self.actor.identity.ip {
+            IpAddr::V4(_) => v1::network_info::Protocol::IPv4,
+            IpAddr::V6(_) => v1::network_info::Protocol::IPv6,
+        };
+        v1::ContainerStatus {
+            container_id: Some(v1::ContainerId {
+                value: run.container.clone(),
+                parent: None,
+            }),
+            executor_pid: self.container.as_ref().map(Container::pid),
+            network_infos: vec![v1::NetworkInfo {
+                ip_addresses: vec![v1::network_info::IpAddress {
+                    protocol: Some(protocol as i32),
+                    ip_address: Some(self.actor.identity.ip.to_string()),
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    async fn send(&mut self, status: Option<TaskStatus>) {
+        let (Some(status), Some(outgoing)) = (status, &self.actor.outgoing) else {
+            return;
+        };
+        let update = StatusUpdate {
+            framework_id: self.actor.identity.key.framework_id(),
+            executor_id: None,
+            latest_state: self.stream.latest().unwrap_or(status.state()) as i32,
+            status,
+        };
+        let message = FromAgent {
+            message: Some(from_agent::Message::Update(update)),
+        };
+        // The link has gone: the stream keeps the update for the next one.
+        if outgoing.send(message).await.is_err() {
+            self.actor.outgoing = None;
+        }
+    }
+
+    async fn tell(&self, event: supervisor::Event) {
+        if self.actor.supervisor.send(event).await.is_err() {
+            tracing::debug!(task = %self.actor.identity.key, "the agent has gone before its task");
+        }
+    }
+
+    fn start_launch(&self, job: Job) -> Launch {
+        let (cancel, cancelled) = oneshot::channel();
+        let (tell, outcome) = oneshot::channel();
+        let host = Arc::clone(&self.actor.host);
+        // On its own, for a launch may not be dropped half way.
+        tokio::spawn(async move {
+            if let Err(Outcome::Launched(container)) = tell.send(launch(host, job, cancelled).await)
+            {
+                tracing::debug!(container = %container.id(), "launched after the agent had gone");
+            }
+        });
+        Launch {
+            outcome,
+            cancel: Some(cancel),
+        }
+    }
+
+    async fn create_journal(&mut self, job: &Job) {
+        let host = Arc::clone(&self.actor.host);
+        let job = job.clone();
+        let created = tokio::task::spawn_blocking(move || {
+            TaskJournal::create(&host.paths, &job.run, &job.executor, &job.task)
+        });
+        match created.await {
+            Ok(Ok(journal)) => self.journal = Some(journal),
+            Ok(Err(error)) => self.complain(&error),
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    async fn write_down<F>(&mut self, write: F)
+    where
+        F: FnOnce(&mut TaskJournal) -> Result<(), CheckpointError> + Send + 'static,
+    {
+        let Some(mut journal) = self.journal.take() else {
+            return;
+        };
+        let written = tokio::task::spawn_blocking(move || {
+            let outcome = write(&mut journal);
+            (journal, outcome)
+        });
+        match written.await {
+            Ok((journal, outcome)) => {
+                self.journal = Some(journal);
+                outcome.unwrap_or_else(|error| self.complain(&error));
+            }
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    /// A full disk costs the task its recovery, not its life or its updates.
+    fn complain(&self, error: &dyn std::error::Error) {
+        let error = super::launch::chain(error);
+        tracing::error!(task = %self.actor.identity.key, error, "cannot checkpoint a task");
+    }
+
+    async fn close(&mut self) {
+        if let Some(run) = self.actor.identity.run.clone() {
+            let host = Arc::clone(&self.actor.host);
+            let is_checkpointed = self.journal.take().is_some();
+            let marked = tokio::task::spawn_blocking(move || {
+                // Garbage collection counts from the end of the run.
+                sandbox::touch(&host.paths.sandbox(&run));
+                if is_checkpointed {
+                    checkpoint::replace(&host.paths.sentinel(&run), b"", Durability::Process)?;
+                }
+                Ok::<(), CheckpointError>(())
+            });
+            match marked.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.complain(&error),
+                Err(error) => self.complain(&error),
+            }
+        }
+        self.tell(supervisor::Event::Closed(self.actor.identity.key.clone()))
+            .await;
+    }
+}
+
+async fn launched(launch: &mut Option<Launch>) -> Outcome {
+    let Some(launch) = launch else {
+        return pending().await;
+    };
+    let outcome = (&mut launch.outcome).await;
+    outcome.unwrap_or_else(|_panicked| Outcome::Failed("the launch was interrupted".to_owned()))
+}
+
+async fn ended(container: Option<&Container>) -> Termination {
+    match container {
+        Some(container) => container.wait().await,
+        None => pending().await,
+    }
+}
+
+async fn woken(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,264 @@
+//! What is reported about a task: its states, reasons and the sentences operators read.
+//!
+//! Source: spec/mesos-agent.md sections 10.1 and 12.
+
+use std::time::Duration;
+
+use containerizer::{ExitStatus, OutOfMemory, Termination};
+use proto::v1::task_status::{Reason, Source};
+use proto::v1::{self, TaskState};
+
+/// A status update before it has an identity: what happened, and nothing of when or where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    pub state: TaskState,
+    pub source: Source,
+    pub reason: Option<Reason>,
+    pub message: Option<String>,
+    pub limitation: Option<v1::TaskResourceLimitation>,
+}
+
+impl Report {
+    /// What a command executor would have said.
+    pub fn executor(state: TaskState) -> Report {
+        Report {
+            state,
+            source: Source::Executor,
+            reason: None,
+            message: None,
+            limitation: None,
+        }
+    }
+
+    pub fn agent(state: TaskState, reason: Reason, message: impl Into<String>) -> Report {
+        Report {
+            state,
+            source: Source::Agent,
+            reason: Some(reason),
+            message: Some(message.into()),
+            limitation: None,
+        }
+    }
+
+    fn saying(mut self, message: String) -> Report {
+        self.message = Some(message);
+        self
+    }
+}
+
+/// The task never came to be: LOST to frameworks that know no finer word.
+pub fn dropped(framework: &v1::FrameworkInfo, reason: Reason, message: &str) -> Report {
+    Report::agent(finer(framework, TaskState::TaskDropped), reason, message)
+}
+
+/// The task was here and is no more, and nobody saw it end.
+pub fn gone(framework: &v1::FrameworkInfo, reason: Reason, message: &str) -> Report {
+    Report::agent(finer(framework, TaskState::TaskGone), reason, message)
+}
+
+fn finer(framework: &v1::FrameworkInfo, state: TaskState) -> TaskState {
+    use v1::framework_info::capability::Type;
+    if super::is_capable(framework, Type::PartitionAware) {
+        state
+    } else {
+        TaskState::TaskLost
+    }
+}
+
+pub fn launch_failed(why: String) -> Report {
+    let message = format!("Failed to launch container: {why}");
+    Report::agent(
+        TaskState::TaskFailed,
+        Reason::ContainerLaunchFailed,
+        message,
+    )
+}
+
+pub fn killed_during_launch() -> Report {
+    let message = "A kill was requested before the task was running";
+    Report::agent(
+        TaskState::TaskKilled,
+        Reason::TaskKilledDuringLaunch,
+        message,
+    )
+}
+
+pub fn time_up(limit: Duration) -> Report {
+    let mut report = Report::executor(TaskState::TaskFailed);
+    report.reason = Some(Reason::MaxCompletionTimeReached);
+    report.saying(format!(
+        "Task was killed: it ran longer than its max_completion_time of {}",
+        proto::units::format_duration(limit)
+    ))
+}
+
+/// Nobody asked for this end.
+pub fn by_itself(termination: &Termination) -> Report {
+    if let Some(out_of_memory) = &termination.out_of_memory {
+        return memory_exceeded(out_of_memory);
+    }
+    let state = match termination.status {
+        Some(ExitStatus::Exited(0)) => TaskState::TaskFinished,
+        Some(ExitStatus::Exited(_) | ExitStatus::Signaled(_)) | None => TaskState::TaskFailed,
+    };
+    Report::executor(state).saying(how_it_ended(termination.status))
+}
+
+pub fn killed(termination: &Termination) -> Report {
+    Report::executor(TaskState::TaskKilled).saying(how_it_ended(termination.status))
+}
+
+fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
+    let megabytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let mut message = format!(
+        "Memory limit exceeded: Requested: {}MB Maximum Used: {}MB",
+        megabytes(out_of_memory.limit),
+        megabytes(out_of_memory.peak)
+    );
+    if let Some(victim) = &out_of_memory.victim {
+        message.push_str(&format!(
+            "; the kernel killed process {} ({})",
+            victim.pid, victim.name
+        ));
+    }
+    let mut report = Report::agent(
+        TaskState::TaskFailed,
+        Reason::ContainerLimitationMemory,
+        message,
+    );
+    report.limitation = Some(v1::TaskResourceLimitation {
+        resources: vec![v1::Resource {
+            name: "mem".to_owned(),
+            r#type: v1::value::Type::Scalar as i32,
+            scalar: Some(v1::value::Scalar {
+                value: out_of_memory.peak as f64 / f64::from(1 << 20),
+            }),
+            ..Default::default()
+        }],
+    });
+    report
+}
+
+fn how_it_ended(status: Option<ExitStatus>) -> String {
+    match status {
+        Some(ExitStatus::Exited(status)) => format!("Command exited with status {status}"),
+        Some(ExitStatus::Signaled(signal)) => {
+            format!("Command terminated with signal {}", signal_name(signal))
+        }
+        // Nobody is left who could tell: it was killed, with whoever kept the record.
+        None => format!("Command terminated with signal {}", signal_name(9)),
+    }
+}
+
+/// A signal as strsignal(3) of the C library names it: clients match on these texts.
+fn signal_name(signal: i32) -> String {
+    #[rustfmt::skip] // Eight to a row, from signal 1 on.
+    const NAMES: [&str; 31] = [
+        "Hangup", "Interrupt", "Quit", "Illegal instruction", "Trace/breakpoint trap", "Aborted",
+        "Bus error", "Floating point exception",
+        "Killed", "User defined signal 1", "Segmentation fault", "User defined signal 2",
+        "Broken pipe", "Alarm clock", "Terminated", "Stack fault",
+        "Child exited", "Continued", "Stopped (signal)", "Stopped", "Stopped (tty input)",
+        "Stopped (tty output)", "Urgent I/O condition", "CPU time limit exceeded",
+        "File size limit exceeded", "Virtual timer expired", "Profiling timer expired",
+        "Window changed", "I/O possible", "Power failure", "Bad system call",
+    ];
+    let index = usize::try_from(signal - 1).ok();
+    match index.and_then(|i| NAMES.get(i)) {
+        Some(name) => (*name).to_owned(),
+        None if (34..=64).contains(&signal) => format!("Real-time signal {}", signal - 34),
+        None => format!("Unknown signal {signal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use containerizer::Victim;
+
+    use super::*;
+
+    fn ended(status: Option<ExitStatus>) -> Termination {
+        Termination {
+            status,
+            out_of_memory: None,
+            leftovers: vec![],
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_command_reads_as_in_mesos() {
+        let table = [
+            (
+                Some(ExitStatus::Exited(0)),
+                TaskState::TaskFinished,
+                "Command exited with status 0",
+            ),
+            (
+                Some(ExitStatus::Exited(7)),
+                TaskState::TaskFailed,
+                "Command exited with status 7",
+            ),
+            (
+                Some(ExitStatus::Signaled(15)),
+                TaskState::TaskFailed,
+                "Command terminated with signal Terminated",
+            ),
+            (
+                Some(ExitStatus::Signaled(34)),
+                TaskState::TaskFailed,
+                "Command terminated with signal Real-time signal 0",
+            ),
+            (
+                None,
+                TaskState::TaskFailed,
+                "Command terminated with signal Killed",
+            ),
+        ];
+        for (status, state, message) in table {
+            let report = by_itself(&ended(status));
+            assert_eq!(
+                (report.state, report.message.as_deref()),
+                (state, Some(message))
+            );
+            assert_eq!(killed(&ended(status)).state, TaskState::TaskKilled);
+        }
+    }
+
+    #[test]
+    fn a_task_without_memory_says_limit_peak_and_process() {
+        let report = by_itself(&Termination {
+            status: Some(ExitStatus::Exited(0)),
+            out_of_memory: Some(OutOfMemory {
+                limit: 64 << 20,
+                peak: (64 << 20) - 4096,
+                victim: Some(Victim {
+                    pid: 42,
+                    name: "python3".into(),
+                }),
+            }),
+            leftovers: vec![],
+        });
+        assert_eq!(report.state, TaskState::TaskFailed);
+        assert_eq!(report.reason, Some(Reason::ContainerLimitationMemory));
+        assert_eq!(
+            report.message.as_deref(),
+            Some(
+                "Memory limit exceeded: Requested: 64MB Maximum Used: 64MB; \
+                 the kernel killed process 42 (python3)"
+            )
+        );
+        assert_eq!(report.limitation.unwrap().resources[0].name, "mem");
+    }
+
+    #[test]
+    fn finer_words_are_for_partition_aware_frameworks() {
+        let plain = v1::FrameworkInfo::default();
+        let mut aware = plain.clone();
+        aware.capabilities.push(v1::framework_info::Capability {
+            r#type: Some(v1::framework_info::capability::Type::PartitionAware as i32),
+        });
+        let state = |framework| dropped(framework, Reason::Reconciliation, "").state;
+        assert_eq!(state(&plain), TaskState::TaskLost);
+        assert_eq!(state(&aware), TaskState::TaskDropped);
+    }
+}

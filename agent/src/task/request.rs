@@ -1,0 +1,220 @@
+//! From a task to what the containerizer and the fetcher are asked for. Pure.
+
+use std::path::{Path, PathBuf};
+
+use isolators::{Command, ContainerId, Limit, Request, Share, User};
+use proto::resources::Resources;
+use proto::v1;
+
+use super::environment::{EnvironmentError, environment};
+use super::launch::{Host, Job};
+use super::volumes::{VolumeError, mounts};
+
+/// Everything the launch of one task consists of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub container: Request,
+    pub fetch: fetcher::Request,
+    /// To be made in the sandbox first, relative to it.
+    pub directories: Vec<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error("the task's resources are not valid")]
+    Resources(#[from] proto::resources::BadResources),
+    #[error(
+        "limit {name:?} is {value}: a limit must be \"cpus\" or \"mem\", and at least the request of {request}"
+    )]
+    Limit {
+        name: String,
+        value: f64,
+        request: f64,
+    },
+}
+
+pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan, PlanError> {
+    let task = &job.task;
+    let mounts = mounts(task, &job.sandbox)?;
+    let env = environment(
+        &host.variables,
+        &job.run,
+        &job.sandbox,
+        &job.framework,
+        &job.executor,
+        task,
+    )?;
+    let info = task.command.clone().unwrap_or_default();
+    let (cpus, memory) = shares(task, &job.executor)?;
+    let fetch = fetcher::Request {
+        uris: info.uris.iter().map(uri).collect(),
+        sandbox: job.sandbox.clone(),
+        user: Some((user.uid, user.gid, user.groups.clone())),
+        frameworks_home: host.frameworks_home.clone(),
+    };
+    let container = Request {
+        id,
+        command: command(info),
+        env,
+        user,
+        sandbox: job.sandbox.clone(),
+        hostname: task.container.as_ref().and_then(|c| c.hostname.clone()),
+        cpus,
+        memory,
+        volumes: mounts.volumes,
+    };
+    Ok(Plan {
+        container,
+        fetch,
+        directories: mounts.sandbox_directories,
+    })
+}
+
+fn command(info: v1::CommandInfo) -> Command {
+    let value = info.value().to_owned();
+    if info.shell() {
+        return Command::Shell(value);
+    }
+    // `arguments` is the whole argv; a program without any still wants its name.
+    let argv = if info.arguments.is_empty() {
+        vec![value.clone()]
+    } else {
+        info.arguments
+    };
+    Command::Exec { path: value, argv }
+}
+
+fn uri(uri: &v1::command_info::Uri) -> fetcher::Uri {
+    fetcher::Uri {
+        value: uri.value.clone(),
+        executable: uri.executable(),
+        extract: uri.extract(),
+        cache: uri.cache(),
+        output_file: uri
+            .output_file
+            .as_deref()
+            .map(|file| Path::new(file).to_owned()),
+    }
+}
+
+/// The container's cpu and memory: the task's plus its executor's overhead, limits included.
+fn shares(
+    task: &v1::TaskInfo,
+    executor: &v1::ExecutorInfo,
+) -> Result<(Share<f64>, Share<u64>), PlanError> {
+    let own = Resources::from_protos(&task.resources)?;
+    let overhead = Resources::from_protos(&executor.resources)?;
+    for (name, limit) in &task.limits {
+        let request = match name.as_str() {
+            "cpus" => own.cpus(),
+            "mem" => own.mem(),
+            _ => f64::NAN,
+        };
+        // Not `<`: a comparison with NaN must refuse too.
+        if !(limit.value >= request) {
+            let name = name.clone();
+            return Err(PlanError::Limit {
+                name,
+                value: limit.value,
+                request,
+            });
+        }
+    }
+    let limit = |name: &str, overhead: f64| match task.limits.get(name) {
+        None => Limit::Default,
+        Some(limit) if limit.value.is_infinite() => Limit::Unlimited,
+        Some(limit) => Limit::At(limit.value + overhead),
+    };
+    let bytes = |megabytes: f64| (megabytes * f64::from(1 << 20)) as u64;
+    let memory_limit = match limit("mem", overhead.mem()) {
+        Limit::Default => Limit::Default,
+        Limit::Unlimited => Limit::Unlimited,
+        Limit::At(megabytes) => Limit::At(bytes(megabytes)),
+    };
+    Ok((
+        Share {
+            request: own.cpus() + overhead.cpus(),
+            limit: limit("cpus", overhead.cpus()),
+        },
+        Share {
+            request: bytes(own.mem() + overhead.mem()),
+            limit: memory_limit,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::command_executor::executor_info;
+
+    fn task(limits: &[(&str, f64)]) -> v1::TaskInfo {
+        let limit =
+            |(name, value): &(&str, f64)| ((*name).to_owned(), v1::value::Scalar { value: *value });
+        v1::TaskInfo {
+            resources: Resources::parse("cpus:1;mem:64", "*").unwrap().to_protos(),
+            limits: limits.iter().map(limit).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn shares_of(task: &v1::TaskInfo) -> Result<(Share<f64>, Share<u64>), PlanError> {
+        shares(task, &executor_info(&v1::FrameworkInfo::default(), task))
+    }
+
+    #[test]
+    fn a_container_gets_the_task_and_the_overhead() {
+        let (cpus, memory) = shares_of(&task(&[])).unwrap();
+        assert_eq!(
+            cpus,
+            Share {
+                request: 1.1,
+                limit: Limit::Default
+            }
+        );
+        assert_eq!(
+            memory,
+            Share {
+                request: 96 << 20,
+                limit: Limit::Default
+            }
+        );
+    }
+
+    #[test]
+    fn limits_are_raised_by_the_overhead_and_may_be_infinite() {
+        let (cpus, memory) = shares_of(&task(&[("cpus", f64::INFINITY), ("mem", 128.0)])).unwrap();
+        assert_eq!(cpus.limit, Limit::Unlimited);
+        assert_eq!(memory.limit, Limit::At(160 << 20));
+    }
+
+    #[test]
+    fn a_limit_below_the_request_or_of_another_kind_is_refused() {
+        for limit in [("mem", 32.0), ("disk", 1.0), ("cpus", f64::NAN)] {
+            assert!(matches!(
+                shares_of(&task(&[limit])),
+                Err(PlanError::Limit { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn arguments_are_the_whole_argv() {
+        let info = |arguments: &[&str]| v1::CommandInfo {
+            shell: Some(false),
+            value: Some("/bin/echo".into()),
+            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            ..Default::default()
+        };
+        let exec = |argv: &[&str]| Command::Exec {
+            path: "/bin/echo".into(),
+            argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+        };
+        assert_eq!(command(info(&["echo", "a b"])), exec(&["echo", "a b"]));
+        assert_eq!(command(info(&[])), exec(&["/bin/echo"]));
+    }
+}

@@ -1,0 +1,290 @@
+//! Volumes and the other wishes of a `ContainerInfo`, turned into mounts or into a clear refusal.
+//!
+//! Source: spec/mesos-agent.md section 19.
+
+use std::path::{Component, Path, PathBuf};
+
+use isolators::{Access, Volume};
+use proto::v1;
+use proto::v1::volume::source::Type as SourceType;
+use proto::v1::volume::source::sandbox_path::Type as OwnType;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mounts {
+    pub volumes: Vec<Volume>,
+    /// Directories inside the sandbox that volumes need, relative to it. They belong to the user.
+    pub sandbox_directories: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VolumeError {
+    #[error(
+        "images are not supported by this build yet (image {0:?}): remove \"image\" to run the \
+         command on the host's own file system"
+    )]
+    Image(String),
+    #[error("{0} is not supported by this build yet: remove it from the task's \"container\"")]
+    Unsupported(&'static str),
+    #[error("volume {container_path:?} must have exactly one of host_path, image and source")]
+    Sources { container_path: String },
+    #[error("volume {container_path:?} has the source {path:?}, which must be {wanted}")]
+    BadSource {
+        container_path: String,
+        path: String,
+        wanted: &'static str,
+    },
+    #[error(
+        "volume has container_path {0:?}: it must be absolute, or relative without \"..\" and not \
+         empty"
+    )]
+    BadTarget(String),
+}
+
+pub fn mounts(task: &v1::TaskInfo, sandbox: &Path) -> Result<Mounts, VolumeError> {
+    if task
+        .resources
+        .iter()
+        .any(|r| r.disk.as_ref().is_some_and(|d| d.persistence.is_some()))
+    {
+        return Err(VolumeError::Unsupported("a persistent volume"));
+    }
+    let mut mounts = Mounts::default();
+    let Some(container) = &task.container else {
+        return Ok(mounts);
+    };
+    refuse_unsupported(container)?;
+    for volume in &container.volumes {
+        add(volume, sandbox, &mut mounts)?;
+    }
+    Ok(mounts)
+}
+
+/// A wish that would be ignored is refused: the task would run with more, or less, than it thinks.
+#[expect(
+    deprecated,
+    reason = "the old name of a capability set must be refused as well"
+)]
+fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> {
+    if let Some(docker) = container
+        .docker
+        .as_ref()
+        .filter(|docker| !docker.image.is_empty())
+    {
+        return Err(VolumeError::Image(docker.image.clone()));
+    }
+    if let Some(image) = container
+        .mesos
+        .as_ref()
+        .and_then(|mesos| mesos.image.as_ref())
+    {
+        let name = image
+            .docker
+            .as_ref()
+            .map_or("", |docker| docker.name.as_str());
+        return Err(VolumeError::Image(name.to_owned()));
+    }
+    let linux = container.linux_info.clone().unwrap_or_default();
+    let capabilities = linux.effective_capabilities.is_some()
+        || linux.bounding_capabilities.is_some()
+        || linux.capability_info.is_some();
+    let table = [
+        (
+            container.network_infos.iter().any(|n| n.name.is_some()),
+            "a named network",
+        ),
+        (container.rlimit_info.is_some(), "rlimit_info"),
+        (container.tty_info.is_some(), "tty_info"),
+        (capabilities, "a capability set"),
+        (linux.seccomp.is_some(), "linux_info.seccomp"),
+        (
+            linux.share_pid_namespace(),
+            "linux_info.share_pid_namespace",
+        ),
+        (
+            linux.ipc_mode.is_some() || linux.shm_size.is_some(),
+            "linux_info.ipc_mode or shm_size",
+        ),
+    ];
+    match table.iter().find(|(wanted, _)| *wanted) {
+        Some((_, what)) => Err(VolumeError::Unsupported(what)),
+        None => Ok(()),
+    }
+}
+
+fn add(volume: &v1::Volume, sandbox: &Path, mounts: &mut Mounts) -> Result<(), VolumeError> {
+    let target = PathBuf::from(&volume.container_path);
+    if !(target.is_absolute() || is_below(&target)) {
+        return Err(VolumeError::BadTarget(volume.container_path.clone()));
+    }
+    let bad_source = |path: &str, wanted| VolumeError::BadSource {
+        container_path: volume.container_path.clone(),
+        path: path.to_owned(),
+        wanted,
+    };
+    let source = match (&volume.host_path, &volume.image, &volume.source) {
+        (Some(path), None, None) if Path::new(path).is_absolute() => PathBuf::from(path),
+        (Some(path), None, None) => in_sandbox(path, sandbox, mounts)
+            .ok_or_else(|| bad_source(path, "absolute, or relative without \"..\""))?,
+        (None, Some(_), None) => return Err(VolumeError::Unsupported("an image volume")),
+        (None, None, Some(source)) => {
+            match (source.r#type(), &source.host_path, &source.sandbox_path) {
+                (SourceType::HostPath, Some(host), _) if Path::new(&host.path).is_absolute() => {
+                    PathBuf::from(&host.path)
+                }
+                (SourceType::HostPath, host, _) => {
+                    return Err(bad_source(
+                        host.as_ref().map_or("", |h| &h.path),
+                        "an absolute path",
+                    ));
+                }
+                (SourceType::SandboxPath, _, Some(own)) if own.r#type() == OwnType::Self_ => {
+                    in_sandbox(&own.path, sandbox, mounts)
+                        .ok_or_else(|| bad_source(&own.path, "relative without \"..\""))?
+                }
+                (SourceType::SandboxPath, ..) => {
+                    return Err(VolumeError::Unsupported("a volume of a parent's sandbox"));
+                }
+                (SourceType::DockerVolume, ..) => {
+                    return Err(VolumeError::Unsupported(
+                        "a volume of a Docker volume driver",
+                    ));
+                }
+                (SourceType::Secret, ..) => {
+                    return Err(VolumeError::Unsupported("a secret volume"));
+                }
+                (SourceType::CsiVolume, ..) => {
+                    return Err(VolumeError::Unsupported("a CSI volume"));
+                }
+                (SourceType::Unknown, ..) => {
+                    return Err(VolumeError::Unsupported(
+                        "a volume source without a known type",
+                    ));
+                }
+            }
+        }
+        (None, None, None)
+        | (Some(_), Some(_), _)
+        | (Some(_), _, Some(_))
+        | (_, Some(_), Some(_)) => {
+            return Err(VolumeError::Sources {
+                container_path: volume.container_path.clone(),
+            });
+        }
+    };
+    let access = match volume.mode() {
+        v1::volume::Mode::Rw => Access::ReadWrite,
+        v1::volume::Mode::Ro => Access::ReadOnly,
+    };
+    mounts.volumes.push(Volume {
+        source,
+        target,
+        access,
+    });
+    Ok(())
+}
+
+fn in_sandbox(path: &str, sandbox: &Path, mounts: &mut Mounts) -> Option<PathBuf> {
+    let path = Path::new(path);
+    is_below(path).then(|| {
+        mounts.sandbox_directories.push(path.to_owned());
+        sandbox.join(path)
+    })
+}
+
+/// Names something inside the directory it is relative to.
+fn is_below(path: &Path) -> bool {
+    path.components().next().is_some()
+        && path.components().all(|c| matches!(c, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(host_path: &str, container_path: &str) -> v1::Volume {
+        v1::Volume {
+            host_path: Some(host_path.into()),
+            container_path: container_path.into(),
+            mode: v1::volume::Mode::Ro as i32,
+            ..Default::default()
+        }
+    }
+
+    fn mounts_of(container: v1::ContainerInfo) -> Result<Mounts, VolumeError> {
+        let task = v1::TaskInfo {
+            container: Some(container),
+            ..Default::default()
+        };
+        mounts(&task, Path::new("/s"))
+    }
+
+    fn mounts_for(volume: v1::Volume) -> Result<Mounts, VolumeError> {
+        mounts_of(v1::ContainerInfo {
+            volumes: vec![volume],
+            ..Default::default()
+        })
+    }
+
+    #[test]
+    fn a_host_path_is_mounted_as_asked() {
+        assert_eq!(
+            mounts_for(volume("/etc", "conf/etc")).unwrap().volumes,
+            [Volume {
+                source: "/etc".into(),
+                target: "conf/etc".into(),
+                access: Access::ReadOnly
+            }]
+        );
+    }
+
+    #[test]
+    fn a_relative_host_path_is_a_directory_of_the_sandbox() {
+        let mounts = mounts_for(volume("cache/a", "/var/cache")).unwrap();
+        assert_eq!(mounts.sandbox_directories, [Path::new("cache/a")]);
+        assert_eq!(mounts.volumes[0].source, Path::new("/s/cache/a"));
+    }
+
+    #[test]
+    fn paths_that_leave_the_sandbox_are_refused() {
+        for (host, container) in [("/etc", "../x"), ("../x", "/y"), ("/etc", ""), ("", "/y")] {
+            assert!(
+                mounts_for(volume(host, container)).is_err(),
+                "{host} {container}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_image_is_refused_in_plain_words() {
+        let docker = v1::container_info::DockerInfo {
+            image: "busybox".into(),
+            ..Default::default()
+        };
+        let error = mounts_of(v1::ContainerInfo {
+            r#type: v1::container_info::Type::Docker as i32,
+            docker: Some(docker),
+            ..Default::default()
+        });
+        assert_eq!(error, Err(VolumeError::Image("busybox".into())));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .starts_with("images are not supported")
+        );
+    }
+
+    #[test]
+    fn a_container_without_an_image_just_runs() {
+        for kind in [
+            v1::container_info::Type::Docker,
+            v1::container_info::Type::Mesos,
+        ] {
+            let container = v1::ContainerInfo {
+                r#type: kind as i32,
+                ..Default::default()
+            };
+            assert_eq!(mounts_of(container), Ok(Mounts::default()));
+        }
+    }
+}
