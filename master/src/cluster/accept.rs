@@ -13,7 +13,7 @@ use v1::offer::operation::{LaunchGroup, Type};
 use super::agent::Executor;
 use super::calls::refusal;
 use super::ids::FrameworkId;
-use super::registration::chain;
+use super::admission::chain;
 use super::task::{Kill, or_lost, status};
 use super::validation::{Accepted, NewExecutor, Terms};
 use super::{Cluster, Offer, Task, events};

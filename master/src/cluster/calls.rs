@@ -142,7 +142,7 @@ impl Cluster {
     pub(super) fn wait_for(&self, refusal: Duration) -> Option<Duration> {
         let interval = self.config.allocation_interval.as_nanos().max(1);
         let end = (self.now.up + refusal).as_nanos();
-        let rounded = (end / interval + 1) * interval;
+        let rounded = end.div_ceil(interval) * interval;
         u64::try_from(rounded).ok().map(Duration::from_nanos)
     }
 

@@ -7,7 +7,7 @@ use proto::{link, v1};
 
 use super::agent::Link;
 use super::clock::Timer;
-use super::framework::{Connection, Framework};
+use super::framework::Connection;
 use super::ids::{AgentId, FrameworkId, TaskId};
 use super::task::{or_lost, status};
 use super::{

@@ -9,6 +9,7 @@
 //! resources between the two sides.
 
 mod accept;
+mod admission;
 mod agent;
 mod allocator;
 mod calls;
@@ -17,11 +18,11 @@ mod counters;
 mod departure;
 mod events;
 mod framework;
+mod homecoming;
 mod ids;
 mod offer;
 mod quantities;
 mod reconcile;
-mod registration;
 mod roles;
 #[cfg(test)]
 mod simulation;
@@ -50,7 +51,7 @@ pub use framework::{Connection, Framework, Remembered, StreamId};
 pub use ids::{AgentId, FrameworkId, OfferId};
 pub use offer::Offer;
 pub use quantities::{BadQuantities, Quantities, Thresholds};
-pub use registration::chain;
+pub use admission::chain;
 pub use task::Task;
 
 use crate::registry::{Registered, Write};

@@ -4,14 +4,13 @@ use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use prost::Message as _;
 use proto::link::{FromAgent, from_agent};
-use proto::media::MediaType;
+use proto::media::{Encoding, MediaType};
 use uuid::Uuid;
 
 use super::reply::{self, Answer, LINK_ID, MESSAGE_CONTENT_TYPE};
 use super::stream::{Body, Guard};
-use crate::cluster::Event;
+use crate::cluster::{Event, chain};
 use crate::driver::Owner;
 
 pub async fn serve(owner: &Owner, request: Request) -> Answer {
@@ -25,8 +24,8 @@ pub async fn serve(owner: &Owner, request: Request) -> Answer {
         return Err(reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     let body = reply::body(body).await?;
-    let decoded = FromAgent::decode(body)
-        .map_err(|e| reply::bad_request(format!("cannot read the body: {e}")))?;
+    let decoded: FromAgent =
+        Encoding::Protobuf.decode(&body).map_err(|e| reply::bad_request(chain(&e)))?;
     let message = decoded
         .message
         .ok_or_else(|| reply::bad_request("the message is empty"))?;

@@ -1,6 +1,6 @@
-//! How agents come: admission, and coming back with the tasks they run.
+//! An agent comes back: what it runs and what the master knows are brought together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proto::link::{self, to_agent};
 use proto::resources::Resources;
@@ -8,172 +8,16 @@ use proto::v1;
 use proto::v1::task_status::Reason;
 use v1::framework_info::capability::Type as Capability;
 
-use super::agent::{Executor, Link};
-use super::clock::Timer;
+use super::accept::unallocated;
+use super::agent::Executor;
 use super::framework::Framework;
 use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use super::task::{Kill, Task};
-use super::{Agent, Cluster, Effect, LinkId, Quantities, Write, events};
-
-/// Why an agent cannot take part as it is.
-#[derive(Debug, thiserror::Error)]
-enum Unfit {
-    #[error("the agent's id cannot be one")]
-    Id(#[source] proto::ids::BadId),
-    #[error("the agent's resources cannot be used")]
-    Resources(#[source] proto::resources::BadResources),
-    #[error("the agent has no hostname: start it with --hostname")]
-    Hostname,
-}
+use super::{Cluster, Quantities, events};
 
 impl Cluster {
-    pub(super) fn register(&mut self, link: LinkId, register: link::Register) {
-        self.counters.count(match register.agent.id {
-            None => "master/messages_register_slave",
-            Some(_) => "master/messages_reregister_slave",
-        });
-        match self.admit(link, &register) {
-            Ok(id) => self.take_in_tasks(&id, register),
-            Err(unfit) => {
-                let message = chain(&unfit);
-                tracing::warn!(hostname = register.agent.hostname, message, "agent refused");
-                let refused = to_agent::Message::Refused(link::Refused { message });
-                self.effects.push(Effect::ToAgent {
-                    link,
-                    message: Box::new(refused),
-                });
-                self.effects.push(Effect::CloseLink(link));
-            }
-        }
-    }
-
-    /// Makes the agent one of ours, durably first, and tells it so.
-    fn admit(&mut self, link: LinkId, register: &link::Register) -> Result<AgentId, Unfit> {
-        if register.agent.hostname.is_empty() {
-            return Err(Unfit::Hostname);
-        }
-        let total = Resources::from_protos(&register.agent.resources).map_err(Unfit::Resources)?;
-        let returning = match &register.agent.id {
-            Some(id) => Some(AgentId::try_from(id).map_err(Unfit::Id)?),
-            None => self.earlier_life(&register.address),
-        };
-        let id = returning.unwrap_or_else(|| {
-            self.next_agent += 1;
-            AgentId::assigned(&self.config.master.id, self.next_agent - 1)
-        });
-        let info = v1::AgentInfo {
-            id: Some(id.wire()),
-            ..register.agent.clone()
-        };
-        let known = self
-            .agents
-            .get(&id)
-            .map(|agent| &agent.info)
-            .or(self.recovered.get(&id));
-        if known != Some(&info) {
-            self.store(vec![Write::Admit {
-                id: id.clone(),
-                info: info.clone(),
-            }]);
-        }
-        self.recovered.remove(&id);
-        self.unreachable.remove(&id);
-        self.let_go_of_link(&id);
-
-        let again = self.agents.contains_key(&id) || register.agent.id.is_some();
-        self.counters.count(match again {
-            true => "master/slave_reregistrations",
-            false => "master/slave_registrations",
-        });
-        tracing::info!(agent = %id, hostname = info.hostname, resources = %total, again, "agent registered");
-        let next_ping = self.now.up + self.config.agent_ping_timeout;
-        self.timers.set(next_ping, Timer::Agent(id.clone()));
-        self.links.insert(link, id.clone());
-        let before = self.agents.remove(&id);
-        if let Some(before) = &before {
-            self.capacity.subtract(&Quantities::of(&before.total));
-            for ((framework, _), executor) in &before.executors {
-                self.discharge(
-                    framework,
-                    &executor.role,
-                    &Quantities::of(&executor.resources),
-                );
-            }
-        }
-        self.capacity.add(&Quantities::of(&total));
-        let registered = before
-            .as_ref()
-            .map_or(self.now.wall, |agent| agent.registered);
-        let agent = Agent {
-            id: id.clone(),
-            info,
-            address: register.address.clone(),
-            version: register.version.clone(),
-            capabilities: register.capabilities.iter().map(|c| c.r#type()).collect(),
-            free: total.clone(),
-            total,
-            link: Link::Up {
-                id: link,
-                next_ping,
-                missed: 0,
-            },
-            registered,
-            reregistered: again.then_some(self.now.wall),
-            tasks: before.map(|agent| agent.tasks).unwrap_or_default(),
-            executors: BTreeMap::new(),
-            offers: BTreeSet::new(),
-        };
-        self.agents.insert(id.clone(), agent);
-        self.unallocated.include(&id);
-        self.welcome(&id);
-        Ok(id)
-    }
-
-    fn welcome(&mut self, id: &AgentId) {
-        let window = self.config.agent_window().as_nanos();
-        let nanoseconds = i64::try_from(window).unwrap_or(i64::MAX);
-        let registered = link::Registered {
-            agent_id: id.wire(),
-            master: self.config.master.clone(),
-            ping_timeout: v1::DurationInfo { nanoseconds },
-        };
-        self.tell_agent(id, to_agent::Message::Registered(registered));
-    }
-
-    /// An agent that registers anew from the address of one we know has lost its memory. If that
-    /// one had nothing running it is simply the same; otherwise its tasks are gone.
-    fn earlier_life(&mut self, address: &v1::Address) -> Option<AgentId> {
-        let same =
-            |agent: &&Agent| agent.address.ip == address.ip && agent.address.port == address.port;
-        let before = self.agents.values().find(same)?;
-        let id = before.id.clone();
-        if before.tasks.is_empty() {
-            return Some(id);
-        }
-        self.unregister(&id);
-        None
-    }
-
-    /// Ends the older link, the offers made over it, and its deadline.
-    fn let_go_of_link(&mut self, id: &AgentId) {
-        let Some(agent) = self.agents.get(id) else {
-            return;
-        };
-        self.timers
-            .clear(agent.deadline(), Timer::Agent(id.clone()));
-        if let Some(older) = agent.link_id() {
-            self.links.remove(&older);
-            self.effects.push(Effect::CloseLink(older));
-        }
-        if let Some(agent) = self.agents.get(id) {
-            for offer in agent.offers.clone() {
-                self.rescind(&offer);
-            }
-        }
-    }
-
     /// Brings what the agent runs and what we know together. The agent knows better.
-    fn take_in_tasks(&mut self, id: &AgentId, register: link::Register) {
+    pub(super) fn take_in_tasks(&mut self, id: &AgentId, register: link::Register) {
         for info in register.frameworks {
             self.recover_framework(id, info);
         }
@@ -217,55 +61,47 @@ impl Cluster {
         let Some(framework) = self.frameworks.get_mut(owner) else {
             return;
         };
-        let live = framework.tasks.remove(&id);
-        let from_afar = framework.unreachable.take(&id);
-        let finished = framework.completed.get(id.as_str()).is_some() && live.is_none();
-        // A framework that does not know partitions was told that this task is lost for good.
-        let partition_aware = framework.has(Capability::PartitionAware);
-        let reported_lost = (from_afar.is_some() && !partition_aware) || finished;
-
-        let role = role_of(&wire, framework);
         let is_over = proto::task::is_terminal(wire.state());
-        let resources = match is_over {
-            true => Resources::new(),
-            false => Resources::from_protos(&wire.resources)
-                .map(|r| r.unallocate())
-                .unwrap_or_default(),
-        };
-        let (held, kill) = match live {
-            Some(live) => {
-                let charged = Quantities::of(&live.resources);
-                if let Some(allocated) = framework.allocated.get_mut(&live.role) {
-                    allocated.subtract(&charged);
-                }
-                (live.held, live.kill)
-            }
-            None => (None, Kill::NotAsked),
-        };
-        if is_over && finished {
+        let live = framework.tasks.get(&id);
+        if live.is_some_and(|live| live.agent != *agent) {
+            tracing::error!(%agent, framework = %owner, task = %id, "another agent runs this task too");
             return;
         }
-        let task = Task {
-            id: id.clone(),
-            agent: agent.clone(),
-            role,
-            resources,
-            wire,
-            held,
-            kill,
+        // It was over and acknowledged; the agent has yet to hear of that.
+        if is_over && live.is_none() && framework.completed.get(id.as_str()).is_some() {
+            return;
+        }
+        let live = framework.tasks.remove(&id);
+        let was_unreachable = framework.unreachable.take(&id).is_some();
+        let was_lost = live.is_none() && framework.completed.take(&id).is_some();
+        // A framework that does not know partitions was told that this task is lost for good.
+        let partition_aware = framework.has(Capability::PartitionAware);
+        let must_end = was_lost || (was_unreachable && !partition_aware);
+
+        if let Some(live) = &live
+            && let Some(allocated) = framework.allocated.get_mut(&live.role)
+        {
+            allocated.subtract(&Quantities::of(&live.resources));
+        }
+        let resources = match is_over {
+            true => Resources::new(),
+            false => unallocated(&wire.resources).unwrap_or_default(),
         };
+        let role = role_of(&wire, framework);
+        let (held, kill) = live.map_or((None, Kill::NotAsked), |live| (live.held, live.kill));
+        let task = Task { id: id.clone(), agent: agent.clone(), role, resources, wire, held, kill };
         self.insert_task(owner, task);
         if is_over {
             return;
         }
-        if reported_lost {
+        if must_end {
             let kill = link::KillTask {
                 framework_id: owner.wire(),
                 task_id: id.wire(),
                 kill_policy: None,
             };
             self.tell_agent(agent, to_agent::Message::KillTask(kill));
-        } else if from_afar.is_some() {
+        } else if was_unreachable {
             self.tell_current_state(owner, &id, Reason::AgentReregistered, "the agent is back");
         }
     }
@@ -294,9 +130,7 @@ impl Cluster {
             return;
         }
         let role = allocation_role(&info.resources).unwrap_or("*").to_owned();
-        let resources = Resources::from_protos(&info.resources)
-            .map(|r| r.unallocate())
-            .unwrap_or_default();
+        let resources = unallocated(&info.resources).unwrap_or_default();
         self.take(agent, &owner, &role, &resources);
         self.insert_executor(
             agent,
@@ -428,10 +262,4 @@ fn allocation_role(resources: &[v1::Resource]) -> Option<&str> {
     resources
         .iter()
         .find_map(|r| r.allocation_info.as_ref()?.role.as_deref())
-}
-
-/// An error with its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
