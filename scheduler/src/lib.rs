@@ -1,1 +1,32 @@
+//! The Marathon-compatible scheduler: apps and deployments in front, a framework towards the master.
+//!
+//! ```text
+//! HTTP /v2 ──changes, views──► service ──► engine ──writes──► store
+//!                                 ▲  │   (pure)
+//!                          events │  │ calls
+//!                                 └──┴──► master: v1 scheduler API
+//! ```
+//!
+//! Invariants: one task owns the engine, and everything the engine decides is a function of its
+//! state, an event and the time; what it decides is stored before anyone hears of it; the master
+//! is spoken to only as any other framework would.
 #![forbid(unsafe_code)]
+
+pub mod app;
+mod backoff;
+mod deployment;
+mod engine;
+mod flags;
+mod http;
+mod instance;
+mod master;
+mod placement;
+mod root;
+mod service;
+mod start;
+mod store;
+mod task;
+
+pub use flags::Flags;
+pub use start::{Handle, StartError, start};
+pub use store::StoreError;

@@ -1,0 +1,290 @@
+//! Offers: asked for only while something waits, and answered at once.
+//!
+//! Nothing is polled and no offer is kept. While no app waits, offers are suppressed. As soon as
+//! more is wanted than before, REVIVE drops every filter and the master offers what it has.
+
+use std::collections::BTreeMap;
+
+use proto::v1;
+use rand::Rng as _;
+
+use super::{Call, Effects, Engine, Write};
+use crate::app::{AppId, Timestamp};
+use crate::instance::{Instance, InstanceId, Phase};
+use crate::placement::{self, Pool, Reason, Scene, Share, Site};
+use crate::root::Revision;
+use crate::task;
+
+/// Instances of one app that wait to be launched.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    pub count: u32,
+    pub since: Timestamp,
+    pub tally: Tally,
+}
+
+/// What became of the offers that this demand has seen.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    pub processed: u32,
+    pub unused: u32,
+    pub last_used_at: Option<Timestamp>,
+    pub last_unused_at: Option<Timestamp>,
+    pub reasons: BTreeMap<Reason, u32>,
+}
+
+impl Demand {
+    pub fn since(now: Timestamp) -> Self {
+        Self {
+            count: 0,
+            since: now,
+            tally: Tally::default(),
+        }
+    }
+}
+
+/// The subscription, and what the master was last told about offers.
+#[derive(Debug)]
+pub(super) enum Link {
+    Down,
+    Up {
+        /// None: nothing yet.
+        asked: Option<Asked>,
+    },
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Asked {
+    None,
+    For {
+        wanted: BTreeMap<AppId, u32>,
+        /// An offer was left although it could have taken more.
+        cut_short: bool,
+    },
+}
+
+impl Link {
+    pub(super) fn new() -> Self {
+        Link::Up { asked: None }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self, Link::Up { .. })
+    }
+}
+
+/// An offer being filled.
+struct Bid {
+    id: v1::OfferId,
+    agent: v1::AgentId,
+    pool: Pool,
+    tasks: Vec<v1::TaskInfo>,
+}
+
+impl Engine {
+    pub(super) fn ask_for_offers(&mut self, now: Timestamp, effects: &mut Effects) {
+        let wanted = self.launchable(now);
+        let Link::Up { asked } = &mut self.link else {
+            return;
+        };
+        if wanted.is_empty() {
+            if *asked != Some(Asked::None) {
+                effects.calls.push(Call::Suppress);
+                *asked = Some(Asked::None);
+            }
+            return;
+        }
+        let is_covered = match asked {
+            Some(Asked::For {
+                wanted: before,
+                cut_short: false,
+            }) => wanted
+                .iter()
+                .all(|(app, count)| before.get(app).is_some_and(|b| b >= count)),
+            _ => false,
+        };
+        if !is_covered {
+            effects.calls.push(Call::Revive);
+        }
+        *asked = Some(Asked::For {
+            wanted,
+            cut_short: false,
+        });
+    }
+
+    /// Demand that no back-off holds up.
+    fn launchable(&self, now: Timestamp) -> BTreeMap<AppId, u32> {
+        let is_free = |app: &AppId| self.delayed_until(app, now).is_none();
+        let free = self.demands.iter().filter(|(app, _)| is_free(app));
+        free.map(|(app, demand)| (app.clone(), demand.count))
+            .collect()
+    }
+
+    /// Places what waits, the longest wait first; every offer is answered.
+    pub(super) fn consider(
+        &mut self,
+        offers: Vec<v1::Offer>,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let sites: Vec<Site> = offers.iter().map(Site::of).collect();
+        let bid = |offer: v1::Offer| Bid {
+            pool: Pool::new(&offer.resources),
+            id: offer.id,
+            agent: offer.agent_id,
+            tasks: Vec::new(),
+        };
+        let mut bids: Vec<Bid> = offers.into_iter().map(bid).collect();
+        let mut waiting: Vec<(AppId, u32)> = self.launchable(now).into_iter().collect();
+        waiting.sort_by_key(|(app, _)| self.demands.get(app).map(|d| d.since));
+        for (app, count) in waiting {
+            self.fill(&app, count, &sites, &mut bids, now, effects);
+            self.dirty.insert(app);
+        }
+        self.answer(bids, effects);
+    }
+
+    fn answer(&mut self, bids: Vec<Bid>, effects: &mut Effects) {
+        let full = self.config.max_instances_per_offer;
+        let left_short = bids.iter().any(|bid| bid.tasks.len() >= full);
+        if let Link::Up {
+            asked: Some(Asked::For { cut_short, .. }),
+        } = &mut self.link
+        {
+            *cut_short |= left_short;
+        }
+        let refuse = self.config.decline_offer_duration;
+        let (declined, accepted): (Vec<_>, Vec<_>) =
+            bids.into_iter().partition(|bid| bid.tasks.is_empty());
+        for Bid { id, tasks, .. } in accepted {
+            // What is left may be wanted by the next instance: if so, revive drops this filter.
+            effects.calls.push(Call::Accept {
+                offer: id,
+                tasks,
+                refuse,
+            });
+        }
+        if !declined.is_empty() {
+            let offers = declined.into_iter().map(|bid| bid.id).collect();
+            effects.calls.push(Call::Decline { offers, refuse });
+        }
+    }
+
+    /// Launches up to `count` instances, each on the offer that got the fewest of them so far.
+    fn fill(
+        &mut self,
+        app: &AppId,
+        count: u32,
+        sites: &[Site],
+        bids: &mut [Bid],
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let Some(revision) = self.goal(app).revision().cloned() else {
+            return;
+        };
+        let definition = revision.last_config_change_at;
+        let alike = self.instances(app).filter(|i| i.definition == definition);
+        let mut placed: Vec<Site> = alike.map(|i| i.site.clone()).collect();
+        let candidates: Vec<&Site> = sites.iter().collect();
+        let mut open: Vec<(u32, usize)> = (0..bids.len()).map(|at| (0, at)).collect();
+        let mut refused: BTreeMap<usize, Reason> = BTreeMap::new();
+        for _ in 0..count {
+            open.sort_unstable();
+            open.retain(|(_, at)| bids[*at].tasks.len() < self.config.max_instances_per_offer);
+            let lot = self.rng.random_range(0..usize::from(u16::MAX));
+            let mut found = None;
+            let mut hopeless = Vec::new();
+            for (order, &(_, at)) in open.iter().enumerate() {
+                let on: Vec<&Site> = placed.iter().collect();
+                let target = revision.app.instances;
+                let scene = Scene {
+                    placed: &on,
+                    candidates: &candidates,
+                    target,
+                };
+                let pool = &mut bids[at].pool;
+                match placement::place(&revision.app, &sites[at], pool, scene, lot) {
+                    Ok(share) => {
+                        found = Some((order, at, share));
+                        break;
+                    }
+                    Err(reason) => {
+                        refused.insert(at, reason);
+                        // Another placement may open a constraint again, but nothing refills
+                        // an offer.
+                        if reason != Reason::UnfulfilledConstraint {
+                            hopeless.push(at);
+                        }
+                    }
+                }
+            }
+            let Some((order, at, share)) = found else {
+                break;
+            };
+            open[order].0 += 1;
+            open.retain(|(_, at)| !hopeless.contains(at));
+            placed.push(sites[at].clone());
+            self.launch(&revision, &sites[at], &mut bids[at], share, now, effects);
+        }
+        let used = open.iter().any(|(taken, _)| *taken > 0);
+        self.record(app, bids.len(), &refused, used, now);
+    }
+
+    fn launch(
+        &mut self,
+        revision: &Revision,
+        site: &Site,
+        bid: &mut Bid,
+        share: Share,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let app = &revision.app.id;
+        let instance = Instance {
+            id: InstanceId::new(app, self.uuid()),
+            app: app.clone(),
+            incarnation: 1,
+            version: revision.version,
+            definition: revision.last_config_change_at,
+            agent_id: bid.agent.value.clone(),
+            site: site.clone(),
+            ports: share.host_ports,
+            addresses: Vec::new(),
+            staged_at: now,
+            started_at: None,
+            phase: Phase::Staging,
+            healthy: None,
+            ending: None,
+        };
+        bid.tasks
+            .push(task::info(revision, &instance, share.resources));
+        self.watch(&instance, now);
+        effects.writes.push(Write::Instance(instance.clone()));
+        self.insert(instance);
+    }
+
+    fn record(
+        &mut self,
+        app: &AppId,
+        seen: usize,
+        refused: &BTreeMap<usize, Reason>,
+        used: bool,
+        now: Timestamp,
+    ) {
+        let Some(Demand { tally, .. }) = self.demands.get_mut(app) else {
+            return;
+        };
+        tally.processed += seen as u32;
+        tally.unused += refused.len() as u32;
+        if used {
+            tally.last_used_at = Some(now);
+        }
+        if !refused.is_empty() {
+            tally.last_unused_at = Some(now);
+        }
+        for reason in refused.values() {
+            *tally.reasons.entry(*reason).or_insert(0) += 1;
+        }
+    }
+}

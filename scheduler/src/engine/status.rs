@@ -1,0 +1,221 @@
+//! Status updates: what the master says of our tasks.
+
+use proto::v1;
+use proto::v1::TaskState;
+use proto::v1::network_info::Protocol;
+
+use super::alarm::Alarm;
+use super::{Call, Effects, Engine, Write};
+use crate::app::{AppId, Timestamp};
+use crate::backoff::{Backoff, Policy};
+use crate::instance::{Address, Cause, Instance, InstanceId, IpVersion, Phase};
+
+/// The last time an instance of an app ended badly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskFailure {
+    pub app: AppId,
+    pub instance: InstanceId,
+    pub task: String,
+    pub state: &'static str,
+    pub message: String,
+    pub host: String,
+    pub agent_id: String,
+    pub version: Timestamp,
+    pub at: Timestamp,
+}
+
+/// What a state means to us.
+enum Meaning {
+    Alive(Phase),
+    OutOfReach,
+    Over(End),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Finished or killed: nothing that is worth remembering.
+    Plain,
+    Failure,
+    /// Taken away together with its agent, which is not the app's fault.
+    Gone,
+}
+
+fn meaning(state: TaskState) -> Meaning {
+    match state {
+        TaskState::TaskStaging => Meaning::Alive(Phase::Staging),
+        TaskState::TaskStarting => Meaning::Alive(Phase::Starting),
+        TaskState::TaskRunning => Meaning::Alive(Phase::Running),
+        TaskState::TaskKilling => Meaning::Alive(Phase::Killing),
+        TaskState::TaskUnreachable => Meaning::OutOfReach,
+        TaskState::TaskFinished | TaskState::TaskKilled => Meaning::Over(End::Plain),
+        TaskState::TaskFailed
+        | TaskState::TaskError
+        | TaskState::TaskLost
+        | TaskState::TaskDropped
+        | TaskState::TaskUnknown => Meaning::Over(End::Failure),
+        TaskState::TaskGone | TaskState::TaskGoneByOperator => Meaning::Over(End::Gone),
+    }
+}
+
+impl Engine {
+    pub(super) fn update(&mut self, status: v1::TaskStatus, now: Timestamp, effects: &mut Effects) {
+        if let (Some(agent), Some(uuid)) = (&status.agent_id, &status.uuid) {
+            effects.calls.push(Call::Acknowledge {
+                agent: agent.clone(),
+                task: status.task_id.clone(),
+                uuid: uuid.clone(),
+            });
+        }
+        let task = &status.task_id.value;
+        let known = InstanceId::parse(task).ok();
+        let known = known.filter(|id| self.instances.get(id).is_some_and(|i| i.task_id() == *task));
+        match (known, meaning(status.state())) {
+            (None, Meaning::Alive(_)) => {
+                tracing::info!(task, "killing a task that no app has any more");
+                let agent = status.agent_id.map(|a| a.value);
+                effects.calls.push(Call::Kill {
+                    task: task.clone(),
+                    agent,
+                    grace: None,
+                });
+            }
+            (None, Meaning::OutOfReach | Meaning::Over(_)) => {}
+            (Some(id), Meaning::Alive(phase)) => self.is_alive(&id, phase, &status, now, effects),
+            (Some(id), Meaning::OutOfReach) => self.is_out_of_reach(&id, &status, now, effects),
+            (Some(id), Meaning::Over(end)) => self.has_ended(&id, end, &status, now, effects),
+        }
+    }
+
+    fn is_alive(
+        &mut self,
+        id: &InstanceId,
+        phase: Phase,
+        status: &v1::TaskStatus,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let Some(instance) = self.instances.get_mut(id) else {
+            return;
+        };
+        let before = instance.clone();
+        // The master answers STAGING for a task it has not heard of from the agent yet.
+        if phase != Phase::Staging || matches!(instance.phase, Phase::Unreachable { .. }) {
+            instance.phase = phase;
+        }
+        if phase == Phase::Running && instance.started_at.is_none() {
+            instance.started_at = Some(now);
+        }
+        if status.healthy.is_some() {
+            instance.healthy = status.healthy;
+        }
+        let addresses = addresses(status);
+        if !addresses.is_empty() {
+            instance.addresses = addresses;
+        }
+        if *instance != before {
+            let instance = instance.clone();
+            self.dirty.insert(instance.app.clone());
+            effects.writes.push(Write::Instance(instance));
+        }
+    }
+
+    fn is_out_of_reach(
+        &mut self,
+        id: &InstanceId,
+        status: &v1::TaskStatus,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let Some(instance) = self.instances.get_mut(id) else {
+            return;
+        };
+        if matches!(instance.phase, Phase::Unreachable { .. }) {
+            return;
+        }
+        let told = status.unreachable_time.as_ref();
+        let since = told.map(|t| Timestamp::from_millis(t.nanoseconds / 1_000_000));
+        let since = since.unwrap_or(now).min(now);
+        instance.phase = Phase::Unreachable { since };
+        let instance = instance.clone();
+        self.dirty.insert(instance.app.clone());
+        self.watch(&instance, now);
+        effects.writes.push(Write::Instance(instance));
+        // By default it is given up at once.
+        self.ring(now, effects);
+    }
+
+    fn has_ended(
+        &mut self,
+        id: &InstanceId,
+        end: End,
+        status: &v1::TaskStatus,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let Some(instance) = self.remove(id, effects) else {
+            return;
+        };
+        let was_wanted = instance.ending.is_some_and(|e| e.cause == Cause::Wanted);
+        if end != End::Plain && !was_wanted {
+            let failure = failure(&instance, status, now);
+            tracing::info!(
+                task = failure.task,
+                state = failure.state,
+                message = failure.message,
+                "task failed"
+            );
+            self.failures.insert(instance.app.clone(), failure);
+        }
+        if end != End::Gone && !was_wanted {
+            self.back_off(&instance, now);
+        }
+    }
+
+    fn back_off(&mut self, instance: &Instance, now: Timestamp) {
+        let goal = self.goal(&instance.app);
+        let Some(revision) = goal.revision() else {
+            return;
+        };
+        // A definition that failed does not delay the one that mends it.
+        if revision.last_config_change_at != instance.definition {
+            return;
+        }
+        let last = self.backoffs.get(&instance.app).copied();
+        let backoff = Backoff::after_failure(last, Policy::of(&revision.app), now);
+        self.alarms
+            .set(backoff.until(), Alarm::BackoffOver(instance.app.clone()));
+        self.backoffs.insert(instance.app.clone(), backoff);
+    }
+}
+
+fn failure(instance: &Instance, status: &v1::TaskStatus, now: Timestamp) -> TaskFailure {
+    TaskFailure {
+        app: instance.app.clone(),
+        instance: instance.id.clone(),
+        task: instance.task_id(),
+        state: status.state().as_str_name(),
+        message: status.message.clone().unwrap_or_default(),
+        host: instance.site.hostname.clone(),
+        agent_id: instance.agent_id.clone(),
+        version: instance.version,
+        at: now,
+    }
+}
+
+fn addresses(status: &v1::TaskStatus) -> Vec<Address> {
+    let infos = status
+        .container_status
+        .iter()
+        .flat_map(|c| &c.network_infos);
+    let address = |a: &v1::network_info::IpAddress| {
+        let version = match a.protocol() {
+            Protocol::IPv4 => IpVersion::V4,
+            Protocol::IPv6 => IpVersion::V6,
+        };
+        a.ip_address.clone().map(|ip| Address { ip, version })
+    };
+    infos
+        .flat_map(|info| &info.ip_addresses)
+        .filter_map(address)
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! The HTTP face: requests become changes and views of the engine.
+
+mod apps;
+mod deployments;
+mod error;
+mod info;
+mod json;
+mod query;
+mod queue;
+mod reply;
+mod route;
+mod selector;
+mod tasks;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, HeaderValue};
+use axum::http::{Method, Request, Response, StatusCode};
+use serde_json::Value;
+
+use crate::app::Invalid;
+use crate::engine::{Change, Done, Engine};
+use crate::service::Service;
+use error::ApiError;
+use query::Query;
+use reply::Reply;
+use route::{Route, route};
+
+pub use info::About;
+
+/// In bytes; more than any group of apps needs.
+const LARGEST_BODY: usize = 8 << 20;
+
+pub struct Api {
+    service: Service,
+    about: About,
+    leader: HeaderValue,
+}
+
+/// One request, read.
+struct Call {
+    method: Method,
+    query: Query,
+    /// Null when there was none.
+    body: Value,
+    wants_text: bool,
+    wants_json: bool,
+}
+
+pub fn router(service: Service, about: About) -> axum::Router {
+    let leader = HeaderValue::try_from(format!("http://{}", about.leader()));
+    let leader = leader.unwrap_or(HeaderValue::from_static(""));
+    let api = Arc::new(Api { service, about, leader });
+    axum::Router::new().fallback(answer).with_state(api)
+}
+
+async fn answer(State(api): State<Arc<Api>>, request: Request<Body>) -> Response<Body> {
+    let is_head = request.method() == Method::HEAD;
+    let reply = api.reply(request).await.unwrap_or_else(Reply::from);
+    let mut response = reply.into_response(&api.leader);
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+impl Api {
+    async fn reply(&self, request: Request<Body>) -> Result<Reply, ApiError> {
+        let path = request.uri().path().to_owned();
+        let Some(route) = route(&path) else {
+            return Err(ApiError::not_found(format!("there is nothing at {path}")));
+        };
+        let call = read(request).await?;
+        match route {
+            Route::Ping => Ok(info::ping(&call)),
+            Route::Metrics => self.metrics(&call).await,
+            Route::Info => self.info(&call).await,
+            Route::Leader => self.leader(&call),
+            Route::Apps => self.apps(call).await,
+            Route::App(id) => self.app(&id.parse()?, call).await,
+            Route::AppsBelow(group) => self.apps_below(&group, &call).await,
+            Route::Restart(id) => self.restart(id.parse()?, &call).await,
+            Route::AppTasks(id) => self.app_tasks(id.parse()?, &call).await,
+            Route::TasksBelow(group) => self.tasks_below(&group, &call).await,
+            Route::AppTask(id, task) => self.app_task(id.parse()?, task, &call).await,
+            Route::Versions(id) => self.versions(id.parse()?, &call).await,
+            Route::Version(id, version) => {
+                self.version(id.parse()?, version.parse()?, &call).await
+            }
+            Route::Tasks => self.tasks(call).await,
+            Route::TasksDelete => self.tasks_delete(call).await,
+            Route::Deployments => self.deployments(&call).await,
+            Route::Deployment(id) => self.deployment(&id, &call).await,
+            Route::Queue => self.queue(&call).await,
+            Route::QueueDelay(id) => self.queue_delay(id.parse()?, &call).await,
+            Route::Groups | Route::Group(_) => {
+                Err(ApiError::not_found("groups are not served here yet: post each app to /v2/apps"))
+            }
+        }
+    }
+
+    async fn change(&self, change: Change) -> Result<Done, ApiError> {
+        Ok(self.service.change(change).await??)
+    }
+
+    async fn view<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Engine) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        Ok(self.service.view(move |engine, _| look(engine)).await?)
+    }
+}
+
+/// The body is JSON whatever its content type says: curl -d calls it a form.
+async fn read(request: Request<Body>) -> Result<Call, ApiError> {
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let accept = parts.headers.get(ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
+    let (wants_text, wants_json) =
+        (accept.contains("text/plain"), accept.contains("application/json"));
+    let bytes = axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_unreadable| {
+        let message = format!("the body could not be read, or is larger than {LARGEST_BODY} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })?;
+    let body = if bytes.iter().all(u8::is_ascii_whitespace) {
+        Value::Null
+    } else {
+        serde_json::from_slice(&bytes).map_err(|e| ApiError::from(Invalid::not_json(&e)))?
+    };
+    // HEAD is GET without the body, which is cut off at the end.
+    let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
+    Ok(Call { method, query, body, wants_text, wants_json })
+}
+
+impl Call {
+    /// The body of a request that must have one.
+    fn body(&self) -> Result<&Value, ApiError> {
+        match &self.body {
+            Value::Null => Err(ApiError::from(Invalid {
+                status: 400,
+                message: "Invalid JSON".to_owned(),
+                details: crate::app::Details::Text("the request has no body".to_owned()),
+            })),
+            body => Ok(body),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! /v2/tasks and the tasks of an app.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::apps::{below, deployed};
+use super::error::ApiError;
+use super::json as render;
+use super::query::Query;
+use super::reply::Reply;
+use super::{Api, Call};
+use crate::app::AppId;
+use crate::engine::{AfterKill, Change, Done, Engine};
+use crate::instance::{BadTaskId, Instance, InstanceId, Phase};
+
+impl Api {
+    pub(super) async fn tasks(&self, call: Call) -> Result<Reply, ApiError> {
+        if call.method != Method::GET {
+            return Ok(Reply::method_not_allowed("GET"));
+        }
+        let wanted = states(&call.query);
+        self.list_tasks(&call, |_| true, move |i| wanted(i)).await
+    }
+
+    pub(super) async fn tasks_below(&self, group: &str, call: &Call) -> Result<Reply, ApiError> {
+        if call.method != Method::GET {
+            return Ok(Reply::method_not_allowed("GET"));
+        }
+        self.list_tasks(call, below(group)?, |_| true).await
+    }
+
+    async fn list_tasks(
+        &self,
+        call: &Call,
+        of: impl Fn(&AppId) -> bool + Send + 'static,
+        shown: impl Fn(&Instance) -> bool + Send + 'static,
+    ) -> Result<Reply, ApiError> {
+        if call.wants_text {
+            let text = self.view(move |engine| {
+                let apps: Vec<&AppId> = engine.root().apps.keys().filter(|id| of(id)).collect();
+                render::tasks_text(engine, &apps)
+            });
+            return Ok(Reply::text(text.await?));
+        }
+        let tasks: Vec<Value> = self
+            .view(move |engine| {
+                let all = engine.all_instances().filter(|i| of(&i.app) && shown(i));
+                all.map(|i| render::task(engine, i)).collect()
+            })
+            .await?;
+        Ok(Reply::json(json!({"tasks": tasks})))
+    }
+
+    pub(super) async fn app_tasks(&self, id: AppId, call: &Call) -> Result<Reply, ApiError> {
+        let wanted = id.clone();
+        if !self.view(move |e| e.root().apps.contains_key(&wanted)).await? {
+            return Err(ApiError::no_app(&id));
+        }
+        match call.method {
+            Method::GET => self.list_tasks(call, move |app| *app == id, |_| true).await,
+            Method::DELETE => {
+                let host = call.query.get("host").unwrap_or("*").to_owned();
+                let on_host =
+                    move |i: &&Instance| host == "*" || host == i.site.hostname;
+                let ids = self.view(move |engine| {
+                    engine.instances(&id).filter(on_host).map(|i| i.id.clone()).collect()
+                });
+                let ids: Vec<InstanceId> = ids.await?;
+                self.kill(ids, call, |tasks| json!({"tasks": tasks})).await
+            }
+            _ => Ok(Reply::method_not_allowed("GET, DELETE")),
+        }
+    }
+
+    pub(super) async fn app_task(
+        &self,
+        app: AppId,
+        task: String,
+        call: &Call,
+    ) -> Result<Reply, ApiError> {
+        if call.method != Method::DELETE {
+            return Ok(Reply::method_not_allowed("DELETE"));
+        }
+        let wanted = app.clone();
+        if !self.view(move |e| e.root().apps.contains_key(&wanted)).await? {
+            return Err(ApiError::no_app(&app));
+        }
+        let id = InstanceId::parse(&task).map_err(|_odd| ApiError::no_task(&task))?;
+        let wanted = id.clone();
+        let is_known = self.view(move |e| e.instance(&wanted).is_some_and(|i| i.app == app));
+        if !is_known.await? {
+            return Err(ApiError::no_task(&task));
+        }
+        self.kill(vec![id], call, |mut tasks| json!({"task": tasks.pop()})).await
+    }
+
+    pub(super) async fn tasks_delete(&self, call: Call) -> Result<Reply, ApiError> {
+        if call.method != Method::POST {
+            return Ok(Reply::method_not_allowed("POST"));
+        }
+        let ids = call.body()?.get("ids").and_then(Value::as_array);
+        let ids = ids.ok_or_else(|| ApiError::bad_request("ids is missing: send {\"ids\": [\"…\"]}"))?;
+        let id = |id: &Value| InstanceId::parse(id.as_str().unwrap_or_default());
+        let ids: Result<Vec<InstanceId>, BadTaskId> = ids.iter().map(id).collect();
+        self.kill(ids?, &call, |tasks| json!({"tasks": tasks})).await
+    }
+
+    /// Kills as the query says, and answers with the killed tasks or the deployment.
+    async fn kill(
+        &self,
+        instances: Vec<InstanceId>,
+        call: &Call,
+        body: impl FnOnce(Vec<Value>) -> Value,
+    ) -> Result<Reply, ApiError> {
+        let scale = call.query.flag("scale", false);
+        if scale && call.query.flag("wipe", false) {
+            return Err(ApiError::bad_request("You cannot use scale and wipe at the same time."));
+        }
+        let then = match scale {
+            true => AfterKill::Scale { force: call.query.flag("force", false) },
+            false => AfterKill::Replace,
+        };
+        match self.change(Change::Kill { instances, then }).await? {
+            Done::Killed(killed) => {
+                let tasks = move |engine: &Engine| -> Vec<Value> {
+                    killed.iter().map(|i| render::task(engine, i)).collect()
+                };
+                Ok(Reply::json(body(self.view(tasks).await?)))
+            }
+            done => Ok(deployed(done)),
+        }
+    }
+}
+
+/// The states a query asks for; all when it names none.
+fn states(query: &Query) -> impl Fn(&Instance) -> bool + Send + 'static {
+    let wanted: Vec<String> = query.all("status").map(str::to_lowercase).collect();
+    move |instance| {
+        let is = |state: &str| wanted.iter().any(|w| w == state);
+        let state = match instance.phase {
+            Phase::Running => "running",
+            Phase::Staging | Phase::Starting => "staging",
+            Phase::Killing | Phase::Unreachable { .. } => "other",
+        };
+        wanted.is_empty() || is(state)
+    }
+}

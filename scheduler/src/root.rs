@@ -1,0 +1,120 @@
+//! What the users want: every app with its versions, and what groups add to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::{App, AppId, Timestamp};
+
+/// One version of an app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    pub app: App,
+    pub version: Timestamp,
+    pub last_scaling_at: Timestamp,
+    /// Names the definition: instances started from revisions with the same value are alike.
+    pub last_config_change_at: Timestamp,
+}
+
+impl Revision {
+    pub fn first(app: App, version: Timestamp) -> Self {
+        Self {
+            app,
+            version,
+            last_scaling_at: version,
+            last_config_change_at: version,
+        }
+    }
+
+    /// The revision that follows with `app`, or none if `app` changes nothing.
+    pub fn followed_by(&self, app: App, version: Timestamp) -> Option<Self> {
+        if app == self.app {
+            return None;
+        }
+        if app.same_definition(&self.app) {
+            return Some(self.scaled(app.instances, version));
+        }
+        Some(Self::first(app, version))
+    }
+
+    pub fn scaled(&self, instances: u32, version: Timestamp) -> Self {
+        let app = App {
+            instances,
+            ..self.app.clone()
+        };
+        Self {
+            app,
+            version,
+            last_scaling_at: version,
+            ..*self
+        }
+    }
+
+    /// The same app under a new definition name, so that every instance is replaced.
+    pub fn restarted(&self, version: Timestamp) -> Self {
+        Self::first(self.app.clone(), version)
+    }
+
+    /// This revision made current again. Its definition keeps its name: instances that still run
+    /// it are what is wanted.
+    pub fn restored(&self, version: Timestamp) -> Self {
+        Self {
+            version,
+            last_scaling_at: version,
+            ..self.clone()
+        }
+    }
+}
+
+/// What is known of a group beside the apps whose ids lie below it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Group {
+    /// Apps or groups that every app of this group depends on.
+    pub dependencies: Vec<AppId>,
+}
+
+/// All apps and groups. A group exists because it is here or because an app lies below it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Root {
+    pub apps: BTreeMap<AppId, Arc<Revision>>,
+    pub groups: BTreeMap<AppId, Group>,
+}
+
+/// One thing before and after a change. None: not there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference<T> {
+    pub before: Option<T>,
+    pub after: Option<T>,
+}
+
+impl Root {
+    pub fn app_differences(&self, after: &Root) -> BTreeMap<AppId, Difference<Arc<Revision>>> {
+        differences(&self.apps, &after.apps)
+    }
+
+    pub fn group_differences(&self, after: &Root) -> BTreeMap<AppId, Difference<Group>> {
+        differences(&self.groups, &after.groups)
+    }
+
+    /// Whether `id` is a group, stored or implied by an app.
+    pub fn has_group(&self, id: &AppId) -> bool {
+        let holds = |other: &AppId| other == id || other.is_below(id);
+        self.groups.keys().any(holds) || self.apps.keys().any(|app| app.is_below(id))
+    }
+}
+
+fn differences<T: Clone + PartialEq>(
+    before: &BTreeMap<AppId, T>,
+    after: &BTreeMap<AppId, T>,
+) -> BTreeMap<AppId, Difference<T>> {
+    before
+        .keys()
+        .chain(after.keys())
+        .filter(|id| before.get(id) != after.get(id))
+        .map(|id| {
+            let (before, after) = (before.get(id).cloned(), after.get(id).cloned());
+            (id.clone(), Difference { before, after })
+        })
+        .collect()
+}

@@ -1,0 +1,187 @@
+//! The one task that owns the engine. Everyone else sends.
+//!
+//! What has arrived together is handled together: one commit, and only after it calls and answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::app::Timestamp;
+use crate::engine::{Call, Change, Done, Effects, Engine, Event, Refusal};
+use crate::store::{Store, StoreError};
+
+/// How much is handled before it is committed.
+const BATCH: usize = 256;
+
+enum Request {
+    Change(Box<Change>, Answer),
+    View(Box<dyn FnOnce(&Engine, Timestamp) + Send>),
+}
+
+type Answer = oneshot::Sender<Result<Done, Refusal>>;
+
+/// A door to the engine.
+#[derive(Clone)]
+pub struct Service {
+    requests: mpsc::Sender<Request>,
+}
+
+/// The engine has stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the scheduler is shutting down")]
+pub struct Stopped;
+
+/// What the owner of the engine is connected with.
+pub struct Wiring {
+    pub store: Arc<Store>,
+    pub events: mpsc::Receiver<Event>,
+    pub calls: mpsc::Sender<Vec<Call>>,
+    pub framework_id: watch::Sender<Option<String>>,
+}
+
+impl Service {
+    /// The door, and the task behind it; that ends when the last door is gone or the store fails.
+    pub fn new(
+        engine: Engine,
+        clock: Clock,
+        wiring: Wiring,
+    ) -> (Self, impl Future<Output = Result<(), StoreError>>) {
+        let (requests, inbox) = mpsc::channel(BATCH);
+        (Self { requests }, own(engine, clock, wiring, inbox))
+    }
+
+    /// Returns when the change is stored.
+    pub async fn change(&self, change: Change) -> Result<Result<Done, Refusal>, Stopped> {
+        let (answer, done) = oneshot::channel();
+        let request = Request::Change(Box::new(change), answer);
+        self.requests.send(request).await.map_err(|_| Stopped)?;
+        done.await.map_err(|_| Stopped)
+    }
+
+    /// What `look` makes of the engine. It runs in the engine's task: no waiting, no long work.
+    pub async fn view<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Engine, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (answer, seen) = oneshot::channel();
+        let request = Request::View(Box::new(move |engine, now| {
+            // Nobody waits any more: then nothing is lost.
+            let _ = answer.send(look(engine, now));
+        }));
+        self.requests.send(request).await.map_err(|_| Stopped)?;
+        seen.await.map_err(|_| Stopped)
+    }
+}
+
+/// Wall time at start plus monotonic time since: never goes back.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    began: Timestamp,
+    since: Instant,
+}
+
+impl Clock {
+    pub fn start() -> Self {
+        Self { began: Timestamp::now(), since: Instant::now() }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        crate::backoff::later(self.began, Duration::from_millis(self.since.elapsed().as_millis() as u64))
+    }
+
+    fn until(&self, moment: Timestamp) -> Duration {
+        let millis = moment.millis().saturating_sub(self.now().millis());
+        // One more, since `now` is cut to the millisecond.
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0) + 1)
+    }
+}
+
+async fn own(
+    mut engine: Engine,
+    clock: Clock,
+    mut wiring: Wiring,
+    mut inbox: mpsc::Receiver<Request>,
+) -> Result<(), StoreError> {
+    let mut first = Input::Event(Event::Tick);
+    loop {
+        let mut batch = Batch::default();
+        batch.take(first, &mut engine, &clock);
+        for _ in 1..BATCH {
+            let request = || inbox.try_recv().ok().map(Input::Request);
+            let more = wiring.events.try_recv().ok().map(Input::Event).or_else(request);
+            let Some(input) = more else { break };
+            batch.take(input, &mut engine, &clock);
+        }
+        batch.commit(&engine, &wiring).await?;
+        let alarm = engine.next_alarm().map_or(IDLE, |at| clock.until(at));
+        first = tokio::select! {
+            Some(event) = wiring.events.recv() => Input::Event(event),
+            request = inbox.recv() => match request {
+                Some(request) => Input::Request(request),
+                None => return Ok(()),
+            },
+            () = tokio::time::sleep(alarm) => Input::Event(Event::Tick),
+        };
+    }
+}
+
+const IDLE: Duration = Duration::from_secs(3600);
+
+enum Input {
+    Event(Event),
+    Request(Request),
+}
+
+/// What several inputs led to.
+#[derive(Default)]
+struct Batch {
+    effects: Effects,
+    answers: Vec<(Answer, Result<Done, Refusal>)>,
+}
+
+impl Batch {
+    fn take(&mut self, input: Input, engine: &mut Engine, clock: &Clock) {
+        let now = clock.now();
+        match input {
+            Input::Event(event) => self.effects.extend(engine.step(event, now)),
+            Input::Request(Request::View(look)) => look(engine, now),
+            Input::Request(Request::Change(change, answer)) => {
+                let result = engine.change(*change, now).map(|(done, effects)| {
+                    self.effects.extend(effects);
+                    done
+                });
+                self.answers.push((answer, result));
+            }
+        }
+    }
+
+    async fn commit(self, engine: &Engine, wiring: &Wiring) -> Result<(), StoreError> {
+        let Effects { writes, calls } = self.effects;
+        if !writes.is_empty() {
+            let store = Arc::clone(&wiring.store);
+            let written = tokio::task::spawn_blocking(move || store.apply(&writes)).await;
+            match written {
+                Ok(result) => result?,
+                // The runtime is shutting down: nothing was promised yet.
+                Err(_) => return Ok(()),
+            }
+        }
+        let id = engine.framework_id();
+        wiring.framework_id.send_if_modified(|known| {
+            let is_new = known.as_deref() != id;
+            if is_new {
+                *known = id.map(str::to_owned);
+            }
+            is_new
+        });
+        if !calls.is_empty() && wiring.calls.send(calls).await.is_err() {
+            tracing::debug!("no connection to the master is kept any more");
+        }
+        for (answer, result) in self.answers {
+            // A client that hung up misses its answer, nothing else.
+            let _ = answer.send(result);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Starting and stopping.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::engine::Engine;
+use crate::flags::Flags;
+use crate::http::{self, About};
+use crate::master::{self, Identity};
+use crate::service::{Clock, Service, Wiring};
+use crate::store::{Store, StoreError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(
+        "--ip={0} can be reached by other machines and there are no credentials: choose a \
+         loopback address, or say --insecure"
+    )]
+    Exposed(std::net::IpAddr),
+    #[error("cannot listen on {address} (choose another with --ip and --http_port)")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(
+        "--local_port_min={min} is greater than --local_port_max={max}: no service port could be \
+         chosen"
+    )]
+    NoServicePorts { min: u16, max: u16 },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A running scheduler. Tasks go on when it stops.
+pub struct Handle {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    engine: JoinHandle<()>,
+    server: JoinHandle<()>,
+    link: JoinHandle<()>,
+}
+
+/// Waiting events and calls; both are small, and more than a cluster says in an instant.
+const QUEUE: usize = 1024;
+/// How long requests that are being answered may hold up the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Opens the store, listens, and keeps subscribing with the master, which need not be there yet.
+pub async fn start(flags: Flags) -> Result<Handle, StartError> {
+    if !flags.ip.is_loopback() && !flags.insecure {
+        return Err(StartError::Exposed(flags.ip));
+    }
+    if flags.local_port_min > flags.local_port_max {
+        let (min, max) = (flags.local_port_min, flags.local_port_max);
+        return Err(StartError::NoServicePorts { min, max });
+    }
+    let store = Arc::new(Store::open(&flags.work_dir)?);
+    let snapshot = store.load()?;
+    let wanted = SocketAddr::new(flags.ip, flags.http_port);
+    let listen = |source| StartError::Listen { address: wanted, source };
+    let listener = TcpListener::bind(wanted).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let hostname = flags.hostname.clone().unwrap_or_else(|| address.ip().to_string());
+
+    let clock = Clock::start();
+    let (framework_id, known_id) = watch::channel(snapshot.framework_id.clone());
+    let engine = Engine::new(flags.engine(), rand::random(), snapshot, clock.now());
+    let (events, incoming) = mpsc::channel(QUEUE);
+    let (calls, outgoing) = mpsc::channel(QUEUE);
+    let wiring = Wiring { store, events: incoming, calls, framework_id };
+    let (service, owner) = Service::new(engine, clock, wiring);
+    let identity = Identity {
+        name: flags.framework_name.clone(),
+        user: flags.mesos_user.clone(),
+        role: flags.mesos_role.clone(),
+        hostname: hostname.clone(),
+        webui_url: format!("http://{hostname}:{}", address.port()),
+        failover_timeout: Duration::from_secs(flags.failover_timeout),
+    };
+    let link =
+        master::stay_subscribed(flags.master.clone(), identity, known_id, events, outgoing);
+    let about = About { flags, hostname, port: address.port() };
+    let (stop, stopped) = watch::channel(false);
+    let server = serve(listener, http::router(service, about), stopped);
+    tracing::info!(%address, "scheduler listening");
+    Ok(Handle {
+        address,
+        stop,
+        engine: tokio::spawn(async move {
+            if let Err(error) = owner.await {
+                tracing::error!(error = describe(&error), "scheduler stopped");
+            }
+        }),
+        server: tokio::spawn(server),
+        link: tokio::spawn(link),
+    })
+}
+
+impl Handle {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers what was asked, stores what was decided, and leaves the master, which keeps the
+    /// tasks for the fail-over timeout.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let mut server = self.server;
+        if tokio::time::timeout(LAST_ANSWERS, &mut server).await.is_err() {
+            server.abort();
+            // Only its end frees the doors to the engine.
+            let _ = server.await;
+        }
+        // With the last door the engine ends, and with the engine the link.
+        let _ = self.engine.await;
+        let _ = self.link.await;
+    }
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) {
+    let stop = async move {
+        // An error means that the handle was dropped: then nobody can ask us to stop.
+        if stopped.wait_for(|stopped| *stopped).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    // Answers are small and wanted at once.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+        }
+    });
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "cannot serve any longer");
+    }
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |e| e.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,285 @@
+//! What survives the process, in one redb file: values as the same JSON that users see.
+//!
+//! ```text
+//! facts        "framework_id"    -> text
+//! apps         app id            -> its current version
+//! versions     (app id, version) -> every version that is kept
+//! groups       group id          -> group
+//! deployments  deployment id     -> deployment
+//! instances    instance id       -> instance
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::engine::{Snapshot, Write};
+use crate::root::{Revision, Root};
+
+type Table = TableDefinition<'static, &'static str, &'static [u8]>;
+
+const FACTS: Table = TableDefinition::new("facts");
+const APPS: Table = TableDefinition::new("apps");
+const VERSIONS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("versions");
+const GROUPS: Table = TableDefinition::new("groups");
+const DEPLOYMENTS: Table = TableDefinition::new("deployments");
+const INSTANCES: Table = TableDefinition::new("instances");
+
+const FRAMEWORK_ID: &str = "framework_id";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot create directory {path}")]
+    Directory { path: PathBuf, source: std::io::Error },
+    #[error("cannot open the scheduler's store {path} (is another scheduler using it?)")]
+    Open { path: PathBuf, source: Box<redb::Error> },
+    #[error("cannot read the scheduler's store {path}")]
+    Read { path: PathBuf, source: Box<redb::Error> },
+    #[error("cannot write to the scheduler's store {path}")]
+    Write { path: PathBuf, source: Box<redb::Error> },
+    #[error("entry {key:?} of table {table:?} in {path} cannot be understood")]
+    Entry { path: PathBuf, table: String, key: String, source: serde_json::Error },
+}
+
+pub struct Store {
+    database: Database,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens or creates `scheduler.redb` in `directory`.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(directory)
+            .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
+        let path = directory.join("scheduler.redb");
+        let open = || -> Result<Database, redb::Error> {
+            let database = Database::create(&path)?;
+            let write = database.begin_write()?;
+            for table in [FACTS, APPS, GROUPS, DEPLOYMENTS, INSTANCES] {
+                write.open_table(table)?;
+            }
+            write.open_table(VERSIONS)?;
+            write.commit()?;
+            Ok(database)
+        };
+        match open() {
+            Ok(database) => Ok(Self { database, path }),
+            Err(source) => Err(StoreError::Open { path, source: Box::new(source) }),
+        }
+    }
+
+    pub fn load(&self) -> Result<Snapshot, StoreError> {
+        let apps: Vec<Arc<Revision>> = self.values(APPS)?;
+        let mut snapshot = Snapshot {
+            framework_id: self.values_by_key(FACTS)?.remove(FRAMEWORK_ID),
+            root: Root {
+                apps: apps.into_iter().map(|r| (r.app.id.clone(), r)).collect(),
+                groups: BTreeMap::new(),
+            },
+            deployments: self.values(DEPLOYMENTS)?,
+            instances: self.values(INSTANCES)?,
+            ..Snapshot::default()
+        };
+        for (id, group) in self.values_by_key(GROUPS)? {
+            if let Ok(id) = id.parse() {
+                snapshot.root.groups.insert(id, group);
+            }
+        }
+        // Keys are ordered, and later versions are greater as text too.
+        for revision in self.versions()? {
+            let history = snapshot.history.entry(revision.app.id.clone()).or_default();
+            history.push_back(revision);
+        }
+        Ok(snapshot)
+    }
+
+    /// All of `writes` or none.
+    pub fn apply(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let apply = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            for write in writes {
+                apply_one(&transaction, write)?;
+            }
+            transaction.commit()?;
+            Ok(())
+        };
+        apply().map_err(|source| StoreError::Write {
+            path: self.path.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    fn values<T: DeserializeOwned>(&self, table: Table) -> Result<Vec<T>, StoreError> {
+        Ok(self.values_by_key(table)?.into_values().collect())
+    }
+
+    fn values_by_key<T: DeserializeOwned>(
+        &self,
+        table: Table,
+    ) -> Result<BTreeMap<String, T>, StoreError> {
+        let read = || -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(table)?;
+            table
+                .iter()?
+                .map(|entry| {
+                    let (key, value) = entry?;
+                    Ok((key.value().to_owned(), value.value().to_vec()))
+                })
+                .collect()
+        };
+        let entries = read().map_err(|source| self.unreadable(source))?;
+        let name = redb::TableHandle::name(&table);
+        entries
+            .into_iter()
+            .map(|(key, value)| Ok((key.clone(), self.value(name, key, &value)?)))
+            .collect()
+    }
+
+    fn versions(&self) -> Result<Vec<Arc<Revision>>, StoreError> {
+        let read = || -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(VERSIONS)?;
+            table
+                .iter()?
+                .map(|entry| {
+                    let (key, value) = entry?;
+                    let (app, version) = key.value();
+                    Ok((format!("{app} {version}"), value.value().to_vec()))
+                })
+                .collect()
+        };
+        let entries = read().map_err(|source| self.unreadable(source))?;
+        entries.into_iter().map(|(key, value)| self.value("versions", key, &value)).collect()
+    }
+
+    fn value<T: DeserializeOwned>(
+        &self,
+        table: &str,
+        key: String,
+        value: &[u8],
+    ) -> Result<T, StoreError> {
+        serde_json::from_slice(value).map_err(|source| StoreError::Entry {
+            path: self.path.clone(),
+            table: table.to_owned(),
+            key,
+            source,
+        })
+    }
+
+    fn unreadable(&self, source: redb::Error) -> StoreError {
+        StoreError::Read { path: self.path.clone(), source: Box::new(source) }
+    }
+}
+
+fn apply_one(transaction: &redb::WriteTransaction, write: &Write) -> Result<(), redb::Error> {
+    match write {
+        Write::FrameworkId(Some(id)) => put(transaction, FACTS, FRAMEWORK_ID, id),
+        Write::FrameworkId(None) => forget(transaction, FACTS, FRAMEWORK_ID),
+        Write::App(revision) => {
+            let id = revision.app.id.as_str();
+            put(transaction, APPS, id, revision)?;
+            let version = revision.version.to_string();
+            let value = json(revision)?;
+            transaction.open_table(VERSIONS)?.insert((id, version.as_str()), value.as_slice())?;
+            Ok(())
+        }
+        Write::ForgetApp(id) => {
+            forget(transaction, APPS, id.as_str())?;
+            let of_app = (id.as_str(), "")..=(id.as_str(), "\u{7f}");
+            transaction.open_table(VERSIONS)?.retain_in(of_app, |_, _| false)?;
+            Ok(())
+        }
+        Write::ForgetVersion(id, version) => {
+            let version = version.to_string();
+            transaction.open_table(VERSIONS)?.remove((id.as_str(), version.as_str()))?;
+            Ok(())
+        }
+        Write::Group(id, group) => put(transaction, GROUPS, id.as_str(), group),
+        Write::ForgetGroup(id) => forget(transaction, GROUPS, id.as_str()),
+        Write::Deployment(deployment) => {
+            put(transaction, DEPLOYMENTS, &deployment.id.to_string(), deployment)
+        }
+        Write::ForgetDeployment(id) => forget(transaction, DEPLOYMENTS, &id.to_string()),
+        Write::Instance(instance) => {
+            put(transaction, INSTANCES, instance.id.as_str(), instance)
+        }
+        Write::ForgetInstance(id) => forget(transaction, INSTANCES, id.as_str()),
+    }
+}
+
+fn put(
+    transaction: &redb::WriteTransaction,
+    table: Table,
+    key: &str,
+    value: &impl Serialize,
+) -> Result<(), redb::Error> {
+    transaction.open_table(table)?.insert(key, json(value)?.as_slice())?;
+    Ok(())
+}
+
+fn forget(
+    transaction: &redb::WriteTransaction,
+    table: Table,
+    key: &str,
+) -> Result<(), redb::Error> {
+    transaction.open_table(table)?.remove(key)?;
+    Ok(())
+}
+
+/// Our own types always have a JSON form; were one ever not to, nothing may be written.
+fn json(value: &impl Serialize) -> Result<Vec<u8>, redb::Error> {
+    serde_json::to_vec(value).map_err(|e| redb::Error::Io(e.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::app::{App, AppId, Timestamp};
+
+    fn revision(path: &str, second: i64) -> Arc<Revision> {
+        let app = App::create(&json!({"id": path, "cmd": "true"})).unwrap();
+        Arc::new(Revision::first(app, Timestamp::from_millis(1_700_000_000_000 + second * 1000)))
+    }
+
+    fn id(text: &str) -> AppId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_reopening() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let (old, new) = (revision("/a", 1), revision("/a", 2));
+        let writes = [
+            Write::FrameworkId(Some("f-0000".into())),
+            Write::App(old.clone()),
+            Write::App(new.clone()),
+            Write::App(revision("/a/b", 3)),
+        ];
+        store.apply(&writes).unwrap();
+        drop(store);
+        let snapshot = Store::open(directory.path()).unwrap().load().unwrap();
+        assert_eq!(snapshot.framework_id.as_deref(), Some("f-0000"));
+        assert_eq!(snapshot.root.apps[&id("/a")], new);
+        assert_eq!(snapshot.history[&id("/a")], [old, new]);
+        assert_eq!(snapshot.root.apps.len(), 2);
+    }
+
+    #[test]
+    fn a_forgotten_app_takes_its_versions_along_and_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let writes = ["/a", "/a/b", "/ab"].map(|path| Write::App(revision(path, 1)));
+        store.apply(&writes).unwrap();
+        store.apply(&[Write::ForgetApp(id("/a"))]).unwrap();
+        let snapshot = store.load().unwrap();
+        let left: Vec<_> = snapshot.history.keys().map(AppId::as_str).collect();
+        assert_eq!(left, ["/a/b", "/ab"]);
+        assert_eq!(snapshot.root.apps.len(), 2);
+    }
+}
