@@ -117,6 +117,7 @@ pub fn destroy_orphans(orphans: Found) {
             for leftover in container.wait().await.leftovers {
                 tracing::warn!(leftover, "an orphan left something behind");
             }
+            container.forget();
         });
     }
 }

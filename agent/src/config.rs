@@ -182,7 +182,7 @@ mod tests {
             ("--ip=0.0.0.0", "--insecure"),
             ("--resources=cpus", "--resources"),
             ("--executor_environment_variables=[1]", "JSON object"),
-                        ("--gc_disk_headroom=7", "from 0 to 1"),
+            ("--gc_disk_headroom=7", "from 0 to 1"),
         ];
         for (flag, wanted) in table {
             let error = config(&[flag]).unwrap_err().to_string();

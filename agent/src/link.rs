@@ -378,36 +378,6 @@ fn backoff(factor: Duration, n: u32, random: f64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_master_is_an_address_or_a_file_with_one() {
-        assert_eq!(Master::parse("m1:5050"), Ok(Master::At("m1:5050".into())));
-        assert_eq!(
-            Master::parse("file:///etc/master"),
-            Ok(Master::In("/etc/master".into()))
-        );
-        for bad in [
-            "",
-            "m1",
-            "m1:0",
-            "m1:x",
-            "zk://a:2181/mesos",
-            "file://rel",
-            "http://m1:5050",
-        ] {
-            let error = Master::parse(bad).unwrap_err().to_string();
-            assert!(error.contains("give host:port"), "{error}");
-        }
-    }
-
-    #[test]
-    fn attempts_spread_out_and_never_wait_longer_than_a_minute() {
-        let second = Duration::from_secs(1);
-        assert_eq!(backoff(second, 0, 0.5), Duration::from_millis(500));
-        assert_eq!(backoff(second, 3, 0.5), Duration::from_secs(4));
-        assert_eq!(backoff(second, 99, 0.5), Duration::from_secs(30));
-        assert_eq!(backoff(Duration::ZERO, 5, 0.9), Duration::ZERO);
-    }
-}
+pub(crate) mod fake_master;
+#[cfg(test)]
+mod tests;

@@ -336,3 +336,6 @@ impl Handle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

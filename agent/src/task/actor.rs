@@ -106,6 +106,8 @@ struct Life {
     journal: Option<TaskJournal>,
     launch: Option<Launch>,
     container: Option<Container>,
+    /// Has ended; the containerizer keeps its record until the end is written down here.
+    remains: Option<Container>,
     /// Nobody wants updates.
     abandoned: bool,
 }
@@ -129,6 +131,7 @@ impl Actor {
             journal: None,
             launch: None,
             container: None,
+            remains: None,
             abandoned: false,
         };
         life.begin(beginning).await;
@@ -257,7 +260,7 @@ impl Life {
         for leftover in &termination.leftovers {
             tracing::warn!(task = %self.actor.identity.key, leftover, "container left something behind");
         }
-        self.container = None;
+        self.remains = self.container.take();
         self.step(Event::Ended(termination)).await;
     }
 
@@ -301,6 +304,10 @@ impl Life {
             let record = status.clone();
             self.write_down(move |journal| journal.update(&record))
                 .await;
+        }
+        if let Some(remains) = self.remains.take() {
+            let forgotten = tokio::task::spawn_blocking(move || remains.forget()).await;
+            forgotten.unwrap_or_else(|error| self.complain(&error));
         }
         let progress = Progress {
             key: self.actor.identity.key.clone(),
@@ -346,7 +353,11 @@ impl Life {
                 value: run.container.clone(),
                 parent: None,
             }),
-            executor_pid: self.container.as_ref().map(Container::pid),
+            executor_pid: self
+                .container
+                .as_ref()
+                .map(Container::pid)
+                .filter(|pid| *pid != 0),
             network_infos: vec![v1::NetworkInfo {
                 ip_addresses: vec![v1::network_info::IpAddress {
                     protocol: Some(protocol as i32),
