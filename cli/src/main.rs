@@ -1,2 +1,90 @@
+//! The `longshore` program: thin commands over the crates.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod api;
+mod arguments;
+mod borrow;
+mod command;
+mod local;
+mod logs;
+mod run;
+mod signals;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use command::{agent, master, run as run_command, scheduler, up, version};
+
+/// Runs containers on Linux hosts from Marathon app definitions, with the protocols of Mesos.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, max_term_width = 100)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run apps from files, show their output, and end them with Ctrl-C
+    Run(Box<run_command::Flags>),
+    /// Run a master, a scheduler and an agent on this machine
+    Up(Box<local::Flags>),
+    /// Run an agent, which runs tasks on this machine
+    Agent(Box<::agent::Flags>),
+    /// Run a master, with the scheduler in it
+    Master(Box<master::Flags>),
+    /// Run a scheduler of its own
+    Scheduler(Box<::scheduler::Flags>),
+    /// Show the version
+    Version,
+    /// What an agent starts to fetch files for a task
+    #[command(hide = true)]
+    Fetcher,
+}
+
+fn main() -> ExitCode {
+    let result = match Line::parse_from(arguments::rewrite(std::env::args_os())).command {
+        Command::Run(flags) => run_command::run(*flags),
+        Command::Up(flags) => up::run(*flags),
+        Command::Agent(flags) => agent::run(*flags),
+        Command::Master(flags) => master::run(*flags),
+        Command::Scheduler(flags) => scheduler::run(*flags),
+        Command::Version => Ok(version::run()),
+        // Exit codes of a process are one byte wide.
+        Command::Fetcher => Ok(ExitCode::from(fetcher::child_main() as u8)),
+    };
+    result.unwrap_or_else(|error| {
+        terminal::failure(&error);
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_all_parts_are_known_where_they_are_needed() {
+        for line in [
+            "run app.json --once --resources=cpus:1 --http_port=0",
+            "up --attributes=rack:1 --master_port=0 --agent_port=0",
+            "agent --master=127.0.0.1:5050 --switch_user=false",
+            "master --port=0 --http_port=0 --scheduler=false",
+            "scheduler --http_port=0",
+        ] {
+            let words = ["longshore"].into_iter().chain(line.split(' '));
+            assert!(Line::try_parse_from(words).is_ok(), "{line}");
+        }
+        assert!(Line::try_parse_from(["longshore", "up", "--resource=x"]).is_err());
+        assert!(Line::try_parse_from(["longshore", "run"]).is_err());
+    }
+}

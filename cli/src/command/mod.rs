@@ -1,0 +1,25 @@
+//! The commands, one module each.
+
+pub mod agent;
+pub mod master;
+pub mod run;
+pub mod scheduler;
+pub mod up;
+pub mod version;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+/// Runs a command that is async.
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("cannot start the async runtime")?;
+    let result = runtime.block_on(work);
+    // Nothing that still runs may keep the process: whoever had to be waited for was.
+    runtime.shutdown_background();
+    result
+}

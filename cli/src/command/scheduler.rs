@@ -1,0 +1,23 @@
+//! `longshore scheduler`.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::block_on;
+use crate::logs;
+use crate::signals::Requests;
+
+pub fn run(flags: scheduler::Flags) -> anyhow::Result<ExitCode> {
+    logs::to_stderr(logs::USUAL);
+    block_on(async {
+        let mut requests = Requests::listen().context("cannot listen for signals")?;
+        let scheduler = scheduler::start(flags)
+            .await
+            .context("cannot start the scheduler")?;
+        tracing::info!(address = %scheduler.address(), "scheduler is up");
+        requests.stop().await;
+        scheduler.stop().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
