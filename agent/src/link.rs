@@ -38,10 +38,10 @@ pub enum Event {
     /// The link is about to register: with what?
     Register(oneshot::Sender<Register>),
     Up {
-        registered: Registered,
+        registered: Box<Registered>,
         outgoing: Outgoing,
     },
-    Message(to_agent::Message),
+    Message(Box<to_agent::Message>),
     Down,
     /// The master will never take this agent.
     Refused(String),
@@ -229,7 +229,7 @@ impl Link {
         *up = true;
         let pongs = outgoing.clone();
         self.tell(Event::Up {
-            registered,
+            registered: Box::new(registered),
             outgoing,
         })
         .await?;
@@ -259,7 +259,7 @@ impl Link {
                 }
                 to_agent::Message::Refused(refused) => return Ok(End::Refused(refused.message)),
                 message => {
-                    if self.tell(Event::Message(message)).await.is_err() {
+                    if self.tell(Event::Message(Box::new(message))).await.is_err() {
                         // The agent may have last words in the queue, which ends when all who
                         // could still speak have gone.
                         drop(pongs);

@@ -3,28 +3,25 @@
 //!
 //! It never waits for an actor, for actors wait for it.
 
+mod orders;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::link::{
-    FromAgent, Reconcile, Register, Registered, RunTask, Unregister, from_agent, to_agent,
-};
-use proto::v1::task_status::Reason;
-use proto::v1::{self, TaskState};
+use proto::link::{FromAgent, Register, Registered, Unregister, from_agent};
+use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::book::{Book, Executor, ExecutorState};
+use crate::book::{Book, ExecutorState};
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::link::{self, Outgoing};
 use crate::paths::Run;
 use crate::task::Key;
 use crate::task::actor::{Actor, Beginning, Identity, Message, Progress};
-use crate::task::command_executor::{self, Refusal};
-use crate::task::ending::{self, Report};
-use crate::task::launch::{Host, Job, chain};
+use crate::task::launch::{Host, chain};
 
 /// Messages to one task that wait for it. Kills are repeated by those who sent them, updates are
 /// sent again: a task that falls this far behind may miss some.
@@ -152,8 +149,8 @@ impl Supervisor {
             link::Event::Up {
                 registered,
                 outgoing,
-            } => self.on_up(registered, outgoing).await,
-            link::Event::Message(message) => self.on_message(message).await,
+            } => self.on_up(*registered, outgoing).await,
+            link::Event::Message(message) => self.on_order(*message).await,
             link::Event::Down => {
                 self.outgoing = None;
                 self.book.master = None;
@@ -243,196 +240,11 @@ impl Supervisor {
         written.await.unwrap_or(Ok(()))
     }
 
-    async fn on_message(&mut self, message: to_agent::Message) {
-        match message {
-            to_agent::Message::RunTask(run) => self.run_task(run).await,
-            to_agent::Message::RunTaskGroup(run) => {
-                for task in run.task_group.tasks {
-                    let refusal = Refusal::TaskGroup;
-                    self.refuse(&run.framework, &task, Reason::TaskGroupInvalid, &refusal);
-                }
-            }
-            to_agent::Message::KillTask(kill) => {
-                let key = Key {
-                    framework: kill.framework_id.value,
-                    task: kill.task_id.value,
-                };
-                let policy = kill.kill_policy.and_then(|policy| policy.grace_period);
-                self.kill(key, policy.as_ref().map(crate::task::duration));
-            }
-            to_agent::Message::Acknowledge(acknowledge) => {
-                let key = Key {
-                    framework: acknowledge.framework_id.value,
-                    task: acknowledge.task_id.value,
-                };
-                if let Some(resident) = self.tasks.get(&key) {
-                    resident.tell(Message::Acknowledge {
-                        uuid: acknowledge.uuid.to_vec(),
-                    });
-                }
-            }
-            to_agent::Message::Reconcile(reconcile) => self.reconcile(reconcile),
-            to_agent::Message::ShutdownFramework(shutdown) => {
-                self.abandon_framework(&shutdown.framework_id.value);
-            }
-            to_agent::Message::UpdateFramework(update) => {
-                self.update_framework(update.framework).await;
-            }
-            to_agent::Message::Shutdown(shutdown) => {
-                let message = shutdown.message().to_owned();
-                tracing::warn!(
-                    message,
-                    "the master told this agent to kill everything and exit"
-                );
-                self.kill_all();
-                self.dismissal
-                    .send_replace(Some(Dismissal::Shutdown(message)));
-            }
-            // A command task's executor is asked to end by ending the task.
-            to_agent::Message::ShutdownExecutor(shutdown) => {
-                let key = Key {
-                    framework: shutdown.framework_id.value,
-                    task: shutdown.executor_id.value,
-                };
-                self.kill(key, Some(self.constants.shutdown_grace));
-            }
-            to_agent::Message::FrameworkMessage(message) => {
-                tracing::debug!(
-                    executor = message.executor_id.value,
-                    "a message for an executor that takes none was dropped"
-                );
-            }
-            // The link keeps these to itself.
-            to_agent::Message::Registered(_)
-            | to_agent::Message::Refused(_)
-            | to_agent::Message::Ping(_) => {}
-        }
-    }
-
-    async fn run_task(&mut self, run: RunTask) {
-        let RunTask { framework, task } = run;
-        let key = key(&framework, &task.task_id);
-        let ours = self.book.info.id.clone().unwrap_or_default();
-        if self.leaving.is_some() || task.agent_id != ours || self.tasks.contains_key(&key) {
-            tracing::warn!(task = %key, "ignored a task: it runs already, or is not for this agent");
-            return;
-        }
-        if let Err(refusal) = command_executor::check(&framework, &task) {
-            return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
-        }
-        self.update_framework(framework.clone()).await;
-        let run = Run {
-            agent: ours.value,
-            framework: key.framework.clone(),
-            executor: key.task.clone(),
-            container: uuid::Uuid::new_v4().to_string(),
-        };
-        let executor = command_executor::executor_info(&framework, &task);
-        let policy = command_executor::policy(&framework, &task);
-        let job = Job {
-            sandbox: self.host.paths.sandbox(&run),
-            run: run.clone(),
-            framework,
-            executor,
-            task,
-        };
-        self.book.add_executor(&job.framework, entry(&job));
-        let is_checkpointed = job.framework.checkpoint();
-        let beginning = Beginning::Launch {
-            job: Box::new(job),
-            policy,
-        };
-        self.start(key, Some(run), is_checkpointed, beginning);
-    }
-
-    /// Answers a task that cannot be run here with an error that says why.
-    fn refuse(
-        &mut self,
-        framework: &v1::FrameworkInfo,
-        task: &v1::TaskInfo,
-        reason: Reason,
-        refusal: &Refusal,
-    ) {
-        let key = key(framework, &task.task_id);
-        if self.tasks.contains_key(&key) {
-            return;
-        }
-        let id = key.framework_id();
-        let record = proto::task::new(task, &id, TaskState::TaskStaging);
-        self.book
-            .framework(framework)
-            .refused
-            .insert(key.task.clone(), record);
-        let report = Report::agent(TaskState::TaskError, reason, chain(refusal));
-        self.start(key, None, false, Beginning::Refuse(report));
-    }
-
-    fn kill(&mut self, key: Key, grace: Option<Duration>) {
-        if let Some(resident) = self.tasks.get(&key) {
-            return resident.tell(Message::Kill { grace });
-        }
-        let Some(framework) = self.book.frameworks.get(&key.framework) else {
-            tracing::warn!(task = %key, "ignored a kill: its framework has no task here");
-            return;
-        };
-        let message = "Unable to find the task's executor";
-        let report = ending::dropped(&framework.info, Reason::ExecutorTerminated, message);
-        self.start(key, None, false, Beginning::Refuse(report));
-    }
-
-    fn reconcile(&mut self, reconcile: Reconcile) {
-        for asked in reconcile.tasks {
-            let key = key(&asked.framework, &asked.task_id);
-            if self.tasks.contains_key(&key) {
-                continue;
-            }
-            let message = "Reconciliation: task unknown to the agent";
-            let report = ending::dropped(&asked.framework, Reason::Reconciliation, message);
-            self.start(key, None, false, Beginning::Refuse(report));
-        }
-    }
-
-    fn abandon_framework(&self, framework: &str) {
-        let grace = self.constants.shutdown_grace;
-        for (_, resident) in self
-            .tasks
-            .iter()
-            .filter(|(key, _)| key.framework == framework)
-        {
-            resident.tell(Message::Abandon { grace });
-        }
-    }
-
     fn kill_all(&self) {
         let grace = self.constants.shutdown_grace;
         self.tasks
             .values()
             .for_each(|r| r.tell(Message::Kill { grace: Some(grace) }));
-    }
-
-    /// Notes what a framework says of itself, on disk when it checkpoints.
-    async fn update_framework(&mut self, info: v1::FrameworkInfo) {
-        let id = info.id.clone().unwrap_or_default().value;
-        let known = self
-            .book
-            .frameworks
-            .get(&id)
-            .is_some_and(|f| f.info == info);
-        if known || proto::ids::check(&id).is_err() {
-            return;
-        }
-        if let (true, Some(agent)) = (info.checkpoint(), &self.book.info.id) {
-            let file = self.host.paths.framework_info(&agent.value, &id);
-            let record = info.clone();
-            let written = tokio::task::spawn_blocking(move || {
-                checkpoint::write(&file, &record, Durability::Process)
-            });
-            if let Ok(Err(error)) = written.await {
-                let error = chain(&error);
-                tracing::error!(framework = id, error, "cannot checkpoint a framework");
-            }
-        }
-        self.book.framework(&info);
     }
 
     /// Gives a task its actor.
@@ -518,30 +330,5 @@ impl Resident {
         if let Err(error) = self.mailbox.try_send(message) {
             tracing::debug!(%error, "a task does not take its messages");
         }
-    }
-}
-
-fn key(framework: &v1::FrameworkInfo, task: &v1::TaskId) -> Key {
-    let framework = framework.id.clone().unwrap_or_default().value;
-    Key {
-        framework,
-        task: task.value.clone(),
-    }
-}
-
-/// The book's entry of a job that begins.
-fn entry(job: &Job) -> Executor {
-    let id = job.framework.id.clone().unwrap_or_default();
-    let mut record = proto::task::new(&job.task, &id, TaskState::TaskStaging);
-    record
-        .user
-        .get_or_insert_with(|| job.framework.user.clone());
-    Executor {
-        info: job.executor.clone(),
-        run: job.run.clone(),
-        sandbox: job.sandbox.clone(),
-        state: ExecutorState::Registering,
-        tasks: [(job.task.task_id.value.clone(), record)].into(),
-        container: None,
     }
 }

@@ -109,7 +109,7 @@ async fn messages_of_the_master_are_passed_on_and_pings_are_answered() {
     let Some(Event::Message(passed)) = events.recv().await else {
         panic!()
     };
-    assert_eq!(passed, shutdown);
+    assert_eq!(*passed, shutdown);
 }
 
 #[tokio::test]

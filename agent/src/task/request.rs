@@ -110,17 +110,16 @@ fn shares(
     let overhead = Resources::from_protos(&executor.resources)?;
     for (name, limit) in &task.limits {
         let request = match name.as_str() {
-            "cpus" => own.cpus(),
-            "mem" => own.mem(),
-            _ => f64::NAN,
+            "cpus" => Some(own.cpus()),
+            "mem" => Some(own.mem()),
+            _ => None,
         };
-        // Not `<`: a comparison with NaN must refuse too.
-        if !(limit.value >= request) {
-            let name = name.clone();
+        // Not a number is at least nothing.
+        if request.is_none_or(|request| limit.value < request || limit.value.is_nan()) {
             return Err(PlanError::Limit {
-                name,
+                name: name.clone(),
                 value: limit.value,
-                request,
+                request: request.unwrap_or_default(),
             });
         }
     }
