@@ -9,12 +9,20 @@ use clap::ArgAction;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Flags {
     /// Where the master is: host:port.
-    #[arg(long = "master", env = "MARATHON_MASTER", default_value = "127.0.0.1:5050")]
+    #[arg(
+        long = "master",
+        env = "MARATHON_MASTER",
+        default_value = "127.0.0.1:5050"
+    )]
     pub master: String,
 
     /// Address to listen on.
-    #[arg(long = "ip", alias = "http_address", env = "MARATHON_HTTP_ADDRESS",
-          default_value = "127.0.0.1")]
+    #[arg(
+        long = "ip",
+        alias = "http_address",
+        env = "MARATHON_HTTP_ADDRESS",
+        default_value = "127.0.0.1"
+    )]
     pub ip: IpAddr,
 
     /// Listen on an address that other machines can reach, without credentials.
@@ -27,18 +35,30 @@ pub struct Flags {
     pub http_port: u16,
 
     /// Directory of the store with apps, deployments and instances.
-    #[arg(long = "work_dir", env = "MARATHON_WORK_DIR", default_value = "/var/lib/longshore/scheduler")]
+    #[arg(
+        long = "work_dir",
+        env = "MARATHON_WORK_DIR",
+        default_value = "/var/lib/longshore/scheduler"
+    )]
     pub work_dir: PathBuf,
 
     /// Host name that we tell others; the address we listen on when absent.
     #[arg(long = "hostname", env = "MARATHON_HOSTNAME")]
     pub hostname: Option<String>,
 
-    #[arg(long = "framework_name", env = "MARATHON_FRAMEWORK_NAME", default_value = "marathon")]
+    #[arg(
+        long = "framework_name",
+        env = "MARATHON_FRAMEWORK_NAME",
+        default_value = "marathon"
+    )]
     pub framework_name: String,
 
     /// Seconds for which the master keeps our tasks while we are away.
-    #[arg(long = "failover_timeout", env = "MARATHON_FAILOVER_TIMEOUT", default_value_t = 604_800)]
+    #[arg(
+        long = "failover_timeout",
+        env = "MARATHON_FAILOVER_TIMEOUT",
+        default_value_t = 604_800
+    )]
     pub failover_timeout: u64,
 
     /// Role in which offers are received.
@@ -46,15 +66,27 @@ pub struct Flags {
     pub mesos_role: String,
 
     /// User that tasks run as unless their app names one.
-    #[arg(long = "mesos_user", env = "MARATHON_MESOS_USER", default_value = "root")]
+    #[arg(
+        long = "mesos_user",
+        env = "MARATHON_MESOS_USER",
+        default_value = "root"
+    )]
     pub mesos_user: String,
 
     /// Lowest service port that is chosen for an app.
-    #[arg(long = "local_port_min", env = "MARATHON_LOCAL_PORT_MIN", default_value_t = 10_000)]
+    #[arg(
+        long = "local_port_min",
+        env = "MARATHON_LOCAL_PORT_MIN",
+        default_value_t = 10_000
+    )]
     pub local_port_min: u16,
 
     /// Highest service port that is chosen for an app.
-    #[arg(long = "local_port_max", env = "MARATHON_LOCAL_PORT_MAX", default_value_t = 20_000)]
+    #[arg(
+        long = "local_port_max",
+        env = "MARATHON_LOCAL_PORT_MAX",
+        default_value_t = 20_000
+    )]
     pub local_port_max: u16,
 
     /// Instances that one offer takes at most. Offers that come together share the load evenly
@@ -64,35 +96,58 @@ pub struct Flags {
     pub max_instances_per_offer: u32,
 
     /// Milliseconds for which an offer is declined that nothing waits for.
-    #[arg(long = "decline_offer_duration", env = "MARATHON_DECLINE_OFFER_DURATION",
-          default_value_t = 120_000)]
+    #[arg(
+        long = "decline_offer_duration",
+        env = "MARATHON_DECLINE_OFFER_DURATION",
+        default_value_t = 120_000
+    )]
     pub decline_offer_duration: u64,
 
     /// Milliseconds from staging until a task has to run; after that it is killed and replaced.
-    #[arg(long = "task_launch_timeout", env = "MARATHON_TASK_LAUNCH_TIMEOUT",
-          default_value_t = 300_000)]
+    #[arg(
+        long = "task_launch_timeout",
+        env = "MARATHON_TASK_LAUNCH_TIMEOUT",
+        default_value_t = 300_000
+    )]
     pub task_launch_timeout: u64,
 
     /// Milliseconds until a kill that nobody confirmed is repeated.
-    #[arg(long = "kill_retry_timeout", env = "MARATHON_KILL_RETRY_TIMEOUT", default_value_t = 30_000)]
+    #[arg(
+        long = "kill_retry_timeout",
+        env = "MARATHON_KILL_RETRY_TIMEOUT",
+        default_value_t = 30_000
+    )]
     pub kill_retry_timeout: u64,
 
     /// Milliseconds from the subscription until all tasks are asked about once more.
-    #[arg(long = "reconciliation_initial_delay", env = "MARATHON_RECONCILIATION_INITIAL_DELAY",
-          default_value_t = 15_000)]
+    #[arg(
+        long = "reconciliation_initial_delay",
+        env = "MARATHON_RECONCILIATION_INITIAL_DELAY",
+        default_value_t = 15_000
+    )]
     pub reconciliation_initial_delay: u64,
 
     /// Milliseconds between two times at which all tasks are asked about.
-    #[arg(long = "reconciliation_interval", env = "MARATHON_RECONCILIATION_INTERVAL",
-          default_value_t = 600_000)]
+    #[arg(
+        long = "reconciliation_interval",
+        env = "MARATHON_RECONCILIATION_INTERVAL",
+        default_value_t = 600_000
+    )]
     pub reconciliation_interval: u64,
 
-    #[arg(long = "max_running_deployments", env = "MARATHON_MAX_RUNNING_DEPLOYMENTS",
-          default_value_t = 100)]
+    #[arg(
+        long = "max_running_deployments",
+        env = "MARATHON_MAX_RUNNING_DEPLOYMENTS",
+        default_value_t = 100
+    )]
     pub max_running_deployments: usize,
 
     /// Versions kept of each app.
-    #[arg(long = "zk_max_versions", env = "MARATHON_ZK_MAX_VERSIONS", default_value_t = 50)]
+    #[arg(
+        long = "zk_max_versions",
+        env = "MARATHON_ZK_MAX_VERSIONS",
+        default_value_t = 50
+    )]
     pub zk_max_versions: usize,
 }
 

@@ -16,9 +16,10 @@ const BATCH: usize = 256;
 
 enum Request {
     Change(Box<Change>, Answer),
-    View(Box<dyn FnOnce(&Engine, Timestamp) + Send>),
+    View(Look),
 }
 
+type Look = Box<dyn FnOnce(&Engine, Timestamp) + Send>;
 type Answer = oneshot::Sender<Result<Done, Refusal>>;
 
 /// A door to the engine.
@@ -31,6 +32,18 @@ pub struct Service {
 #[derive(Debug, thiserror::Error)]
 #[error("the scheduler is shutting down")]
 pub struct Stopped;
+
+impl<T> From<mpsc::error::SendError<T>> for Stopped {
+    fn from(_request: mpsc::error::SendError<T>) -> Self {
+        Stopped
+    }
+}
+
+impl From<oneshot::error::RecvError> for Stopped {
+    fn from(_no_answer: oneshot::error::RecvError) -> Self {
+        Stopped
+    }
+}
 
 /// What the owner of the engine is connected with.
 pub struct Wiring {
@@ -55,8 +68,8 @@ impl Service {
     pub async fn change(&self, change: Change) -> Result<Result<Done, Refusal>, Stopped> {
         let (answer, done) = oneshot::channel();
         let request = Request::Change(Box::new(change), answer);
-        self.requests.send(request).await.map_err(|_| Stopped)?;
-        done.await.map_err(|_| Stopped)
+        self.requests.send(request).await?;
+        Ok(done.await?)
     }
 
     /// What `look` makes of the engine. It runs in the engine's task: no waiting, no long work.
@@ -69,8 +82,8 @@ impl Service {
             // Nobody waits any more: then nothing is lost.
             let _ = answer.send(look(engine, now));
         }));
-        self.requests.send(request).await.map_err(|_| Stopped)?;
-        seen.await.map_err(|_| Stopped)
+        self.requests.send(request).await?;
+        Ok(seen.await?)
     }
 }
 
@@ -83,11 +96,17 @@ pub struct Clock {
 
 impl Clock {
     pub fn start() -> Self {
-        Self { began: Timestamp::now(), since: Instant::now() }
+        Self {
+            began: Timestamp::now(),
+            since: Instant::now(),
+        }
     }
 
     pub fn now(&self) -> Timestamp {
-        crate::backoff::later(self.began, Duration::from_millis(self.since.elapsed().as_millis() as u64))
+        crate::backoff::later(
+            self.began,
+            Duration::from_millis(self.since.elapsed().as_millis() as u64),
+        )
     }
 
     fn until(&self, moment: Timestamp) -> Duration {
@@ -109,7 +128,12 @@ async fn own(
         batch.take(first, &mut engine, &clock);
         for _ in 1..BATCH {
             let request = || inbox.try_recv().ok().map(Input::Request);
-            let more = wiring.events.try_recv().ok().map(Input::Event).or_else(request);
+            let more = wiring
+                .events
+                .try_recv()
+                .ok()
+                .map(Input::Event)
+                .or_else(request);
             let Some(input) = more else { break };
             batch.take(input, &mut engine, &clock);
         }

@@ -24,7 +24,10 @@ pub enum StartError {
     )]
     Exposed(std::net::IpAddr),
     #[error("cannot listen on {address} (choose another with --ip and --http_port)")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error(
         "--local_port_min={min} is greater than --local_port_max={max}: no service port could be \
          chosen"
@@ -60,17 +63,28 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let store = Arc::new(Store::open(&flags.work_dir)?);
     let snapshot = store.load()?;
     let wanted = SocketAddr::new(flags.ip, flags.http_port);
-    let listen = |source| StartError::Listen { address: wanted, source };
+    let listen = |source| StartError::Listen {
+        address: wanted,
+        source,
+    };
     let listener = TcpListener::bind(wanted).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let hostname = flags.hostname.clone().unwrap_or_else(|| address.ip().to_string());
+    let hostname = flags
+        .hostname
+        .clone()
+        .unwrap_or_else(|| address.ip().to_string());
 
     let clock = Clock::start();
     let (framework_id, known_id) = watch::channel(snapshot.framework_id.clone());
     let engine = Engine::new(flags.engine(), rand::random(), snapshot, clock.now());
     let (events, incoming) = mpsc::channel(QUEUE);
     let (calls, outgoing) = mpsc::channel(QUEUE);
-    let wiring = Wiring { store, events: incoming, calls, framework_id };
+    let wiring = Wiring {
+        store,
+        events: incoming,
+        calls,
+        framework_id,
+    };
     let (service, owner) = Service::new(engine, clock, wiring);
     let identity = Identity {
         name: flags.framework_name.clone(),
@@ -80,9 +94,12 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         webui_url: format!("http://{hostname}:{}", address.port()),
         failover_timeout: Duration::from_secs(flags.failover_timeout),
     };
-    let link =
-        master::stay_subscribed(flags.master.clone(), identity, known_id, events, outgoing);
-    let about = About { flags, hostname, port: address.port() };
+    let link = master::stay_subscribed(flags.master.clone(), identity, known_id, events, outgoing);
+    let about = About {
+        flags,
+        hostname,
+        port: address.port(),
+    };
     let (stop, stopped) = watch::channel(false);
     let server = serve(listener, http::router(service, about), stopped);
     tracing::info!(%address, "scheduler listening");
@@ -109,7 +126,10 @@ impl Handle {
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let mut server = self.server;
-        if tokio::time::timeout(LAST_ANSWERS, &mut server).await.is_err() {
+        if tokio::time::timeout(LAST_ANSWERS, &mut server)
+            .await
+            .is_err()
+        {
             server.abort();
             // Only its end frees the doors to the engine.
             let _ = server.await;
@@ -133,12 +153,18 @@ async fn serve(listener: TcpListener, router: axum::Router, mut stopped: watch::
             tracing::debug!(%error, "cannot switch off Nagle's algorithm");
         }
     });
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+    if let Err(error) = axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await
+    {
         tracing::error!(%error, "cannot serve any longer");
     }
 }
 
 fn describe(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |e| e.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    chain
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

@@ -34,15 +34,32 @@ const FRAMEWORK_ID: &str = "framework_id";
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot create directory {path}")]
-    Directory { path: PathBuf, source: std::io::Error },
+    Directory {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("cannot open the scheduler's store {path} (is another scheduler using it?)")]
-    Open { path: PathBuf, source: Box<redb::Error> },
+    Open {
+        path: PathBuf,
+        source: Box<redb::Error>,
+    },
     #[error("cannot read the scheduler's store {path}")]
-    Read { path: PathBuf, source: Box<redb::Error> },
+    Read {
+        path: PathBuf,
+        source: Box<redb::Error>,
+    },
     #[error("cannot write to the scheduler's store {path}")]
-    Write { path: PathBuf, source: Box<redb::Error> },
+    Write {
+        path: PathBuf,
+        source: Box<redb::Error>,
+    },
     #[error("entry {key:?} of table {table:?} in {path} cannot be understood")]
-    Entry { path: PathBuf, table: String, key: String, source: serde_json::Error },
+    Entry {
+        path: PathBuf,
+        table: String,
+        key: String,
+        source: serde_json::Error,
+    },
 }
 
 pub struct Store {
@@ -53,8 +70,10 @@ pub struct Store {
 impl Store {
     /// Opens or creates `scheduler.redb` in `directory`.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory)
-            .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
+        std::fs::create_dir_all(directory).map_err(|source| StoreError::Directory {
+            path: directory.to_owned(),
+            source,
+        })?;
         let path = directory.join("scheduler.redb");
         let open = || -> Result<Database, redb::Error> {
             let database = Database::create(&path)?;
@@ -68,7 +87,10 @@ impl Store {
         };
         match open() {
             Ok(database) => Ok(Self { database, path }),
-            Err(source) => Err(StoreError::Open { path, source: Box::new(source) }),
+            Err(source) => Err(StoreError::Open {
+                path,
+                source: Box::new(source),
+            }),
         }
     }
 
@@ -152,7 +174,10 @@ impl Store {
                 .collect()
         };
         let entries = read().map_err(|source| self.unreadable(source))?;
-        entries.into_iter().map(|(key, value)| self.value("versions", key, &value)).collect()
+        entries
+            .into_iter()
+            .map(|(key, value)| self.value("versions", key, &value))
+            .collect()
     }
 
     fn value<T: DeserializeOwned>(
@@ -170,7 +195,10 @@ impl Store {
     }
 
     fn unreadable(&self, source: redb::Error) -> StoreError {
-        StoreError::Read { path: self.path.clone(), source: Box::new(source) }
+        StoreError::Read {
+            path: self.path.clone(),
+            source: Box::new(source),
+        }
     }
 }
 
@@ -183,29 +211,36 @@ fn apply_one(transaction: &redb::WriteTransaction, write: &Write) -> Result<(), 
             put(transaction, APPS, id, revision)?;
             let version = revision.version.to_string();
             let value = json(revision)?;
-            transaction.open_table(VERSIONS)?.insert((id, version.as_str()), value.as_slice())?;
+            transaction
+                .open_table(VERSIONS)?
+                .insert((id, version.as_str()), value.as_slice())?;
             Ok(())
         }
         Write::ForgetApp(id) => {
             forget(transaction, APPS, id.as_str())?;
             let of_app = (id.as_str(), "")..=(id.as_str(), "\u{7f}");
-            transaction.open_table(VERSIONS)?.retain_in(of_app, |_, _| false)?;
+            transaction
+                .open_table(VERSIONS)?
+                .retain_in(of_app, |_, _| false)?;
             Ok(())
         }
         Write::ForgetVersion(id, version) => {
             let version = version.to_string();
-            transaction.open_table(VERSIONS)?.remove((id.as_str(), version.as_str()))?;
+            transaction
+                .open_table(VERSIONS)?
+                .remove((id.as_str(), version.as_str()))?;
             Ok(())
         }
         Write::Group(id, group) => put(transaction, GROUPS, id.as_str(), group),
         Write::ForgetGroup(id) => forget(transaction, GROUPS, id.as_str()),
-        Write::Deployment(deployment) => {
-            put(transaction, DEPLOYMENTS, &deployment.id.to_string(), deployment)
-        }
+        Write::Deployment(deployment) => put(
+            transaction,
+            DEPLOYMENTS,
+            &deployment.id.to_string(),
+            deployment,
+        ),
         Write::ForgetDeployment(id) => forget(transaction, DEPLOYMENTS, &id.to_string()),
-        Write::Instance(instance) => {
-            put(transaction, INSTANCES, instance.id.as_str(), instance)
-        }
+        Write::Instance(instance) => put(transaction, INSTANCES, instance.id.as_str(), instance),
         Write::ForgetInstance(id) => forget(transaction, INSTANCES, id.as_str()),
     }
 }
@@ -216,7 +251,9 @@ fn put(
     key: &str,
     value: &impl Serialize,
 ) -> Result<(), redb::Error> {
-    transaction.open_table(table)?.insert(key, json(value)?.as_slice())?;
+    transaction
+        .open_table(table)?
+        .insert(key, json(value)?.as_slice())?;
     Ok(())
 }
 
@@ -243,7 +280,10 @@ mod tests {
 
     fn revision(path: &str, second: i64) -> Arc<Revision> {
         let app = App::create(&json!({"id": path, "cmd": "true"})).unwrap();
-        Arc::new(Revision::first(app, Timestamp::from_millis(1_700_000_000_000 + second * 1000)))
+        Arc::new(Revision::first(
+            app,
+            Timestamp::from_millis(1_700_000_000_000 + second * 1000),
+        ))
     }
 
     fn id(text: &str) -> AppId {

@@ -78,7 +78,10 @@ fn gone_apps_stop_first() {
 fn a_changed_number_scales_and_a_changed_definition_restarts() {
     let old = revision("/a", 1, &[]);
     let scaled = Arc::new(old.scaled(3, at(5)));
-    assert_eq!(steps(&root(&[old.clone()]), &root(&[scaled])), ["Scale /a"]);
+    assert_eq!(
+        steps(&root(std::slice::from_ref(&old)), &root(&[scaled])),
+        ["Scale /a"]
+    );
     let restarted = Arc::new(old.restarted(at(5)));
     assert_eq!(steps(&root(&[old]), &root(&[restarted])), ["Restart /a"]);
 }

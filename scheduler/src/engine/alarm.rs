@@ -162,8 +162,14 @@ impl Engine {
         self.link = super::Link::new();
         self.reconcile(now, effects);
         // What was said while nobody listened is lost.
-        let ending: Vec<_> = self.instances.values().filter(|i| i.ending.is_some()).collect();
-        effects.calls.extend(ending.into_iter().map(|i| self.kill_call(i)));
+        let ending: Vec<_> = self
+            .instances
+            .values()
+            .filter(|i| i.ending.is_some())
+            .collect();
+        effects
+            .calls
+            .extend(ending.into_iter().map(|i| self.kill_call(i)));
         // Agents that had to register again may not have been there for the first question.
         let again = later(now, self.config.reconciliation_initial_delay);
         self.alarms.set(again, Alarm::Reconcile);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::alarm::Alarm;
 use super::service_ports::{self, Exhausted};
-use super::{Effects, Engine, Write};
+use super::{Effects, Engine, GroupChange, Write};
 use crate::app::{self, App, AppId, Invalid, Timestamp};
 use crate::deployment::plan::{Cyclic, plan};
 use crate::deployment::{Deployment, DeploymentId};
@@ -17,7 +17,7 @@ use crate::root::{Revision, Root};
 #[derive(Debug)]
 pub enum Change {
     Create {
-        app: App,
+        app: Box<App>,
         force: bool,
     },
     Update {
@@ -35,6 +35,10 @@ pub enum Change {
     Kill {
         instances: Vec<InstanceId>,
         then: AfterKill,
+    },
+    Group {
+        change: GroupChange,
+        force: bool,
     },
     /// Undoes what the deployment changed.
     RollBack {
@@ -93,6 +97,12 @@ pub enum Refusal {
     Invalid(#[from] Invalid),
     #[error("An app with id [{0}] already exists.")]
     Exists(AppId),
+    #[error("Group {0} is already created. Use PUT to change this group.")]
+    GroupExists(AppId),
+    #[error("An app with the path {0} already exists.")]
+    PathExists(AppId),
+    #[error("Group '{0}' does not exist")]
+    NoGroup(AppId),
     #[error("App '{0}' does not exist")]
     NoApp(AppId),
     #[error("App '{0}' does not exist in version {1}")]
@@ -143,9 +153,9 @@ impl Engine {
         match change {
             Change::Create { app, force } => {
                 if target.apps.contains_key(&app.id) {
-                    return Err(Refusal::Exists(app.id));
+                    return Err(Refusal::Exists(app.id.clone()));
                 }
-                self.put(&mut target, app, version)?;
+                self.put(&mut target, *app, version)?;
                 self.deploy(target, version, force, effects)
             }
             Change::Update { edits, force } => {
@@ -166,6 +176,7 @@ impl Engine {
             Change::Kill { instances, then } => {
                 self.kill_all(instances, then, target, (version, now), effects)
             }
+            Change::Group { change, force } => self.change_group(change, force, version, effects),
             Change::RollBack { deployment } => {
                 let running = self.deployments.get(&deployment);
                 let running = running.ok_or(Refusal::NoDeployment(deployment))?;
@@ -216,7 +227,12 @@ impl Engine {
     }
 
     /// Makes `app` part of `target`, under a new version if anything is different.
-    fn put(&self, target: &mut Root, mut app: App, version: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn put(
+        &self,
+        target: &mut Root,
+        mut app: App,
+        version: Timestamp,
+    ) -> Result<(), Refusal> {
         let current = target.apps.get(&app.id).cloned();
         if current.is_none() && target.has_group(&app.id) {
             return Err(Refusal::IsGroup { taken: app.id });
@@ -240,7 +256,7 @@ impl Engine {
 
     /// Makes `target` the root and begins the deployment that leads there. Nothing is touched
     /// before the last error is ruled out.
-    fn deploy(
+    pub(super) fn deploy(
         &mut self,
         target: Root,
         version: Timestamp,

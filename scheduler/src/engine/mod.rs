@@ -17,6 +17,7 @@ mod alarm;
 mod change;
 mod drive;
 mod effects;
+mod groups;
 mod offers;
 mod service_ports;
 mod status;
@@ -40,6 +41,7 @@ use crate::root::{Revision, Root};
 
 pub use change::{AfterKill, Change, Done, Edit, Missing, Refusal};
 pub use effects::{Call, Effects, Write};
+pub use groups::{GroupChange, GroupId};
 pub use offers::Demand;
 pub use status::TaskFailure;
 
@@ -81,7 +83,7 @@ pub enum Event {
     /// The master will never know our framework id again.
     Removed,
     Offers(Vec<v1::Offer>),
-    Update(v1::TaskStatus),
+    Update(Box<v1::TaskStatus>),
     /// Time has passed.
     Tick,
 }
@@ -153,7 +155,7 @@ impl Engine {
                 self.lose_all(&mut effects);
             }
             Event::Offers(offers) => self.consider(offers, now, &mut effects),
-            Event::Update(status) => self.update(status, now, &mut effects),
+            Event::Update(status) => self.update(*status, now, &mut effects),
             Event::Tick => {}
         }
         self.settle(now, &mut effects);
@@ -179,6 +181,11 @@ impl Engine {
 
     pub fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// Of the newest change.
+    pub fn last_version(&self) -> Timestamp {
+        self.last_version
     }
 
     /// Oldest first; the last one is current.

@@ -34,7 +34,9 @@ impl World {
             wants_offers: true,
             offers: 0,
         };
-        world.step(Event::Subscribed { framework_id: "f".into() });
+        world.step(Event::Subscribed {
+            framework_id: "f".into(),
+        });
         world
     }
 
@@ -70,8 +72,16 @@ impl World {
 
     fn change(&mut self, body: serde_json::Value) {
         self.now += 1;
-        let edit = Edit { app: id("/a"), body, partial: true, missing: Missing::Create };
-        let change = Change::Update { edits: vec![edit], force: true };
+        let edit = Edit {
+            app: id("/a"),
+            body,
+            partial: true,
+            missing: Missing::Create,
+        };
+        let change = Change::Update {
+            edits: vec![edit],
+            force: true,
+        };
         let (_, effects) = self.engine.change(change, at(self.now)).unwrap();
         self.perform(effects);
     }
@@ -80,7 +90,10 @@ impl World {
         if self.wants_offers {
             self.offers += 1;
             let name = format!("o{}", self.offers);
-            self.step(Event::Offers(vec![offer(&name, "a", 4.0), offer(&name, "b", 4.0)]));
+            self.step(Event::Offers(vec![
+                offer(&name, "a", 4.0),
+                offer(&name, "b", 4.0),
+            ]));
         }
     }
 
@@ -107,15 +120,17 @@ impl World {
         } else {
             self.tasks.insert(task.to_owned(), state);
         }
-        self.step(Event::Update(status(task, state)));
+        self.step(Event::Update(Box::new(status(task, state))));
     }
 
     /// The connection breaks, and kills on the way are lost with it.
     fn reconnect(&mut self) {
         self.step(Event::Disconnected);
-        self.step(Event::Subscribed { framework_id: "f".into() });
+        self.step(Event::Subscribed {
+            framework_id: "f".into(),
+        });
         for (task, state) in self.tasks.clone() {
-            self.step(Event::Update(status(&task, state)));
+            self.step(Event::Update(Box::new(status(&task, state))));
         }
     }
 

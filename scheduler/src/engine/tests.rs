@@ -33,7 +33,10 @@ pub(super) fn offer(name: &str, host: &str, cpus: f64) -> v1::Offer {
         scalar: Some(v1::value::Scalar { value }),
         ..v1::Resource::default()
     };
-    let range = vec![v1::value::Range { begin: 31000, end: 31999 }];
+    let range = vec![v1::value::Range {
+        begin: 31000,
+        end: 31999,
+    }];
     let ports = v1::Resource {
         name: "ports".into(),
         r#type: v1::value::Type::Ranges.into(),
@@ -43,7 +46,9 @@ pub(super) fn offer(name: &str, host: &str, cpus: f64) -> v1::Offer {
     v1::Offer {
         id: v1::OfferId { value: name.into() },
         framework_id: v1::FrameworkId { value: "f".into() },
-        agent_id: v1::AgentId { value: format!("agent-{host}") },
+        agent_id: v1::AgentId {
+            value: format!("agent-{host}"),
+        },
         hostname: host.into(),
         resources: vec![resource("cpus", cpus), resource("mem", 100_000.0), ports],
         ..v1::Offer::default()
@@ -53,7 +58,9 @@ pub(super) fn offer(name: &str, host: &str, cpus: f64) -> v1::Offer {
 pub(super) fn status(task: &str, state: v1::TaskState) -> v1::TaskStatus {
     v1::TaskStatus {
         task_id: v1::TaskId { value: task.into() },
-        agent_id: Some(v1::AgentId { value: "agent-a".into() }),
+        agent_id: Some(v1::AgentId {
+            value: "agent-a".into(),
+        }),
         uuid: Some(vec![7; 16]),
         state: state.into(),
         ..v1::TaskStatus::default()
@@ -72,8 +79,13 @@ impl Bench {
     }
 
     fn with(snapshot: Snapshot) -> Self {
-        let mut bench = Self { engine: Engine::new(config(), 1, snapshot, at(0)), now: 0 };
-        bench.step(Event::Subscribed { framework_id: "f".into() });
+        let mut bench = Self {
+            engine: Engine::new(config(), 1, snapshot, at(0)),
+            now: 0,
+        };
+        bench.step(Event::Subscribed {
+            framework_id: "f".into(),
+        });
         bench
     }
 
@@ -89,12 +101,25 @@ impl Bench {
 
     fn create(&mut self, body: Value) -> Effects {
         let app = App::create(&body).unwrap();
-        self.change(Change::Create { app, force: false }).unwrap().1
+        self.change(Change::Create {
+            app: Box::new(app),
+            force: false,
+        })
+        .unwrap()
+        .1
     }
 
     fn update(&mut self, app: &str, body: Value) -> Result<(Done, Effects), Refusal> {
-        let edit = Edit { app: id(app), body, partial: true, missing: Missing::Refuse };
-        self.change(Change::Update { edits: vec![edit], force: false })
+        let edit = Edit {
+            app: id(app),
+            body,
+            partial: true,
+            missing: Missing::Refuse,
+        };
+        self.change(Change::Update {
+            edits: vec![edit],
+            force: false,
+        })
     }
 
     /// One offer of 8 cpus; returns the tasks that were launched on it.
@@ -104,7 +129,7 @@ impl Bench {
     }
 
     fn report(&mut self, task: &str, state: v1::TaskState) -> Effects {
-        self.step(Event::Update(status(task, state)))
+        self.step(Event::Update(Box::new(status(task, state))))
     }
 
     fn run(&mut self, tasks: &[String]) {
@@ -114,7 +139,10 @@ impl Bench {
     }
 
     fn states(&self, app: &str) -> Vec<&'static str> {
-        self.engine.instances(&id(app)).map(Instance::state_name).collect()
+        self.engine
+            .instances(&id(app))
+            .map(Instance::state_name)
+            .collect()
     }
 }
 
@@ -153,7 +181,11 @@ fn a_hundred_instances_are_launched_by_one_accept() {
     let mut bench = Bench::new();
     bench.create(json!({"id": "/a", "cmd": "sleep 1", "cpus": 0.01, "mem": 1, "instances": 100}));
     let effects = bench.step(Event::Offers(vec![offer("o", "a", 8.0)]));
-    let accepts = effects.calls.iter().filter(|c| matches!(c, Call::Accept { .. })).count();
+    let accepts = effects
+        .calls
+        .iter()
+        .filter(|c| matches!(c, Call::Accept { .. }))
+        .count();
     assert_eq!((accepts, launched(&effects).len()), (1, 100));
 }
 
@@ -190,7 +222,10 @@ fn what_fits_nowhere_is_declined_and_says_why() {
     let mut bench = Bench::new();
     bench.create(json!({"id": "/a", "cmd": "sleep 1", "cpus": 100}));
     let effects = bench.step(Event::Offers(vec![offer("o", "a", 8.0)]));
-    assert!(matches!(effects.calls.as_slice(), [Call::Decline { .. }]), "{effects:?}");
+    assert!(
+        matches!(effects.calls.as_slice(), [Call::Decline { .. }]),
+        "{effects:?}"
+    );
     let (_, demand) = bench.engine.demands().next().unwrap();
     let reason = crate::placement::Reason::InsufficientCpus;
     assert_eq!(demand.tally.reasons, [(reason, 1)].into());
@@ -213,10 +248,14 @@ fn an_update_is_acknowledged_and_its_state_is_stored() {
     bench.create(app(1));
     let tasks = bench.offer();
     let effects = bench.report(&tasks[0], v1::TaskState::TaskRunning);
-    assert!(matches!(effects.calls.as_slice(), [Call::Acknowledge { .. }]), "{effects:?}");
-    let stored = effects.writes.iter().any(|w| {
-        matches!(w, Write::Instance(i) if i.phase == Phase::Running)
-    });
+    assert!(
+        matches!(effects.calls.as_slice(), [Call::Acknowledge { .. }]),
+        "{effects:?}"
+    );
+    let stored = effects
+        .writes
+        .iter()
+        .any(|w| matches!(w, Write::Instance(i) if i.phase == Phase::Running));
     assert!(stored, "{effects:?}");
 }
 
@@ -231,7 +270,10 @@ fn a_task_that_ends_is_replaced_after_a_growing_delay() {
         bench.run(&tasks);
         let effects = bench.report(&tasks[0], v1::TaskState::TaskFinished);
         assert!(!effects.calls.contains(&Call::Revive), "{effects:?}");
-        assert_eq!(bench.engine.delayed_until(&id("/a"), at(bench.now)), Some(at(bench.now + delay)));
+        assert_eq!(
+            bench.engine.delayed_until(&id("/a"), at(bench.now)),
+            Some(at(bench.now + delay))
+        );
         assert!(bench.offer().is_empty());
         bench.now = bench.engine.next_alarm().unwrap().millis() - at(0).millis();
         assert!(bench.step(Event::Tick).calls.contains(&Call::Revive));
@@ -246,11 +288,30 @@ fn a_changed_definition_starts_without_delay_and_a_changed_number_does_not() {
     bench.run(&tasks);
     bench.report(&tasks[0], v1::TaskState::TaskFailed);
     bench.update("/a", json!({"instances": 2})).unwrap();
-    assert!(bench.engine.delayed_until(&id("/a"), at(bench.now)).is_some());
-    let edit =
-        Edit { app: id("/a"), body: json!({"cmd": "b"}), partial: true, missing: Missing::Refuse };
-    bench.change(Change::Update { edits: vec![edit], force: true }).unwrap();
-    assert!(bench.engine.delayed_until(&id("/a"), at(bench.now)).is_none());
+    assert!(
+        bench
+            .engine
+            .delayed_until(&id("/a"), at(bench.now))
+            .is_some()
+    );
+    let edit = Edit {
+        app: id("/a"),
+        body: json!({"cmd": "b"}),
+        partial: true,
+        missing: Missing::Refuse,
+    };
+    bench
+        .change(Change::Update {
+            edits: vec![edit],
+            force: true,
+        })
+        .unwrap();
+    assert!(
+        bench
+            .engine
+            .delayed_until(&id("/a"), at(bench.now))
+            .is_none()
+    );
     let failure = bench.engine.last_failure(&id("/a")).unwrap();
     assert_eq!((failure.state, &failure.task), ("TASK_FAILED", &tasks[0]));
 }
@@ -281,7 +342,10 @@ fn the_same_definition_changes_nothing() {
     bench.run(&tasks);
     let version = bench.engine.root().apps[&id("/a")].version;
     let (_, effects) = bench.update("/a", app(1)).unwrap();
-    assert!(effects.writes.is_empty() && effects.calls.is_empty(), "{effects:?}");
+    assert!(
+        effects.writes.is_empty() && effects.calls.is_empty(),
+        "{effects:?}"
+    );
     assert_eq!(bench.engine.root().apps[&id("/a")].version, version);
 }
 
@@ -304,7 +368,12 @@ fn a_new_command_replaces_the_old_tasks_once_the_new_ones_run() {
     }
     assert_eq!(bench.engine.deployments().count(), 0);
     assert_eq!(bench.states("/a"), ["TASK_RUNNING", "TASK_RUNNING"]);
-    assert!(bench.engine.delayed_until(&id("/a"), at(bench.now)).is_none());
+    assert!(
+        bench
+            .engine
+            .delayed_until(&id("/a"), at(bench.now))
+            .is_none()
+    );
 }
 
 #[test]
@@ -320,7 +389,12 @@ fn a_locked_app_is_refused_and_force_takes_it_over() {
         partial: true,
         missing: Missing::Refuse,
     };
-    bench.change(Change::Update { edits: vec![edit], force: true }).unwrap();
+    bench
+        .change(Change::Update {
+            edits: vec![edit],
+            force: true,
+        })
+        .unwrap();
     assert_eq!(bench.engine.deployments().count(), 1);
     assert_ne!(bench.engine.deployments().next().unwrap().id, lock);
     assert_eq!(bench.offer().len(), 2);
@@ -358,7 +432,10 @@ fn rolling_back_a_replace_keeps_the_tasks_that_still_run_the_old_definition() {
         bench.report(task, v1::TaskState::TaskKilled);
     }
     assert_eq!(bench.engine.deployments().count(), 0);
-    assert_eq!(bench.engine.root().apps[&id("/a")].app.cmd.as_deref(), Some("sleep 1"));
+    assert_eq!(
+        bench.engine.root().apps[&id("/a")].app.cmd.as_deref(),
+        Some("sleep 1")
+    );
 }
 
 #[test]
@@ -398,7 +475,11 @@ fn a_patient_app_waits_for_its_unreachable_instance() {
     let second = bench.offer();
     bench.run(&second);
     let effects = bench.report(&tasks[0], v1::TaskState::TaskRunning);
-    assert_eq!(killed(&effects).len(), 1, "one too many since the first is back");
+    assert_eq!(
+        killed(&effects).len(),
+        1,
+        "one too many since the first is back"
+    );
 }
 
 #[test]
@@ -410,7 +491,11 @@ fn a_task_that_never_starts_is_killed_and_replaced() {
     let effects = bench.step(Event::Tick);
     assert_eq!(killed(&effects), [tasks[0].as_str()]);
     bench.now += 30_000;
-    assert_eq!(killed(&bench.step(Event::Tick)), [tasks[0].as_str()], "nobody confirmed the kill");
+    assert_eq!(
+        killed(&bench.step(Event::Tick)),
+        [tasks[0].as_str()],
+        "nobody confirmed the kill"
+    );
     bench.report(&tasks[0], v1::TaskState::TaskKilled);
     bench.now += 1_000;
     bench.step(Event::Tick);
@@ -425,7 +510,10 @@ fn killing_with_scale_takes_exactly_the_named_instance() {
     bench.run(&tasks);
     let victim = InstanceId::parse(&tasks[1]).unwrap();
     let then = AfterKill::Scale { force: false };
-    let change = Change::Kill { instances: vec![victim.clone()], then };
+    let change = Change::Kill {
+        instances: vec![victim.clone()],
+        then,
+    };
     let (_, effects) = bench.change(change).unwrap();
     assert_eq!(killed(&effects), [tasks[1].as_str()]);
     assert_eq!(bench.engine.root().apps[&id("/a")].app.instances, 2);
@@ -439,12 +527,16 @@ fn only_so_many_versions_are_kept() {
     let mut bench = Bench::new();
     bench.create(app(0));
     for n in 1..=4 {
-        bench.update("/a", json!({"labels": {"n": n.to_string()}})).unwrap();
+        bench
+            .update("/a", json!({"labels": {"n": n.to_string()}}))
+            .unwrap();
     }
     let history: Vec<_> = bench.engine.history(&id("/a")).map(|r| r.version).collect();
     assert_eq!(history.len(), 3);
     assert!(history.is_sorted());
-    let back = bench.update("/a", json!({"version": history[0].to_string()})).unwrap();
+    let back = bench
+        .update("/a", json!({"version": history[0].to_string()}))
+        .unwrap();
     assert!(matches!(back.0, Done::Deployed { .. }));
     assert_eq!(bench.engine.root().apps[&id("/a")].app.labels["n"], "2");
 }
@@ -463,32 +555,50 @@ fn a_restarted_scheduler_goes_on_where_it_was() {
         instances: bench.engine.all_instances().cloned().collect(),
     };
     let mut engine = Engine::new(config(), 2, snapshot, at(1000));
-    let effects = engine.step(Event::Subscribed { framework_id: "f".into() }, at(1001));
+    let effects = engine.step(
+        Event::Subscribed {
+            framework_id: "f".into(),
+        },
+        at(1001),
+    );
     let asked = effects.calls.iter().find_map(|call| match call {
         Call::Reconcile { tasks } if !tasks.is_empty() => Some(tasks.len()),
         _ => None,
     });
     assert_eq!(asked, Some(2));
     assert!(killed(&effects).is_empty() && launched(&effects).is_empty());
-    engine.step(Event::Update(status(&tasks[1], v1::TaskState::TaskRunning)), at(1002));
+    engine.step(
+        Event::Update(Box::new(status(&tasks[1], v1::TaskState::TaskRunning))),
+        at(1002),
+    );
     assert_eq!(engine.deployments().count(), 0);
 }
 
 #[test]
 fn dependent_apps_wait_for_what_they_need() {
     let mut bench = Bench::new();
-    let edits = [json!({"id": "/web", "cmd": "w", "cpus": 1, "dependencies": ["/db"]}),
-        json!({"id": "/db", "cmd": "d", "cpus": 1})]
+    let edits = [
+        json!({"id": "/web", "cmd": "w", "cpus": 1, "dependencies": ["/db"]}),
+        json!({"id": "/db", "cmd": "d", "cpus": 1}),
+    ]
     .map(|body| Edit {
         app: id(body["id"].as_str().unwrap()),
         body,
         partial: true,
         missing: Missing::Create,
     });
-    bench.change(Change::Update { edits: edits.into(), force: false }).unwrap();
+    bench
+        .change(Change::Update {
+            edits: edits.into(),
+            force: false,
+        })
+        .unwrap();
     let first = bench.offer();
     assert!(first.len() == 1 && first[0].starts_with("db."), "{first:?}");
     bench.run(&first);
     let second = bench.offer();
-    assert!(second.len() == 1 && second[0].starts_with("web."), "{second:?}");
+    assert!(
+        second.len() == 1 && second[0].starts_with("web."),
+        "{second:?}"
+    );
 }

@@ -19,7 +19,9 @@ impl Api {
             Method::GET => {
                 let filter = Filter::read(&call.query)?;
                 let embed = embed(&call.query);
-                let apps = self.view(move |e| list(e, embed, |r| filter.holds(r))).await?;
+                let apps = self
+                    .view(move |e| list(e, embed, |r| filter.holds(r)))
+                    .await?;
                 Ok(Reply::json(json!({"apps": apps})))
             }
             Method::POST => {
@@ -33,7 +35,12 @@ impl Api {
 
     async fn create(&self, app: App, force: bool) -> Result<Reply, ApiError> {
         let id = app.id.clone();
-        let done = self.change(Change::Create { app, force }).await?;
+        let done = self
+            .change(Change::Create {
+                app: Box::new(app),
+                force,
+            })
+            .await?;
         let reply = deployed(done);
         let shown = {
             let id = id.clone();
@@ -64,10 +71,17 @@ impl Api {
                 Some(_) => return Err(wrong_type(&path, "error.expected.jsstring")),
                 None => return Err(wrong_type(&path, "error.path.missing")),
             };
-            edits.push(Edit { app: id, body: body.clone(), partial, missing });
+            edits.push(Edit {
+                app: id,
+                body: body.clone(),
+                partial,
+                missing,
+            });
         }
         let force = call.query.flag("force", false);
-        Ok(deployed(self.change(Change::Update { edits, force }).await?))
+        Ok(deployed(
+            self.change(Change::Update { edits, force }).await?,
+        ))
     }
 
     pub(super) async fn app(&self, id: &AppId, call: Call) -> Result<Reply, ApiError> {
@@ -76,7 +90,14 @@ impl Api {
                 let wanted = id.clone();
                 let app = self.view(move |engine| {
                     let revision = engine.root().apps.get(&wanted)?;
-                    Some(render::app(engine, revision, Embed { tasks: true, last_task_failure: true }))
+                    Some(render::app(
+                        engine,
+                        revision,
+                        Embed {
+                            tasks: true,
+                            last_task_failure: true,
+                        },
+                    ))
                 });
                 let app = app.await?.ok_or_else(|| ApiError::no_app(id))?;
                 Ok(Reply::json(json!({"app": app})))
@@ -86,7 +107,10 @@ impl Api {
             Method::DELETE => {
                 // A deployment in flight shall not keep anybody from deleting an app.
                 let force = call.query.flag("force", true);
-                let change = Change::Delete { app: id.clone(), force };
+                let change = Change::Delete {
+                    app: id.clone(),
+                    force,
+                };
                 Ok(deployed(self.change(change).await?))
             }
             _ => Ok(Reply::method_not_allowed("GET, PUT, POST, PATCH, DELETE")),
@@ -99,13 +123,26 @@ impl Api {
             app: id.clone(),
             body: call.body()?.clone(),
             partial: is_patch || call.query.flag("partialUpdate", true),
-            missing: if is_patch { Missing::Refuse } else { Missing::Create },
+            missing: if is_patch {
+                Missing::Refuse
+            } else {
+                Missing::Create
+            },
         };
         let force = call.query.flag("force", false);
-        let done = self.change(Change::Update { edits: vec![edit], force }).await?;
+        let done = self
+            .change(Change::Update {
+                edits: vec![edit],
+                force,
+            })
+            .await?;
         let is_new = matches!(&done, Done::Deployed { created, .. } if created.contains(id));
         let reply = deployed(done);
-        Ok(if is_new { reply.created_at(format!("/v2/apps{id}")) } else { reply })
+        Ok(if is_new {
+            reply.created_at(format!("/v2/apps{id}"))
+        } else {
+            reply
+        })
     }
 
     pub(super) async fn apps_below(&self, group: &str, call: &Call) -> Result<Reply, ApiError> {
@@ -114,7 +151,9 @@ impl Api {
         }
         let embed = embed(&call.query);
         let below = below(group)?;
-        let apps = self.view(move |e| list(e, embed, |r| below(&r.app.id))).await?;
+        let apps = self
+            .view(move |e| list(e, embed, |r| below(&r.app.id)))
+            .await?;
         Ok(Reply::json(json!({"*": apps})))
     }
 
@@ -132,7 +171,12 @@ impl Api {
         }
         let wanted = id.clone();
         let versions: Vec<Value> = self
-            .view(move |e| e.history(&wanted).rev().map(|r| render::time(r.version)).collect())
+            .view(move |e| {
+                e.history(&wanted)
+                    .rev()
+                    .map(|r| render::time(r.version))
+                    .collect()
+            })
             .await?;
         if versions.is_empty() {
             return Err(ApiError::no_app(&id));
@@ -175,7 +219,11 @@ pub(super) fn below(group: &str) -> Result<impl Fn(&AppId) -> bool + Send + 'sta
 /// The answer to a change that made a deployment.
 pub(super) fn deployed(done: Done) -> Reply {
     match done {
-        Done::Deployed { version, deployment, .. } => Reply::deployed(version, deployment),
+        Done::Deployed {
+            version,
+            deployment,
+            ..
+        } => Reply::deployed(version, deployment),
         Done::Killed(_) | Done::Stopped | Done::DelayReset => Reply::empty(StatusCode::OK),
     }
 }
@@ -209,16 +257,24 @@ impl Filter {
         let lower = |key| query.get(key).map(str::to_lowercase);
         let label = query.get("label").map(Selector::parse).transpose();
         let label = label.map_err(|e| ApiError::from(Invalid::argument(e.to_string())))?;
-        Ok(Self { id: lower("id"), cmd: lower("cmd"), label })
+        Ok(Self {
+            id: lower("id"),
+            cmd: lower("cmd"),
+            label,
+        })
     }
 
     fn holds(&self, revision: &Revision) -> bool {
         let app = &revision.app;
         let contains = |text: &str, part: &Option<String>| {
-            part.as_ref().is_none_or(|part| text.to_lowercase().contains(part))
+            part.as_ref()
+                .is_none_or(|part| text.to_lowercase().contains(part))
         };
         contains(app.id.as_str(), &self.id)
             && contains(app.cmd.as_deref().unwrap_or_default(), &self.cmd)
-            && self.label.as_ref().is_none_or(|selector| selector.holds(&app.labels))
+            && self
+                .label
+                .as_ref()
+                .is_none_or(|selector| selector.holds(&app.labels))
     }
 }

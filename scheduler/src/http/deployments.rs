@@ -16,8 +16,9 @@ impl Api {
         if call.method != Method::GET {
             return Ok(Reply::method_not_allowed("GET"));
         }
-        let all: Vec<Value> =
-            self.view(|e| e.deployments().map(render::deployment).collect()).await?;
+        let all: Vec<Value> = self
+            .view(|e| e.deployments().map(render::deployment).collect())
+            .await?;
         Ok(Reply::json(all.into()))
     }
 
@@ -31,6 +32,8 @@ impl Api {
             self.change(Change::StopDeployment { deployment }).await?;
             return Ok(Reply::empty(StatusCode::ACCEPTED));
         }
-        Ok(deployed(self.change(Change::RollBack { deployment }).await?))
+        Ok(deployed(
+            self.change(Change::RollBack { deployment }).await?,
+        ))
     }
 }

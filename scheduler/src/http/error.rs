@@ -18,7 +18,10 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, body: json!({"message": message.into()}) }
+        Self {
+            status,
+            body: json!({"message": message.into()}),
+        }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -41,7 +44,10 @@ impl ApiError {
 impl From<Invalid> for ApiError {
     fn from(invalid: Invalid) -> Self {
         let status = StatusCode::from_u16(invalid.status);
-        Self { status: status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), body: invalid.body() }
+        Self {
+            status: status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
+            body: invalid.body(),
+        }
     }
 }
 
@@ -74,22 +80,28 @@ impl From<Refusal> for ApiError {
         let message = refusal.to_string();
         match refusal {
             Refusal::Invalid(invalid) => invalid.into(),
-            Refusal::Exists(_) => Self::new(StatusCode::CONFLICT, message),
+            Refusal::Exists(_) | Refusal::GroupExists(_) | Refusal::PathExists(_) => {
+                Self::new(StatusCode::CONFLICT, message)
+            }
             Refusal::IsGroup { .. } => Self::new(StatusCode::CONFLICT, message),
             Refusal::NoApp(_)
+            | Refusal::NoGroup(_)
             | Refusal::NoVersion(..)
             | Refusal::NoDeployment(_)
             | Refusal::NotQueued(_) => Self::not_found(message),
             Refusal::Locked(locks) => {
-                let locks: Vec<Value> =
-                    locks.iter().map(|id| json!({"id": id.to_string()})).collect();
+                let locks: Vec<Value> = locks
+                    .iter()
+                    .map(|id| json!({"id": id.to_string()}))
+                    .collect();
                 let body = json!({"message": message, "deployments": locks});
-                Self { status: StatusCode::CONFLICT, body }
+                Self {
+                    status: StatusCode::CONFLICT,
+                    body,
+                }
             }
             Refusal::TooManyDeployments(_) => Self::new(StatusCode::FORBIDDEN, message),
-            Refusal::Cyclic(Cyclic) => {
-                Invalid::rules(vec![("/".to_owned(), vec![message])]).into()
-            }
+            Refusal::Cyclic(Cyclic) => Invalid::rules(vec![("/".to_owned(), vec![message])]).into(),
             Refusal::NoPorts(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, message),
         }
     }

@@ -29,7 +29,10 @@ impl About {
 pub(super) fn ping(call: &Call) -> Reply {
     match call.wants_json {
         true => Reply::json(json!("pong")),
-        false => Reply::new(axum::http::StatusCode::OK, Content::Text("pong\n".to_owned())),
+        false => Reply::new(
+            axum::http::StatusCode::OK,
+            Content::Text("pong\n".to_owned()),
+        ),
     }
 }
 

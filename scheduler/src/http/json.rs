@@ -92,8 +92,13 @@ pub fn task(engine: &Engine, instance: &Instance) -> Value {
 }
 
 pub fn service_ports(engine: &Engine, app: &AppId) -> Vec<u16> {
-    let Some(revision) = engine.root().apps.get(app) else { return Vec::new() };
-    ports::requested(&revision.app).iter().map(|r| r.service_port).collect()
+    let Some(revision) = engine.root().apps.get(app) else {
+        return Vec::new();
+    };
+    ports::requested(&revision.app)
+        .iter()
+        .map(|r| r.service_port)
+        .collect()
 }
 
 /// One line per service port, for load balancers that are configured by a script.
@@ -106,7 +111,10 @@ pub fn tasks_text(engine: &Engine, apps: &[&AppId]) -> String {
         let hosts = |at: Option<usize>| -> String {
             let host = |i: &&Instance| match at {
                 None => Some(format!("{}\t", i.site.hostname)),
-                Some(at) => i.ports.get(at).map(|port| format!("{}:{port}\t", i.site.hostname)),
+                Some(at) => i
+                    .ports
+                    .get(at)
+                    .map(|port| format!("{}:{port}\t", i.site.hostname)),
             };
             running.iter().filter_map(host).collect()
         };
@@ -123,9 +131,8 @@ pub fn tasks_text(engine: &Engine, apps: &[&AppId]) -> String {
 
 pub fn deployment(deployment: &Deployment) -> Value {
     let apps: Vec<&str> = deployment.apps.keys().map(AppId::as_str).collect();
-    let action = |(app, action): (&AppId, &Action)| {
-        json!({"action": action.name(), "app": app.as_str()})
-    };
+    let action =
+        |(app, action): (&AppId, &Action)| json!({"action": action.name(), "app": app.as_str()});
     let steps: Vec<Value> = deployment
         .steps
         .iter()

@@ -3,6 +3,7 @@
 mod apps;
 mod deployments;
 mod error;
+mod groups;
 mod info;
 mod json;
 mod query;
@@ -52,7 +53,11 @@ struct Call {
 pub fn router(service: Service, about: About) -> axum::Router {
     let leader = HeaderValue::try_from(format!("http://{}", about.leader()));
     let leader = leader.unwrap_or(HeaderValue::from_static(""));
-    let api = Arc::new(Api { service, about, leader });
+    let api = Arc::new(Api {
+        service,
+        about,
+        leader,
+    });
     axum::Router::new().fallback(answer).with_state(api)
 }
 
@@ -86,18 +91,15 @@ impl Api {
             Route::TasksBelow(group) => self.tasks_below(&group, &call).await,
             Route::AppTask(id, task) => self.app_task(id.parse()?, task, &call).await,
             Route::Versions(id) => self.versions(id.parse()?, &call).await,
-            Route::Version(id, version) => {
-                self.version(id.parse()?, version.parse()?, &call).await
-            }
+            Route::Version(id, version) => self.version(id.parse()?, version.parse()?, &call).await,
             Route::Tasks => self.tasks(call).await,
             Route::TasksDelete => self.tasks_delete(call).await,
             Route::Deployments => self.deployments(&call).await,
             Route::Deployment(id) => self.deployment(&id, &call).await,
             Route::Queue => self.queue(&call).await,
             Route::QueueDelay(id) => self.queue_delay(id.parse()?, &call).await,
-            Route::Groups | Route::Group(_) => {
-                Err(ApiError::not_found("groups are not served here yet: post each app to /v2/apps"))
-            }
+            Route::Groups => self.groups(None, &call).await,
+            Route::Group(id) => self.groups(Some(&id), &call).await,
         }
     }
 
@@ -117,21 +119,40 @@ impl Api {
 async fn read(request: Request<Body>) -> Result<Call, ApiError> {
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let accept = parts.headers.get(ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
-    let (wants_text, wants_json) =
-        (accept.contains("text/plain"), accept.contains("application/json"));
-    let bytes = axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_unreadable| {
-        let message = format!("the body could not be read, or is larger than {LARGEST_BODY} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })?;
+    let accept = parts
+        .headers
+        .get(ACCEPT)
+        .and_then(|a| a.to_str().ok())
+        .unwrap_or_default();
+    let (wants_text, wants_json) = (
+        accept.contains("text/plain"),
+        accept.contains("application/json"),
+    );
+    let bytes = axum::body::to_bytes(body, LARGEST_BODY)
+        .await
+        .map_err(|_unreadable| {
+            let message =
+                format!("the body could not be read, or is larger than {LARGEST_BODY} bytes");
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+        })?;
     let body = if bytes.iter().all(u8::is_ascii_whitespace) {
         Value::Null
     } else {
         serde_json::from_slice(&bytes).map_err(|e| ApiError::from(Invalid::not_json(&e)))?
     };
     // HEAD is GET without the body, which is cut off at the end.
-    let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
-    Ok(Call { method, query, body, wants_text, wants_json })
+    let method = if parts.method == Method::HEAD {
+        Method::GET
+    } else {
+        parts.method
+    };
+    Ok(Call {
+        method,
+        query,
+        body,
+        wants_text,
+        wants_json,
+    })
 }
 
 impl Call {

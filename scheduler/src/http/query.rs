@@ -25,7 +25,10 @@ impl Query {
     /// Every value of `key`, which may also be written `key[]`.
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         let is_key = move |k: &str| k.strip_suffix("[]").unwrap_or(k) == key;
-        self.0.iter().filter(move |(k, _)| is_key(k)).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .filter(move |(k, _)| is_key(k))
+            .map(|(_, v)| v.as_str())
     }
 
     /// A bare key is true; python clients write `True` and `False`.
@@ -40,7 +43,11 @@ impl Query {
     pub fn embeds(&self, what: &str) -> bool {
         let bare = |value: &str| {
             let prefixes = ["group.apps.", "apps.", "app."];
-            prefixes.iter().find_map(|p| value.strip_prefix(p)).unwrap_or(value) == what
+            prefixes
+                .iter()
+                .find_map(|p| value.strip_prefix(p))
+                .unwrap_or(value)
+                == what
         };
         self.all("embed").any(bare)
     }
@@ -62,13 +69,20 @@ mod tests {
     #[test]
     fn embeds_are_read_in_every_spelling() {
         let query = Query::parse("embed=apps.tasks&embed=app.counts&embed=group.apps.deployments");
-        assert!(["tasks", "counts", "deployments"].iter().all(|what| query.embeds(what)));
+        assert!(
+            ["tasks", "counts", "deployments"]
+                .iter()
+                .all(|what| query.embeds(what))
+        );
         assert!(!query.embeds("lastTaskFailure"));
     }
 
     #[test]
     fn repeated_keys_may_have_brackets() {
         let query = Query::parse("status[]=running&status%5B%5D=staging&status=x");
-        assert_eq!(query.all("status").collect::<Vec<_>>(), ["running", "staging", "x"]);
+        assert_eq!(
+            query.all("status").collect::<Vec<_>>(),
+            ["running", "staging", "x"]
+        );
     }
 }

@@ -19,7 +19,9 @@ impl Api {
             .service
             .view(|engine, now| {
                 let waiting = engine.demands();
-                waiting.filter_map(|(id, d)| render::queue_item(engine, id, d, now)).collect()
+                waiting
+                    .filter_map(|(id, d)| render::queue_item(engine, id, d, now))
+                    .collect()
             })
             .await?;
         Ok(Reply::json(json!({"queue": items})))

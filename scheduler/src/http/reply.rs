@@ -30,7 +30,13 @@ pub enum Content {
 
 impl Reply {
     pub fn new(status: StatusCode, content: Content) -> Self {
-        Self { status, content, deployment: None, location: None, allow: None }
+        Self {
+            status,
+            content,
+            deployment: None,
+            location: None,
+            allow: None,
+        }
     }
 
     pub fn json(value: Value) -> Self {
@@ -48,17 +54,27 @@ impl Reply {
     /// The result of a change.
     pub fn deployed(version: Timestamp, id: DeploymentId) -> Self {
         let body = json!({"version": version.to_string(), "deploymentId": id.to_string()});
-        Self { deployment: Some(id), ..Self::json(body) }
+        Self {
+            deployment: Some(id),
+            ..Self::json(body)
+        }
     }
 
     pub fn created_at(self, location: String) -> Self {
-        Self { status: StatusCode::CREATED, location: Some(location), ..self }
+        Self {
+            status: StatusCode::CREATED,
+            location: Some(location),
+            ..self
+        }
     }
 
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let message = format!("this resource knows only the methods {allow}");
         let body = Content::Json(json!({"message": message}));
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, body) }
+        Self {
+            allow: Some(allow),
+            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, body)
+        }
     }
 
     pub fn into_response(self, leader: &HeaderValue) -> Response<Body> {
@@ -77,7 +93,10 @@ impl Reply {
         let deployment = self.deployment.map(|id| id.to_string());
         let optional = [
             (CONTENT_TYPE, kind.map(str::to_owned)),
-            (HeaderName::from_static("marathon-deployment-id"), deployment),
+            (
+                HeaderName::from_static("marathon-deployment-id"),
+                deployment,
+            ),
             (LOCATION, self.location),
             (ALLOW, self.allow.map(str::to_owned)),
         ];

@@ -31,7 +31,10 @@ pub struct BadSelector {
 
 impl Selector {
     pub fn parse(text: &str) -> Result<Self, BadSelector> {
-        let bad = |problem| BadSelector { selector: text.to_owned(), problem };
+        let bad = |problem| BadSelector {
+            selector: text.to_owned(),
+            problem,
+        };
         let tokens = tokens(text).ok_or_else(|| bad("it ends with a backslash"))?;
         let mut rest = tokens.as_slice();
         let mut conditions = Vec::new();
@@ -48,11 +51,13 @@ impl Selector {
 
     pub fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|condition| {
-            labels.get(&condition.key).is_some_and(|value| match &condition.test {
-                Test::Exists => true,
-                Test::In(values) => values.contains(value),
-                Test::NotIn(values) => !values.contains(value),
-            })
+            labels
+                .get(&condition.key)
+                .is_some_and(|value| match &condition.test {
+                    Test::Exists => true,
+                    Test::In(values) => values.contains(value),
+                    Test::NotIn(values) => !values.contains(value),
+                })
         })
     }
 }
@@ -98,18 +103,25 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
 }
 
 fn condition(tokens: &[Token]) -> Result<(Condition, &[Token]), &'static str> {
-    let [Token::Word(key), rest @ ..] = tokens else { return Err("a key is missing") };
+    let [Token::Word(key), rest @ ..] = tokens else {
+        return Err("a key is missing");
+    };
     let key = key.clone();
     let (test, rest) = match rest {
-        [Token::Mark("=="), Token::Word(value), rest @ ..] => {
-            (Test::In(vec![value.clone()]), rest)
-        }
+        [Token::Mark("=="), Token::Word(value), rest @ ..] => (Test::In(vec![value.clone()]), rest),
         [Token::Mark("!="), Token::Word(value), rest @ ..] => {
             (Test::NotIn(vec![value.clone()]), rest)
         }
         [Token::Word(word), rest @ ..] if word == "in" || word == "notin" => {
             let (values, rest) = set(rest)?;
-            (if word == "in" { Test::In(values) } else { Test::NotIn(values) }, rest)
+            (
+                if word == "in" {
+                    Test::In(values)
+                } else {
+                    Test::NotIn(values)
+                },
+                rest,
+            )
         }
         [Token::Mark("==" | "!="), ..] => return Err("a value is missing"),
         rest => (Test::Exists, rest),
@@ -118,7 +130,9 @@ fn condition(tokens: &[Token]) -> Result<(Condition, &[Token]), &'static str> {
 }
 
 fn set(tokens: &[Token]) -> Result<(Vec<String>, &[Token]), &'static str> {
-    let [Token::Mark("("), rest @ ..] = tokens else { return Err("a set begins with (") };
+    let [Token::Mark("("), rest @ ..] = tokens else {
+        return Err("a set begins with (");
+    };
     let mut rest = rest;
     let mut values = Vec::new();
     loop {
@@ -166,7 +180,14 @@ mod tests {
 
     #[test]
     fn bad_syntax_says_what_and_how_to_mend_it() {
-        for selector in ["", "tier==", "tier in web", "tier in (a", "tier web", r"tier\"] {
+        for selector in [
+            "",
+            "tier==",
+            "tier in web",
+            "tier in (a",
+            "tier web",
+            r"tier\",
+        ] {
             let error = Selector::parse(selector).unwrap_err().to_string();
             assert!(error.starts_with("Can not parse label selector"), "{error}");
         }

@@ -53,17 +53,23 @@ impl Api {
 
     pub(super) async fn app_tasks(&self, id: AppId, call: &Call) -> Result<Reply, ApiError> {
         let wanted = id.clone();
-        if !self.view(move |e| e.root().apps.contains_key(&wanted)).await? {
+        if !self
+            .view(move |e| e.root().apps.contains_key(&wanted))
+            .await?
+        {
             return Err(ApiError::no_app(&id));
         }
         match call.method {
             Method::GET => self.list_tasks(call, move |app| *app == id, |_| true).await,
             Method::DELETE => {
                 let host = call.query.get("host").unwrap_or("*").to_owned();
-                let on_host =
-                    move |i: &&Instance| host == "*" || host == i.site.hostname;
+                let on_host = move |i: &&Instance| host == "*" || host == i.site.hostname;
                 let ids = self.view(move |engine| {
-                    engine.instances(&id).filter(on_host).map(|i| i.id.clone()).collect()
+                    engine
+                        .instances(&id)
+                        .filter(on_host)
+                        .map(|i| i.id.clone())
+                        .collect()
                 });
                 let ids: Vec<InstanceId> = ids.await?;
                 self.kill(ids, call, |tasks| json!({"tasks": tasks})).await
@@ -82,7 +88,10 @@ impl Api {
             return Ok(Reply::method_not_allowed("DELETE"));
         }
         let wanted = app.clone();
-        if !self.view(move |e| e.root().apps.contains_key(&wanted)).await? {
+        if !self
+            .view(move |e| e.root().apps.contains_key(&wanted))
+            .await?
+        {
             return Err(ApiError::no_app(&app));
         }
         let id = InstanceId::parse(&task).map_err(|_odd| ApiError::no_task(&task))?;
@@ -91,7 +100,8 @@ impl Api {
         if !is_known.await? {
             return Err(ApiError::no_task(&task));
         }
-        self.kill(vec![id], call, |mut tasks| json!({"task": tasks.pop()})).await
+        self.kill(vec![id], call, |mut tasks| json!({"task": tasks.pop()}))
+            .await
     }
 
     pub(super) async fn tasks_delete(&self, call: Call) -> Result<Reply, ApiError> {
@@ -99,10 +109,12 @@ impl Api {
             return Ok(Reply::method_not_allowed("POST"));
         }
         let ids = call.body()?.get("ids").and_then(Value::as_array);
-        let ids = ids.ok_or_else(|| ApiError::bad_request("ids is missing: send {\"ids\": [\"…\"]}"))?;
+        let ids =
+            ids.ok_or_else(|| ApiError::bad_request("ids is missing: send {\"ids\": [\"…\"]}"))?;
         let id = |id: &Value| InstanceId::parse(id.as_str().unwrap_or_default());
         let ids: Result<Vec<InstanceId>, BadTaskId> = ids.iter().map(id).collect();
-        self.kill(ids?, &call, |tasks| json!({"tasks": tasks})).await
+        self.kill(ids?, &call, |tasks| json!({"tasks": tasks}))
+            .await
     }
 
     /// Kills as the query says, and answers with the killed tasks or the deployment.
@@ -114,10 +126,14 @@ impl Api {
     ) -> Result<Reply, ApiError> {
         let scale = call.query.flag("scale", false);
         if scale && call.query.flag("wipe", false) {
-            return Err(ApiError::bad_request("You cannot use scale and wipe at the same time."));
+            return Err(ApiError::bad_request(
+                "You cannot use scale and wipe at the same time.",
+            ));
         }
         let then = match scale {
-            true => AfterKill::Scale { force: call.query.flag("force", false) },
+            true => AfterKill::Scale {
+                force: call.query.flag("force", false),
+            },
             false => AfterKill::Replace,
         };
         match self.change(Change::Kill { instances, then }).await? {

@@ -29,11 +29,15 @@ pub struct Identity {
 impl Identity {
     fn framework_info(&self, id: Option<&str>) -> v1::FrameworkInfo {
         use v1::framework_info::capability::Type;
-        let capability = |kind: Type| v1::framework_info::Capability { r#type: Some(kind.into()) };
+        let capability = |kind: Type| v1::framework_info::Capability {
+            r#type: Some(kind.into()),
+        };
         v1::FrameworkInfo {
             user: self.user.clone(),
             name: self.name.clone(),
-            id: id.map(|id| v1::FrameworkId { value: id.to_owned() }),
+            id: id.map(|id| v1::FrameworkId {
+                value: id.to_owned(),
+            }),
             failover_timeout: Some(self.failover_timeout.as_secs_f64()),
             checkpoint: Some(true),
             roles: vec![self.role.clone()],
@@ -110,5 +114,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 fn cause(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |e| e.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

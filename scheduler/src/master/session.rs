@@ -79,7 +79,10 @@ impl Session {
     ) -> Result<Self, Refused> {
         let url = format!("http://{master}/api/v1/scheduler");
         let body = call::subscribe(info).encode_to_vec();
-        let request = client.post(&url).header(CONTENT_TYPE, PROTOBUF).header(ACCEPT, PROTOBUF);
+        let request = client
+            .post(&url)
+            .header(CONTENT_TYPE, PROTOBUF)
+            .header(ACCEPT, PROTOBUF);
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, request.body(body).send()).await;
         let response = match answer {
             Ok(Ok(response)) => response,
@@ -100,8 +103,16 @@ impl Session {
         let stream_id = header(&response, STREAM_ID).ok_or(Refused::NoStreamId)?;
         let silence = Duration::from_secs_f64(DEFAULT_HEARTBEAT * MISSED_HEARTBEATS);
         Ok(Self {
-            reader: Reader { response, decoder: Decoder::new(MAX_RECORD), silence },
-            speaker: Speaker { client: client.clone(), url, stream_id },
+            reader: Reader {
+                response,
+                decoder: Decoder::new(MAX_RECORD),
+                silence,
+            },
+            speaker: Speaker {
+                client: client.clone(),
+                url,
+                stream_id,
+            },
         })
     }
 
@@ -186,7 +197,9 @@ impl Reader {
         framework_id: &OnceLock<v1::FrameworkId>,
     ) -> Heard {
         if let Some(subscribed) = event.subscribed {
-            let heartbeat = subscribed.heartbeat_interval_seconds.unwrap_or(DEFAULT_HEARTBEAT);
+            let heartbeat = subscribed
+                .heartbeat_interval_seconds
+                .unwrap_or(DEFAULT_HEARTBEAT);
             let silence = Duration::try_from_secs_f64(heartbeat * MISSED_HEARTBEATS);
             self.silence = silence.unwrap_or(self.silence).max(Duration::from_secs(1));
             let id = subscribed.framework_id.value.clone();
@@ -197,7 +210,7 @@ impl Reader {
             return Heard::Event(Event::Offers(offers.offers));
         }
         if let Some(update) = event.update {
-            return Heard::Event(Event::Update(update.status));
+            return Heard::Event(Event::Update(Box::new(update.status)));
         }
         if let Some(error) = event.error {
             tracing::error!(message = error.message, "the master ended the subscription");
@@ -220,7 +233,9 @@ impl Speaker {
         while let Some(batch) = calls.recv().await {
             for call in batch {
                 // Before SUBSCRIBED only calls to an earlier stream can come.
-                let Some(id) = framework_id.get() else { continue };
+                let Some(id) = framework_id.get() else {
+                    continue;
+                };
                 if !self.say(call::encode(call, id.clone())).await {
                     return;
                 }
@@ -261,7 +276,12 @@ enum Heard {
 }
 
 fn header(response: &reqwest::Response, name: &str) -> Option<String> {
-    response.headers().get(name)?.to_str().ok().map(str::to_owned)
+    response
+        .headers()
+        .get(name)?
+        .to_str()
+        .ok()
+        .map(str::to_owned)
 }
 
 /// `host:port` of a location, which may lack its scheme.

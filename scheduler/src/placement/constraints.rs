@@ -188,9 +188,17 @@ mod tests {
     fn group_by_gives_the_remainder_to_only_so_many_groups() {
         let (a, b) = (site("a", "1"), site("b", "2"));
         let by_rack = constraint(&["rack", "GROUP_BY", "2"]);
-        let after_two = Scene { placed: &[&a, &b], candidates: &[], target: 3 };
+        let after_two = Scene {
+            placed: &[&a, &b],
+            candidates: &[],
+            target: 3,
+        };
         assert!(fits(&by_rack, &a, after_two));
-        let after_three = Scene { placed: &[&a, &a, &b], candidates: &[], target: 3 };
+        let after_three = Scene {
+            placed: &[&a, &a, &b],
+            candidates: &[],
+            target: 3,
+        };
         assert!(!fits(&by_rack, &b, after_three));
     }
 }
