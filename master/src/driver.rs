@@ -225,10 +225,10 @@ impl Driver {
                     let message = link::ToAgent {
                         message: Some(*message),
                     };
-                    self.to_agent(link, &message);
+                    self.write_order(link, &message);
                 }
                 Effect::CloseLink(link) => drop(self.links.remove(&link)),
-                Effect::ToFramework { stream, event } => self.to_framework(stream, &event),
+                Effect::ToFramework { stream, event } => self.write_event(stream, &event),
                 Effect::CloseStream(stream) => drop(self.streams.remove(&stream)),
                 Effect::Refuse(refusal) => refused = Some(refusal),
             }
@@ -248,7 +248,7 @@ impl Driver {
     }
 
     /// A reader that is too far behind loses its stream; its end is noted as for any other.
-    fn to_framework(&mut self, stream: StreamId, event: &scheduler::Event) {
+    fn write_event(&mut self, stream: StreamId, event: &scheduler::Event) {
         let Some((encoding, records)) = self.streams.get(&stream) else {
             return;
         };
@@ -259,7 +259,7 @@ impl Driver {
         }
     }
 
-    fn to_agent(&mut self, link: LinkId, message: &link::ToAgent) {
+    fn write_order(&mut self, link: LinkId, message: &link::ToAgent) {
         let Some(records) = self.links.get(&link) else {
             return;
         };

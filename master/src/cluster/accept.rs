@@ -10,10 +10,10 @@ use v1::framework_info::capability::Type as Capability;
 use v1::offer::Operation;
 use v1::offer::operation::{LaunchGroup, Type};
 
+use super::admission::chain;
 use super::agent::Executor;
 use super::calls::refusal;
 use super::ids::FrameworkId;
-use super::admission::chain;
 use super::task::{Kill, or_lost, status};
 use super::validation::{Accepted, NewExecutor, Terms};
 use super::{Cluster, Offer, Task, events};

@@ -234,7 +234,7 @@ impl Cluster {
             };
             return self.reconcile_one(id, &asked);
         };
-        task.kill = Kill::Asked(kill.kill_policy.clone());
+        task.kill = Kill::Asked(kill.kill_policy);
         let agent = task.agent.clone();
         let kill = link::KillTask {
             framework_id: id.wire(),

@@ -89,7 +89,15 @@ impl Cluster {
         };
         let role = role_of(&wire, framework);
         let (held, kill) = live.map_or((None, Kill::NotAsked), |live| (live.held, live.kill));
-        let task = Task { id: id.clone(), agent: agent.clone(), role, resources, wire, held, kill };
+        let task = Task {
+            id: id.clone(),
+            agent: agent.clone(),
+            role,
+            resources,
+            wire,
+            held,
+            kill,
+        };
         self.insert_task(owner, task);
         if is_over {
             return;
@@ -225,7 +233,7 @@ impl Cluster {
                 let kill = link::KillTask {
                     framework_id: owner.wire(),
                     task_id: wire.task_id.clone(),
-                    kill_policy: policy.clone(),
+                    kill_policy: *policy,
                 };
                 self.tell_agent(id, to_agent::Message::KillTask(kill));
             }

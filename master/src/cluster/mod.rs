@@ -42,6 +42,7 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 
+pub use admission::chain;
 pub use agent::{Agent, Link, LinkId};
 pub use clock::Now;
 use clock::{Timer, Timers};
@@ -51,7 +52,6 @@ pub use framework::{Connection, Framework, Remembered, StreamId};
 pub use ids::{AgentId, FrameworkId, OfferId};
 pub use offer::Offer;
 pub use quantities::{BadQuantities, Quantities, Thresholds};
-pub use admission::chain;
 pub use task::Task;
 
 use crate::registry::{Registered, Write};

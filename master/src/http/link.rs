@@ -21,11 +21,12 @@ pub async fn serve(owner: &Owner, request: Request) -> Answer {
     let content_type = reply::header(&head.headers, CONTENT_TYPE);
     if content_type.and_then(MediaType::parse) != Some(MediaType::Protobuf) {
         let why = "the link speaks application/x-protobuf only";
-        return Err(reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        return Err(reply::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     let body = reply::body(body).await?;
-    let decoded: FromAgent =
-        Encoding::Protobuf.decode(&body).map_err(|e| reply::bad_request(chain(&e)))?;
+    let decoded: FromAgent = Encoding::Protobuf
+        .decode(&body)
+        .map_err(|e| reply::bad_request(chain(&e)))?;
     let message = decoded
         .message
         .ok_or_else(|| reply::bad_request("the message is empty"))?;

@@ -15,6 +15,8 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
+use reply::Answer;
+
 use crate::driver::Owner;
 use crate::view::About;
 
@@ -43,7 +45,7 @@ async fn dispatch(State(context): State<Arc<Context>>, request: Request) -> Resp
         "/" => query::home(&context, &method).await,
         path => query::serve(&context, path, &method, &uri).await,
     };
-    answer.unwrap_or_else(|early| early)
+    answer.unwrap_or_else(|early| *early)
 }
 
 /// The one name of a path that clients write in several ways: with and without `/master`, `.json`
@@ -64,7 +66,7 @@ fn canonical(path: &str) -> String {
 }
 
 /// Without a scheme, as clients of Mesos expect it.
-fn redirect(context: &Context, method: &Method) -> Result<Response, Response> {
+fn redirect(context: &Context, method: &Method) -> Answer {
     if method != Method::GET {
         return Err(reply::only("GET"));
     }

@@ -18,7 +18,7 @@ pub async fn serve(context: &Context, request: Request) -> Answer {
         return Err(reply::only("POST"));
     }
     let (head, body) = request.into_parts();
-    let refuse = |e: media::MediaError| reply::text(reply::status(e.status()), e.to_string());
+    let refuse = |e: media::MediaError| reply::refuse(reply::status(e.status()), e.to_string());
     let encoding =
         media::request_encoding(reply::header(&head.headers, CONTENT_TYPE)).map_err(refuse)?;
     let accept = reply::header(&head.headers, ACCEPT);
@@ -55,7 +55,7 @@ pub async fn serve(context: &Context, request: Request) -> Answer {
             let why = format!(
                 "{name} is not possible here; there are GET_HEALTH, GET_VERSION and TEARDOWN"
             );
-            return Err(reply::text(StatusCode::NOT_IMPLEMENTED, why));
+            return Err(reply::refuse(StatusCode::NOT_IMPLEMENTED, why));
         }
     };
     let encoding = Encoding::of(wanted).unwrap_or(encoding);

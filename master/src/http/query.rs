@@ -10,7 +10,7 @@ use axum::response::{Html, IntoResponse as _};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::reply::{self, Answer};
+use super::reply::{self, Answer, Early};
 use crate::cluster::{Cluster, Event, Now};
 use crate::view::{self, About};
 
@@ -37,7 +37,7 @@ fn named<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
     parameters.get(name).map(String::as_str)
 }
 
-fn parameters(uri: &Uri) -> Result<Parameters, axum::response::Response> {
+fn parameters(uri: &Uri) -> Result<Parameters, Early> {
     // Repeated names are not used here: of several the last one counts.
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
     let Query(pairs) =
@@ -49,7 +49,7 @@ pub async fn serve(context: &Context, path: &str, method: &Method, uri: &Uri) ->
     let Some((_, look)) = LOOKS.iter().find(|(name, _)| *name == path) else {
         let known: Vec<&str> = LOOKS.iter().map(|(name, _)| *name).collect();
         let why = format!("nothing is at {path}; there are {}", known.join(" "));
-        return Err(reply::text(StatusCode::NOT_FOUND, why));
+        return Err(reply::refuse(StatusCode::NOT_FOUND, why));
     };
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(reply::only("GET"));
@@ -62,7 +62,7 @@ pub async fn serve(context: &Context, path: &str, method: &Method, uri: &Uri) ->
         .look(move |cluster, now| look(cluster, now, &about, &wish))
         .await;
     let value = seen.map_err(reply::stopped)?.map_err(reply::bad_request)?;
-    Ok(reply::json(&value, jsonp.as_deref()))
+    reply::json(&value, jsonp.as_deref())
 }
 
 pub async fn home(context: &Context, method: &Method) -> Answer {
@@ -87,7 +87,7 @@ pub async fn teardown(context: &Context, request: Request) -> Answer {
         .is_none_or(|given| given.starts_with("application/x-www-form-urlencoded"));
     if !form {
         let why = "send the form field frameworkId as application/x-www-form-urlencoded";
-        return Err(reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        return Err(reply::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     let body = reply::body(body).await?;
     // A form is written like a query.

@@ -17,47 +17,52 @@ pub const LINK_ID: HeaderName = HeaderName::from_static("longshore-link-id");
 pub const MESSAGE_ACCEPT: HeaderName = HeaderName::from_static("message-accept");
 pub const MESSAGE_CONTENT_TYPE: HeaderName = HeaderName::from_static("message-content-type");
 
+/// An answer that ends the work on a request before its end. It is as large as any response, so it
+/// travels in a box.
+pub type Early = Box<Response>;
+
 /// An answer, early or not.
-pub type Answer = Result<Response, Response>;
+pub type Answer = Result<Response, Early>;
 
-pub fn text(status: StatusCode, text: impl Into<String>) -> Response {
-    (status, text.into()).into_response()
+pub fn refuse(status: StatusCode, why: impl Into<String>) -> Early {
+    Box::new((status, why.into()).into_response())
 }
 
-pub fn bad_request(why: impl Into<String>) -> Response {
-    text(StatusCode::BAD_REQUEST, why)
+pub fn bad_request(why: impl Into<String>) -> Early {
+    refuse(StatusCode::BAD_REQUEST, why)
 }
 
-pub fn only(method: &'static str) -> Response {
+pub fn only(method: &'static str) -> Early {
     let why = format!("use {method} here");
-    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, method)], why).into_response()
+    let answer = (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, method)], why);
+    Box::new(answer.into_response())
 }
 
-pub fn stopped(stopped: Stopped) -> Response {
-    text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string())
+pub fn stopped(stopped: Stopped) -> Early {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string())
 }
 
-pub fn refused(refusal: &Refusal) -> Response {
+pub fn refused(refusal: &Refusal) -> Early {
     let status = match refusal {
         Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
         Refusal::NotSubscribed => StatusCode::FORBIDDEN,
         Refusal::LinkGone => StatusCode::GONE,
         Refusal::UnknownType => StatusCode::NOT_IMPLEMENTED,
     };
-    text(status, refusal.to_string())
+    refuse(status, refusal.to_string())
 }
 
 /// JSON, wrapped in a call when the client asked for `jsonp`.
-pub fn json(value: &Value, jsonp: Option<&str>) -> Response {
+pub fn json(value: &Value, jsonp: Option<&str>) -> Answer {
     match jsonp {
-        None => ([(CONTENT_TYPE, "application/json")], value.to_string()).into_response(),
+        None => Ok(([(CONTENT_TYPE, "application/json")], value.to_string()).into_response()),
         Some(name) if is_callback(name) => {
             let script = format!("{name}({value});");
-            ([(CONTENT_TYPE, "text/javascript")], script).into_response()
+            Ok(([(CONTENT_TYPE, "text/javascript")], script).into_response())
         }
-        Some(name) => bad_request(format!(
+        Some(name) => Err(bad_request(format!(
             "jsonp={name:?} is no name of a function: use letters, digits, _, $ and dots"
-        )),
+        ))),
     }
 }
 
@@ -67,11 +72,11 @@ fn is_callback(name: &str) -> bool {
     !name.is_empty() && name.len() <= 256 && name.chars().all(allowed)
 }
 
-pub async fn body(body: Body) -> Result<bytes::Bytes, Response> {
+pub async fn body(body: Body) -> Result<bytes::Bytes, Early> {
     let read = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
     read.map_err(|cause| {
         let why = format!("cannot read the body, which may have {MAX_BODY_BYTES} bytes: {cause}");
-        text(StatusCode::PAYLOAD_TOO_LARGE, why)
+        refuse(StatusCode::PAYLOAD_TOO_LARGE, why)
     })
 }
 

@@ -12,7 +12,7 @@ use proto::v1::scheduler::Call;
 use proto::v1::scheduler::call::Type;
 use uuid::Uuid;
 
-use super::reply::{self, Answer, MESSAGE_ACCEPT, MESSAGE_CONTENT_TYPE, STREAM_ID};
+use super::reply::{self, Answer, Early, MESSAGE_ACCEPT, MESSAGE_CONTENT_TYPE, STREAM_ID};
 use super::stream::{Body, Guard};
 use crate::cluster::{Event, HEARTBEAT_SECONDS, chain, heartbeat};
 use crate::driver::Owner;
@@ -93,7 +93,7 @@ async fn subscribe(owner: &Owner, headers: &HeaderMap, encoding: Encoding, call:
 }
 
 /// `None` when there is none; the cluster says whether that is wrong.
-fn stream_id(headers: &HeaderMap) -> Result<Option<Uuid>, Response> {
+fn stream_id(headers: &HeaderMap) -> Result<Option<Uuid>, Early> {
     let Some(given) = reply::header(headers, STREAM_ID) else {
         return Ok(None);
     };
@@ -102,6 +102,6 @@ fn stream_id(headers: &HeaderMap) -> Result<Option<Uuid>, Response> {
     Ok(Some(parsed.ok_or_else(|| reply::bad_request(why()))?))
 }
 
-fn refuse_media(error: &media::MediaError) -> Response {
-    reply::text(reply::status(error.status()), error.to_string())
+fn refuse_media(error: &media::MediaError) -> Early {
+    reply::refuse(reply::status(error.status()), error.to_string())
 }

@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 use super::{offered_on, system, used_on};
 use crate::cluster::{Cluster, Connection, Framework, Link, Now};
 
+type Amount = fn(&Resources) -> f64;
+
 /// States that tasks are in now; ends are counted instead.
 #[rustfmt::skip]
 const MEASURED: &[(&str, TaskState)] = &[
@@ -19,7 +21,7 @@ const MEASURED: &[(&str, TaskState)] = &[
 ];
 
 #[rustfmt::skip]
-const SCALARS: &[(&str, fn(&Resources) -> f64)] = &[
+const SCALARS: &[(&str, Amount)] = &[
     ("cpus", Resources::cpus), ("mem", Resources::mem),
     ("disk", Resources::disk), ("gpus", Resources::gpus),
 ];

@@ -20,10 +20,14 @@ pub fn check(world: &World) {
 /// Total = free + used + offered, and no port is counted twice.
 fn agents_add_up(cluster: &Cluster) {
     for agent in cluster.agents.values() {
-        let used = agent.tasks.iter().map(|(framework, task)| {
-            &cluster.frameworks[framework].tasks[task].resources
-        });
-        let offered = agent.offers.iter().map(|offer| &cluster.offers[offer].resources);
+        let used = agent
+            .tasks
+            .iter()
+            .map(|(framework, task)| &cluster.frameworks[framework].tasks[task].resources);
+        let offered = agent
+            .offers
+            .iter()
+            .map(|offer| &cluster.offers[offer].resources);
         let parts = used.chain(offered).fold(agent.free.clone(), |all, part| {
             all.try_add(part).expect("nothing is counted twice")
         });
@@ -43,8 +47,16 @@ fn allocations_add_up(cluster: &Cluster) {
     }
     for framework in cluster.frameworks.values() {
         for (role, allocated) in &framework.allocated {
-            let sum = sums.get(&(&framework.id, role.as_str())).cloned().unwrap_or_default();
-            assert_eq!(*allocated, Quantities::of(&sum), "framework {} role {role}", framework.id);
+            let sum = sums
+                .get(&(&framework.id, role.as_str()))
+                .cloned()
+                .unwrap_or_default();
+            assert_eq!(
+                *allocated,
+                Quantities::of(&sum),
+                "framework {} role {role}",
+                framework.id
+            );
         }
     }
 }
@@ -59,8 +71,12 @@ fn capacity_adds_up(cluster: &Cluster) {
 
 /// What a framework holds is what the master thinks it holds.
 fn offers_are_known_to_all(world: &World) {
-    let mut held: Vec<&str> =
-        world.frameworks.iter().flat_map(|f| &f.offers).map(|offer| offer.id.value.as_str()).collect();
+    let mut held: Vec<&str> = world
+        .frameworks
+        .iter()
+        .flat_map(|f| &f.offers)
+        .map(|offer| offer.id.value.as_str())
+        .collect();
     held.sort_unstable();
     let mut out: Vec<&str> = world.cluster.offers.keys().map(|id| id.as_str()).collect();
     out.sort_unstable();
@@ -75,8 +91,14 @@ fn connected_agents_are_durable(world: &World) {
 }
 
 fn every_filter_has_a_deadline(cluster: &Cluster) {
-    let claims = cluster.frameworks.values().flat_map(|framework| framework.claims.values());
-    let earliest = claims.flat_map(|claim| claim.filters.values().flatten()).map(|f| f.until).min();
+    let claims = cluster
+        .frameworks
+        .values()
+        .flat_map(|framework| framework.claims.values());
+    let earliest = claims
+        .flat_map(|claim| claim.filters.values().flatten())
+        .map(|f| f.until)
+        .min();
     if let Some(earliest) = earliest {
         assert!(cluster.next_deadline().is_some_and(|next| next <= earliest));
     }

@@ -22,7 +22,10 @@ fn running(n: usize) -> World {
 }
 
 fn last(world: &World, n: usize) -> &v1::TaskStatus {
-    world.frameworks[n].updates.back().expect("there was an update")
+    world.frameworks[n]
+        .updates
+        .back()
+        .expect("there was an update")
 }
 
 #[test]
@@ -125,7 +128,10 @@ fn after_a_restart_of_the_master_agents_and_frameworks_bring_everything_back() {
     world.subscribe(0);
     assert_eq!(world.frameworks[0].id, framework);
     let tasks = &world.cluster.frameworks.values().next().unwrap().tasks;
-    assert_eq!(tasks.values().next().unwrap().wire.state(), TaskState::TaskRunning);
+    assert_eq!(
+        tasks.values().next().unwrap().wire.state(),
+        TaskState::TaskRunning
+    );
     invariants::check(&world);
 }
 
@@ -157,7 +163,14 @@ fn a_framework_that_stays_away_too_long_is_removed_and_its_id_is_spent() {
     world.stream_breaks(0);
     world.wait(Duration::from_secs(1000));
     assert!(world.cluster.frameworks.is_empty() && world.agents[0].tasks.is_empty());
-    assert_eq!(world.cluster.completed[0].framework.completed.iter().count(), 1);
+    assert_eq!(
+        world.cluster.completed[0]
+            .framework
+            .completed
+            .iter()
+            .count(),
+        1
+    );
     let spent = world.frameworks[0].id.clone();
     world.subscribe(0);
     assert!(world.cluster.frameworks.is_empty());
@@ -171,9 +184,20 @@ fn a_second_subscriber_takes_over() {
     let (old, id) = (world.frameworks[0].stream, world.frameworks[0].id.clone());
     world.subscribe(0);
     assert_eq!(world.frameworks[0].id, id);
-    let call = Call { framework_id: id, r#type: Some(Type::Revive.into()), ..Call::default() };
-    world.step(crate::cluster::Event::Call { stream: old, call: Box::new(call) });
-    assert!(matches!(world.refused, Some(Refusal::Invalid(_))), "{:?}", world.refused);
+    let call = Call {
+        framework_id: id,
+        r#type: Some(Type::Revive.into()),
+        ..Call::default()
+    };
+    world.step(crate::cluster::Event::Call {
+        stream: old,
+        call: Box::new(call),
+    });
+    assert!(
+        matches!(world.refused, Some(Refusal::Invalid(_))),
+        "{:?}",
+        world.refused
+    );
 }
 
 #[test]
@@ -210,10 +234,16 @@ fn a_task_beyond_its_offer_is_an_error_that_says_by_how_much() {
     world.agent_joins(0);
     world.subscribe(0);
     let offer = world.frameworks[0].offers.remove(0);
-    let task = v1::TaskInfo { resources: some_resources("cpus:64;mem:1"), ..world.task(&offer) };
+    let task = v1::TaskInfo {
+        resources: some_resources("cpus:64;mem:1"),
+        ..world.task(&offer)
+    };
     world.accept(0, &offer, vec![task], 5.0);
     let status = last(&world, 0);
-    assert_eq!((status.state(), status.reason()), (TaskState::TaskError, Reason::TaskInvalid));
+    assert_eq!(
+        (status.state(), status.reason()),
+        (TaskState::TaskError, Reason::TaskInvalid)
+    );
     assert!(status.message().contains("cpus:64"), "{}", status.message());
     invariants::check(&world);
 }
@@ -223,19 +253,27 @@ fn reconciliation_tells_what_is_known() {
     let mut world = running(1);
     let agent_id = world.agents[0].id.clone();
     let ask = |world: &mut World, task: &str, agent_id| {
-        let task_id = v1::TaskId { value: task.to_owned() };
+        let task_id = v1::TaskId {
+            value: task.to_owned(),
+        };
         let tasks = vec![call::reconcile::Task { task_id, agent_id }];
-        world.call(1, Call {
-            r#type: Some(Type::Reconcile.into()),
-            reconcile: Some(call::Reconcile { tasks }),
-            ..Call::default()
-        });
+        world.call(
+            1,
+            Call {
+                r#type: Some(Type::Reconcile.into()),
+                reconcile: Some(call::Reconcile { tasks }),
+                ..Call::default()
+            },
+        );
         let status = last(world, 1).clone();
         assert!(status.uuid.is_none() && status.reason() == Reason::Reconciliation);
         status.state()
     };
     assert_eq!(ask(&mut world, "t1", None), TaskState::TaskRunning);
-    assert_eq!(ask(&mut world, "nope", agent_id.clone()), TaskState::TaskGone);
+    assert_eq!(
+        ask(&mut world, "nope", agent_id.clone()),
+        TaskState::TaskGone
+    );
     assert_eq!(ask(&mut world, "nope", None), TaskState::TaskUnknown);
     world.link_breaks(0);
     world.wait(Duration::from_secs(75));
@@ -248,13 +286,21 @@ fn nothing_is_said_of_tasks_whose_agents_may_still_return() {
     world.master_restarts();
     world.subscribe(0);
     let before = world.frameworks[0].updates.len();
-    let task_id = v1::TaskId { value: "t1".to_owned() };
-    let tasks = vec![call::reconcile::Task { task_id, agent_id: world.agents[0].id.clone() }];
-    world.call(0, Call {
-        r#type: Some(Type::Reconcile.into()),
-        reconcile: Some(call::Reconcile { tasks }),
-        ..Call::default()
-    });
+    let task_id = v1::TaskId {
+        value: "t1".to_owned(),
+    };
+    let tasks = vec![call::reconcile::Task {
+        task_id,
+        agent_id: world.agents[0].id.clone(),
+    }];
+    world.call(
+        0,
+        Call {
+            r#type: Some(Type::Reconcile.into()),
+            reconcile: Some(call::Reconcile { tasks }),
+            ..Call::default()
+        },
+    );
     assert_eq!(world.frameworks[0].updates.len(), before);
 }
 

@@ -49,7 +49,10 @@ pub struct World {
 
 fn config(restarts: u64) -> Config {
     Config {
-        master: v1::MasterInfo { id: format!("m{restarts}"), ..v1::MasterInfo::default() },
+        master: v1::MasterInfo {
+            id: format!("m{restarts}"),
+            ..v1::MasterInfo::default()
+        },
         agent_ping_timeout: Duration::from_secs(15),
         max_agent_ping_timeouts: 5,
         agent_reregister_timeout: Duration::from_secs(600),
@@ -57,21 +60,31 @@ fn config(restarts: u64) -> Config {
         min_allocatable: "cpus:0.01|mem:32".parse().unwrap(),
         offer_timeout: None,
         root_submissions: true,
-        remembered: Remembered { frameworks: 50, completed_tasks: 1000, unreachable_tasks: 1000 },
+        remembered: Remembered {
+            frameworks: 50,
+            completed_tasks: 1000,
+            unreachable_tasks: 1000,
+        },
         seed: 7,
     }
 }
 
 /// The second framework knows partitions, the third has a failover timeout of 0.
 fn framework_info(n: usize, id: Option<v1::FrameworkId>) -> v1::FrameworkInfo {
-    let capability = |kind: Capability| v1::framework_info::Capability { r#type: Some(kind.into()) };
+    let capability = |kind: Capability| v1::framework_info::Capability {
+        r#type: Some(kind.into()),
+    };
     v1::FrameworkInfo {
         id,
         user: "nobody".to_owned(),
         name: format!("f{n}"),
         checkpoint: Some(true),
         failover_timeout: (n < 2).then_some(1000.0),
-        capabilities: if n == 1 { vec![capability(Capability::PartitionAware)] } else { Vec::new() },
+        capabilities: if n == 1 {
+            vec![capability(Capability::PartitionAware)]
+        } else {
+            Vec::new()
+        },
         ..v1::FrameworkInfo::default()
     }
 }
@@ -96,7 +109,10 @@ impl World {
     }
 
     fn now(&self) -> Now {
-        Now { up: self.up, wall: 1e9 + self.up.as_secs_f64() }
+        Now {
+            up: self.up,
+            wall: 1e9 + self.up.as_secs_f64(),
+        }
     }
 
     pub fn step(&mut self, event: Event) {
@@ -108,12 +124,16 @@ impl World {
                 Effect::ToAgent { link, message } => self.hear_as_agent(link, *message),
                 Effect::CloseLink(link) => {
                     let agents = self.agents.iter_mut();
-                    agents.filter(|a| a.link == Some(link)).for_each(|a| a.link = None);
+                    agents
+                        .filter(|a| a.link == Some(link))
+                        .for_each(|a| a.link = None);
                 }
                 Effect::ToFramework { stream, event } => self.hear_as_framework(stream, *event),
                 Effect::CloseStream(stream) => {
                     let frameworks = self.frameworks.iter_mut();
-                    frameworks.filter(|f| f.stream == Some(stream)).for_each(|f| f.stream = None);
+                    frameworks
+                        .filter(|f| f.stream == Some(stream))
+                        .for_each(|f| f.stream = None);
                 }
                 Effect::Refuse(refusal) => self.refused = Some(refusal),
             }
@@ -138,13 +158,23 @@ impl World {
     }
 
     fn hear_as_agent(&mut self, link: Uuid, message: to_agent::Message) {
-        let agent = self.agents.iter_mut().find(|agent| agent.link == Some(link));
+        let agent = self
+            .agents
+            .iter_mut()
+            .find(|agent| agent.link == Some(link));
         let agent = agent.expect("messages go to links that are open");
         match message {
             to_agent::Message::Registered(registered) => {
                 let id = registered.agent_id;
-                let known = self.stored.admitted.keys().any(|known| known.as_str() == id.value);
-                assert!(known, "an agent is told of its admission once it is durable");
+                let known = self
+                    .stored
+                    .admitted
+                    .keys()
+                    .any(|known| known.as_str() == id.value);
+                assert!(
+                    known,
+                    "an agent is told of its admission once it is durable"
+                );
                 assert!(agent.id.as_ref().is_none_or(|before| *before == id));
                 agent.id = Some(id);
             }
@@ -163,12 +193,18 @@ impl World {
             }
             to_agent::Message::Acknowledge(acknowledge) => {
                 let over = |task: &v1::Task| proto::task::is_terminal(task.state());
-                if agent.tasks.get(&acknowledge.task_id.value).is_some_and(over) {
+                if agent
+                    .tasks
+                    .get(&acknowledge.task_id.value)
+                    .is_some_and(over)
+                {
                     agent.tasks.remove(&acknowledge.task_id.value);
                 }
             }
             to_agent::Message::ShutdownFramework(shutdown) => {
-                agent.tasks.retain(|_, task| task.framework_id != shutdown.framework_id);
+                agent
+                    .tasks
+                    .retain(|_, task| task.framework_id != shutdown.framework_id);
             }
             _ => {}
         }
@@ -176,13 +212,19 @@ impl World {
 
     fn hear_as_framework(&mut self, stream: Uuid, event: Heard) {
         let up = self.up;
-        let framework = self.frameworks.iter_mut().find(|f| f.stream == Some(stream));
+        let framework = self
+            .frameworks
+            .iter_mut()
+            .find(|f| f.stream == Some(stream));
         let framework = framework.expect("events go to streams that are open");
         if let Some(subscribed) = event.subscribed {
             framework.id = Some(subscribed.framework_id);
         }
         for offer in event.offers.into_iter().flat_map(|offers| offers.offers) {
-            assert!(!framework.suppressed, "a suppressed framework gets no offers");
+            assert!(
+                !framework.suppressed,
+                "a suppressed framework gets no offers"
+            );
             let resources = Resources::from_protos(&offer.resources).unwrap();
             let hidden = framework.declined.iter().any(|(agent, declined, until)| {
                 *agent == offer.agent_id.value && *until > up && declined.contains(&resources)
@@ -191,12 +233,23 @@ impl World {
             framework.offers.push(offer);
         }
         if let Some(rescind) = event.rescind {
-            framework.offers.retain(|offer| offer.id != rescind.offer_id);
+            framework
+                .offers
+                .retain(|offer| offer.id != rescind.offer_id);
         }
-        framework.updates.extend(event.update.map(|update| update.status));
-        framework.errors.extend(event.error.map(|error| error.message));
-        if let Some(failure) = event.failure.filter(|failure| failure.executor_id.is_none()) {
-            framework.lost_agents.extend(failure.agent_id.map(|id| id.value));
+        framework
+            .updates
+            .extend(event.update.map(|update| update.status));
+        framework
+            .errors
+            .extend(event.error.map(|error| error.message));
+        if let Some(failure) = event
+            .failure
+            .filter(|failure| failure.executor_id.is_none())
+        {
+            framework
+                .lost_agents
+                .extend(failure.agent_id.map(|id| id.value));
         }
     }
 
@@ -212,13 +265,20 @@ impl World {
         };
         let register = link::Register {
             agent: info,
-            address: v1::Address { hostname: None, ip: Some(format!("10.0.0.{n}")), port: 5051 },
+            address: v1::Address {
+                hostname: None,
+                ip: Some(format!("10.0.0.{n}")),
+                port: 5051,
+            },
             version: "1.11.0".to_owned(),
             frameworks: agent.frameworks.values().cloned().collect(),
             tasks: agent.tasks.values().cloned().collect(),
             ..link::Register::default()
         };
-        self.step(Event::Register { link, register: Box::new(register) });
+        self.step(Event::Register {
+            link,
+            register: Box::new(register),
+        });
     }
 
     pub fn link_breaks(&mut self, n: usize) {
@@ -241,13 +301,24 @@ impl World {
         };
         if older.is_some() {
             // What the older connection is still told is of no interest here.
-            let mut elsewhere = FakeFramework { stream: older, ..FakeFramework::default() };
+            let mut elsewhere = FakeFramework {
+                stream: older,
+                ..FakeFramework::default()
+            };
             self.frameworks.push(std::mem::take(&mut elsewhere));
         }
-        self.step(Event::Subscribe { stream, id, subscribe: Box::new(subscribe) });
+        self.step(Event::Subscribe {
+            stream,
+            id,
+            subscribe: Box::new(subscribe),
+        });
         self.frameworks.truncate(3);
         let framework = &mut self.frameworks[n];
-        if framework.errors.iter().any(|error| error.contains("removed")) {
+        if framework
+            .errors
+            .iter()
+            .any(|error| error.contains("removed"))
+        {
             *framework = FakeFramework::default();
         }
     }
@@ -263,14 +334,24 @@ impl World {
     /// Does nothing for a framework that is not connected.
     pub fn call(&mut self, n: usize, call: Call) {
         let framework = &self.frameworks[n];
-        let Some(stream) = framework.stream else { return };
-        let call = Call { framework_id: framework.id.clone(), ..call };
-        self.step(Event::Call { stream: Some(stream), call: Box::new(call) });
+        let Some(stream) = framework.stream else {
+            return;
+        };
+        let call = Call {
+            framework_id: framework.id.clone(),
+            ..call
+        };
+        self.step(Event::Call {
+            stream: Some(stream),
+            call: Box::new(call),
+        });
     }
 
     /// Launches tasks of 0.1 cpus, as many as `tasks` and the offer allow.
     pub fn launch(&mut self, n: usize, tasks: usize, refuse: f64) {
-        let Some(offer) = self.frameworks[n].offers.pop() else { return };
+        let Some(offer) = self.frameworks[n].offers.pop() else {
+            return;
+        };
         let fits = (Resources::from_protos(&offer.resources).unwrap().cpus() / 0.1) as usize;
         let infos: Vec<v1::TaskInfo> = (0..tasks.min(fits)).map(|_| self.task(&offer)).collect();
         self.accept(n, &offer, infos, refuse);
@@ -280,10 +361,15 @@ impl World {
         self.next_task += 1;
         v1::TaskInfo {
             name: "t".to_owned(),
-            task_id: v1::TaskId { value: format!("t{}", self.next_task) },
+            task_id: v1::TaskId {
+                value: format!("t{}", self.next_task),
+            },
             agent_id: offer.agent_id.clone(),
             resources: some_resources("cpus:0.1;mem:1"),
-            command: Some(v1::CommandInfo { value: Some("true".to_owned()), ..Default::default() }),
+            command: Some(v1::CommandInfo {
+                value: Some("true".to_owned()),
+                ..Default::default()
+            }),
             ..v1::TaskInfo::default()
         }
     }
@@ -293,84 +379,136 @@ impl World {
             all += &Resources::from_protos(&info.resources).unwrap();
             all
         });
-        let rest = Resources::from_protos(&offer.resources).unwrap().try_sub(&used);
+        let rest = Resources::from_protos(&offer.resources)
+            .unwrap()
+            .try_sub(&used);
         let plain_no = refuse == 0.0 && !infos.is_empty();
         if let Some(rest) = rest.filter(|rest| !rest.is_empty() && !plain_no) {
             let until = self.up + Duration::from_secs_f64(refuse);
-            self.frameworks[n].declined.push((offer.agent_id.value.clone(), rest, until));
+            self.frameworks[n]
+                .declined
+                .push((offer.agent_id.value.clone(), rest, until));
         }
         let launch = v1::offer::Operation {
             r#type: Some(v1::offer::operation::Type::Launch.into()),
             launch: Some(v1::offer::operation::Launch { task_infos: infos }),
             ..v1::offer::Operation::default()
         };
-        self.call(n, Call {
-            r#type: Some(Type::Accept.into()),
-            accept: Some(call::Accept {
-                offer_ids: vec![offer.id.clone()],
-                operations: vec![launch],
-                filters: Some(v1::Filters { refuse_seconds: Some(refuse) }),
-            }),
-            ..Call::default()
-        });
+        self.call(
+            n,
+            Call {
+                r#type: Some(Type::Accept.into()),
+                accept: Some(call::Accept {
+                    offer_ids: vec![offer.id.clone()],
+                    operations: vec![launch],
+                    filters: Some(v1::Filters {
+                        refuse_seconds: Some(refuse),
+                    }),
+                }),
+                ..Call::default()
+            },
+        );
     }
 
     pub fn decline(&mut self, n: usize, refuse: f64) {
-        let Some(offer) = self.frameworks[n].offers.pop() else { return };
+        let Some(offer) = self.frameworks[n].offers.pop() else {
+            return;
+        };
         let resources = Resources::from_protos(&offer.resources).unwrap();
         let until = self.up + Duration::from_secs_f64(refuse);
-        self.frameworks[n].declined.push((offer.agent_id.value.clone(), resources, until));
-        self.call(n, Call {
-            r#type: Some(Type::Decline.into()),
-            decline: Some(call::Decline {
-                offer_ids: vec![offer.id],
-                filters: Some(v1::Filters { refuse_seconds: Some(refuse) }),
-            }),
-            ..Call::default()
-        });
+        self.frameworks[n]
+            .declined
+            .push((offer.agent_id.value.clone(), resources, until));
+        self.call(
+            n,
+            Call {
+                r#type: Some(Type::Decline.into()),
+                decline: Some(call::Decline {
+                    offer_ids: vec![offer.id],
+                    filters: Some(v1::Filters {
+                        refuse_seconds: Some(refuse),
+                    }),
+                }),
+                ..Call::default()
+            },
+        );
     }
 
     pub fn revive(&mut self, n: usize) {
         if self.frameworks[n].stream.is_some() {
             self.frameworks[n].declined.clear();
             self.frameworks[n].suppressed = false;
-            self.call(n, Call { r#type: Some(Type::Revive.into()), ..Call::default() });
+            self.call(
+                n,
+                Call {
+                    r#type: Some(Type::Revive.into()),
+                    ..Call::default()
+                },
+            );
         }
     }
 
     pub fn suppress(&mut self, n: usize) {
         if self.frameworks[n].stream.is_some() {
             self.frameworks[n].suppressed = true;
-            self.call(n, Call { r#type: Some(Type::Suppress.into()), ..Call::default() });
+            self.call(
+                n,
+                Call {
+                    r#type: Some(Type::Suppress.into()),
+                    ..Call::default()
+                },
+            );
         }
     }
 
     /// One of all tasks on agents, with the number of its agent.
     fn pick(&self, pick: usize) -> Option<(usize, v1::Task)> {
         let all = self.agents.iter().enumerate();
-        let all: Vec<_> = all.flat_map(|(n, a)| a.tasks.values().map(move |t| (n, t.clone()))).collect();
+        let all: Vec<_> = all
+            .flat_map(|(n, a)| a.tasks.values().map(move |t| (n, t.clone())))
+            .collect();
         (!all.is_empty()).then(|| all[pick % all.len()].clone())
     }
 
     fn owner(&self, id: &v1::FrameworkId) -> Option<usize> {
-        self.frameworks.iter().position(|framework| framework.id.as_ref() == Some(id))
+        self.frameworks
+            .iter()
+            .position(|framework| framework.id.as_ref() == Some(id))
     }
 
     pub fn kill(&mut self, pick: usize) {
-        let Some((_, task)) = self.pick(pick) else { return };
-        let Some(owner) = self.owner(&task.framework_id) else { return };
-        let kill = call::Kill { task_id: task.task_id, ..call::Kill::default() };
-        self.call(owner, Call { r#type: Some(Type::Kill.into()), kill: Some(kill), ..Call::default() });
+        let Some((_, task)) = self.pick(pick) else {
+            return;
+        };
+        let Some(owner) = self.owner(&task.framework_id) else {
+            return;
+        };
+        let kill = call::Kill {
+            task_id: task.task_id,
+            ..call::Kill::default()
+        };
+        self.call(
+            owner,
+            Call {
+                r#type: Some(Type::Kill.into()),
+                kill: Some(kill),
+                ..Call::default()
+            },
+        );
     }
 
     pub fn task_moves(&mut self, pick: usize, state: TaskState) {
-        let Some((n, task)) = self.pick(pick) else { return };
+        let Some((n, task)) = self.pick(pick) else {
+            return;
+        };
         if proto::task::is_terminal(task.state()) {
             return;
         }
         let known = self.agents[n].tasks.get_mut(&task.task_id.value).unwrap();
         known.set_state(state);
-        let Some(link) = self.agents[n].link else { return };
+        let Some(link) = self.agents[n].link else {
+            return;
+        };
         let status = TaskStatus {
             task_id: task.task_id,
             state: state.into(),
@@ -394,19 +532,36 @@ impl World {
         if self.frameworks[n].stream.is_none() {
             return;
         }
-        let Some(status) = self.frameworks[n].updates.pop_front() else { return };
-        let (Some(agent_id), Some(uuid)) = (status.agent_id, status.uuid) else { return };
-        let acknowledge = call::Acknowledge { agent_id, task_id: status.task_id, uuid };
-        self.call(n, Call {
-            r#type: Some(Type::Acknowledge.into()),
-            acknowledge: Some(acknowledge),
-            ..Call::default()
-        });
+        let Some(status) = self.frameworks[n].updates.pop_front() else {
+            return;
+        };
+        let (Some(agent_id), Some(uuid)) = (status.agent_id, status.uuid) else {
+            return;
+        };
+        let acknowledge = call::Acknowledge {
+            agent_id,
+            task_id: status.task_id,
+            uuid,
+        };
+        self.call(
+            n,
+            Call {
+                r#type: Some(Type::Acknowledge.into()),
+                acknowledge: Some(acknowledge),
+                ..Call::default()
+            },
+        );
     }
 
     pub fn teardown(&mut self, n: usize) {
         if self.frameworks[n].stream.is_some() {
-            self.call(n, Call { r#type: Some(Type::Teardown.into()), ..Call::default() });
+            self.call(
+                n,
+                Call {
+                    r#type: Some(Type::Teardown.into()),
+                    ..Call::default()
+                },
+            );
             self.frameworks[n] = FakeFramework::default();
         }
     }
@@ -416,8 +571,10 @@ impl World {
         self.restarts += 1;
         self.up = Duration::ZERO;
         let stored = std::mem::take(&mut self.stored);
-        self.stored =
-            Registered { admitted: stored.admitted.clone(), unreachable: stored.unreachable.clone() };
+        self.stored = Registered {
+            admitted: stored.admitted.clone(),
+            unreachable: stored.unreachable.clone(),
+        };
         self.cluster = Cluster::new(config(self.restarts), stored);
         for agent in &mut self.agents {
             agent.link = None;
