@@ -36,9 +36,10 @@ pub struct Agent {
 impl Cluster {
     /// Up, with that many agents registered.
     pub async fn start(agents: u16) -> Self {
+        // Not below /tmp: tests mount volumes there, which would hide the sandboxes.
         let directory = tempfile::Builder::new()
             .prefix("longshore-test-")
-            .tempdir()
+            .tempdir_in("/var/tmp")
             .unwrap();
         // Tasks run as other users and must reach their sandboxes.
         open_to_all(directory.path());

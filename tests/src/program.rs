@@ -83,7 +83,7 @@ impl Drop for Program {
         if std::thread::panicking() {
             // Shown by the test framework, with the failure.
             let lines = self.output();
-            let tail: Vec<_> = lines.lines().rev().take(60).collect();
+            let tail: Vec<_> = lines.lines().rev().take(25).collect();
             let tail: Vec<_> = tail.into_iter().rev().collect();
             #[expect(
                 clippy::print_stderr,
