@@ -167,7 +167,7 @@ pub struct Flags {
     pub disk_watch_interval: Duration,
 
     /// Program and arguments that end up in `fetcher::child_main`. Not a flag: the program that
-    /// embeds the agent knows its own command line. `<this program> fetch` when empty.
+    /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.
     #[arg(skip)]
     pub fetch_helper: Vec<String>,
 }

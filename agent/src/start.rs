@@ -48,8 +48,6 @@ pub enum StartError {
         address: SocketAddr,
         source: io::Error,
     },
-    #[error("cannot tell the agent's own program, which fetches for tasks")]
-    Program(#[source] io::Error),
     #[error("cannot prepare the host for containers")]
     Containerizer(#[from] containerizer::OpenError),
     #[error("cannot find the containers of an earlier agent in {}", .runtime_dir.display())]
@@ -131,7 +129,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             libprocess_ip: std::env::var("LIBPROCESS_IP").ok(),
             shutdown_grace: flags.executor_shutdown_grace_period,
         },
-        fetch_helper: fetch_helper(&flags)?,
+        fetch_helper: fetch_helper(&flags),
         frameworks_home: flags.frameworks_home.clone(),
         switch_user: flags.switch_user,
     });
@@ -215,12 +213,12 @@ fn identity(
     }
 }
 
-fn fetch_helper(flags: &Flags) -> Result<Vec<String>, StartError> {
-    if !flags.fetch_helper.is_empty() {
-        return Ok(flags.fetch_helper.clone());
+/// This program again, even if its file has been replaced meanwhile.
+fn fetch_helper(flags: &Flags) -> Vec<String> {
+    match flags.fetch_helper.is_empty() {
+        true => ["/proc/self/exe", "fetcher"].map(str::to_owned).to_vec(),
+        false => flags.fetch_helper.clone(),
     }
-    let program = std::env::current_exe().map_err(StartError::Program)?;
-    Ok(vec![program.display().to_string(), "fetch".to_owned()])
 }
 
 async fn collect_garbage(flags: Flags, paths: Paths, events: mpsc::Sender<Event>, site: Arc<Site>) {
@@ -282,7 +280,8 @@ impl Handle {
         id.clone()
     }
 
-    /// Waits until the master dismisses the agent, which is then to be destroyed.
+    /// Waits until the master dismisses the agent: one that was told to shut down is to be destroyed,
+    /// one that was refused only stopped, for its tasks may belong to another master.
     pub async fn dismissed(&self) -> Option<Dismissal> {
         let mut dismissal = self.dismissal.clone();
         let dismissal = dismissal.wait_for(Option::is_some).await.ok()?;

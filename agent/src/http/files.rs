@@ -21,6 +21,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::unistd::{Uid, User};
 use serde_json::{Value, json};
 
+use super::blocking;
 use super::reply::Failure;
 
 /// Most bytes in one answer to a read.
@@ -105,19 +106,6 @@ impl Tree {
         }
         Ok((File::open(&link).map_err(fail)?, metadata))
     }
-}
-
-/// Runs what waits for a disk where waiting is allowed.
-pub async fn blocking(
-    work: impl FnOnce() -> Result<Value, Failure> + Send + 'static,
-) -> Result<Value, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| {
-        Err(Failure::Io {
-            path: String::new(),
-            source: io::Error::other(error),
-        })
-    })
 }
 
 pub fn browse(tree: &Tree, path: &str) -> Result<Value, Failure> {
@@ -272,13 +260,7 @@ fn text(data: &[u8]) -> String {
 
 pub async fn download(tree: Tree, path: String) -> Result<Response, Failure> {
     let name = path.rsplit('/').next().unwrap_or("").to_owned();
-    let opened = tokio::task::spawn_blocking(move || tree.open_file(&path)).await;
-    let (file, metadata) = opened.unwrap_or_else(|error| {
-        Err(Failure::Io {
-            path: name.clone(),
-            source: io::Error::other(error),
-        })
-    })?;
+    let (file, metadata) = blocking(move || tree.open_file(&path)).await?;
     // As long as it is now: a log may grow while it is sent.
     let size = metadata.size();
     let body = Body::from_stream(chunks(tokio::fs::File::from_std(file), size));

@@ -143,23 +143,36 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
         Route::Version => Value::Object(proto::version::info()),
         Route::Flags => json!({ "flags": state::flags(site) }),
         Route::State => state::state(site, &site.book().await?),
-        Route::Statistics => containers::statistics(&site.book().await?),
-        Route::Containers => containers::containers(&site.book().await?, &query)?,
+        Route::Statistics => {
+            let book = site.book().await?;
+            blocking(move || Ok(containers::statistics(&book))).await?
+        }
+        Route::Containers => {
+            let (book, query) = (site.book().await?, query.clone());
+            blocking(move || containers::containers(&book, &query)).await?
+        }
         Route::ContainerizerDebug => containers::debug(&site.book().await?),
         Route::Metrics => metrics::snapshot(site, &site.book().await?),
         Route::SystemStats => metrics::system_stats(),
         Route::FilesBrowse => {
             let (tree, path) = (site.tree().await?, query.required("path")?);
-            files::blocking(move || files::browse(&tree, &path)).await?
+            blocking(move || files::browse(&tree, &path)).await?
         }
         Route::FilesRead => {
             let (tree, path) = (site.tree().await?, query.required("path")?);
             let (offset, length) = (query.number("offset")?, query.number("length")?);
-            files::blocking(move || files::read(&tree, &path, offset, length)).await?
+            blocking(move || files::read(&tree, &path, offset, length)).await?
         }
         Route::FilesDebug => site.tree().await?.debug(),
     };
     reply::json(&value, query.jsonp()?)
+}
+
+/// Runs what waits for files where waiting is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await?
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub enum Failure {
     Forbidden(String),
     #[error("cannot read {path:?}")]
     Io { path: String, source: io::Error },
+    #[error("the request was interrupted: see the agent's log")]
+    Interrupted(#[from] tokio::task::JoinError),
     #[error("the agent is still recovering: try again")]
     Recovering,
     #[error("the agent is going away")]
@@ -69,7 +71,7 @@ impl Failure {
             | Failure::NotAFile(_)
             | Failure::Escape(_) => StatusCode::BAD_REQUEST,
             Failure::Forbidden(_) => StatusCode::FORBIDDEN,
-            Failure::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Failure::Io { .. } | Failure::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Failure::Recovering | Failure::Leaving => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -104,7 +106,7 @@ pub fn json(value: &Value, jsonp: Option<&str>) -> Result<Response, Failure> {
 }
 
 /// The parameters of a URL.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
