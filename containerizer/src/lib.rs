@@ -1,21 +1,42 @@
-//! Containerizer: request → plan (an OCI runtime spec plus host steps) → running container.
+//! Containerizer: request → plan (an OCI runtime spec) → running container.
 //!
-//! Invariant: this crate knows nothing of tasks, frameworks or HTTP. `sys` holds the only unsafe
+//! A launch goes through three forms of the same thing: a [`Request`] says what the caller wants,
+//! `isolators::plan` makes an OCI runtime spec of it, `compile` makes a program for the container's
+//! first process of that, and `launch` starts the process and waits until it has exec'ed the command.
+//!
+//! Invariant: this crate knows nothing of tasks, frameworks or HTTP. `sys` holds its only unsafe
 //! code; what happens inside a container before its command runs is done by the separate static
-//! program `init`, from steps that were planned here.
+//! program `init`, which decides nothing.
 #![deny(unsafe_code)]
 
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+mod compile;
+mod container;
+mod error;
+mod helper;
+mod launch;
+mod record;
+mod sys;
 
-use isolators::{ContainerId, Request};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use isolators::cgroups::{Cgroup, Hierarchy};
+use isolators::{ContainerId, Host, PlanError, Request};
 use oci_spec::runtime::Spec;
+use tokio::sync::Semaphore;
+
+pub use compile::CompileError;
+pub use container::{Container, ExitStatus, Termination};
+pub use error::{LaunchError, OpenError, RecoverError};
+pub use init::Then;
+pub use isolators::cgroups::{OutOfMemory, Statistics, StatisticsError, Victim};
+pub use launch::Stdio;
 
 /// Where the containerizer keeps its things on this host.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Per-boot state of containers (a tmpfs on most hosts), e.g. `/var/run/mesos`.
+    /// Per-boot state of containers (a tmpfs on most hosts), e.g. `/run/longshore`.
     pub runtime_dir: PathBuf,
     /// Where cgroup file systems are mounted: `/sys/fs/cgroup`.
     pub cgroups_hierarchy: PathBuf,
@@ -30,145 +51,114 @@ pub struct Config {
 /// Files for the container's output; opened by the caller with O_APPEND.
 #[derive(Debug)]
 pub struct Output {
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
+    pub stdout: std::os::fd::OwnedFd,
+    pub stderr: std::os::fd::OwnedFd,
 }
 
-/// Launches containers on this host and finds them again after a restart.
+/// Launches containers on this host and finds them again after a restart. Clones share everything.
 #[derive(Debug, Clone)]
-pub struct Containerizer {}
+pub struct Containerizer(Arc<Shared>);
 
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {}
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {}
-#[derive(Debug, thiserror::Error)]
-pub enum LaunchError {}
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {}
-#[derive(Debug, thiserror::Error)]
-pub enum StatisticsError {}
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    host: Host,
+    hierarchy: Hierarchy,
+    helper: helper::Helper,
+    /// Launches at one time: more would only fight over the processors.
+    turns: Semaphore,
+}
 
 impl Containerizer {
-    /// Looks at the host (cgroup versions, shell) and prepares the runtime directory and `init`.
-    pub fn open(_config: Config) -> Result<Self, OpenError> {
-        todo!()
+    /// Looks at the host (cgroup version, shell, memory) and prepares the runtime directory, the
+    /// subtree of cgroups and `init`.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        let hierarchy = Hierarchy::detect(&config.cgroups_hierarchy)?;
+        Cgroup::prepare_root(&hierarchy, &config.cgroups_root)?;
+        record::prepare(&config.runtime_dir)?;
+        let helper = helper::Helper::load().map_err(OpenError::Helper)?;
+        let host = Host {
+            cgroups: hierarchy.version(),
+            cgroups_root: config.cgroups_root.clone(),
+            cfs_by_default: config.cgroups_enable_cfs,
+            shell: shell(),
+            total_memory: total_memory(),
+        };
+        let turns = std::thread::available_parallelism().map_or(2, |n| n.get() * 2);
+        let turns = Semaphore::new(turns);
+        Ok(Self(Arc::new(Shared {
+            config,
+            host,
+            hierarchy,
+            helper,
+            turns,
+        })))
     }
 
     /// The OCI runtime spec that `launch` would execute. Pure but for facts gathered by `open`.
-    pub fn plan(&self, _request: &Request) -> Result<Spec, PlanError> {
-        todo!()
+    pub fn plan(&self, request: &Request) -> Result<Spec, PlanError> {
+        let mut spec = isolators::plan(request, &self.0.host)?;
+        if let Some(linux) = spec.linux_mut() {
+            let path = Path::new("/")
+                .join(&self.0.config.cgroups_root)
+                .join(request.id.as_str());
+            linux.set_cgroups_path(Some(path));
+        }
+        Ok(spec)
     }
 
     /// Returns once the command has been exec'ed. On error nothing of the container is left on the
     /// host, and the error says what could not be done (command not found, volume missing, …).
-    pub async fn launch(&self, _request: &Request, _out: Output) -> Result<Container, LaunchError> {
-        todo!()
+    ///
+    /// Dropping the future kills a container that is still starting.
+    pub async fn launch(&self, request: &Request, out: Output) -> Result<Container, LaunchError> {
+        let spec = self.plan(request)?;
+        let stdio = Stdio {
+            stdin: None,
+            stdout: out.stdout,
+            stderr: out.stderr,
+        };
+        self.launch_spec(&request.id, spec, stdio, Then::Supervise {})
+            .await
+    }
+
+    /// The same for a ready-made OCI runtime spec. With `Then::Become` the command is process 1 of
+    /// the container, as OCI runtimes do it, and its end is known only to a live agent.
+    pub async fn launch_spec(
+        &self,
+        id: &ContainerId,
+        spec: Spec,
+        stdio: Stdio,
+        then: Then,
+    ) -> Result<Container, LaunchError> {
+        launch::launch(self.0.clone(), id.clone(), spec, stdio, then).await
     }
 
     /// Finds the containers that an earlier process with the same runtime directory launched, those
     /// that ended meanwhile included: their `wait` returns at once. The caller destroys (`kill`,
-    /// then `wait`) those it does not know.
+    /// `wait`, `forget`) those it does not know.
     pub async fn recover(&self) -> Result<Vec<Container>, RecoverError> {
-        todo!()
+        record::list(&self.0.config.runtime_dir)?
+            .into_iter()
+            .map(|record| Container::recover(&self.0, record))
+            .collect()
     }
 }
 
-/// A handle on one container; clones name the same container.
-#[derive(Debug, Clone)]
-pub struct Container {}
-
-impl Container {
-    pub fn id(&self) -> &ContainerId {
-        todo!()
-    }
-
-    /// Host pid of the container's first process (`init`).
-    pub fn pid(&self) -> u32 {
-        todo!()
-    }
-
-    /// What was executed.
-    pub fn spec(&self) -> &Spec {
-        todo!()
-    }
-
-    /// Waits until every process is gone and the host objects are released. Many may wait, before
-    /// or after the end; all get the same answer. Cancel safe.
-    pub async fn wait(&self) -> Termination {
-        todo!()
-    }
-
-    /// Asks every process of the container to end, with SIGTERM. Not an error once it has ended.
-    pub fn terminate(&self) {
-        todo!()
-    }
-
-    /// SIGKILL to every process of the container. Not an error once it has ended.
-    pub fn kill(&self) {
-        todo!()
-    }
-
-    /// What the container uses now.
-    pub fn statistics(&self) -> Result<Statistics, StatisticsError> {
-        todo!()
-    }
+/// Bash understands brace ranges, which users write; every host has an sh.
+fn shell() -> Vec<String> {
+    let bash = ["/bin/bash", "/usr/bin/bash"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    [bash.unwrap_or("/bin/sh"), "-c"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
-/// How a container ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Termination {
-    /// Of the command. `None` when it died without anyone recording how (init was killed): treat
-    /// as SIGKILL.
-    pub status: Option<ExitStatus>,
-    /// Set when the kernel killed a process of the container for memory.
-    pub out_of_memory: Option<OutOfMemory>,
-    /// Host objects that could not be released, each as a sentence.
-    pub leftovers: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitStatus {
-    Exited(i32),
-    /// Signal number, 1 to 64.
-    Signaled(i32),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutOfMemory {
-    /// Bytes.
-    pub limit: u64,
-    /// Most bytes ever used at one time.
-    pub peak: u64,
-    /// The process that the kernel chose, when its log still says so.
-    pub victim: Option<Victim>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Victim {
-    /// In the host's pid namespace.
-    pub pid: u32,
-    pub name: String,
-}
-
-/// Names and meaning as in Mesos' `ResourceStatistics` (spec/mesos-agent.md section 22).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Statistics {
-    pub timestamp: SystemTime,
-    pub cpus_user: Duration,
-    pub cpus_system: Duration,
-    /// Scheduling periods with a quota, periods that hit it, and the time lost to it.
-    pub cpus_nr_periods: Option<u64>,
-    pub cpus_nr_throttled: Option<u64>,
-    pub cpus_throttled: Option<Duration>,
-    /// Bytes, from here on.
-    pub mem_total: u64,
-    pub mem_rss: u64,
-    pub mem_cache: u64,
-    pub mem_mapped_file: u64,
-    pub mem_unevictable: u64,
-    pub mem_limit: Option<u64>,
-    pub mem_soft_limit: Option<u64>,
-    /// Processes alive.
-    pub processes: Option<u64>,
+/// Bytes; 0 when /proc does not say.
+fn total_memory() -> u64 {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
 }

@@ -1,15 +1,24 @@
 //! Isolators: what one container may use and see.
 //!
 //! Each isolator turns its part of a container [`Request`] into a contribution to the container's
-//! OCI runtime spec, and owns the host objects that go with it (a cgroup, later a veth or a map
-//! element).
+//! OCI runtime spec ([`plan`] asks all of them), and owns the host objects that go with it: the
+//! cgroup, later a veth or a map element.
 //!
 //! Invariant: nothing in this crate forks, mounts, or changes a namespace of the calling process.
 //! Isolators describe; `containerizer::launch` acts.
 #![forbid(unsafe_code)]
 
+mod capabilities;
+pub mod cgroups;
+mod filesystem;
+mod isolator;
+mod namespaces;
+mod process;
 mod request;
+mod volumes;
 
+pub use capabilities::mask as capability_mask;
+pub use isolator::{Host, Isolator, PlanError, plan};
 pub use request::{
     Access, BadContainerId, BadUser, Command, ContainerId, Limit, Request, Share, User, Volume,
 };

@@ -1,1 +1,24 @@
+//! What `init` is told to do: a [`Program`], as data and as bytes.
+//!
+//! The containerizer compiles a container's OCI spec into a program; the binary of this package, the
+//! first process of every container, carries it out step by step. Nothing is decided here or there:
+//! a choice that depends on the host or the spec has been made by the compiler.
+#![forbid(unsafe_code)]
 
+pub mod program;
+mod wire;
+
+pub use program::{Capabilities, Exec, Mount, Program, Report, Rlimit, Step, Then};
+pub use wire::BadProgram;
+
+/// Descriptors that `init` finds open when it starts; all others are closed by it first.
+pub mod fd {
+    /// The encoded program: a regular file or memfd, read from its start.
+    pub const PROGRAM: i32 = 3;
+    /// Write end of a pipe for one [`Report`](crate::Report); closing it unused means success.
+    pub const REPORT: i32 = 4;
+    /// The exit record: gets the command's raw wait(2) status in decimal and a newline.
+    pub const STATUS: i32 = 5;
+    /// The first of the files that [`Step::EnterCgroups`](crate::Step::EnterCgroups) writes to.
+    pub const FIRST_CGROUP: i32 = 6;
+}

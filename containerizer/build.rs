@@ -1,0 +1,43 @@
+//! Builds `init`, the first process of every container, as a static program, and leaves its path to
+//! `helper.rs`, which embeds it.
+//!
+//! A second cargo with a target directory of its own does it: an ordinary dependency could only be
+//! a library, and would be linked like the agent.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+fn main() {
+    let var = |name| std::env::var(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let out = PathBuf::from(var("OUT_DIR")).join("init");
+    let target = var("TARGET");
+    println!("cargo:rerun-if-changed=init/src");
+    println!("cargo:rerun-if-changed=init/Cargo.toml");
+    let status = Command::new(var("CARGO"))
+        .args([
+            "build",
+            "--package",
+            "init",
+            "--bin",
+            "init",
+            "--profile",
+            "init",
+        ])
+        .args(["--target", &target])
+        .arg("--target-dir")
+        .arg(&out)
+        // Flags meant for the outer build (sanitizers, coverage) have no runtime in a container.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env(
+            "RUSTFLAGS",
+            "-C target-feature=+crt-static -C relocation-model=static",
+        )
+        .status();
+    match status {
+        Ok(status) if status.success() => {}
+        failed => panic!("cannot build the container init: {failed:?}"),
+    }
+    let binary = out.join(target).join("init/init");
+    println!("cargo:rustc-env=LONGSHORE_INIT={}", binary.display());
+}

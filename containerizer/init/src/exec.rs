@@ -1,0 +1,118 @@
+//! From root in the container to the command: limits, user, capabilities, exec.
+
+use std::ffi::CString;
+use std::io;
+
+use init::{Capabilities, Exec};
+
+use crate::failure::{Failure, because};
+use crate::{Never, sys};
+
+/// Highest capability number that capset(2) can carry.
+const CAPABILITIES: u64 = 64;
+
+/// Lowering the score needs CAP_SYS_RESOURCE, so this comes before capabilities are dropped; and
+/// before the steps, while the host's /proc is there.
+pub fn set_oom_score(score: i32) -> Result<(), Failure> {
+    std::fs::write("/proc/self/oom_score_adj", score.to_string())
+        .map_err(because(format!("set oom_score_adj to {score}")))
+}
+
+/// Returns only on failure.
+pub fn exec(exec: &Exec) -> Result<Never, Failure> {
+    sys::setsid();
+    for limit in &exec.rlimits {
+        sys::set_rlimit(limit.resource, limit.soft, limit.hard).map_err(because(format!(
+            "set resource limit {} to {} (hard {})",
+            limit.resource, limit.soft, limit.hard
+        )))?;
+    }
+    become_user(exec)?;
+    // As the user: a working directory closed to it is an error here, not a surprise later.
+    sys::chdir(&exec.cwd).map_err(because(format!("enter working directory {}", exec.cwd)))?;
+    if let Some(mask) = exec.umask {
+        sys::umask(mask);
+    } else {
+        sys::umask(0o022);
+    }
+    if exec.no_new_privileges {
+        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map_err(because("set no_new_privs"))?;
+    }
+    sys::unblock_all_signals().map_err(because("unblock signals"))?;
+    let error = exec_on_path(exec);
+    Err(Failure {
+        attempt: format!("run {:?} in {}", exec.path, exec.cwd),
+        errno: error.raw_os_error().unwrap_or(libc::EIO),
+        at_exec: true,
+    })
+}
+
+fn become_user(exec: &Exec) -> Result<(), Failure> {
+    let user = format!("become user {} group {}", exec.uid, exec.gid);
+    if let Some(caps) = &exec.capabilities {
+        drop_bounding(caps.bounding).map_err(because("drop capabilities from the bounding set"))?;
+        // Else setuid would take the permitted set along with root.
+        sys::prctl(libc::PR_SET_KEEPCAPS, [1, 0, 0, 0]).map_err(because("keep capabilities"))?;
+    }
+    sys::become_user(exec.uid, exec.gid, &exec.groups).map_err(because(user))?;
+    if let Some(caps) = &exec.capabilities {
+        set_capabilities(caps).map_err(because("set capabilities"))?;
+    }
+    Ok(())
+}
+
+fn drop_bounding(keep: u64) -> io::Result<()> {
+    for capability in (0..CAPABILITIES).filter(|n| keep & (1 << n) == 0) {
+        match sys::prctl(libc::PR_CAPBSET_DROP, [capability, 0, 0, 0]) {
+            // Past the last capability this kernel knows.
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => break,
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn set_capabilities(caps: &Capabilities) -> io::Result<()> {
+    sys::set_capabilities(caps.effective, caps.permitted, caps.inheritable)?;
+    for capability in (0..CAPABILITIES).filter(|n| caps.ambient & (1 << n) != 0) {
+        let raise = libc::PR_CAP_AMBIENT_RAISE as u64;
+        sys::prctl(libc::PR_CAP_AMBIENT, [raise, capability, 0, 0])?;
+    }
+    Ok(())
+}
+
+/// execvpe(3) with the PATH of the container's environment; returns only on failure.
+fn exec_on_path(exec: &Exec) -> io::Error {
+    match exec_candidates(exec) {
+        Ok(error) | Err(error) => error,
+    }
+}
+
+fn exec_candidates(exec: &Exec) -> Result<io::Error, io::Error> {
+    let strings = |list: &[String]| -> io::Result<Vec<CString>> {
+        list.iter().map(|s| sys::c_string(s)).collect()
+    };
+    let argv = strings(&exec.argv)?;
+    let env = strings(&exec.env)?;
+    if exec.path.contains('/') {
+        return Ok(sys::execve(&sys::c_string(&exec.path)?, &argv, &env));
+    }
+    let path = exec
+        .env
+        .iter()
+        .rev()
+        .find_map(|entry| entry.strip_prefix("PATH="));
+    let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+    for directory in path.unwrap_or("/usr/bin:/bin").split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let candidate = sys::c_string(&format!("{directory}/{}", exec.path))?;
+        let error = sys::execve(&candidate, &argv, &env);
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {}
+            // Found but not allowed: say that unless a later one runs.
+            Some(libc::EACCES) => worst = error,
+            _ => return Ok(error),
+        }
+    }
+    Ok(worst)
+}

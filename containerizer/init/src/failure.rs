@@ -1,0 +1,21 @@
+//! A step that could not be done.
+
+use std::io;
+
+#[derive(Debug)]
+pub struct Failure {
+    /// What was tried, as a phrase after "cannot".
+    pub attempt: String,
+    pub errno: i32,
+    pub at_exec: bool,
+}
+
+/// For `map_err`: names the attempt an I/O error belongs to.
+pub fn because(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+    let attempt = attempt.into();
+    move |error| Failure {
+        attempt,
+        errno: error.raw_os_error().unwrap_or(libc::EIO),
+        at_exec: false,
+    }
+}

@@ -1,0 +1,105 @@
+//! The first process of a container.
+//!
+//! It is started by execveat(2) from a sealed memfd, in new namespaces, with the descriptors of
+//! [`init::fd`]. It reads its program, carries it out, and either becomes the command or watches
+//! over it. It has one thread, no async runtime, and keeps next to no memory while it waits.
+#![no_main]
+
+mod exec;
+mod failure;
+mod mounts;
+mod root;
+mod steps;
+mod supervise;
+mod sys;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::FromRawFd as _;
+
+use failure::{Failure, because};
+use init::{Program, Report, Step, Then, fd};
+
+/// The C entry point: Rust's own would install a signal stack and handlers that process 1 of a
+/// container must not have.
+// SAFETY: the name is the one the C start-up code calls, and no other object defines it.
+#[unsafe(no_mangle)]
+pub extern "C" fn main(
+    _argc: libc::c_int,
+    _argv: *const *const libc::c_char,
+    _envp: *const *const libc::c_char,
+) -> libc::c_int {
+    match run() {
+        Ok(never) => match never {},
+        Err(failure) => {
+            report(&failure);
+            1
+        }
+    }
+}
+
+enum Never {}
+
+fn run() -> Result<Never, Failure> {
+    let program = read_program()?;
+    // It would be named after the memfd it was started from.
+    sys::set_name(c"longshore-init");
+    close_strangers(&program);
+    // Nobody in the container may read this process' memory or follow its descriptors.
+    sys::set_dumpable(false).map_err(because("become undumpable"))?;
+    sys::block_all_signals().map_err(because("block signals"))?;
+    sys::reset_signal_handlers();
+    sys::umask(0);
+    if let Some(score) = program.exec.oom_score_adj {
+        exec::set_oom_score(score)?;
+    }
+    let Program { steps, exec, then } = program;
+    steps::carry_out(steps)?;
+    match then {
+        Then::Become {} => exec::exec(&exec),
+        Then::Supervise {} => {
+            let child = match sys::fork().map_err(because("fork the command"))? {
+                None => return exec::exec(&exec),
+                Some(child) => child,
+            };
+            drop(exec);
+            supervise::until_end(child)
+        }
+    }
+}
+
+fn read_program() -> Result<Program, Failure> {
+    // SAFETY: the containerizer put the program at this number and nothing else here owns it.
+    let mut file = unsafe { File::from_raw_fd(fd::PROGRAM) };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)
+        .map_err(because("read the program"))?;
+    Program::decode(&bytes).map_err(|_bad| Failure {
+        attempt: "understand the program (agent and init are of different builds)".to_owned(),
+        errno: libc::EBADMSG,
+        at_exec: false,
+    })
+}
+
+/// Closes every descriptor that is not ours, whoever forgot to mark it close-on-exec, and keeps ours
+/// from the command.
+fn close_strangers(program: &Program) {
+    let cgroups = program.steps.iter().map(|step| match step {
+        Step::EnterCgroups { count } => *count,
+        _ => 0,
+    });
+    sys::close_from(fd::FIRST_CGROUP as u32 + cgroups.sum::<u32>());
+    for ours in [fd::REPORT, fd::STATUS] {
+        sys::set_close_on_exec(ours);
+    }
+}
+
+fn report(failure: &Failure) {
+    let report = Report {
+        attempt: failure.attempt.clone(),
+        errno: failure.errno,
+        at_exec: failure.at_exec,
+    };
+    // The reader treats a broken report as "init died", so there is nothing better to do here.
+    let _ = sys::write(fd::REPORT, &report.encode());
+}

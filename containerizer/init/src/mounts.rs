@@ -1,0 +1,147 @@
+//! Mounting through descriptors: a target is resolved once and then cannot change under our feet.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+use init::Mount;
+
+use crate::failure::{Failure, because};
+use crate::sys;
+
+const MOUNT_ATTR_RDONLY: u64 = 1;
+const MOUNT_ATTR_NOSUID: u64 = 2;
+const MOUNT_ATTR_NODEV: u64 = 4;
+const MOUNT_ATTR_NOEXEC: u64 = 8;
+
+/// A detached mount of a new file system.
+pub fn create(mount: &Mount) -> Result<OwnedFd, Failure> {
+    let attempt = |what: &str| format!("{what} {} for {}", mount.fstype, mount.target);
+    let fs = sys::fsopen(&mount.fstype).map_err(because(attempt("use file system")))?;
+    if !mount.source.is_empty() {
+        sys::fsconfig_set(fs.as_fd(), "source", Some(&mount.source))
+            .map_err(because(attempt("set the source of")))?;
+    }
+    for (key, value) in &mount.options {
+        sys::fsconfig_set(fs.as_fd(), key, value.as_deref()).map_err(|error| {
+            let option = value.as_ref().map_or(key.clone(), |v| format!("{key}={v}"));
+            let said = kernel_message(&fs);
+            because(attempt(&format!("give option {option}{said} to")))(error)
+        })?;
+    }
+    sys::fsconfig_create(fs.as_fd())
+        .map_err(|error| because(attempt(&format!("create{}", kernel_message(&fs))))(error))?;
+    sys::fsmount(fs.as_fd(), mount.attributes).map_err(because(attempt("mount")))
+}
+
+/// What the file system itself says about the last failure, in parentheses, or nothing.
+fn kernel_message(fs: &OwnedFd) -> String {
+    let mut buffer = [0; 256];
+    match fs
+        .try_clone()
+        .map(File::from)
+        .and_then(|mut f| f.read(&mut buffer))
+    {
+        Ok(n) if n > 2 => format!(" ({})", String::from_utf8_lossy(&buffer[2..n]).trim_end()),
+        _ => String::new(),
+    }
+}
+
+/// An empty read-only directory, for masking.
+pub fn empty_directory() -> io::Result<OwnedFd> {
+    let fs = sys::fsopen("tmpfs")?;
+    sys::fsconfig_set(fs.as_fd(), "size", Some("0"))?;
+    sys::fsconfig_create(fs.as_fd())?;
+    let flags = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    sys::fsmount(fs.as_fd(), flags)
+}
+
+pub fn read_only(target: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    let tree = sys::clone_tree(target.as_raw_fd(), "", recursive)?;
+    sys::mount_setattr(tree.as_fd(), MOUNT_ATTR_RDONLY, 0, 0, recursive)?;
+    sys::move_mount(tree.as_fd(), target, "")
+}
+
+enum Entry {
+    Tree {
+        name: String,
+        tree: OwnedFd,
+        directory: bool,
+    },
+    Link {
+        name: String,
+        to: String,
+    },
+}
+
+/// Puts on `target` a tmpfs that shows what `directory` holds: subdirectories and files as bind
+/// mounts, symbolic links as links.
+pub fn mirror(directory: OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
+    let directory = File::from(directory);
+    // The trees are taken before the tmpfs exists: it may lie below one of them.
+    let entries = entries(&directory)?;
+    let meta = directory.metadata()?;
+    let fs = sys::fsopen("tmpfs")?;
+    let options = [
+        ("mode", format!("{:o}", meta.mode() & 0o7777)),
+        ("uid", meta.uid().to_string()),
+        ("gid", meta.gid().to_string()),
+    ];
+    for (key, value) in options {
+        sys::fsconfig_set(fs.as_fd(), key, Some(&value))?;
+    }
+    sys::fsconfig_create(fs.as_fd())?;
+    let tmpfs = sys::fsmount(fs.as_fd(), 0)?;
+    sys::move_mount(tmpfs.as_fd(), target, "")?;
+    for entry in entries {
+        match entry {
+            Entry::Link { name, to } => sys::symlinkat(&to, tmpfs.as_fd(), &name)?,
+            Entry::Tree {
+                name,
+                tree,
+                directory,
+            } => {
+                if directory {
+                    sys::mkdirat(tmpfs.as_fd(), &name, 0o755)?;
+                } else {
+                    sys::mknodat(tmpfs.as_fd(), &name, libc::S_IFREG | 0o644, 0)?;
+                }
+                sys::move_mount(tree.as_fd(), tmpfs.as_fd(), &name)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entries(directory: &File) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+        let entry = entry?;
+        // A name that is not UTF-8 cannot be asked for in a spec either: it stays hidden.
+        let Ok(name) = String::from_utf8(entry.file_name().as_bytes().to_vec()) else {
+            continue;
+        };
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            let to = std::fs::read_link(entry.path())?;
+            entries.push(Entry::Link {
+                name,
+                to: to.to_string_lossy().into_owned(),
+            });
+        } else if !kind.is_socket() && !kind.is_fifo() {
+            let tree = match sys::clone_tree(directory.as_raw_fd(), &name, true) {
+                // It went away between listing and opening.
+                Err(e) if e.raw_os_error() == Some(libc::ENOENT) => continue,
+                other => other?,
+            };
+            entries.push(Entry::Tree {
+                name,
+                tree,
+                directory: kind.is_dir(),
+            });
+        }
+    }
+    Ok(entries)
+}

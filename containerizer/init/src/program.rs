@@ -1,0 +1,355 @@
+//! The program: steps inside the container's namespaces, then the command.
+
+use crate::wire::{BadProgram, Wire, wire_enum, wire_struct};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Carried out in order, with all capabilities. The first failure ends everything.
+    pub steps: Vec<Step>,
+    pub exec: Exec,
+    pub then: Then,
+}
+
+/// What becomes of `init` once the steps are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It becomes the command: an OCI runtime's container.
+    Become {},
+    /// It starts the command and stays as process 1: reaps, hands SIGTERM to every process and
+    /// other signals to the command, and writes the exit record.
+    Supervise {},
+}
+
+/// Paths are absolute and mean the container's root, which is `/` until a `NewRoot` or
+/// `MirrorRoot`; they are resolved beneath it, so a symbolic link never leads out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Moves this process into cgroups by writing `0` to `count` inherited files. Cheap while the
+    /// process has one thread, unlike a pid written to `cgroup.procs` from outside.
+    EnterCgroups {
+        count: u32,
+    },
+    /// unshare(2), for what clone(2) cannot do in time: a cgroup namespace starts where its first
+    /// process is at that moment.
+    Unshare {
+        flags: u32,
+    },
+    /// Joins an existing namespace.
+    SetNamespace {
+        path: String,
+        flag: u32,
+    },
+    Hostname {
+        name: String,
+    },
+    Domainname {
+        name: String,
+    },
+    /// Brings up the loopback interface of a new network namespace.
+    LoopbackUp {},
+    /// mount(2) propagation flags for a path of the host.
+    Propagation {
+        path: String,
+        flags: u64,
+    },
+    /// Makes a host directory the container's root for all later steps.
+    NewRoot {
+        path: String,
+    },
+    /// Makes a copy of the host's root out of bind mounts the container's root: a tmpfs on `staging`
+    /// (a host directory) whose entries are the host's. New names in `/` then cost the host nothing.
+    MirrorRoot {
+        staging: String,
+    },
+    /// The same for one directory of the container: afterwards names can be added to it that the
+    /// host never sees.
+    Mirror {
+        path: String,
+    },
+    /// Creates a directory and its parents where missing.
+    MakeDir {
+        path: String,
+        mode: u32,
+    },
+    /// Creates an empty file and its parents where missing.
+    MakeFile {
+        path: String,
+    },
+    /// Mounts a new file system.
+    Mount {
+        mount: Mount,
+    },
+    /// Takes hold of host paths (the flag: with everything mounted below) before any mount of ours
+    /// can hide them; `Bind` names them by their place in this list.
+    OpenSources {
+        sources: Vec<(String, bool)>,
+    },
+    /// Binds a host path that `OpenSources` opened. `set` and `clear` are mount_setattr(2)
+    /// attributes, applied to the whole tree when `recursive`.
+    Bind {
+        source: u32,
+        target: String,
+        recursive: bool,
+        set: u64,
+        clear: u64,
+    },
+    /// Sets propagation of a mount of the container.
+    Propagate {
+        target: String,
+        flags: u64,
+    },
+    /// mknod(2): `mode` holds type and permissions.
+    Device {
+        path: String,
+        mode: u32,
+        major: u32,
+        minor: u32,
+        uid: u32,
+        gid: u32,
+    },
+    Symlink {
+        path: String,
+        to: String,
+    },
+    /// Makes the container's root `/` and lets go of the host's.
+    PivotRoot {},
+    /// From here on paths mean the final root. A file becomes /dev/null, a directory an empty
+    /// read-only tmpfs; a missing path is left alone.
+    Mask {
+        path: String,
+    },
+    /// Read-only from here on; a missing path is left alone.
+    ReadOnly {
+        path: String,
+        recursive: bool,
+    },
+    /// Writes a file below /proc/sys.
+    Sysctl {
+        name: String,
+        value: String,
+    },
+}
+
+/// fsopen(2), fsconfig(2), fsmount(2), move_mount(2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    pub fstype: String,
+    pub source: String,
+    pub target: String,
+    /// File-system options: a key alone is a flag.
+    pub options: Vec<(String, Option<String>)>,
+    /// MOUNT_ATTR_* of fsmount(2).
+    pub attributes: u64,
+}
+
+/// The command and everything about the process that runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// Looked up on the PATH of `env` when it has no slash.
+    pub path: String,
+    pub argv: Vec<String>,
+    /// `NAME=value`, final.
+    pub env: Vec<String>,
+    pub cwd: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub umask: Option<u32>,
+    pub rlimits: Vec<Rlimit>,
+    /// Kept as they are when `None`.
+    pub capabilities: Option<Capabilities>,
+    pub no_new_privileges: bool,
+    /// -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rlimit {
+    /// RLIMIT_* number.
+    pub resource: u32,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// Sets of capabilities(7), bit n for capability n.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    pub bounding: u64,
+    pub effective: u64,
+    pub permitted: u64,
+    pub inheritable: u64,
+    pub ambient: u64,
+}
+
+/// Why the command did not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What was tried, on what, as a phrase after "cannot".
+    pub attempt: String,
+    pub errno: i32,
+    /// The failed attempt was the exec itself, not a step before it.
+    pub at_exec: bool,
+}
+
+wire_struct!(Program { steps, exec, then });
+wire_struct!(Mount {
+    fstype,
+    source,
+    target,
+    options,
+    attributes
+});
+wire_struct!(Exec {
+    path,
+    argv,
+    env,
+    cwd,
+    uid,
+    gid,
+    groups,
+    umask,
+    rlimits,
+    capabilities,
+    no_new_privileges,
+    oom_score_adj,
+});
+wire_struct!(Rlimit {
+    resource,
+    soft,
+    hard
+});
+wire_struct!(Capabilities {
+    bounding,
+    effective,
+    permitted,
+    inheritable,
+    ambient
+});
+wire_struct!(Report {
+    attempt,
+    errno,
+    at_exec
+});
+wire_enum!(Then { 0 => Become {}, 1 => Supervise {} });
+wire_enum!(Step {
+    0 => EnterCgroups { count },
+    1 => Unshare { flags },
+    2 => SetNamespace { path, flag },
+    3 => Hostname { name },
+    4 => Domainname { name },
+    5 => LoopbackUp {},
+    6 => Propagation { path, flags },
+    7 => NewRoot { path },
+    8 => MirrorRoot { staging },
+    9 => Mirror { path },
+    10 => MakeDir { path, mode },
+    11 => MakeFile { path },
+    12 => Mount { mount },
+    13 => Bind { source, target, recursive, set, clear },
+    14 => Propagate { target, flags },
+    15 => Device { path, mode, major, minor, uid, gid },
+    16 => Symlink { path, to },
+    17 => PivotRoot {},
+    18 => Mask { path },
+    19 => ReadOnly { path, recursive },
+    20 => Sysctl { name, value },
+    21 => OpenSources { sources },
+});
+
+impl Program {
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadProgram> {
+        decode(bytes)
+    }
+}
+
+impl Report {
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadProgram> {
+        decode(bytes)
+    }
+}
+
+fn encode(value: &impl Wire) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4096);
+    value.put(&mut out);
+    out
+}
+
+fn decode<T: Wire>(mut bytes: &[u8]) -> Result<T, BadProgram> {
+    let value = T::take(&mut bytes)?;
+    if bytes.is_empty() {
+        Ok(value)
+    } else {
+        Err(BadProgram)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program() -> Program {
+        Program {
+            steps: vec![
+                Step::EnterCgroups { count: 2 },
+                Step::Mount {
+                    mount: Mount {
+                        fstype: "tmpfs".into(),
+                        source: "tmpfs".into(),
+                        target: "/dev".into(),
+                        options: vec![("mode".into(), Some("755".into())), ("x".into(), None)],
+                        attributes: 2,
+                    },
+                },
+                Step::PivotRoot {},
+            ],
+            exec: Exec {
+                path: "true".into(),
+                argv: vec!["true".into(), "ünï".into()],
+                env: vec!["A=b".into()],
+                cwd: "/".into(),
+                uid: 1,
+                gid: 2,
+                groups: vec![3, 4],
+                umask: Some(0o22),
+                rlimits: vec![Rlimit {
+                    resource: 7,
+                    soft: 1,
+                    hard: u64::MAX,
+                }],
+                capabilities: Some(Capabilities {
+                    bounding: 5,
+                    ..Capabilities::default()
+                }),
+                no_new_privileges: true,
+                oom_score_adj: Some(-1000),
+            },
+            then: Then::Supervise {},
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(Program::decode(&program().encode()), Ok(program()));
+    }
+
+    #[test]
+    fn every_shortened_or_extended_program_is_refused() {
+        let whole = program().encode();
+        for end in 0..whole.len() {
+            assert_eq!(
+                Program::decode(&whole[..end]),
+                Err(BadProgram),
+                "{end} bytes"
+            );
+        }
+        assert_eq!(Program::decode(&[whole, vec![0]].concat()), Err(BadProgram));
+    }
+}

@@ -1,0 +1,223 @@
+//! Carries out the steps of a program, in order, until one fails.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+use init::{Step, fd};
+
+use crate::failure::{Failure, because};
+use crate::root::{self, Root};
+use crate::{mounts, sys};
+
+struct Container {
+    root: Root,
+    /// Detached trees of `Step::OpenSources`; each is used up by one `Bind`.
+    sources: Vec<Option<OwnedFd>>,
+}
+
+pub fn carry_out(steps: Vec<Step>) -> Result<(), Failure> {
+    let root = Root::open("/").map_err(because("open /"))?;
+    let mut container = Container {
+        root,
+        sources: Vec::new(),
+    };
+    steps.into_iter().try_for_each(|step| container.step(step))
+}
+
+impl Container {
+    fn step(&mut self, step: Step) -> Result<(), Failure> {
+        match step {
+            Step::EnterCgroups { count } => enter_cgroups(count),
+            Step::Unshare { flags } => {
+                sys::unshare(flags).map_err(because(format!("unshare namespaces {flags:#x}")))
+            }
+            Step::SetNamespace { path, flag } => File::open(&path)
+                .and_then(|file| sys::setns(file.as_fd(), flag))
+                .map_err(because(format!("join namespace {path}"))),
+            Step::Hostname { name } => {
+                sys::set_hostname(&name).map_err(because(format!("set hostname {name:?}")))
+            }
+            Step::Domainname { name } => {
+                sys::set_domainname(&name).map_err(because(format!("set domain name {name:?}")))
+            }
+            Step::LoopbackUp {} => {
+                sys::loopback_up().map_err(because("bring up the loopback interface"))
+            }
+            Step::Propagation { path, flags } => sys::mount(None, &path, flags)
+                .map_err(because(format!("set mount propagation of {path}"))),
+            Step::NewRoot { path } => self.new_root(&path),
+            Step::MirrorRoot { staging } => self.mirror_root(&staging),
+            Step::Mirror { path } => self.mirror(&path),
+            Step::MakeDir { path, mode } => (self.root.make_dir(&path, mode))
+                .map_err(because(format!("make directory {path} in the container"))),
+            Step::MakeFile { path } => (self.root.make_file(&path))
+                .map_err(because(format!("make file {path} in the container"))),
+            Step::Mount { mount } => {
+                let tree = mounts::create(&mount)?;
+                self.attach(tree, &mount.target)
+            }
+            Step::OpenSources { sources } => self.open_sources(&sources),
+            Step::Bind {
+                source,
+                target,
+                recursive,
+                set,
+                clear,
+            } => self.bind(source, &target, recursive, set, clear),
+            Step::Propagate { target, flags } => (self.root.resolve(&target))
+                .and_then(|at| {
+                    let recursive = flags & libc::MS_REC != 0;
+                    sys::mount_setattr(at.as_fd(), 0, 0, flags & !libc::MS_REC, recursive)
+                })
+                .map_err(because(format!(
+                    "set mount propagation of {target} in the container"
+                ))),
+            Step::Device {
+                path,
+                mode,
+                major,
+                minor,
+                uid,
+                gid,
+            } => (self.root.parent(&path))
+                .and_then(|(parent, name)| {
+                    let device = libc::makedev(major, minor);
+                    sys::mknodat(parent.as_fd(), name, mode, device)?;
+                    sys::chownat(parent.as_fd(), name, uid, gid)
+                })
+                .map_err(because(format!("make device {path} in the container"))),
+            Step::Symlink { path, to } => (self.root.parent(&path))
+                .and_then(|(parent, name)| sys::symlinkat(&to, parent.as_fd(), name))
+                .or_else(|e| {
+                    if e.raw_os_error() == Some(libc::EEXIST) {
+                        Ok(())
+                    } else {
+                        Err(e)
+                    }
+                })
+                .map_err(because(format!("make link {path} in the container"))),
+            Step::PivotRoot {} => self.pivot_root(),
+            Step::Mask { path } => self.mask(&path),
+            Step::ReadOnly { path, recursive } => self.read_only(&path, recursive),
+            Step::Sysctl { name, value } => {
+                let file = format!("/proc/sys/{}", name.replace('.', "/"));
+                std::fs::write(&file, &value)
+                    .map_err(because(format!("set sysctl {name} to {value:?}")))
+            }
+        }
+    }
+
+    fn new_root(&mut self, path: &str) -> Result<(), Failure> {
+        // pivot_root(2) wants a mount point; binding the directory to itself makes it one.
+        sys::mount(Some(path), path, libc::MS_BIND | libc::MS_REC)
+            .and_then(|()| Root::open(path))
+            .map(|root| self.root = root)
+            .map_err(because(format!("use {path} as the container's root")))
+    }
+
+    fn mirror_root(&mut self, staging: &str) -> Result<(), Failure> {
+        let directory = self.root.open_at("/", libc::O_RDONLY | libc::O_DIRECTORY);
+        let staged = directory.and_then(|directory| {
+            let target = sys::openat2(root::cwd(), staging, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+            mounts::mirror(directory, target.as_fd())?;
+            Root::open(staging)
+        });
+        staged.map(|root| self.root = root).map_err(because(format!(
+            "rebuild / on {staging} out of bind mounts"
+        )))
+    }
+
+    fn mirror(&mut self, path: &str) -> Result<(), Failure> {
+        (self.root.open_at(path, libc::O_RDONLY | libc::O_DIRECTORY))
+            .and_then(|directory| {
+                let target = self.root.resolve(path)?;
+                mounts::mirror(directory, target.as_fd())
+            })
+            .map_err(because(format!("rebuild {path} out of bind mounts")))
+    }
+
+    fn attach(&self, tree: OwnedFd, target: &str) -> Result<(), Failure> {
+        (self.root.resolve(target))
+            .and_then(|at| sys::move_mount(tree.as_fd(), at.as_fd(), ""))
+            .map_err(because(format!("mount on {target} in the container")))
+    }
+
+    fn open_sources(&mut self, sources: &[(String, bool)]) -> Result<(), Failure> {
+        for (path, recursive) in sources {
+            let tree = sys::openat2(root::cwd(), path, libc::O_PATH, 0)
+                .and_then(|at| sys::clone_tree(at.as_raw_fd(), "", *recursive))
+                .map_err(because(format!("bind {path} of the host")))?;
+            self.sources.push(Some(tree));
+        }
+        Ok(())
+    }
+
+    fn bind(
+        &mut self,
+        source: u32,
+        target: &str,
+        recursive: bool,
+        set: u64,
+        clear: u64,
+    ) -> Result<(), Failure> {
+        let tree = (self.sources.get_mut(source as usize).and_then(Option::take))
+            .ok_or_else(|| because(format!("bind on {target}"))(not_opened()))?;
+        if set | clear != 0 {
+            sys::mount_setattr(tree.as_fd(), set, clear, 0, recursive)
+                .map_err(because(format!("set mount options of {target}")))?;
+        }
+        self.attach(tree, target)
+    }
+
+    fn pivot_root(&mut self) -> Result<(), Failure> {
+        sys::fchdir(self.root.as_fd())
+            .and_then(|()| sys::pivot_root_here())
+            // The host's files are still reachable through the old root, stacked on ".".
+            .and_then(|()| sys::detach_here())
+            .and_then(|()| sys::chdir("/"))
+            .and_then(|()| Root::open("/"))
+            .map(|root| self.root = root)
+            .map_err(because("pivot into the container's root"))
+    }
+
+    fn mask(&self, path: &str) -> Result<(), Failure> {
+        let masked = self.root.find(path).and_then(|found| {
+            let Some(at) = found else { return Ok(()) };
+            let cover = if is_directory(&at)? {
+                mounts::empty_directory()?
+            } else {
+                let null = self.root.resolve("/dev/null")?;
+                sys::clone_tree(null.as_raw_fd(), "", false)?
+            };
+            sys::move_mount(cover.as_fd(), at.as_fd(), "")
+        });
+        masked.map_err(because(format!("mask {path} in the container")))
+    }
+
+    fn read_only(&self, path: &str, recursive: bool) -> Result<(), Failure> {
+        let done = self.root.find(path).and_then(|found| match found {
+            None => Ok(()),
+            // The root is a mount of its own already.
+            Some(at) if path == "/" => sys::mount_setattr(at.as_fd(), 1, 0, 0, recursive),
+            Some(at) => mounts::read_only(at.as_fd(), recursive),
+        });
+        done.map_err(because(format!("make {path} read-only in the container")))
+    }
+}
+
+fn enter_cgroups(count: u32) -> Result<(), Failure> {
+    for n in 0..count {
+        let tasks = fd::FIRST_CGROUP + n as i32;
+        sys::write(tasks, b"0").map_err(because("enter the container's cgroup"))?;
+        sys::close(tasks);
+    }
+    Ok(())
+}
+
+fn is_directory(at: &OwnedFd) -> std::io::Result<bool> {
+    Ok(File::from(at.try_clone()?).metadata()?.is_dir())
+}
+
+fn not_opened() -> std::io::Error {
+    std::io::Error::from_raw_os_error(libc::EBADF)
+}

@@ -1,0 +1,37 @@
+//! Process 1 of a container: reaps everything, passes signals on, records how the command ended.
+
+use init::fd;
+
+use crate::failure::Failure;
+use crate::{Never, sys};
+
+/// Never returns: ends with the command. The kernel then kills what is left of the pid namespace.
+pub fn until_end(command: i32) -> Result<Never, Failure> {
+    // The launcher waits for the last copy of this to close: from now on only the command holds it,
+    // and exec closes that one. And our copies of the output must not keep a pipe open.
+    for unused in [fd::REPORT, 0, 1, 2] {
+        sys::close(unused);
+    }
+    loop {
+        match sys::wait_for_signal() {
+            libc::SIGCHLD => {
+                while let Some((pid, status)) = sys::reap() {
+                    if pid == command {
+                        end(status);
+                    }
+                }
+            }
+            libc::SIGTERM => sys::kill(-1, libc::SIGTERM),
+            signal if signal > 0 => sys::kill(command, signal),
+            // Interrupted by a stop and continue.
+            _ => {}
+        }
+    }
+}
+
+fn end(status: i32) -> ! {
+    // The agent may be dead: this record is how the next one learns of the end. If even that
+    // cannot be written, the missing record reads as "killed".
+    let _ = sys::write(fd::STATUS, format!("{status}\n").as_bytes());
+    sys::exit(0)
+}

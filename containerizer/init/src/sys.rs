@@ -1,0 +1,468 @@
+//! System calls that std has no safe function for: one thin function each, owned descriptors out.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+fn check(ret: libc::c_long) -> io::Result<libc::c_long> {
+    if ret == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ret)
+    }
+}
+
+/// Wraps a descriptor that the kernel has just handed out.
+fn owned(ret: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = check(ret)? as RawFd;
+    // SAFETY: the call that returned `fd` created it for us, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A path or name for the kernel. The containerizer refuses NUL bytes before they come here.
+pub fn c_string(text: &str) -> io::Result<CString> {
+    CString::new(text).map_err(|_nul| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+pub fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and length describe `bytes`, which outlives the call.
+    let ret = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    check(ret as libc::c_long).map(|n| n as usize)
+}
+
+pub fn close(fd: RawFd) {
+    // SAFETY: callers pass numbers of `init::fd` that no owned descriptor of ours wraps.
+    unsafe { libc::close(fd) };
+}
+
+pub fn close_from(first: u32) {
+    // SAFETY: at this point of start-up no owned descriptor has such a number. close_range(2), 5.9.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+pub fn set_close_on_exec(fd: RawFd) {
+    // SAFETY: fcntl with F_SETFD touches no memory.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+}
+
+pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, [u64::from(dumpable), 0, 0, 0])
+}
+
+pub fn prctl(option: i32, args: [u64; 4]) -> io::Result<()> {
+    // SAFETY: every option used here takes plain numbers, none a pointer. prctl(2).
+    let ret = unsafe { libc::prctl(option, args[0], args[1], args[2], args[3]) };
+    check(ret.into()).map(drop)
+}
+
+/// What ps shows; at most 15 bytes.
+pub fn set_name(name: &CStr) {
+    // SAFETY: PR_SET_NAME reads a string that ends with NUL.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+pub fn umask(mask: u32) {
+    // SAFETY: umask(2) cannot fail and touches no memory.
+    unsafe { libc::umask(mask as libc::mode_t) };
+}
+
+fn all_signals() -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigfillset initialises the whole set it is given.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+fn set_signal_mask(set: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: `set` is initialised, and a null old set asks for nothing back.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, set, std::ptr::null_mut()) }.into())
+        .map(drop)
+}
+
+pub fn block_all_signals() -> io::Result<()> {
+    set_signal_mask(&all_signals())
+}
+
+pub fn unblock_all_signals() -> io::Result<()> {
+    let mut set = all_signals();
+    // SAFETY: `set` is initialised.
+    unsafe { libc::sigemptyset(&mut set) };
+    set_signal_mask(&set)
+}
+
+/// Undoes what exec keeps of the agent's: signals it ignores (Rust ignores SIGPIPE).
+pub fn reset_signal_handlers() {
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL installs no code of ours; signals that cannot be set are left alone.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Waits for any blocked signal and returns its number.
+pub fn wait_for_signal() -> i32 {
+    let set = all_signals();
+    // SAFETY: `set` is initialised; a null siginfo asks for nothing back.
+    unsafe { libc::sigwaitinfo(&set, std::ptr::null_mut()) }
+}
+
+/// `pid` -1: every process of this pid namespace but this one. kill(2).
+pub fn kill(pid: i32, signal: i32) {
+    // SAFETY: kill touches no memory. A process that is gone already is no error for us.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// The child gets `None`.
+pub fn fork() -> io::Result<Option<i32>> {
+    // SAFETY: this process has one thread, so the child may do all that the parent may.
+    match check(unsafe { libc::fork() }.into())? {
+        0 => Ok(None),
+        pid => Ok(Some(pid as i32)),
+    }
+}
+
+/// One child that has ended, with its raw wait status; `None` when none has.
+pub fn reap() -> Option<(i32, i32)> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
+    (pid > 0).then_some((pid, status))
+}
+
+pub fn exit(code: i32) -> ! {
+    // SAFETY: _exit does not return and runs no handlers.
+    unsafe { libc::_exit(code) }
+}
+
+pub fn setsid() {
+    // SAFETY: setsid touches no memory; failing means that we lead a session already.
+    unsafe { libc::setsid() };
+}
+
+pub fn unshare(flags: u32) -> io::Result<()> {
+    // SAFETY: unshare(2) takes flags only.
+    check(unsafe { libc::unshare(flags as i32) }.into()).map(drop)
+}
+
+pub fn setns(fd: BorrowedFd<'_>, flag: u32) -> io::Result<()> {
+    // SAFETY: `fd` stays open for the call.
+    check(unsafe { libc::setns(fd.as_raw_fd(), flag as i32) }.into()).map(drop)
+}
+
+pub fn set_hostname(name: &str) -> io::Result<()> {
+    // SAFETY: pointer and length describe `name`.
+    check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }.into()).map(drop)
+}
+
+pub fn set_domainname(name: &str) -> io::Result<()> {
+    // SAFETY: pointer and length describe `name`.
+    check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }.into()).map(drop)
+}
+
+/// Sets IFF_UP on `lo`. netdevice(7).
+pub fn loopback_up() -> io::Result<()> {
+    // SAFETY: socket(2) takes numbers only.
+    let socket = owned(
+        unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }.into(),
+    )?;
+    // SAFETY: an all-zero ifreq is a valid value of that C struct.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads the ifreq, which outlives the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) }.into()).map(drop)
+}
+
+/// mount(2) without source, type and data: for propagation and plain binds.
+pub fn mount(source: Option<&str>, target: &str, flags: u64) -> io::Result<()> {
+    let source = source.map(c_string).transpose()?;
+    let target = c_string(target)?;
+    let source = source.as_ref().map_or(std::ptr::null(), |s| s.as_ptr());
+    // SAFETY: both strings outlive the call; null type and data are what these flags expect.
+    check(
+        unsafe {
+            libc::mount(
+                source,
+                target.as_ptr(),
+                std::ptr::null(),
+                flags,
+                std::ptr::null(),
+            )
+        }
+        .into(),
+    )
+    .map(drop)
+}
+
+/// Stacks the old root on `.`; see pivot_root(2) for why "." twice is right.
+pub fn pivot_root_here() -> io::Result<()> {
+    let here = c".";
+    // SAFETY: constant strings.
+    check(unsafe { libc::syscall(libc::SYS_pivot_root, here.as_ptr(), here.as_ptr()) }).map(drop)
+}
+
+pub fn detach_here() -> io::Result<()> {
+    // SAFETY: constant string.
+    check(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
+}
+
+pub fn fchdir(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: `fd` stays open for the call.
+    check(unsafe { libc::fchdir(fd.as_raw_fd()) }.into()).map(drop)
+}
+
+pub fn chdir(path: &str) -> io::Result<()> {
+    let path = c_string(path)?;
+    // SAFETY: the string outlives the call.
+    check(unsafe { libc::chdir(path.as_ptr()) }.into()).map(drop)
+}
+
+/// openat2(2), Linux 5.6. `root` None means the current directory's file system view.
+pub fn openat2(root: BorrowedFd<'_>, path: &str, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    // SAFETY: an all-zero open_how is valid; the kernel checks the size we pass.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (flags | libc::O_CLOEXEC) as u64;
+    how.resolve = resolve;
+    // SAFETY: path and `how` outlive the call, and the size is that of `how`.
+    owned(unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            root.as_raw_fd(),
+            path.as_ptr(),
+            &how,
+            size_of::<libc::open_how>(),
+        )
+    })
+}
+
+pub fn mkdirat(parent: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
+    let name = c_string(name)?;
+    // SAFETY: the string outlives the call.
+    check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), mode as libc::mode_t) }.into())
+        .map(drop)
+}
+
+/// mknod(2); with `mode` S_IFREG it makes an empty file.
+pub fn mknodat(parent: BorrowedFd<'_>, name: &str, mode: u32, device: u64) -> io::Result<()> {
+    let name = c_string(name)?;
+    // SAFETY: the string outlives the call.
+    let ret = unsafe {
+        libc::mknodat(
+            parent.as_raw_fd(),
+            name.as_ptr(),
+            mode as libc::mode_t,
+            device,
+        )
+    };
+    check(ret.into()).map(drop)
+}
+
+pub fn chownat(parent: BorrowedFd<'_>, name: &str, uid: u32, gid: u32) -> io::Result<()> {
+    let name = c_string(name)?;
+    // SAFETY: the string outlives the call.
+    let ret = unsafe {
+        libc::fchownat(
+            parent.as_raw_fd(),
+            name.as_ptr(),
+            uid,
+            gid,
+            libc::AT_SYMLINK_NOFOLLOW,
+        )
+    };
+    check(ret.into()).map(drop)
+}
+
+pub fn symlinkat(to: &str, parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    let (to, name) = (c_string(to)?, c_string(name)?);
+    // SAFETY: both strings outlive the call.
+    check(unsafe { libc::symlinkat(to.as_ptr(), parent.as_raw_fd(), name.as_ptr()) }.into())
+        .map(drop)
+}
+
+/// open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount(s) at `path` below `dir`, or of
+/// `dir` itself when `path` is empty.
+pub fn clone_tree(dir: RawFd, path: &str, recursive: bool) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    let mut flags = libc::OPEN_TREE_CLONE
+        | libc::OPEN_TREE_CLOEXEC
+        | (libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) as u32;
+    if recursive {
+        flags |= libc::AT_RECURSIVE as u32;
+    }
+    // SAFETY: the string outlives the call.
+    owned(unsafe { libc::syscall(libc::SYS_open_tree, dir, path.as_ptr(), flags) })
+}
+
+/// move_mount(2): puts the mount behind `from` on `name` below `to` (on `to` itself when empty).
+pub fn move_mount(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    const F_EMPTY_PATH: u32 = 0x04;
+    const T_EMPTY_PATH: u32 = 0x40;
+    let name = c_string(name)?;
+    // SAFETY: the strings outlive the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            from.as_raw_fd(),
+            c"".as_ptr(),
+            to.as_raw_fd(),
+            name.as_ptr(),
+            F_EMPTY_PATH | T_EMPTY_PATH,
+        )
+    })
+    .map(drop)
+}
+
+/// mount_setattr(2), Linux 5.12, on the mount behind `fd`. `propagation` 0 leaves it as it is.
+pub fn mount_setattr(
+    fd: BorrowedFd<'_>,
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    recursive: bool,
+) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: clear,
+        propagation,
+        userns_fd: 0,
+    };
+    let recursive = if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: `attributes` outlives the call, and the size passed is its size.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | recursive,
+            &attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    })
+    .map(drop)
+}
+
+pub fn fsopen(fstype: &str) -> io::Result<OwnedFd> {
+    const FSOPEN_CLOEXEC: u32 = 1;
+    let fstype = c_string(fstype)?;
+    // SAFETY: the string outlives the call.
+    owned(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), FSOPEN_CLOEXEC) })
+}
+
+/// Sets one parameter of a file system that is being configured; a value of `None` is a flag.
+pub fn fsconfig_set(fs: BorrowedFd<'_>, key: &str, value: Option<&str>) -> io::Result<()> {
+    const SET_FLAG: u32 = 0;
+    const SET_STRING: u32 = 1;
+    let key = c_string(key)?;
+    let value = value.map(c_string).transpose()?;
+    let (command, value): (u32, *const libc::c_char) = match &value {
+        None => (SET_FLAG, std::ptr::null()),
+        Some(text) => (SET_STRING, CStr::as_ptr(text)),
+    };
+    // SAFETY: the strings outlive the call; null is what SET_FLAG wants.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            fs.as_raw_fd(),
+            command,
+            key.as_ptr(),
+            value,
+            0,
+        )
+    })
+    .map(drop)
+}
+
+pub fn fsconfig_create(fs: BorrowedFd<'_>) -> io::Result<()> {
+    const CMD_CREATE: u32 = 6;
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: CMD_CREATE takes null key and value.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            fs.as_raw_fd(),
+            CMD_CREATE,
+            none,
+            none,
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// A detached mount of a configured file system.
+pub fn fsmount(fs: BorrowedFd<'_>, attributes: u64) -> io::Result<OwnedFd> {
+    const FSMOUNT_CLOEXEC: u32 = 1;
+    // SAFETY: fsmount takes numbers only.
+    owned(unsafe {
+        libc::syscall(
+            libc::SYS_fsmount,
+            fs.as_raw_fd(),
+            FSMOUNT_CLOEXEC,
+            attributes,
+        )
+    })
+}
+
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: `limit` outlives the call.
+    check(unsafe { libc::setrlimit(resource as _, &limit) }.into()).map(drop)
+}
+
+/// Supplementary groups, group and user, in the order that keeps the right to do the next.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: pointer and length describe `groups`; the rest are numbers.
+    unsafe {
+        check(libc::setgroups(groups.len(), groups.as_ptr()).into())?;
+        check(libc::setresgid(gid, gid, gid).into())?;
+        check(libc::setresuid(uid, uid, uid).into())?;
+    }
+    Ok(())
+}
+
+/// capset(2), version 3: two words per set.
+pub fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    #[repr(C)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let header = Header {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+    let word = |shift: u32| Data {
+        effective: (effective >> shift) as u32,
+        permitted: (permitted >> shift) as u32,
+        inheritable: (inheritable >> shift) as u32,
+    };
+    let data = [word(0), word(32)];
+    // SAFETY: header and data have the layout of version 3 and outlive the call.
+    check(unsafe { libc::syscall(libc::SYS_capset, &header, data.as_ptr()) }).map(drop)
+}
+
+/// Returns only on failure.
+pub fn execve(path: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter()
+            .map(|s| s.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: both arrays end with null and their strings outlive the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}

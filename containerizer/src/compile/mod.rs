@@ -1,0 +1,100 @@
+//! From an OCI runtime spec to a program for `init`. Pure: the spec, facts about the host and a
+//! look-up of paths go in, data comes out.
+
+mod mounts;
+mod namespaces;
+mod options;
+mod process;
+mod view;
+
+use std::path::{Path, PathBuf};
+
+use init::{Program, Step, Then};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+
+pub use namespaces::clone_flags;
+pub use view::{Kind, Lookup};
+
+/// What compiling must know besides the spec.
+pub struct Facts<'a> {
+    /// The container's first process enters its cgroups by writing to this many inherited files; 0
+    /// where clone3(2) puts it there (cgroup v2).
+    pub cgroup_files: u32,
+    /// For a spec that mounts cgroups: the host's v1 hierarchies, empty on v2.
+    pub cgroup_v1_mounts: &'a [isolators::cgroups::ControllerMount],
+    /// An existing directory of the host that may be hidden inside the container.
+    pub staging: &'a Path,
+    /// What there is at an absolute path of the host, links followed.
+    pub lookup: &'a Lookup<'a>,
+    pub then: Then,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    #[error("the spec has no {0}")]
+    Missing(&'static str),
+    #[error("the spec asks for {0}, which this build cannot do")]
+    Unsupported(&'static str),
+    #[error("mount on {}: the destination must be an absolute path without '..'", .0.display())]
+    BadDestination(PathBuf),
+    #[error("mount on {}: it needs a source", .0.display())]
+    NoSource(PathBuf),
+    #[error(
+        "volume source {} does not exist on the host: create it, or correct the volume's hostPath",
+        .0.display()
+    )]
+    MissingSource(PathBuf),
+    #[error("{what} {} is not valid UTF-8", path.display())]
+    NotUtf8 { what: &'static str, path: PathBuf },
+    #[error("unknown resource limit {0}")]
+    UnknownRlimit(String),
+}
+
+pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> {
+    let linux = spec
+        .linux()
+        .as_ref()
+        .ok_or(CompileError::Missing("\"linux\" section"))?;
+    let process = spec
+        .process()
+        .as_ref()
+        .ok_or(CompileError::Missing("\"process\" section"))?;
+    if linux.seccomp().is_some() {
+        return Err(CompileError::Unsupported("a seccomp profile"));
+    }
+    if process.terminal() == Some(true) {
+        return Err(CompileError::Unsupported("a terminal"));
+    }
+    let owns_mounts = namespaces::has(linux, LinuxNamespaceType::Mount);
+    if !owns_mounts {
+        return Err(CompileError::Unsupported("the host's mount namespace"));
+    }
+    let mut steps = Vec::new();
+    if facts.cgroup_files > 0 {
+        steps.push(Step::EnterCgroups {
+            count: facts.cgroup_files,
+        });
+    }
+    steps.extend(namespaces::steps(linux)?);
+    if let Some(name) = spec.hostname() {
+        steps.push(Step::Hostname { name: name.clone() });
+    }
+    if let Some(name) = spec.domainname() {
+        steps.push(Step::Domainname { name: name.clone() });
+    }
+    steps.extend(mounts::steps(spec, linux, facts)?);
+    Ok(Program {
+        steps,
+        exec: process::exec(process)?,
+        then: facts.then,
+    })
+}
+
+/// A path as `init` takes it.
+fn text(what: &'static str, path: &Path) -> Result<String, CompileError> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| CompileError::NotUtf8 {
+        what,
+        path: path.to_owned(),
+    })
+}

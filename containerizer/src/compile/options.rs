@@ -1,0 +1,157 @@
+//! mount(8) options: each is a mount attribute, a propagation type, a property of the bind, or else
+//! data for the file system.
+
+/// What a list of options means.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    pub bind: bool,
+    /// The bind takes along what is mounted below its source.
+    pub recursive: bool,
+    /// MOUNT_ATTR_* for the mount itself.
+    pub set: u64,
+    pub clear: u64,
+    /// The attributes are for everything below, too.
+    pub recursive_attributes: bool,
+    /// mount(2) flags of a propagation type.
+    pub propagation: Option<u64>,
+    pub data: Vec<(String, Option<String>)>,
+}
+
+#[derive(Clone, Copy)]
+enum Meaning {
+    Set(u64),
+    Clear(u64),
+    /// Also for everything mounted below.
+    SetAll(u64),
+    ClearAll(u64),
+    /// Attributes of one group exclude each other: clear the group, set one.
+    AccessTime(u64),
+    Propagation(u64),
+    Bind,
+    BindAll,
+    /// What would be the case anyway.
+    Nothing,
+}
+use Meaning::{AccessTime, Bind, BindAll, Clear, ClearAll, Nothing, Propagation, Set, SetAll};
+
+const RDONLY: u64 = 0x1;
+const NOSUID: u64 = 0x2;
+const NODEV: u64 = 0x4;
+const NOEXEC: u64 = 0x8;
+const ATIME: u64 = 0x70;
+const RELATIME: u64 = 0x0;
+const NOATIME: u64 = 0x10;
+const STRICTATIME: u64 = 0x20;
+const NODIRATIME: u64 = 0x80;
+const NOSYMFOLLOW: u64 = 0x20_0000;
+
+/// Source: the OCI runtime spec's list of options, with the values of mount_setattr(2).
+#[rustfmt::skip] // An option and its opposite share a row.
+const TABLE: &[(&str, Meaning)] = &[
+    ("ro", Set(RDONLY)), ("rw", Clear(RDONLY)),
+    ("nosuid", Set(NOSUID)), ("suid", Clear(NOSUID)),
+    ("nodev", Set(NODEV)), ("dev", Clear(NODEV)),
+    ("noexec", Set(NOEXEC)), ("exec", Clear(NOEXEC)),
+    ("nodiratime", Set(NODIRATIME)), ("diratime", Clear(NODIRATIME)),
+    ("nosymfollow", Set(NOSYMFOLLOW)), ("symfollow", Clear(NOSYMFOLLOW)),
+    ("rro", SetAll(RDONLY)), ("rrw", ClearAll(RDONLY)),
+    ("rnosuid", SetAll(NOSUID)), ("rsuid", ClearAll(NOSUID)),
+    ("rnodev", SetAll(NODEV)), ("rdev", ClearAll(NODEV)),
+    ("rnoexec", SetAll(NOEXEC)), ("rexec", ClearAll(NOEXEC)),
+    ("relatime", AccessTime(RELATIME)), ("norelatime", AccessTime(STRICTATIME)),
+    ("noatime", AccessTime(NOATIME)), ("atime", AccessTime(RELATIME)),
+    ("strictatime", AccessTime(STRICTATIME)), ("nostrictatime", AccessTime(RELATIME)),
+    ("private", Propagation(libc::MS_PRIVATE)), ("rprivate", Propagation(libc::MS_PRIVATE | libc::MS_REC)),
+    ("slave", Propagation(libc::MS_SLAVE)), ("rslave", Propagation(libc::MS_SLAVE | libc::MS_REC)),
+    ("shared", Propagation(libc::MS_SHARED)), ("rshared", Propagation(libc::MS_SHARED | libc::MS_REC)),
+    ("unbindable", Propagation(libc::MS_UNBINDABLE)), ("runbindable", Propagation(libc::MS_UNBINDABLE | libc::MS_REC)),
+    ("bind", Bind), ("rbind", BindAll),
+    ("defaults", Nothing), ("async", Nothing),
+];
+
+pub fn parse(options: &[String]) -> Options {
+    let mut parsed = Options::default();
+    for option in options {
+        match TABLE
+            .iter()
+            .find(|(name, _)| name == option)
+            .map(|(_, meaning)| *meaning)
+        {
+            Some(Set(bits)) => parsed.put(bits, 0),
+            Some(Clear(bits)) => parsed.put(0, bits),
+            Some(SetAll(bits)) => {
+                parsed.put(bits, 0);
+                parsed.recursive_attributes = true;
+            }
+            Some(ClearAll(bits)) => {
+                parsed.put(0, bits);
+                parsed.recursive_attributes = true;
+            }
+            Some(AccessTime(bits)) => parsed.put(bits, ATIME),
+            Some(Propagation(flags)) => parsed.propagation = Some(flags),
+            Some(Bind) => parsed.bind = true,
+            Some(BindAll) => (parsed.bind, parsed.recursive) = (true, true),
+            Some(Nothing) => {}
+            None => parsed.data.push(match option.split_once('=') {
+                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                None => (option.clone(), None),
+            }),
+        }
+    }
+    parsed
+}
+
+impl Options {
+    pub fn is_read_only(&self) -> bool {
+        self.set & RDONLY != 0
+    }
+
+    /// The last option wins.
+    fn put(&mut self, set: u64, clear: u64) {
+        self.set = (self.set & !clear) | set;
+        // mount_setattr(2) wants the whole access-time group cleared when one of it is set.
+        self.clear = (self.clear & !(set & !ATIME)) | clear;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(list: &str) -> Options {
+        parse(&list.split(',').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_last_of_two_opposites_wins() {
+        assert_eq!((options("ro,rw").set, options("ro,rw").clear), (0, RDONLY));
+        assert_eq!((options("rw,ro").set, options("rw,ro").clear), (RDONLY, 0));
+    }
+
+    #[test]
+    fn an_access_time_option_clears_its_group() {
+        let parsed = options("nosuid,strictatime");
+        assert_eq!((parsed.set, parsed.clear), (NOSUID | STRICTATIME, ATIME));
+    }
+
+    #[test]
+    fn what_is_no_known_option_is_data_for_the_file_system() {
+        let data = options("size=64k,newinstance,rbind").data;
+        assert_eq!(
+            data,
+            [
+                ("size".to_owned(), Some("64k".to_owned())),
+                ("newinstance".to_owned(), None)
+            ]
+        );
+    }
+
+    #[test]
+    fn no_option_stands_in_the_table_twice() {
+        let mut names: Vec<_> = TABLE.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

@@ -1,0 +1,66 @@
+//! The command: from the spec's `process` to what `init` executes.
+
+use init::{Capabilities, Exec, Rlimit};
+use oci_spec::runtime::{LinuxCapabilities, PosixRlimit, PosixRlimitType, Process};
+
+use super::{CompileError, text};
+
+pub fn exec(process: &Process) -> Result<Exec, CompileError> {
+    let argv = process.args().clone().unwrap_or_default();
+    let path = argv
+        .first()
+        .cloned()
+        .ok_or(CompileError::Missing("process.args"))?;
+    let user = process.user();
+    Ok(Exec {
+        path,
+        argv,
+        env: process.env().clone().unwrap_or_default(),
+        cwd: text("working directory", process.cwd())?,
+        uid: user.uid(),
+        gid: user.gid(),
+        groups: user.additional_gids().clone().unwrap_or_default(),
+        umask: user.umask(),
+        rlimits: process.rlimits().iter().flatten().map(rlimit).collect(),
+        capabilities: process.capabilities().as_ref().map(capabilities),
+        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        oom_score_adj: process.oom_score_adj(),
+    })
+}
+
+fn capabilities(caps: &LinuxCapabilities) -> Capabilities {
+    let mask = |set: &Option<_>| set.as_ref().map_or(0, isolators::capability_mask);
+    Capabilities {
+        bounding: mask(caps.bounding()),
+        effective: mask(caps.effective()),
+        permitted: mask(caps.permitted()),
+        inheritable: mask(caps.inheritable()),
+        ambient: mask(caps.ambient()),
+    }
+}
+
+fn rlimit(limit: &PosixRlimit) -> Rlimit {
+    let resource = match limit.typ() {
+        PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
+        PosixRlimitType::RlimitFsize => libc::RLIMIT_FSIZE,
+        PosixRlimitType::RlimitData => libc::RLIMIT_DATA,
+        PosixRlimitType::RlimitStack => libc::RLIMIT_STACK,
+        PosixRlimitType::RlimitCore => libc::RLIMIT_CORE,
+        PosixRlimitType::RlimitRss => libc::RLIMIT_RSS,
+        PosixRlimitType::RlimitNproc => libc::RLIMIT_NPROC,
+        PosixRlimitType::RlimitNofile => libc::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        PosixRlimitType::RlimitAs => libc::RLIMIT_AS,
+        PosixRlimitType::RlimitLocks => libc::RLIMIT_LOCKS,
+        PosixRlimitType::RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        PosixRlimitType::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
+        PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
+        PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
+    };
+    Rlimit {
+        resource,
+        soft: limit.soft(),
+        hard: limit.hard(),
+    }
+}

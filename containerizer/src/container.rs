@@ -1,0 +1,292 @@
+//! A container that runs or has run: one task watches each, everyone else asks.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isolators::ContainerId;
+use isolators::cgroups::{Cgroup, CgroupError, OutOfMemory, Statistics, StatisticsError};
+use oci_spec::runtime::Spec;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::Shared;
+use crate::error::RecoverError;
+use crate::record::Record;
+use crate::sys::{self, Spawned};
+
+/// A handle on one container; clones name the same container.
+#[derive(Debug, Clone)]
+pub struct Container(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    record: Record,
+    spec: Spec,
+    cgroup: Cgroup,
+    pid: u32,
+    /// `None` for a container that had ended before this agent started.
+    pidfd: Option<OwnedFd>,
+    end: watch::Receiver<Option<Termination>>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Termination {
+    /// Of the command. `None` when it died without anyone recording how (init was killed): treat
+    /// as SIGKILL.
+    pub status: Option<ExitStatus>,
+    /// Set when the kernel killed a process of the container for memory.
+    pub out_of_memory: Option<OutOfMemory>,
+    /// Host objects that could not be released, each as a sentence.
+    pub leftovers: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    Exited(i32),
+    /// Signal number, 1 to 64.
+    Signaled(i32),
+}
+
+impl ExitStatus {
+    /// From a raw wait(2) status.
+    fn from_raw(raw: i32) -> Self {
+        match raw & 0x7f {
+            0 => Self::Exited((raw >> 8) & 0xff),
+            signal => Self::Signaled(signal),
+        }
+    }
+
+    /// From si_code and si_status of waitid(2).
+    fn from_waitid((code, status): (i32, i32)) -> Self {
+        if code == libc::CLD_EXITED {
+            Self::Exited(status)
+        } else {
+            Self::Signaled(status)
+        }
+    }
+}
+
+impl Container {
+    /// Takes over a process that has just been started.
+    pub(crate) fn watch(
+        shared: &Arc<Shared>,
+        record: Record,
+        spec: Spec,
+        cgroup: Cgroup,
+        spawned: Spawned,
+        oom: Option<OwnedFd>,
+    ) -> Self {
+        let (ended, end) = watch::channel(None);
+        let pid = spawned.pid;
+        let inner = Inner {
+            record,
+            spec,
+            cgroup,
+            pid,
+            pidfd: Some(spawned.pidfd),
+            end,
+        };
+        Self::begin(shared, inner, oom, ended)
+    }
+
+    /// Takes over what an earlier agent left, dead or alive.
+    pub(crate) fn recover(shared: &Arc<Shared>, record: Record) -> Result<Self, RecoverError> {
+        let watch_failed = |source| RecoverError::Watch {
+            id: record.id.clone(),
+            source,
+        };
+        // Without its spec the container cannot be explained, but must still be ended properly.
+        let spec = record.spec().unwrap_or_default();
+        let path = spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.cgroups_path().clone());
+        let path = path.unwrap_or_else(|| {
+            std::path::Path::new("/")
+                .join(&shared.config.cgroups_root)
+                .join(record.id.as_str())
+        });
+        let cgroup = Cgroup::at(&shared.hierarchy, &path);
+        let live = record.live_pid();
+        let pidfd = match live.map(sys::pidfd_open) {
+            Some(Ok(pidfd)) => Some(pidfd),
+            Some(Err(e)) if e.raw_os_error() == Some(libc::ESRCH) => None,
+            Some(Err(e)) => return Err(watch_failed(e)),
+            None => None,
+        };
+        if pidfd.is_none() {
+            // The agent died before it could record the pid, or init is gone: whoever is left in
+            // the cgroup belongs to nobody.
+            cgroup.kill();
+        }
+        let oom = cgroup.watch_oom().unwrap_or(None);
+        let (ended, end) = watch::channel(None);
+        let inner = Inner {
+            record,
+            spec,
+            cgroup,
+            pid: live.unwrap_or(0),
+            pidfd,
+            end,
+        };
+        Ok(Self::begin(shared, inner, oom, ended))
+    }
+
+    fn begin(
+        shared: &Arc<Shared>,
+        inner: Inner,
+        oom: Option<OwnedFd>,
+        ended: watch::Sender<Option<Termination>>,
+    ) -> Self {
+        let container = Self(Arc::new(inner));
+        let patience = shared.config.cgroups_destroy_timeout;
+        let watched = container.clone();
+        tokio::spawn(async move {
+            let termination = watched.until_released(oom, patience).await;
+            ended.send_replace(Some(termination));
+        });
+        container
+    }
+
+    pub fn id(&self) -> &ContainerId {
+        &self.0.record.id
+    }
+
+    /// Host pid of the container's first process (`init`); 0 when it had ended before this agent
+    /// started.
+    pub fn pid(&self) -> u32 {
+        self.0.pid
+    }
+
+    /// What was executed.
+    pub fn spec(&self) -> &Spec {
+        &self.0.spec
+    }
+
+    /// Waits until every process is gone and the host objects are released. Many may wait, before
+    /// or after the end; all get the same answer. Cancel safe.
+    pub async fn wait(&self) -> Termination {
+        let mut end = self.0.end.clone();
+        match end.wait_for(Option::is_some).await.map(|end| end.clone()) {
+            Ok(Some(termination)) => termination,
+            // The watching task sends before it ends; without it, the runtime is shutting down.
+            Ok(None) | Err(_) => Termination {
+                status: None,
+                out_of_memory: None,
+                leftovers: Vec::new(),
+            },
+        }
+    }
+
+    /// Asks every process of the container to end, with SIGTERM. Not an error once it has ended.
+    pub fn terminate(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    /// SIGKILL to every process of the container. Not an error once it has ended.
+    pub fn kill(&self) {
+        // The kernel kills a pid namespace with its first process.
+        self.signal(libc::SIGKILL);
+    }
+
+    fn signal(&self, signal: i32) {
+        let Some(pidfd) = &self.0.pidfd else { return };
+        match sys::pidfd_send_signal(pidfd, signal) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                tracing::warn!(container = %self.id(), signal, %error, "cannot signal a container");
+            }
+            _ => {}
+        }
+    }
+
+    /// What the container uses now.
+    pub fn statistics(&self) -> Result<Statistics, StatisticsError> {
+        self.0.cgroup.statistics()
+    }
+
+    /// Drops the record of a container that has ended: call it once the termination is stored
+    /// elsewhere. Until then a later agent finds the container, and its id stays taken.
+    pub fn forget(&self) {
+        if let Err(error) = self.0.record.remove() {
+            tracing::warn!(container = %self.id(), %error, "cannot remove a container's record");
+        }
+    }
+
+    async fn until_released(&self, oom: Option<OwnedFd>, patience: Duration) -> Termination {
+        let reaped = match &self.0.pidfd {
+            Some(pidfd) => match self.until_ended(pidfd, oom).await {
+                Ok(()) => sys::wait(pidfd).map(ExitStatus::from_waitid),
+                Err(error) => {
+                    tracing::error!(container = %self.id(), %error, "cannot watch a container");
+                    self.kill();
+                    sys::wait(pidfd).map(ExitStatus::from_waitid)
+                }
+            },
+            None => None,
+        };
+        let out_of_memory = self.0.cgroup.out_of_memory();
+        let leftovers = self.release(patience).await;
+        // A supervising init leaves the command's status in its record; otherwise the process that
+        // ended was the command itself, or an init that was killed: the same answer serves both.
+        let recorded = self.0.record.status().map(ExitStatus::from_raw);
+        Termination {
+            status: recorded.or(reaped),
+            out_of_memory,
+            leftovers,
+        }
+    }
+
+    /// Returns when the first process has ended, and with it the whole pid namespace. Kills it when
+    /// memory runs out: a container that has lost one process to that is not left half alive.
+    async fn until_ended(&self, pidfd: &OwnedFd, oom: Option<OwnedFd>) -> io::Result<()> {
+        let ended = sys::readable(pidfd.try_clone()?)?;
+        let oom = oom.map(sys::readable).transpose()?;
+        tokio::select! {
+            ready = ended.readable() => return ready.map(drop),
+            () = until_oom_kill(&self.0.cgroup, oom.as_ref()) => self.kill(),
+        }
+        ended.readable().await.map(drop)
+    }
+
+    async fn release(&self, patience: Duration) -> Vec<String> {
+        let deadline = Instant::now() + patience;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match self.0.cgroup.remove() {
+                Ok(()) => return Vec::new(),
+                Err(CgroupError::Busy { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(200));
+                }
+                Err(error) => return vec![error.to_string()],
+            }
+        }
+    }
+}
+
+/// Returns when the kernel has killed a process of `cgroup` for memory.
+async fn until_oom_kill(cgroup: &Cgroup, event: Option<&AsyncFd<OwnedFd>>) {
+    let Some(event) = event else {
+        return std::future::pending().await;
+    };
+    loop {
+        let Ok(mut ready) = event.readable().await else {
+            return std::future::pending().await;
+        };
+        // cgroup v1 tells when memory runs out, a moment before the kill.
+        for _ in 0..50 {
+            if cgroup.oom_kills() > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let mut events = [0; 4096];
+        if nix::unistd::read(event, &mut events).is_err() {
+            ready.clear_ready();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What can go wrong, said so that an operator knows what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+use init::Report;
+use isolators::cgroups::{BadHierarchy, CgroupError};
+use isolators::{ContainerId, PlanError};
+
+use crate::compile::CompileError;
+use crate::container::Termination;
+
+/// The containerizer cannot work on this host.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot use this host's cgroups")]
+    Hierarchy(#[from] BadHierarchy),
+    #[error("cannot prepare the subtree of cgroups for containers (are you root?)")]
+    Cgroup(#[from] CgroupError),
+    #[error("cannot prepare the runtime directory")]
+    Record(#[from] RecordError),
+    #[error("cannot keep the container init in memory (memfd_create)")]
+    Helper(#[source] io::Error),
+}
+
+/// A file below the runtime directory.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {attempt} {}", path.display())]
+pub struct RecordError {
+    pub attempt: &'static str,
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    #[error("cannot read the containers of an earlier run")]
+    Record(#[from] RecordError),
+    #[error("cannot watch container {id} of an earlier run")]
+    Watch { id: ContainerId, source: io::Error },
+}
+
+/// A container that did not come to run its command. Nothing of it is left on the host, unless
+/// `leftovers` of the termination say so.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error("container {0} exists already")]
+    Exists(ContainerId),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error("cannot set up the container's cgroup")]
+    Cgroup(#[from] CgroupError),
+    #[error("cannot keep a record of the container")]
+    Record(#[from] RecordError),
+    #[error("cannot {attempt}")]
+    Prepare {
+        attempt: &'static str,
+        source: io::Error,
+    },
+    #[error("cannot start a process in new namespaces{}", spawn_hint(source))]
+    Spawn { source: io::Error },
+    #[error("cannot {attempt}{hint}")]
+    Step {
+        attempt: String,
+        hint: &'static str,
+        source: io::Error,
+    },
+    #[error("the container's first process died before the command ran: {}", describe(.0))]
+    Died(Termination),
+    #[error("the launch was given up")]
+    GivenUp,
+}
+
+fn spawn_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => " (are you root, with CAP_SYS_ADMIN?)",
+        Some(libc::ENOSPC | libc::EUSERS) => " (see /proc/sys/user/max_*_namespaces)",
+        Some(libc::EAGAIN) => " (too many processes: see ulimit -u and the pids cgroup)",
+        _ => "",
+    }
+}
+
+fn describe(termination: &Termination) -> String {
+    match &termination.out_of_memory {
+        Some(oom) => format!("it ran out of memory (limit {} bytes)", oom.limit),
+        None => match termination.status {
+            Some(status) => format!("{status:?}"),
+            None => "it was killed".to_owned(),
+        },
+    }
+}
+
+impl From<Report> for LaunchError {
+    fn from(report: Report) -> Self {
+        let hint = hint(&report);
+        let source = io::Error::from_raw_os_error(report.errno);
+        LaunchError::Step {
+            attempt: report.attempt,
+            hint,
+            source,
+        }
+    }
+}
+
+/// How to mend the usual failures.
+fn hint(report: &Report) -> &'static str {
+    match (report.at_exec, report.errno) {
+        (true, libc::ENOENT) => {
+            ": command not found (check its spelling, PATH in the environment, and that the \
+             interpreter named in its first line exists)"
+        }
+        (true, libc::EACCES) => {
+            ": it is not executable for this user (chmod +x, or a file system mounted noexec)"
+        }
+        (true, libc::ENOEXEC) => {
+            ": it is no program for this machine (a script needs #! in its first line)"
+        }
+        (true, libc::E2BIG) => ": the arguments and environment together are too long",
+        (false, libc::ENOENT) if report.attempt.starts_with("bind ") => {
+            " (the volume's hostPath does not exist)"
+        }
+        (false, libc::EACCES) if report.attempt.starts_with("enter working directory") => {
+            " (the user may not enter it)"
+        }
+        (false, libc::EPERM) if report.attempt.starts_with("set resource limit") => {
+            " (raising a hard limit needs CAP_SYS_RESOURCE)"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_command_says_how_to_mend_it() {
+        let attempt = "run \"nope\" in /sandbox".to_owned();
+        let error = LaunchError::from(Report {
+            attempt,
+            errno: libc::ENOENT,
+            at_exec: true,
+        });
+        assert_eq!(
+            error.to_string(),
+            "cannot run \"nope\" in /sandbox: command not found (check its spelling, PATH in the \
+             environment, and that the interpreter named in its first line exists)"
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! The act: cgroup, program, process, and the word from `init` that the command runs.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use init::{Program, Report, Then};
+use isolators::ContainerId;
+use isolators::cgroups::{Cgroup, Entry, Hierarchy};
+use nix::fcntl::OFlag;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use oci_spec::runtime::Spec;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::oneshot;
+
+use crate::Shared;
+use crate::compile::{self, Facts, Kind};
+use crate::container::Container;
+use crate::error::LaunchError;
+use crate::record::Record;
+use crate::sys;
+
+/// The command's standard streams; /dev/null without a stdin.
+#[derive(Debug)]
+pub struct Stdio {
+    pub stdin: Option<OwnedFd>,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+/// A report is one phrase and a few numbers.
+const REPORT_LIMIT: u64 = 64 * 1024;
+
+pub async fn launch(
+    shared: Arc<Shared>,
+    id: ContainerId,
+    spec: Spec,
+    stdio: Stdio,
+    then: Then,
+) -> Result<Container, LaunchError> {
+    let (done, answer) = oneshot::channel();
+    // A task of its own: when the caller gives up, someone must still put things away.
+    tokio::spawn(async move {
+        let launched = start_and_hear(&shared, id, spec, stdio, then).await;
+        if let Err(Ok(container)) = done.send(launched) {
+            container.kill();
+            container.wait().await;
+            container.forget();
+        }
+    });
+    answer.await.unwrap_or(Err(LaunchError::GivenUp))
+}
+
+async fn start_and_hear(
+    shared: &Arc<Shared>,
+    id: ContainerId,
+    spec: Spec,
+    stdio: Stdio,
+    then: Then,
+) -> Result<Container, LaunchError> {
+    let _turn = shared
+        .turns
+        .acquire()
+        .await
+        .map_err(|_closed| LaunchError::GivenUp)?;
+    let worker = shared.clone();
+    let started = tokio::task::spawn_blocking(move || start(&worker, &id, spec, stdio, then));
+    let Started { container, report } =
+        started.await.map_err(|_panicked| LaunchError::GivenUp)??;
+    match hear(report).await {
+        Ok(None) => Ok(container),
+        Ok(Some(report)) => {
+            container.wait().await;
+            container.forget();
+            Err(report.into())
+        }
+        Err(_) => {
+            container.kill();
+            let termination = container.wait().await;
+            container.forget();
+            Err(LaunchError::Died(termination))
+        }
+    }
+}
+
+/// What `init` says: nothing, once the command is exec'ed.
+async fn hear(report: OwnedFd) -> io::Result<Option<Report>> {
+    let mut bytes = Vec::new();
+    let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(report)?;
+    pipe.take(REPORT_LIMIT).read_to_end(&mut bytes).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let report = Report::decode(&bytes).map_err(|_bad| io::Error::from(io::ErrorKind::InvalidData));
+    report.map(Some)
+}
+
+struct Started {
+    container: Container,
+    report: OwnedFd,
+}
+
+/// Each `?` below leaves nothing behind: the record and the cgroup are put away by `undo`.
+fn start(
+    shared: &Arc<Shared>,
+    id: &ContainerId,
+    spec: Spec,
+    stdio: Stdio,
+    then: Then,
+) -> Result<Started, LaunchError> {
+    let cgroup_path = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.cgroups_path().clone());
+    let cgroup_path = cgroup_path.unwrap_or_else(|| {
+        Path::new("/")
+            .join(&shared.config.cgroups_root)
+            .join(id.as_str())
+    });
+    let cgroup = Cgroup::at(&shared.hierarchy, &cgroup_path);
+    let program = compile(shared, id, &spec, then)?;
+    let record = Record::create(&shared.config.runtime_dir, id, &spec)?;
+    let mut undo = Undo {
+        record: &record,
+        cgroup: None,
+        committed: false,
+    };
+    let limits = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.resources().as_ref());
+    cgroup.create(limits)?;
+    undo.cgroup = Some(&cgroup);
+
+    let status = record.status_file()?;
+    let (report, report_end) =
+        nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| LaunchError::Prepare {
+            attempt: "make a pipe",
+            source: e.into(),
+        })?;
+    set_nonblocking(&report)?;
+    let program = program_file(&program).map_err(|source| LaunchError::Prepare {
+        attempt: "store the program",
+        source,
+    })?;
+    let stdin = match stdio.stdin {
+        Some(stdin) => stdin,
+        None => File::open("/dev/null")
+            .map(OwnedFd::from)
+            .map_err(|source| LaunchError::Prepare {
+                attempt: "open /dev/null",
+                source,
+            })?,
+    };
+    let oom = cgroup.watch_oom()?;
+    let (tasks, directory) = match cgroup.entry()? {
+        Entry::Tasks(tasks) => (tasks, None),
+        Entry::Directory(directory) => (Vec::new(), Some(directory)),
+    };
+    // In the order of `init::fd`.
+    let own = [
+        &stdin,
+        &stdio.stdout,
+        &stdio.stderr,
+        &program,
+        &report_end,
+        &status,
+    ];
+    let descriptors: Vec<BorrowedFd<'_>> =
+        own.into_iter().chain(&tasks).map(|fd| fd.as_fd()).collect();
+    let spawned = sys::spawn(&sys::Spawn {
+        exe: shared.helper.as_fd(),
+        name: c"longshore-init",
+        descriptors: &descriptors,
+        namespaces: compile::clone_flags(spec.linux().as_ref()),
+        cgroup: directory.as_ref().map(|fd| fd.as_fd()),
+    })
+    .map_err(|source| LaunchError::Spawn { source })?;
+    // From here on the container owns the cgroup and the record: it ends in `wait`.
+    undo.commit();
+    let recorded = record.write_pid(spawned.pid);
+    let container = Container::watch(shared, record, spec, cgroup, spawned, oom);
+    if let Err(error) = recorded {
+        container.kill();
+        tracing::warn!(container = %id, %error, "cannot record the pid of a container");
+    }
+    Ok(Started { container, report })
+}
+
+fn compile(
+    shared: &Shared,
+    id: &ContainerId,
+    spec: &Spec,
+    then: Then,
+) -> Result<Program, LaunchError> {
+    let staging = shared
+        .config
+        .runtime_dir
+        .join("containers")
+        .join(id.as_str());
+    let (cgroup_files, cgroup_v1_mounts) = match &shared.hierarchy {
+        Hierarchy::V1(mounts) => (mounts.len() as u32, mounts.as_slice()),
+        Hierarchy::V2(_) => (0, [].as_slice()),
+    };
+    let lookup = |path: &Path| match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Some(Kind::Directory),
+        Ok(_) => Some(Kind::File),
+        Err(_) => None,
+    };
+    let facts = Facts {
+        cgroup_files,
+        cgroup_v1_mounts,
+        staging: &staging,
+        lookup: &lookup,
+        then,
+    };
+    Ok(compile::compile(spec, &facts)?)
+}
+
+fn set_nonblocking(pipe: &OwnedFd) -> Result<(), LaunchError> {
+    let set = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
+    let done = nix::fcntl::fcntl(pipe, set).map(drop);
+    done.map_err(|e| LaunchError::Prepare {
+        attempt: "set up a pipe",
+        source: e.into(),
+    })
+}
+
+fn program_file(program: &Program) -> io::Result<OwnedFd> {
+    let memfd = memfd_create(c"longshore-program", MFdFlags::MFD_CLOEXEC)?;
+    let mut file = File::from(memfd);
+    file.write_all(&program.encode())?;
+    io::Seek::rewind(&mut file)?;
+    Ok(file.into())
+}
+
+/// Puts away what a failed launch has made, newest first, when dropped before `commit`.
+struct Undo<'a> {
+    record: &'a Record,
+    cgroup: Option<&'a Cgroup>,
+    committed: bool,
+}
+
+impl Undo<'_> {
+    fn commit(mut self) {
+        self.committed = true;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        if let Err(error) = self.cgroup.map_or(Ok(()), Cgroup::remove) {
+            tracing::warn!(container = %self.record.id, %error, "a failed launch left its cgroup");
+        }
+        if let Err(error) = self.record.remove() {
+            tracing::warn!(container = %self.record.id, %error, "a failed launch left its record");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What the agent keeps of each container for its next life:
+//!
+//! ```text
+//! <runtime_dir>/containers/<id>/config.json   the OCI spec that was executed
+//!                               pid           "<pid> <start time in ticks since boot>" of init
+//!                               status        raw wait(2) status of the command, written by init
+//! ```
+//!
+//! The directory dies with the kernel whose objects it describes (a tmpfs), so nothing is synced.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use isolators::ContainerId;
+use oci_spec::runtime::Spec;
+
+use crate::error::{LaunchError, RecordError};
+
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub id: ContainerId,
+    directory: PathBuf,
+}
+
+fn containers(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("containers")
+}
+
+fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordError {
+    move |source| RecordError {
+        attempt,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+pub fn prepare(runtime_dir: &Path) -> Result<(), RecordError> {
+    let path = containers(runtime_dir);
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&path);
+    made.map_err(failed("create", &path))
+}
+
+/// Of all containers of an earlier run.
+pub fn list(runtime_dir: &Path) -> Result<Vec<Record>, RecordError> {
+    let path = containers(runtime_dir);
+    let mut records = Vec::new();
+    for entry in fs::read_dir(&path).map_err(failed("list", &path))? {
+        let entry = entry.map_err(failed("list", &path))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // What is not named like a container was not put there by us.
+        if let Ok(id) = ContainerId::try_from(name) {
+            records.push(Record {
+                id,
+                directory: entry.path(),
+            });
+        }
+    }
+    Ok(records)
+}
+
+impl Record {
+    /// Errors: `Exists` when a container of this id was launched and not forgotten.
+    pub fn create(runtime_dir: &Path, id: &ContainerId, spec: &Spec) -> Result<Self, LaunchError> {
+        let directory = containers(runtime_dir).join(id.as_str());
+        match fs::DirBuilder::new().mode(0o700).create(&directory) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(LaunchError::Exists(id.clone()));
+            }
+            Err(e) => return Err(failed("create", &directory)(e).into()),
+        }
+        let record = Self {
+            id: id.clone(),
+            directory,
+        };
+        let path = record.directory.join("config.json");
+        let json = serde_json::to_vec(spec).map_err(io::Error::from);
+        let written = json.and_then(|json| fs::write(&path, json));
+        written.map_err(failed("write", &path))?;
+        Ok(record)
+    }
+
+    pub fn spec(&self) -> Result<Spec, RecordError> {
+        let path = self.directory.join("config.json");
+        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        serde_json::from_slice(&bytes)
+            .map_err(io::Error::from)
+            .map_err(failed("parse", &path))
+    }
+
+    /// The file that `init` writes the exit record to.
+    pub fn status_file(&self) -> Result<OwnedFd, RecordError> {
+        let path = self.directory.join("status");
+        File::create(&path)
+            .map(OwnedFd::from)
+            .map_err(failed("create", &path))
+    }
+
+    /// Raw wait(2) status of the command; `None` when `init` did not come to write it.
+    pub fn status(&self) -> Option<i32> {
+        fs::read_to_string(self.directory.join("status"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    }
+
+    pub fn write_pid(&self, pid: u32) -> Result<(), RecordError> {
+        let path = self.directory.join("pid");
+        let start = start_time(pid).unwrap_or(0);
+        fs::write(&path, format!("{pid} {start}\n")).map_err(failed("write", &path))
+    }
+
+    /// The pid of `init`, when the process of that number is still the one that was recorded.
+    pub fn live_pid(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.directory.join("pid")).ok()?;
+        let (pid, start) = text.trim().split_once(' ')?;
+        let (pid, start): (u32, u64) = (pid.parse().ok()?, start.parse().ok()?);
+        (start_time(pid)? == start).then_some(pid)
+    }
+
+    /// Removing twice is not an error.
+    pub fn remove(&self) -> Result<(), RecordError> {
+        match fs::remove_dir_all(&self.directory) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &self.directory)(e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Field 22 of proc_pid_stat(5); with the pid it names a process of this boot for good.
+fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold spaces and parentheses; field 3 follows the last of them.
+    let (_, after) = stat.rsplit_once(") ")?;
+    after.split(' ').nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(directory: &Path) -> Record {
+        Record {
+            id: ContainerId::try_from("c1".to_owned()).expect("a good id"),
+            directory: directory.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_process_is_recognised_by_its_start_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let record = record(directory.path());
+        record.write_pid(std::process::id()).expect("writes");
+        assert_eq!(record.live_pid(), Some(std::process::id()));
+        fs::write(
+            directory.path().join("pid"),
+            format!("{} 1\n", std::process::id()),
+        )
+        .expect("writes");
+        assert_eq!(record.live_pid(), None);
+    }
+
+    #[test]
+    fn an_empty_exit_record_is_no_status() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let record = record(directory.path());
+        record.status_file().expect("creates");
+        assert_eq!(record.status(), None);
+        fs::write(directory.path().join("status"), "256\n").expect("writes");
+        assert_eq!(record.status(), Some(256));
+    }
+}

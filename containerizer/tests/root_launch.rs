@@ -1,0 +1,526 @@
+//! Launching for real: needs root, and cgroups of either version.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use containerizer::{
+    Config, Container, Containerizer, ExitStatus, LaunchError, Output, Termination,
+};
+use isolators::{Access, Command, ContainerId, Limit, Request, Share, User, Volume};
+use tempfile::TempDir;
+
+/// A containerizer of its own; `finish` checks that nothing of it is left on the host.
+struct Host {
+    containerizer: Containerizer,
+    config: Config,
+    directory: TempDir,
+}
+
+impl Host {
+    fn new(name: &str) -> Self {
+        // Below /var: /tmp itself is what some of these tests mount.
+        let directory = tempfile::Builder::new()
+            .prefix("longshore-")
+            .tempdir_in("/var/tmp");
+        let directory = directory.expect("a directory");
+        fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("opens up");
+        let config = Config {
+            runtime_dir: directory.path().join("run"),
+            cgroups_hierarchy: "/sys/fs/cgroup".into(),
+            cgroups_root: format!("longshore-test-{}-{name}", std::process::id()),
+            cgroups_enable_cfs: false,
+            cgroups_destroy_timeout: Duration::from_secs(10),
+        };
+        let containerizer = Containerizer::open(config.clone()).expect("opens");
+        Self {
+            containerizer,
+            config,
+            directory,
+        }
+    }
+
+    fn sandbox(&self) -> PathBuf {
+        let sandbox = self.directory.path().join("sandbox");
+        fs::create_dir_all(&sandbox).expect("a sandbox");
+        sandbox
+    }
+
+    fn request(&self, command: &str) -> Request {
+        Request {
+            id: ContainerId::try_from("c1".to_owned()).expect("a good id"),
+            command: Command::Shell(command.to_owned()),
+            env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
+            user: User::resolve("root").expect("root exists"),
+            sandbox: self.sandbox(),
+            hostname: None,
+            cpus: Share {
+                request: 0.1,
+                limit: Limit::Default,
+            },
+            memory: Share {
+                request: 32 << 20,
+                limit: Limit::Default,
+            },
+            volumes: vec![],
+        }
+    }
+
+    async fn launch(&self, request: &Request) -> Result<Container, LaunchError> {
+        let open = |name: &str| {
+            let path = self.sandbox().join(name);
+            File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .expect("a log")
+                .into()
+        };
+        let output = Output {
+            stdout: open("stdout"),
+            stderr: open("stderr"),
+        };
+        self.containerizer.launch(request, output).await
+    }
+
+    async fn run(&self, request: &Request) -> Termination {
+        let container = self
+            .launch(request)
+            .await
+            .unwrap_or_else(|e| panic!("{}", chain(&e)));
+        let termination = container.wait().await;
+        container.forget();
+        termination
+    }
+
+    /// The output of a command that must end with 0.
+    async fn output(&self, request: &Request) -> String {
+        let termination = self.run(request).await;
+        let read = |name| fs::read_to_string(self.sandbox().join(name)).unwrap_or_default();
+        assert_eq!(
+            termination.status,
+            Some(ExitStatus::Exited(0)),
+            "stderr: {}",
+            read("stderr")
+        );
+        assert_eq!(termination.leftovers, [""; 0]);
+        read("stdout").trim_end().to_owned()
+    }
+
+    async fn refusal(&self, request: &Request) -> String {
+        match self.launch(request).await {
+            Ok(container) => panic!("launched {container:?}"),
+            Err(error) => chain(&error),
+        }
+    }
+
+    fn finish(&self) {
+        let left: Vec<_> = fs::read_dir(self.config.runtime_dir.join("containers"))
+            .expect("lists")
+            .map(|entry| entry.expect("lists").path())
+            .collect();
+        assert_eq!(left, [""; 0].map(PathBuf::from), "records left");
+        for cgroup in cgroups(&self.config.cgroups_root) {
+            fs::remove_dir(&cgroup).unwrap_or_else(|e| panic!("left in {}: {e}", cgroup.display()));
+        }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("reads");
+        let ours = self.directory.path().to_str().expect("utf-8");
+        assert!(!mounts.contains(ours), "mounts left: {mounts}");
+    }
+}
+
+/// A test that failed half-way must not leave its container running.
+impl Drop for Host {
+    fn drop(&mut self) {
+        for cgroup in cgroups(&self.config.cgroups_root) {
+            for directory in ["c1", "c1/leaf"] {
+                let procs = fs::read_to_string(cgroup.join(directory).join("cgroup.procs"));
+                for pid in procs
+                    .unwrap_or_default()
+                    .lines()
+                    .filter_map(|l| l.parse().ok())
+                {
+                    let pid = nix::unistd::Pid::from_raw(pid);
+                    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                }
+            }
+        }
+    }
+}
+
+/// Our subtree in every hierarchy.
+fn cgroups(root: &str) -> Vec<PathBuf> {
+    let base = Path::new("/sys/fs/cgroup");
+    let mounts = fs::read_dir(base)
+        .expect("cgroups")
+        .map(|e| e.expect("lists").path());
+    let all = mounts
+        .chain([base.to_owned()])
+        .map(|mount| mount.join(root));
+    all.filter(|path| path.exists()).collect()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+fn exited(code: i32) -> Option<ExitStatus> {
+    Some(ExitStatus::Exited(code))
+}
+
+#[tokio::test]
+async fn root_output_and_exit_status_come_back() {
+    let host = Host::new("status");
+    assert_eq!(
+        host.output(&host.request("for i in {1..3}; do echo $i; done"))
+            .await,
+        "1\n2\n3"
+    );
+    assert_eq!(host.run(&host.request("exit 7")).await.status, exited(7));
+    let killed = host.run(&host.request("kill -9 $$")).await.status;
+    assert_eq!(killed, Some(ExitStatus::Signaled(9)));
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_command_without_a_shell_gets_its_arguments_untouched() {
+    let host = Host::new("exec");
+    let argv = ["printf", "%s|", "a b", "$HOME", "{1..2}"]
+        .map(str::to_owned)
+        .to_vec();
+    let command = Command::Exec {
+        path: "printf".into(),
+        argv,
+    };
+    let request = Request {
+        command,
+        ..host.request("")
+    };
+    assert_eq!(host.output(&request).await, "a b|$HOME|{1..2}|");
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_the_container_sees_only_its_own_processes_and_names() {
+    let host = Host::new("namespaces");
+    let script = "ls /proc | grep -c '^[0-9]'; cat /proc/1/comm; readlink /proc/self/ns/net; \
+                  cat /proc/self/cgroup | grep -v ':/$'; hostname";
+    let request = Request {
+        hostname: Some("inside".into()),
+        ..host.request(script)
+    };
+    let output = host.output(&request).await;
+    let lines: Vec<_> = output.lines().collect();
+    let processes: u32 = lines[0].parse().expect("a number");
+    assert!(processes <= 5, "{output}");
+    assert!(
+        lines[1].starts_with("longshore-init") || lines[1].starts_with("init"),
+        "{output}"
+    );
+    let network = fs::read_link("/proc/self/ns/net").expect("reads");
+    assert_eq!(lines[2], network.to_str().expect("utf-8"));
+    // Every cgroup of the container looks like the root; other hierarchies are the host's business.
+    let ours = |line: &&&str| line.contains("longshore-test");
+    assert_eq!(
+        lines[3..lines.len() - 1].iter().filter(ours).count(),
+        0,
+        "{output}"
+    );
+    assert_eq!(lines.last(), Some(&"inside"));
+    assert_ne!(nix::unistd::gethostname().expect("a name"), "inside");
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_privileges_are_reduced_and_descriptors_closed() {
+    let host = Host::new("privileges");
+    let script = "grep -E '^(CapBnd|CapInh|NoNewPrivs|SigBlk|SigIgn):' /proc/self/status; \
+                  ls /proc/self/fd | wc -l";
+    let output = host.output(&host.request(script)).await;
+    let expected = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n\
+                    CapInh:\t0000000000000000\nCapBnd:\t00000000a80425fb\nNoNewPrivs:\t1\n";
+    // ls itself has the directory open besides 0, 1 and 2.
+    assert_eq!(output, format!("{expected}4"));
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_the_command_runs_as_its_user_in_its_sandbox() {
+    let host = Host::new("user");
+    let user = User::resolve("nobody").expect("nobody exists");
+    std::os::unix::fs::chown(host.sandbox(), Some(user.uid), Some(user.gid)).expect("chowns");
+    let request = Request {
+        user: user.clone(),
+        ..host.request("id -u; id -g; pwd; echo x > f")
+    };
+    let expected = format!("{}\n{}\n{}", user.uid, user.gid, host.sandbox().display());
+    assert_eq!(host.output(&request).await, expected);
+    assert_eq!(
+        fs::metadata(host.sandbox().join("f"))
+            .expect("exists")
+            .uid(),
+        user.uid
+    );
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_missing_command_says_so_and_leaves_nothing() {
+    let host = Host::new("missing");
+    let command = Command::Exec {
+        path: "no-such-program".into(),
+        argv: vec!["x".into()],
+    };
+    let refusal = host
+        .refusal(&Request {
+            command,
+            ..host.request("")
+        })
+        .await;
+    assert!(
+        refusal.starts_with("cannot run \"no-such-program\" in /"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("command not found"), "{refusal}");
+    let directory = Command::Exec {
+        path: "/etc".into(),
+        argv: vec!["/etc".into()],
+    };
+    let refusal = host
+        .refusal(&Request {
+            command: directory,
+            ..host.request("")
+        })
+        .await;
+    assert!(
+        refusal.contains("it is not executable for this user"),
+        "{refusal}"
+    );
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_missing_volume_says_so_and_leaves_nothing() {
+    let host = Host::new("novolume");
+    let volume = Volume {
+        source: "/no/such/directory".into(),
+        target: "/mnt".into(),
+        access: Access::ReadWrite,
+    };
+    let refusal = host
+        .refusal(&Request {
+            volumes: vec![volume],
+            ..host.request("true")
+        })
+        .await;
+    assert_eq!(
+        refusal,
+        "volume source /no/such/directory does not exist on the host: create it, or correct the \
+         volume's hostPath"
+    );
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_volumes_are_shared_read_only_or_read_write() {
+    let host = Host::new("volumes");
+    let data = host.directory.path().join("data");
+    fs::create_dir(&data).expect("creates");
+    fs::write(data.join("file"), "old").expect("writes");
+    let volume = |source: &Path, target: &str, access| Volume {
+        source: source.to_owned(),
+        target: target.into(),
+        access,
+    };
+    let volumes = vec![
+        volume(&data, "/mnt", Access::ReadWrite),
+        volume(&data, "ro", Access::ReadOnly),
+        volume(&data.join("file"), "/etc/hostname", Access::ReadOnly),
+    ];
+    let script = "cat /etc/hostname; echo; echo new > /mnt/made; cat ro/made; \
+                  (echo x > ro/no) 2>&1 | grep -o 'Read-only'; (echo x > /etc/hostname) 2>&1 | \
+                  grep -o 'Read-only'";
+    let request = Request {
+        volumes,
+        ..host.request(script)
+    };
+    assert_eq!(
+        host.output(&request).await,
+        "old\nnew\nRead-only\nRead-only"
+    );
+    assert_eq!(
+        fs::read_to_string(data.join("made")).expect("made"),
+        "new\n"
+    );
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_container_paths_that_the_host_lacks_leave_nothing_on_it() {
+    let host = Host::new("mirror");
+    let data = host.directory.path().join("data");
+    fs::create_dir(&data).expect("creates");
+    fs::write(data.join("file"), "hello").expect("writes");
+    let to = |source: &Path, target: &str| Volume {
+        source: source.to_owned(),
+        target: target.into(),
+        access: Access::ReadWrite,
+    };
+    let before = fs::read_dir("/").expect("lists").count();
+    let volumes = vec![
+        to(&data, "/longshore-new/a"),
+        to(&data.join("file"), "/longshore-new/b"),
+        to(&data, "/usr/longshore-new/c"),
+    ];
+    let script = "cat /longshore-new/a/file /longshore-new/b /usr/longshore-new/c/file; ls /usr/bin/env; echo x > /longshore-new/a/made; \
+                  test -e /proc/1/comm && pwd";
+    let request = Request {
+        volumes,
+        ..host.request(script)
+    };
+    let expected = format!("hellohellohello/usr/bin/env\n{}", host.sandbox().display());
+    assert_eq!(host.output(&request).await, expected);
+    assert!(data.join("made").exists());
+    assert!(
+        !data.join("inner").exists(),
+        "a mount point was made in the volume's source"
+    );
+    assert!(!Path::new("/longshore-new").exists() && !Path::new("/usr/longshore-new").exists());
+    assert_eq!(fs::read_dir("/").expect("lists").count(), before);
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_running_out_of_memory_is_told_with_limit_peak_and_victim() {
+    let host = Host::new("oom");
+    let request = host.request("tail /dev/zero; sleep 1000");
+    let termination = host.run(&request).await;
+    let oom = termination.out_of_memory.expect("an out-of-memory kill");
+    assert_eq!(oom.limit, 32 << 20);
+    assert!(oom.peak <= oom.limit && oom.peak > oom.limit / 2, "{oom:?}");
+    assert_eq!(oom.victim.map(|v| v.name), Some("tail".to_owned()));
+    // The shell would have slept on: a container that has lost a process to the kernel is ended.
+    assert_eq!(termination.leftovers, [""; 0]);
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_terminate_reaches_every_process_and_kill_ends_them() {
+    let host = Host::new("kill");
+    let polite =
+        host.request("trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done");
+    let container = host.launch(&polite).await.expect("launches");
+    until_output(&host, "up").await;
+    container.terminate();
+    assert_eq!(container.wait().await.status, exited(3));
+    container.forget();
+    let stubborn = host.request("trap '' TERM; echo deaf; sleep 1000 & wait");
+    let container = host.launch(&stubborn).await.expect("launches");
+    until_output(&host, "deaf").await;
+    container.terminate();
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), container.wait())
+            .await
+            .is_err()
+    );
+    container.kill();
+    let status = container.wait().await.status;
+    assert_eq!(status, Some(ExitStatus::Signaled(9)));
+    container.forget();
+    host.finish();
+}
+
+async fn until_output(host: &Host, text: &str) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !fs::read_to_string(host.sandbox().join("stdout"))
+        .unwrap_or_default()
+        .contains(text)
+    {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "no {text:?} in stdout"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn root_statistics_come_from_the_containers_cgroup() {
+    let host = Host::new("statistics");
+    let container = host
+        .launch(&host.request("for i in {1..30000}; do :; done; echo up; sleep 1000"))
+        .await
+        .expect("launches");
+    until_output(&host, "up").await;
+    let statistics = container.statistics().expect("statistics");
+    assert_eq!(statistics.mem_limit, Some(32 << 20));
+    assert!(
+        statistics.mem_total > 0 && statistics.mem_total < 32 << 20,
+        "{statistics:?}"
+    );
+    assert!(statistics.cpus_user + statistics.cpus_system > Duration::ZERO);
+    container.kill();
+    container.wait().await;
+    container.forget();
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_later_containerizer_finds_the_living_and_the_dead() {
+    let host = Host::new("recover");
+    let container = host
+        .launch(&host.request("echo up; sleep 1000"))
+        .await
+        .expect("launches");
+    until_output(&host, "up").await;
+    let other = Containerizer::open(host.config.clone()).expect("opens");
+    let found = other.recover().await.expect("recovers");
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].id(), found[0].pid()),
+        (container.id(), container.pid())
+    );
+    assert_eq!(found[0].spec(), container.spec());
+    found[0].kill();
+    found[0].wait().await;
+    container.wait().await;
+    // Not forgotten: a third one still learns that it has ended.
+    let dead = other.recover().await.expect("recovers");
+    assert_eq!(dead.len(), 1);
+    dead[0].wait().await;
+    dead[0].forget();
+    assert_eq!(other.recover().await.expect("recovers").len(), 0);
+
+    let ended = host
+        .launch(&host.request("exit 5"))
+        .await
+        .expect("launches");
+    ended.wait().await;
+    let dead = other.recover().await.expect("recovers");
+    assert_eq!(dead[0].wait().await.status, exited(5));
+    dead[0].forget();
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_launch_that_is_given_up_leaves_nothing() {
+    let host = Host::new("giveup");
+    let request = host.request("sleep 1000");
+    // Dropped at its first wait: the process may or may not exist by then.
+    let _ = tokio::time::timeout(Duration::from_micros(1), host.launch(&request)).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let containers = host.config.runtime_dir.join("containers");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    while fs::read_dir(&containers).expect("lists").count() > 0 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the container is still there"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    host.finish();
+}

@@ -1,0 +1,102 @@
+//! `cgroups/mem`: memory that is protected, and the cap above which the kernel kills.
+//!
+//! Source: spec/mesos-agent.md section 21.3.
+
+use oci_spec::runtime::LinuxMemoryBuilder;
+
+use crate::isolator::{Draft, Host, Isolator, PlanError};
+use crate::request::{Limit, Request, Share};
+
+pub(crate) struct Memory;
+
+/// Below this a shell hardly starts.
+const MINIMUM: u64 = 32 << 20;
+
+impl Isolator for Memory {
+    fn name(&self) -> &'static str {
+        "cgroups/mem"
+    }
+
+    fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+        let soft = request.memory.request.max(MINIMUM);
+        let hard = match request.memory.limit {
+            Limit::Default => soft as i64,
+            Limit::At(limit) => limit.max(MINIMUM) as i64,
+            Limit::Unlimited => -1,
+        };
+        let memory = LinuxMemoryBuilder::default()
+            .reservation(soft as i64)
+            .limit(hard);
+        spec.memory = Some(memory.build()?);
+        spec.oom_score_adj = oom_score_adj(request.memory, host.total_memory);
+        Ok(())
+    }
+}
+
+/// A container that may take more than it asked for is the first to go when the host runs short:
+/// the less it asked for, the sooner. 0 to 1000.
+fn oom_score_adj(memory: Share<u64>, total: u64) -> Option<i32> {
+    let bursts = match memory.limit {
+        Limit::Default => false,
+        Limit::At(limit) => memory.request < limit,
+        Limit::Unlimited => true,
+    };
+    bursts.then(|| 1000 - (1000 * memory.request / total.max(1)).min(1000) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroups::Version;
+    use crate::isolator::plan;
+    use crate::isolator::tests::{host, request};
+
+    fn planned(memory: Share<u64>) -> (Option<i64>, Option<i64>, Option<i32>) {
+        let spec = plan(
+            &Request {
+                memory,
+                ..request()
+            },
+            &host(Version::V2),
+        )
+        .expect("plans");
+        let resources = spec.linux().as_ref().and_then(|l| l.resources().clone());
+        let planned = resources.and_then(|r| *r.memory()).expect("memory");
+        let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
+        (planned.reservation(), planned.limit(), score)
+    }
+
+    const MB: u64 = 1 << 20;
+
+    #[test]
+    fn without_a_limit_the_request_is_the_limit() {
+        let share = Share {
+            request: 64 * MB,
+            limit: Limit::Default,
+        };
+        assert_eq!(planned(share), (Some(64 << 20), Some(64 << 20), None));
+    }
+
+    #[test]
+    fn no_container_gets_less_than_the_minimum() {
+        let share = Share {
+            request: 10 * MB,
+            limit: Limit::Default,
+        };
+        assert_eq!(planned(share), (Some(32 << 20), Some(32 << 20), None));
+    }
+
+    #[test]
+    fn bursting_raises_the_oom_score() {
+        let share = Share {
+            request: 2048 * MB,
+            limit: Limit::Unlimited,
+        };
+        assert_eq!(planned(share), (Some(2 << 30), Some(-1), Some(750)));
+        let share = Share {
+            request: 64 * MB,
+            limit: Limit::At(128 * MB),
+        };
+        assert_eq!(planned(share), (Some(64 << 20), Some(128 << 20), Some(993)));
+    }
+}

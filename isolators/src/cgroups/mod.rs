@@ -1,0 +1,15 @@
+//! `cgroups/*`: the controllers' parts of the plan, and the cgroup itself as a host object.
+
+mod cgroup;
+mod cpu;
+mod hierarchy;
+mod memory;
+mod oom;
+mod statistics;
+
+pub use cgroup::{Cgroup, CgroupError, Entry};
+pub(crate) use cpu::Cpu;
+pub use hierarchy::{BadHierarchy, ControllerMount, Hierarchy, Version};
+pub(crate) use memory::Memory;
+pub use oom::{OutOfMemory, Victim};
+pub use statistics::{Statistics, StatisticsError};

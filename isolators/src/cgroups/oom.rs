@@ -1,0 +1,170 @@
+//! Out of memory: noticing it, and finding out who was killed.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use super::cgroup::{Cgroup, CgroupError, write};
+use super::statistics::{flat_keyed, number};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutOfMemory {
+    /// Bytes.
+    pub limit: u64,
+    /// Most bytes ever used at one time.
+    pub peak: u64,
+    /// The process that the kernel chose, when its log still says so.
+    pub victim: Option<Victim>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Victim {
+    /// In the host's pid namespace.
+    pub pid: u32,
+    pub name: String,
+}
+
+impl Cgroup {
+    /// A descriptor that becomes readable when memory runs out (v1), or when any memory event is
+    /// counted (v2): then ask `oom_kills`. `None` without a memory controller.
+    pub fn watch_oom(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        let Some(dir) = self.dir("memory") else {
+            return Ok(None);
+        };
+        let open = |file: &str, source: io::Error| CgroupError::Open {
+            path: dir.join(file),
+            source,
+        };
+        if self.is_v2() {
+            let file = "memory.events";
+            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
+                .map_err(|e| open(file, e.into()))?;
+            inotify
+                .add_watch(&dir.join(file), AddWatchFlags::IN_MODIFY)
+                .map_err(|e| open(file, e.into()))?;
+            return Ok(Some(inotify.into()));
+        }
+        let file = "memory.oom_control";
+        let control = File::open(dir.join(file)).map_err(|e| open(file, e))?;
+        let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(|e| open(file, e.into()))?;
+        let line = format!("{} {}", event.as_raw_fd(), control.as_raw_fd());
+        write(&dir.join("cgroup.event_control"), &line)?;
+        Ok(Some(event.into()))
+    }
+
+    /// How many processes of this cgroup the kernel has killed for memory.
+    pub fn oom_kills(&self) -> u64 {
+        let file = if self.is_v2() {
+            "memory.events"
+        } else {
+            "memory.oom_control"
+        };
+        let text = self
+            .dir("memory")
+            .and_then(|dir| fs::read_to_string(dir.join(file)).ok());
+        text.and_then(|text| flat_keyed(&text, "oom_kill"))
+            .unwrap_or(0)
+    }
+
+    /// What the kernel knows about the out-of-memory kills here; `None` when there were none.
+    pub fn out_of_memory(&self) -> Option<OutOfMemory> {
+        if self.oom_kills() == 0 {
+            return None;
+        }
+        let dir = self.dir("memory")?;
+        let (limit, peak) = if self.is_v2() {
+            ("memory.max", "memory.peak")
+        } else {
+            ("memory.limit_in_bytes", "memory.max_usage_in_bytes")
+        };
+        let limit = number(dir, limit).unwrap_or(0);
+        Some(OutOfMemory {
+            limit,
+            // memory.peak came with Linux 5.19; at the moment of the kill usage was at the limit.
+            peak: number(dir, peak).unwrap_or(limit),
+            victim: kernel_log().ok().and_then(|log| victim(&log, &self.name)),
+        })
+    }
+}
+
+/// The kernel's ring buffer, a record per line. Each read(2) of /dev/kmsg gives one record.
+fn kernel_log() -> io::Result<String> {
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(libc_nonblock())
+        .open("/dev/kmsg")?;
+    let (mut log, mut record) = (String::new(), [0; 8192]);
+    loop {
+        match file.read(&mut record) {
+            Ok(0) => return Ok(log),
+            Ok(n) => log.push_str(&String::from_utf8_lossy(&record[..n])),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(log),
+            // Overwritten between two reads: the next read continues with the oldest one left.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn libc_nonblock() -> i32 {
+    nix::fcntl::OFlag::O_NONBLOCK.bits()
+}
+
+/// The last `oom-kill:` record about `cgroup`, which ends in `task=NAME,pid=N,uid=N`.
+fn victim(log: &str, cgroup: &str) -> Option<Victim> {
+    let within = |path: &str| {
+        path == cgroup
+            || path
+                .strip_prefix(cgroup)
+                .is_some_and(|rest| rest.starts_with('/'))
+    };
+    log.lines().rev().find_map(|line| {
+        let record = line.split_once("oom-kill:")?.1;
+        let (head, uid) = record.rsplit_once(",uid=")?;
+        uid.trim().parse::<u32>().ok()?;
+        let (head, pid) = head.rsplit_once(",pid=")?;
+        // A task's name may hold commas, so the keys are looked for from both ends.
+        let (head, name) = head.split_once(",task=")?;
+        let path = head.split_once("task_memcg=")?.1;
+        within(path).then_some(())?;
+        Some(Victim {
+            pid: pid.parse().ok()?,
+            name: name.to_owned(),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "\
+6,1,0,-;something else
+6,900,123,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/mesos/c1,task_memcg=/mesos/c1,task=ta,il,pid=4711,uid=0
+6,901,124,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/mesos/c10,task_memcg=/mesos/c10/leaf,task=dd,pid=5,uid=1
+";
+
+    #[test]
+    fn the_victim_is_read_from_the_kernels_log() {
+        let found = victim(LOG, "/mesos/c1");
+        assert_eq!(
+            found,
+            Some(Victim {
+                pid: 4711,
+                name: "ta,il".to_owned()
+            })
+        );
+        assert_eq!(victim(LOG, "/mesos/c10").map(|v| v.pid), Some(5));
+    }
+
+    #[test]
+    fn another_containers_victim_is_not_ours() {
+        assert_eq!(victim(LOG, "/mesos/c"), None);
+        assert_eq!(victim(LOG, "/mesos/c100"), None);
+    }
+}

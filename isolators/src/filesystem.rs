@@ -1,0 +1,30 @@
+//! `filesystem/linux` without an image: the host's files in a mount namespace of the container's
+//! own, with a /proc that matches its processes.
+
+use oci_spec::runtime::{MountBuilder, get_default_maskedpaths, get_default_readonly_paths};
+
+use crate::isolator::{Draft, Host, Isolator, PlanError};
+use crate::request::Request;
+
+pub(crate) struct Filesystem;
+
+impl Isolator for Filesystem {
+    fn name(&self) -> &'static str {
+        "filesystem/linux"
+    }
+
+    fn plan(&self, _request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+        let options = ["nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
+        spec.mounts.push(
+            MountBuilder::default()
+                .destination("/proc")
+                .typ("proc")
+                .source("proc")
+                .options(options)
+                .build()?,
+        );
+        spec.masked_paths = get_default_maskedpaths();
+        spec.readonly_paths = get_default_readonly_paths();
+        Ok(())
+    }
+}

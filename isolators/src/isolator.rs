@@ -1,0 +1,217 @@
+//! The isolator trait, the list of isolators, and the plan they make together.
+
+use std::path::PathBuf;
+
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{
+    Linux, LinuxBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+};
+
+use crate::capabilities::Capabilities;
+use crate::cgroups::{Cpu, Memory, Version};
+use crate::filesystem::Filesystem;
+use crate::namespaces::Namespaces;
+use crate::process::Command;
+use crate::request::Request;
+use crate::volumes::Volumes;
+
+/// What planning must know of the host; gathered once, when the containerizer starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    pub cgroups: Version,
+    /// Name of the subtree of cgroups that is ours.
+    pub cgroups_root: String,
+    /// Cap cpu at the request when a task has no limit of its own.
+    pub cfs_by_default: bool,
+    /// Program and leading arguments that run one shell command, e.g. `/bin/bash -c`.
+    pub shell: Vec<String>,
+    /// Bytes of memory of the whole host.
+    pub total_memory: u64,
+}
+
+/// One concern of a container.
+pub trait Isolator: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// Adds this isolator's part to the spec. Pure: the same request and host give the same part,
+    /// and nothing exists yet.
+    fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError>;
+}
+
+/// In this order: a later isolator may rely on what an earlier one has put into the draft.
+const ISOLATORS: &[&dyn Isolator] = &[
+    &Namespaces,
+    &Filesystem,
+    &Volumes,
+    &Command,
+    &Capabilities,
+    &Cpu,
+    &Memory,
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error("volume {0}: the path on the host must be absolute")]
+    RelativeVolumeSource(PathBuf),
+    #[error("volume target {0}: it must not contain '..'")]
+    VolumeTargetLeaves(PathBuf),
+    #[error("volume {0} has a name that is not UTF-8")]
+    NotUtf8(PathBuf),
+    #[error("the command is empty: give \"cmd\" or \"args\"")]
+    NoCommand,
+    #[error(
+        "environment variable {0:?} contains '=' or a NUL byte in its name, or NUL in its value"
+    )]
+    BadVariable(String),
+    #[error("{what} contains a NUL byte, which no program can be given")]
+    Nul { what: &'static str },
+    #[error("cannot assemble the container's OCI spec")]
+    Spec(#[from] OciSpecError),
+}
+
+/// A spec in the making, in the types of oci-spec but without their accessors in the way.
+#[derive(Debug, Default)]
+pub struct Draft {
+    pub namespaces: Vec<oci_spec::runtime::LinuxNamespace>,
+    pub mounts: Vec<oci_spec::runtime::Mount>,
+    pub masked_paths: Vec<String>,
+    pub readonly_paths: Vec<String>,
+    pub hostname: Option<String>,
+    pub cgroups_path: PathBuf,
+    pub cpu: Option<oci_spec::runtime::LinuxCpu>,
+    pub memory: Option<oci_spec::runtime::LinuxMemory>,
+    /// cgroup v2 files and their values, for what the classic fields cannot say exactly.
+    pub unified: std::collections::HashMap<String, String>,
+    pub oom_score_adj: Option<i32>,
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: PathBuf,
+    pub user: oci_spec::runtime::User,
+    pub capabilities: Option<oci_spec::runtime::LinuxCapabilities>,
+}
+
+/// The container's OCI runtime spec, made of every isolator's part.
+pub fn plan(request: &Request, host: &Host) -> Result<Spec, PlanError> {
+    let mut draft = Draft::default();
+    for isolator in ISOLATORS {
+        isolator.plan(request, host, &mut draft)?;
+    }
+    draft.into_spec()
+}
+
+impl Draft {
+    fn into_spec(self) -> Result<Spec, PlanError> {
+        let process = self.process()?;
+        let mut spec = SpecBuilder::default()
+            .version("1.2.0")
+            .root(RootBuilder::default().path("/").readonly(false).build()?)
+            .process(process)
+            .mounts(self.mounts.clone())
+            .linux(self.linux()?)
+            .build()?;
+        spec.set_hostname(self.hostname);
+        Ok(spec)
+    }
+
+    fn process(&self) -> Result<Process, PlanError> {
+        let mut process = ProcessBuilder::default()
+            .terminal(false)
+            .user(self.user.clone())
+            .args(self.args.clone())
+            .env(self.env.clone())
+            .cwd(self.cwd.clone())
+            .no_new_privileges(true)
+            .build()?;
+        process.set_capabilities(self.capabilities.clone());
+        process.set_oom_score_adj(self.oom_score_adj);
+        process.set_rlimits(None);
+        Ok(process)
+    }
+
+    fn linux(&self) -> Result<Linux, PlanError> {
+        let mut resources = oci_spec::runtime::LinuxResources::default();
+        resources.set_cpu(self.cpu.clone());
+        resources.set_memory(self.memory);
+        resources.set_devices(None);
+        resources.set_unified((!self.unified.is_empty()).then(|| self.unified.clone()));
+        let mut linux = LinuxBuilder::default()
+            .namespaces(self.namespaces.clone())
+            .cgroups_path(self.cgroups_path.clone())
+            .resources(resources)
+            .masked_paths(self.masked_paths.clone())
+            .readonly_paths(self.readonly_paths.clone())
+            .build()?;
+        linux.set_devices(None);
+        Ok(linux)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::request::{ContainerId, Limit, Share, User};
+
+    pub(crate) fn host(cgroups: Version) -> Host {
+        Host {
+            cgroups,
+            cgroups_root: "mesos".into(),
+            cfs_by_default: false,
+            shell: vec!["/bin/bash".into(), "-c".into()],
+            total_memory: 8 << 30,
+        }
+    }
+
+    pub(crate) fn request() -> Request {
+        Request {
+            id: ContainerId::try_from("c1".to_owned()).expect("a good id"),
+            command: crate::Command::Shell("echo {1..3}".into()),
+            env: vec![
+                ("A".into(), "1".into()),
+                ("B".into(), "2".into()),
+                ("A".into(), "3".into()),
+            ],
+            user: User {
+                name: "daemon".into(),
+                uid: 1,
+                gid: 1,
+                groups: vec![1, 5],
+                home: "/".into(),
+            },
+            sandbox: "/sandbox".into(),
+            hostname: None,
+            cpus: Share {
+                request: 0.5,
+                limit: Limit::Default,
+            },
+            memory: Share {
+                request: 64 << 20,
+                limit: Limit::Default,
+            },
+            volumes: vec![],
+        }
+    }
+
+    #[test]
+    fn a_spec_survives_its_json_form() {
+        let spec = plan(&request(), &host(Version::V2)).expect("plans");
+        let json = serde_json::to_string(&spec).expect("writes");
+        assert_eq!(serde_json::from_str::<Spec>(&json).expect("reads"), spec);
+    }
+
+    #[test]
+    fn the_same_request_gives_the_same_spec() {
+        let host = host(Version::V1);
+        assert_eq!(
+            plan(&request(), &host).expect("a"),
+            plan(&request(), &host).expect("b")
+        );
+    }
+
+    #[test]
+    fn isolators_have_names_of_their_own() {
+        let mut names: Vec<_> = ISOLATORS.iter().map(|i| i.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ISOLATORS.len());
+    }
+}

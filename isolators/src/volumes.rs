@@ -1,0 +1,108 @@
+//! `volume/host_path`: files and directories of the host at other places of the container.
+
+use std::path::{Component, Path, PathBuf};
+
+use oci_spec::runtime::MountBuilder;
+
+use crate::isolator::{Draft, Host, Isolator, PlanError};
+use crate::request::{Access, Request, Volume};
+
+pub(crate) struct Volumes;
+
+impl Isolator for Volumes {
+    fn name(&self) -> &'static str {
+        "volume/host_path"
+    }
+
+    fn plan(&self, request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+        for volume in &request.volumes {
+            if !volume.source.is_absolute() {
+                return Err(PlanError::RelativeVolumeSource(volume.source.clone()));
+            }
+            let access = match volume.access {
+                // Recursively: a file system mounted below the source must not stay writable.
+                Access::ReadOnly => "rro",
+                Access::ReadWrite => "rw",
+            };
+            let mount = MountBuilder::default()
+                .destination(target(volume, &request.sandbox)?)
+                .typ("bind")
+                .source(volume.source.clone())
+                .options(["rbind", access].map(str::to_owned).to_vec());
+            spec.mounts.push(mount.build()?);
+        }
+        Ok(())
+    }
+}
+
+/// A relative target lies in the sandbox.
+fn target(volume: &Volume, sandbox: &Path) -> Result<PathBuf, PlanError> {
+    if volume
+        .target
+        .components()
+        .any(|part| part == Component::ParentDir)
+    {
+        return Err(PlanError::VolumeTargetLeaves(volume.target.clone()));
+    }
+    Ok(sandbox.join(&volume.target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroups::Version;
+    use crate::isolator::plan;
+    use crate::isolator::tests::{host, request};
+
+    fn planned(
+        source: &str,
+        target: &str,
+        access: Access,
+    ) -> Result<(String, Vec<String>), String> {
+        let volume = Volume {
+            source: source.into(),
+            target: target.into(),
+            access,
+        };
+        let request = Request {
+            volumes: vec![volume],
+            ..request()
+        };
+        let spec = plan(&request, &host(Version::V2)).map_err(|e| e.to_string())?;
+        let mount = spec
+            .mounts()
+            .as_ref()
+            .and_then(|m| m.last())
+            .cloned()
+            .expect("a mount");
+        let options = mount.options().clone().unwrap_or_default();
+        Ok((mount.destination().display().to_string(), options))
+    }
+
+    #[test]
+    fn a_read_only_volume_is_read_only_all_the_way_down() {
+        let (to, options) = planned("/a", "/b", Access::ReadOnly).expect("plans");
+        assert_eq!(
+            (to.as_str(), options),
+            ("/b", vec!["rbind".to_owned(), "rro".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_relative_target_lies_in_the_sandbox() {
+        let (to, _) = planned("/a", "data/x", Access::ReadWrite).expect("plans");
+        assert_eq!(to, "/sandbox/data/x");
+    }
+
+    #[test]
+    fn a_target_with_parent_components_is_refused() {
+        let error = planned("/a", "../x", Access::ReadWrite).expect_err("refused");
+        assert_eq!(error, "volume target ../x: it must not contain '..'");
+    }
+
+    #[test]
+    fn a_relative_source_is_refused() {
+        let error = planned("a", "/x", Access::ReadWrite).expect_err("refused");
+        assert_eq!(error, "volume a: the path on the host must be absolute");
+    }
+}
