@@ -12,7 +12,7 @@ use v1::offer::operation::{LaunchGroup, Type};
 
 use super::admission::chain;
 use super::agent::Executor;
-use super::calls::refusal;
+use super::filters::refusal;
 use super::ids::FrameworkId;
 use super::task::{Kill, or_lost, status};
 use super::validation::{Accepted, NewExecutor, Terms};

@@ -66,11 +66,15 @@ impl Cluster {
             .get(&id)
             .map(|agent| &agent.info)
             .or(self.recovered.get(&id));
+        let changed = known.is_some_and(|known| *known != info);
         if known != Some(&info) {
             self.store(vec![Write::Admit {
                 id: id.clone(),
                 info: info.clone(),
             }]);
+        }
+        if changed {
+            self.clear_filters_on(&id);
         }
         self.recovered.remove(&id);
         self.unreachable.remove(&id);

@@ -1,22 +1,14 @@
 //! What a subscribed framework asks for, except accepting offers.
 
-use std::time::Duration;
-
 use proto::link::{self, to_agent};
-use proto::resources::Resources;
 use proto::v1;
 use proto::v1::scheduler::Call;
 use proto::v1::scheduler::call::{self, Type};
 
-use super::clock::Timer;
-use super::framework::Filter;
+use super::filters::refusal;
 use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
 use super::task::Kill;
 use super::{Cluster, Offer, Refusal, StreamId, Unallocated};
-
-/// A framework cannot hide an agent for longer than this.
-const MAX_REFUSAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-const DEFAULT_REFUSAL: Duration = Duration::from_secs(5);
 
 impl Cluster {
     pub(super) fn call(&mut self, stream: Option<StreamId>, call: Call) {
@@ -134,49 +126,6 @@ impl Cluster {
             .filter(|offer| offer.framework == *id)?;
         let offer: OfferId = offer.id.clone();
         self.remove_offer(&offer)
-    }
-
-    /// The end of a filter that starts now: a multiple of the allocation interval, so that many
-    /// filters end in one allocation. A plain "no" without a filter holds until the next interval,
-    /// otherwise the same offer would go back and forth at the speed of the network.
-    pub(super) fn wait_for(&self, refusal: Duration) -> Option<Duration> {
-        let interval = self.config.allocation_interval.as_nanos().max(1);
-        let end = (self.now.up + refusal).as_nanos();
-        let rounded = end.div_ceil(interval) * interval;
-        u64::try_from(rounded).ok().map(Duration::from_nanos)
-    }
-
-    /// Gives declined resources back, hidden from the framework until `until`.
-    pub(super) fn put_back(
-        &mut self,
-        offer: &Offer,
-        declined: &Resources,
-        until: Option<Duration>,
-    ) {
-        if declined.is_empty() {
-            return;
-        }
-        let framework = self.frameworks.get_mut(&offer.framework);
-        let claim = framework.and_then(|framework| framework.claims.get_mut(&offer.role));
-        if let (Some(claim), Some(until)) = (claim, until) {
-            let filters = claim.filters.entry(offer.agent.clone()).or_default();
-            let filter = Filter {
-                resources: declined.clone(),
-                until,
-            };
-            // One that hides no more and ends no later than another is of no use.
-            if !filters
-                .iter()
-                .any(|f| f.until >= until && f.resources.contains(declined))
-            {
-                filters.push(filter);
-                self.timers.set(
-                    until,
-                    Timer::Filter(offer.framework.clone(), offer.agent.clone()),
-                );
-            }
-        }
-        self.give_back(&offer.agent, &offer.framework, &offer.role, declined);
     }
 
     fn revive(&mut self, id: &FrameworkId, roles: &[String]) {
@@ -325,15 +274,6 @@ impl Cluster {
     }
 }
 
-/// How long declined resources stay hidden.
-pub(super) fn refusal(filters: Option<&v1::Filters>) -> Duration {
-    let seconds = filters.map_or(DEFAULT_REFUSAL.as_secs_f64(), v1::Filters::refuse_seconds);
-    if seconds.is_nan() || seconds < 0.0 {
-        return DEFAULT_REFUSAL;
-    }
-    Duration::try_from_secs_f64(seconds).map_or(MAX_REFUSAL, |wish| wish.min(MAX_REFUSAL))
-}
-
 /// The part of a call that its type names.
 fn body<T>(cluster: &mut Cluster, kind: Type, body: Option<T>) -> Option<T> {
     if body.is_none() {
@@ -366,26 +306,5 @@ fn message_counter(kind: Type) -> &'static str {
             "master/messages_operation_status_update_acknowledgement"
         }
         Type::Subscribe | Type::Unknown => "master/dropped_messages",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_brought_into_range() {
-        let of = |seconds| {
-            refusal(Some(&v1::Filters {
-                refuse_seconds: Some(seconds),
-            }))
-        };
-        assert_eq!(refusal(None), DEFAULT_REFUSAL);
-        assert_eq!(refusal(Some(&v1::Filters::default())), DEFAULT_REFUSAL);
-        assert_eq!(of(-1.0), DEFAULT_REFUSAL);
-        assert_eq!(of(f64::NAN), DEFAULT_REFUSAL);
-        assert_eq!(of(0.0), Duration::ZERO);
-        assert_eq!(of(f64::INFINITY), MAX_REFUSAL);
-        assert_eq!(of(1e9), MAX_REFUSAL);
     }
 }

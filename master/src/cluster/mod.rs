@@ -17,6 +17,7 @@ mod clock;
 mod counters;
 mod departure;
 mod events;
+mod filters;
 mod framework;
 mod homecoming;
 mod ids;

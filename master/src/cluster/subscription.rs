@@ -5,7 +5,6 @@ use proto::v1;
 use proto::v1::scheduler::call::{Subscribe, UpdateFramework};
 use v1::framework_info::capability::Type as Capability;
 
-use super::clock::Timer;
 use super::framework::{Connection, roles_of};
 use super::ids::{AgentId, FrameworkId};
 use super::{Cluster, Effect, Framework, Refusal, StreamId, Unallocated, events};
@@ -266,46 +265,5 @@ impl Cluster {
         }
         self.clear_filters(id, gone);
         self.adopt(id, wish);
-    }
-
-    /// Drops the filters of the roles that `which` picks, with their deadlines.
-    pub(super) fn clear_filters(&mut self, id: &FrameworkId, which: impl Fn(&str) -> bool) {
-        let Some(framework) = self.frameworks.get_mut(id) else {
-            return;
-        };
-        let picked = framework.claims.iter_mut().filter(|(role, _)| which(role));
-        let mut ended = Vec::new();
-        for (agent, filters) in picked.flat_map(|(_, claim)| std::mem::take(&mut claim.filters)) {
-            ended.extend(
-                filters
-                    .into_iter()
-                    .map(|filter| (filter.until, agent.clone())),
-            );
-        }
-        // Filters of one agent that end together share a deadline; what is left keeps it.
-        let kept = |agent: &AgentId, until| {
-            let filters = framework
-                .claims
-                .values()
-                .filter_map(|claim| claim.filters.get(agent));
-            filters.flatten().any(|filter| filter.until == until)
-        };
-        ended.retain(|(until, agent)| !kept(agent, *until));
-        for (until, agent) in ended {
-            self.timers.clear(until, Timer::Filter(id.clone(), agent));
-        }
-    }
-
-    pub(super) fn filter_ended(&mut self, framework: &FrameworkId, agent: AgentId) {
-        let up = self.now.up;
-        if let Some(framework) = self.frameworks.get_mut(framework) {
-            for claim in framework.claims.values_mut() {
-                if let Some(filters) = claim.filters.get_mut(&agent) {
-                    filters.retain(|filter| filter.until > up);
-                }
-                claim.filters.retain(|_, filters| !filters.is_empty());
-            }
-        }
-        self.unallocated.include(&agent);
     }
 }

@@ -28,9 +28,13 @@ fn agents_add_up(cluster: &Cluster) {
             .offers
             .iter()
             .map(|offer| &cluster.offers[offer].resources);
-        let parts = used.chain(offered).fold(agent.free.clone(), |all, part| {
-            all.try_add(part).expect("nothing is counted twice")
-        });
+        let executors = agent.executors.values().map(|executor| &executor.resources);
+        let parts = used
+            .chain(offered)
+            .chain(executors)
+            .fold(agent.free.clone(), |all, part| {
+                all.try_add(part).expect("nothing is counted twice")
+            });
         assert_eq!(parts, agent.total, "agent {}", agent.id);
     }
 }
@@ -40,6 +44,11 @@ fn allocations_add_up(cluster: &Cluster) {
     for framework in cluster.frameworks.values() {
         for task in framework.tasks.values() {
             *sums.entry((&framework.id, &task.role)).or_default() += &task.resources;
+        }
+    }
+    for agent in cluster.agents.values() {
+        for ((framework, _), executor) in &agent.executors {
+            *sums.entry((framework, &executor.role)).or_default() += &executor.resources;
         }
     }
     for offer in cluster.offers.values() {

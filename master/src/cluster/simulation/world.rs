@@ -16,6 +16,7 @@ use crate::registry::{Registered, Write};
 
 #[derive(Default)]
 pub struct FakeAgent {
+    pub attributes: &'static str,
     pub id: Option<v1::AgentId>,
     pub link: Option<Uuid>,
     pub tasks: BTreeMap<String, v1::Task>,
@@ -33,6 +34,7 @@ pub struct FakeFramework {
     pub declined: Vec<(String, Resources, Duration)>,
     pub errors: Vec<String>,
     pub lost_agents: Vec<String>,
+    pub operations: Vec<v1::OperationStatus>,
 }
 
 pub struct World {
@@ -42,6 +44,8 @@ pub struct World {
     pub stored: Registered,
     pub up: Duration,
     pub refused: Option<Refusal>,
+    /// Frameworks subscribe without checkpointing.
+    pub unchecked: bool,
     launched: BTreeSet<(String, String)>,
     next_task: u64,
     restarts: u64,
@@ -102,6 +106,7 @@ impl World {
             stored: Registered::default(),
             up: Duration::ZERO,
             refused: None,
+            unchecked: false,
             launched: BTreeSet::new(),
             next_task: 0,
             restarts: 0,
@@ -243,6 +248,8 @@ impl World {
         framework
             .errors
             .extend(event.error.map(|error| error.message));
+        let operation = event.update_operation_status.map(|update| update.status);
+        framework.operations.extend(operation);
         if let Some(failure) = event
             .failure
             .filter(|failure| failure.executor_id.is_none())
@@ -259,6 +266,7 @@ impl World {
         agent.link = Some(link);
         let info = v1::AgentInfo {
             id: agent.id.clone(),
+            attributes: proto::attributes::parse(agent.attributes).unwrap(),
             hostname: format!("host{n}"),
             resources: some_resources(&format!("cpus:{};mem:1024;ports:[31000-31009]", n + 1)),
             ..v1::AgentInfo::default()
@@ -296,7 +304,10 @@ impl World {
         framework.suppressed = false;
         let id = framework.id.clone();
         let subscribe = call::Subscribe {
-            framework_info: framework_info(n, id.clone()),
+            framework_info: v1::FrameworkInfo {
+                checkpoint: Some(!self.unchecked),
+                ..framework_info(n, id.clone())
+            },
             ..call::Subscribe::default()
         };
         if older.is_some() {
@@ -375,10 +386,15 @@ impl World {
     }
 
     pub fn accept(&mut self, n: usize, offer: &v1::Offer, infos: Vec<v1::TaskInfo>, refuse: f64) {
-        let used = infos.iter().fold(Resources::new(), |mut all, info| {
-            all += &Resources::from_protos(&info.resources).unwrap();
-            all
-        });
+        let executors: BTreeMap<_, _> = infos
+            .iter()
+            .flat_map(|info| &info.executor)
+            .map(|executor| (&executor.executor_id.value, &executor.resources))
+            .collect();
+        let mut used = Resources::new();
+        for wire in infos.iter().map(|info| &info.resources).chain(executors.into_values()) {
+            used += &Resources::from_protos(wire).unwrap();
+        }
         let rest = Resources::from_protos(&offer.resources)
             .unwrap()
             .try_sub(&used);
