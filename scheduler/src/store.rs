@@ -31,6 +31,9 @@ const INSTANCES: Table = TableDefinition::new("instances");
 
 const FRAMEWORK_ID: &str = "framework_id";
 
+/// In bytes. Everything is read once, at start: more would only keep memory from others.
+const CACHE: usize = 4 << 20;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot create directory {path}")]
@@ -76,7 +79,7 @@ impl Store {
         })?;
         let path = directory.join("scheduler.redb");
         let open = || -> Result<Database, redb::Error> {
-            let database = Database::create(&path)?;
+            let database = Database::builder().set_cache_size(CACHE).create(&path)?;
             let write = database.begin_write()?;
             for table in [FACTS, APPS, GROUPS, DEPLOYMENTS, INSTANCES] {
                 write.open_table(table)?;

@@ -1,0 +1,68 @@
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn offers_are_asked_for_only_while_something_waits() {
+    let mut bench = Bench::new();
+    let effects = bench.create(app(2));
+    assert_eq!(effects.calls, [Call::Revive]);
+    let effects = bench.step(Event::Offers(vec![offer("o", "a", 8.0)]));
+    assert_eq!(launched(&effects).len(), 2);
+    assert_eq!(effects.calls.last(), Some(&Call::Suppress));
+}
+
+#[test]
+fn a_hundred_instances_are_launched_by_one_accept() {
+    let mut bench = Bench::new();
+    bench.create(json!({"id": "/a", "cmd": "sleep 1", "cpus": 0.01, "mem": 1, "instances": 100}));
+    let effects = bench.step(Event::Offers(vec![offer("o", "a", 8.0)]));
+    let accepts = effects
+        .calls
+        .iter()
+        .filter(|c| matches!(c, Call::Accept { .. }))
+        .count();
+    assert_eq!((accepts, launched(&effects).len()), (1, 100));
+}
+
+#[test]
+fn instances_are_spread_evenly_over_the_offers_at_hand() {
+    let mut bench = Bench::new();
+    bench.create(app(4));
+    let offers = vec![offer("1", "a", 8.0), offer("2", "b", 8.0)];
+    let effects = bench.step(Event::Offers(offers));
+    let sizes: Vec<usize> = effects
+        .calls
+        .iter()
+        .filter_map(|c| match c {
+            Call::Accept { tasks, .. } => Some(tasks.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sizes, [2, 2]);
+}
+
+#[test]
+fn an_offer_that_was_cut_short_is_asked_for_again_at_once() {
+    let mut bench = Bench::new();
+    bench.engine.config.max_instances_per_offer = 5;
+    bench.create(app(7));
+    let effects = bench.step(Event::Offers(vec![offer("o", "a", 8.0)]));
+    assert_eq!(launched(&effects).len(), 5);
+    assert_eq!(effects.calls.last(), Some(&Call::Revive));
+    assert_eq!(bench.offer().len(), 2);
+}
+
+#[test]
+fn what_fits_nowhere_is_declined_and_says_why() {
+    let mut bench = Bench::new();
+    bench.create(json!({"id": "/a", "cmd": "sleep 1", "cpus": 100}));
+    let effects = bench.step(Event::Offers(vec![offer("o", "a", 8.0)]));
+    assert!(
+        matches!(effects.calls.as_slice(), [Call::Decline { .. }]),
+        "{effects:?}"
+    );
+    let (_, demand) = bench.engine.demands().next().unwrap();
+    let reason = crate::placement::Reason::InsufficientCpus;
+    assert_eq!(demand.tally.reasons, [(reason, 1)].into());
+}
