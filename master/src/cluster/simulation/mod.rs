@@ -1,8 +1,9 @@
 //! The state machine under random agents and frameworks, checked after every step.
 
 mod invariants;
+mod moves;
 mod scenarios;
-mod world;
+pub mod world;
 
 use std::time::Duration;
 
