@@ -1,0 +1,277 @@
+//! From nothing to reaped: `/bin/true` in a full set of namespaces, by this crate and by the OCI
+//! runtimes that are installed, on the same bundle, in turn, in one run.
+//!
+//! Ours is measured twice: as the agent does it, in process, and as a program that does nothing else
+//! (this one, called with a bundle), because that is what runc and crun are.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench is for reading"
+)]
+#![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use containerizer::{Config, Containerizer, ExitStatus, Then};
+use isolators::ContainerId;
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+
+const WARM_UP: usize = 5;
+const ROUNDS: usize = 60;
+/// Names this program to itself as a one-shot runtime.
+const AS_PROGRAM: &str = "--one-shot";
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().position(|a| a == AS_PROGRAM) {
+        Some(at) => runtime.block_on(one_shot(&arguments[at + 1..])),
+        None => runtime.block_on(compare()),
+    }
+}
+
+async fn one_shot(arguments: &[String]) {
+    let [bundle, runtime_dir, id] = arguments else {
+        panic!("bundle, runtime directory and id")
+    };
+    let containerizer = open(Path::new(runtime_dir));
+    launch(&containerizer, &spec(Path::new(bundle), id), id).await;
+}
+
+async fn compare() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("launching containers takes root");
+        std::process::exit(1);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let bundle = bundle(directory.path());
+    let runtime_dir = directory.path().join("run");
+    let containerizer = open(&runtime_dir);
+    let peers: Vec<&str> = ["crun", "runc"]
+        .into_iter()
+        .filter(|name| installed(name))
+        .collect();
+
+    let mut in_process = Vec::new();
+    let mut as_program = Vec::new();
+    let mut others: Vec<Vec<Duration>> = vec![Vec::new(); peers.len()];
+    for round in 0..WARM_UP + ROUNDS {
+        let id = format!("bench-{}-{round}", std::process::id());
+        let ours = spec(&bundle, &id);
+        let started = Instant::now();
+        launch(&containerizer, &ours, &id).await;
+        in_process.push(started.elapsed());
+
+        let this = std::env::current_exe().unwrap();
+        let mut program = Command::new(this);
+        program
+            .arg(AS_PROGRAM)
+            .arg(&bundle)
+            .arg(&runtime_dir)
+            .arg(format!("{id}-p"));
+        as_program.push(timed(&mut program));
+
+        for (peer, taken) in peers.iter().zip(&mut others) {
+            let mut program = Command::new(peer);
+            program
+                .args(["run", "--bundle"])
+                .arg(&bundle)
+                .arg(format!("{id}-{peer}"));
+            taken.push(timed(&mut program));
+        }
+    }
+    let (p50, _) = print("longshore, in the agent", in_process, None);
+    print("longshore, as a program", as_program, Some(p50));
+    for (peer, taken) in peers.into_iter().zip(others) {
+        print(&format!("{peer} run"), taken, Some(p50));
+    }
+    fs::remove_dir(&runtime_dir.join("containers")).unwrap();
+    remove_cgroups();
+}
+
+fn print(name: &str, mut taken: Vec<Duration>, ours: Option<f64>) -> (f64, f64) {
+    taken.drain(..WARM_UP);
+    taken.sort_unstable();
+    let at = |percent: usize| taken[(taken.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    let ratio = ours.map_or("1.0".to_owned(), |ours| format!("{:.1}", at(50) / ours));
+    println!(
+        "{name:<24} p50 {:>6.2} ms   p99 {:>6.2} ms   {ratio:>5} x",
+        at(50),
+        at(99)
+    );
+    (at(50), at(99))
+}
+
+fn timed(program: &mut Command) -> Duration {
+    let started = Instant::now();
+    let status = program
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    let taken = started.elapsed();
+    assert!(status.success(), "{program:?}: {status}");
+    taken
+}
+
+async fn launch(containerizer: &Containerizer, spec: &Spec, id: &str) {
+    let id = ContainerId::try_from(id.to_owned()).unwrap();
+    let null = || {
+        File::options()
+            .write(true)
+            .open("/dev/null")
+            .unwrap()
+            .into()
+    };
+    let stdio = containerizer::Stdio {
+        stdin: None,
+        stdout: null(),
+        stderr: null(),
+    };
+    let launched = containerizer
+        .launch_spec(&id, spec.clone(), stdio, Then::Become {})
+        .await;
+    let container = launched.unwrap();
+    let termination = container.wait().await;
+    assert_eq!(
+        termination.status,
+        Some(ExitStatus::Exited(0)),
+        "{termination:?}"
+    );
+    container.forget();
+}
+
+fn open(runtime_dir: &Path) -> Containerizer {
+    Containerizer::open(Config {
+        runtime_dir: runtime_dir.to_owned(),
+        cgroups_hierarchy: "/sys/fs/cgroup".into(),
+        cgroups_root: CGROUPS.to_owned(),
+        cgroups_enable_cfs: false,
+        cgroups_destroy_timeout: Duration::from_secs(10),
+    })
+    .unwrap()
+}
+
+const CGROUPS: &str = "longshore-bench";
+
+fn remove_cgroups() {
+    let base = Path::new("/sys/fs/cgroup");
+    let mounts = fs::read_dir(base)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    for root in mounts
+        .chain([base.to_owned()])
+        .map(|mount| mount.join(CGROUPS))
+    {
+        if root.exists() {
+            fs::remove_dir(root).unwrap();
+        }
+    }
+}
+
+fn installed(program: &str) -> bool {
+    let found = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok();
+    if !found {
+        println!("{program} is not installed: not compared");
+    }
+    found
+}
+
+/// A root file system that holds a static busybox, and the spec.
+fn bundle(directory: &Path) -> PathBuf {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find(|p| Path::new(p).exists());
+    let Some(busybox) = busybox else {
+        panic!("busybox is not installed (busybox-static)")
+    };
+    let bin = directory.join("bundle/rootfs/bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::copy(busybox, bin.join("true")).unwrap();
+    let bundle = directory.join("bundle");
+    fs::write(bundle.join("config.json"), config("unused").to_string()).unwrap();
+    bundle
+}
+
+/// For us the cgroup is named by the container; runc and crun choose their own when it is not.
+fn spec(bundle: &Path, id: &str) -> Spec {
+    let mut config = config(id);
+    config["root"]["path"] = json!(bundle.join("rootfs"));
+    config["linux"]["cgroupsPath"] = json!(format!("/{CGROUPS}/{id}"));
+    serde_json::from_value(config).unwrap()
+}
+
+/// What container engines ask for: every namespace but user and time, the usual mounts, hidden and
+/// read-only paths, reduced capabilities. No seccomp.
+fn config(hostname: &str) -> Value {
+    let capabilities = [
+        "CAP_AUDIT_WRITE",
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FOWNER",
+        "CAP_FSETID",
+        "CAP_KILL",
+        "CAP_MKNOD",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_NET_RAW",
+        "CAP_SETFCAP",
+        "CAP_SETGID",
+        "CAP_SETPCAP",
+        "CAP_SETUID",
+        "CAP_SYS_CHROOT",
+    ];
+    let mount = |destination: &str, kind: &str, source: &str, options: &str| {
+        let options: Vec<&str> = options.split(',').collect();
+        json!({"destination": destination, "type": kind, "source": source, "options": options})
+    };
+    let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"];
+    json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": false,
+            "user": {"uid": 0, "gid": 0},
+            "args": ["/bin/true"],
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+            "capabilities": {
+                "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
+            },
+            "noNewPrivileges": true,
+        },
+        "root": {"path": "rootfs", "readonly": true},
+        "hostname": hostname,
+        "mounts": [
+            mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
+            mount("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
+            mount("/dev/pts", "devpts", "devpts",
+                "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+            mount("/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k"),
+            mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
+            mount("/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"),
+        ],
+        "linux": {
+            "resources": {"memory": {"limit": 67_108_864}, "cpu": {"shares": 512}},
+            "namespaces": namespaces.map(|kind| json!({"type": kind})),
+            "maskedPaths": [
+                "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
+                "/proc/scsi",
+            ],
+            "readonlyPaths": [
+                "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+            ],
+        },
+    })
+}
