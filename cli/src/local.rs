@@ -131,6 +131,10 @@ impl Cluster {
         ])?);
         let scheduler = scheduler.await.context("cannot start the scheduler")?;
         let mut words = flags.agent.clone();
+        if !names(&words, "registration_backoff_factor") {
+            // There is no crowd of agents here whose first attempts would have to be spread.
+            words.push(word("registration_backoff_factor", "1ms"));
+        }
         words.extend([
             word("ip", "127.0.0.1"),
             word("port", agent_port.to_string()),
@@ -194,6 +198,14 @@ fn word(flag: &str, value: impl Into<OsString>) -> OsString {
     let mut word = OsString::from(format!("--{flag}="));
     word.push(value.into());
     word
+}
+
+/// Whether a flag is among these words.
+fn names(words: &[OsString], flag: &str) -> bool {
+    let start = format!("--{flag}=");
+    words
+        .iter()
+        .any(|word| word.as_encoded_bytes().starts_with(start.as_bytes()))
 }
 
 /// Every port must be free before anything is started, so that a second cluster by mistake does

@@ -15,4 +15,4 @@ pub fn to_stderr(quietly: &str) {
 /// For programs that run for long.
 pub const USUAL: &str = "info";
 /// For a terminal that shows the output of tasks.
-pub const QUIET: &str = "warn";
+pub const QUIET: &str = "error";

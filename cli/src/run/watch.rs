@@ -356,7 +356,7 @@ mod tests {
         let mut watch = watch(Mode::Forever, 1, false);
         let failed = task(1, TaskState::TaskFailed);
         assert_eq!(
-            phases(&watch.step(&look(&[failed.clone()]))),
+            phases(&watch.step(&look(std::slice::from_ref(&failed)))),
             [Phase::Waiting]
         );
         let message = "Command exited with status 3".to_owned();
