@@ -151,10 +151,11 @@ impl Driver {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), DriverError> {
         loop {
             let deadline = self.cluster.next_deadline();
-            let at = deadline.map(|up| tokio::time::Instant::from_std(self.started + up));
+            // A deadline beyond what the clock can count never comes.
+            let at = deadline.and_then(|up| self.started.checked_add(up));
             let due = async {
                 match at {
-                    Some(at) => tokio::time::sleep_until(at).await,
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
                     None => std::future::pending().await,
                 }
             };

@@ -12,6 +12,9 @@ use super::ids::{AgentId, FrameworkId, OfferId, TaskId};
 use super::quantities::{Quantities, Thresholds};
 use super::task::Task;
 
+/// What "for ever" comes down to: 100 years, which every clock can still count.
+const MAX_FAILOVER_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// One subscription; a new one replaces the older.
 pub type StreamId = Uuid;
 
@@ -120,9 +123,14 @@ impl Framework {
         }
     }
 
-    /// How long the scheduler may stay away; none for a negative or unreadable number.
+    /// How long the scheduler may stay away.
     pub fn failover_timeout(&self) -> Duration {
-        Duration::try_from_secs_f64(self.info.failover_timeout()).unwrap_or_default()
+        let seconds = self.info.failover_timeout();
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(timeout) => timeout.min(MAX_FAILOVER_TIMEOUT),
+            Err(_out_of_range) if seconds > 0.0 => MAX_FAILOVER_TIMEOUT,
+            Err(_negative) => Duration::ZERO,
+        }
     }
 }
 

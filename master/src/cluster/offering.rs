@@ -46,7 +46,7 @@ impl Cluster {
             let until = self
                 .config
                 .offer_timeout
-                .map(|timeout| self.now.up + timeout);
+                .map(|timeout| self.now.up.saturating_add(timeout));
             if let Some(until) = until {
                 self.timers.set(until, Timer::Offer(id.clone()));
             }

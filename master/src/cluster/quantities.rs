@@ -16,8 +16,8 @@ impl Quantities {
         let mut sums = BTreeMap::new();
         for resource in resources.iter().filter(|resource| !resource.is_revocable()) {
             if let Amount::Scalar(scalar) = resource.amount() {
-                *sums.entry(resource.name().to_owned()).or_insert(0) +=
-                    thousandths(scalar.as_f64());
+                let sum = sums.entry(resource.name().to_owned()).or_insert(0_i64);
+                *sum = sum.saturating_add(thousandths(scalar.as_f64()));
             }
         }
         Self(sums)
@@ -34,14 +34,15 @@ impl Quantities {
 
     pub fn add(&mut self, other: &Self) {
         for (name, amount) in &other.0 {
-            *self.0.entry(name.clone()).or_insert(0) += amount;
+            let mine = self.0.entry(name.clone()).or_insert(0);
+            *mine = mine.saturating_add(*amount);
         }
     }
 
     pub fn subtract(&mut self, other: &Self) {
         for (name, amount) in &other.0 {
             if let Some(mine) = self.0.get_mut(name) {
-                *mine -= amount;
+                *mine = mine.saturating_sub(*amount);
             }
         }
         self.0.retain(|_, amount| *amount != 0);

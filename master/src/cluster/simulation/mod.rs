@@ -1,6 +1,7 @@
 //! The state machine under random agents and frameworks, checked after every step.
 
 mod invariants;
+mod launches;
 mod moves;
 mod scenarios;
 pub mod world;
