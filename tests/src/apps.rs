@@ -67,6 +67,17 @@ impl Cluster {
         .await
     }
 
+    /// Waits until no deployment is under way: until then an app is locked.
+    pub async fn settled(&self) {
+        eventually("every deployment is done", || async {
+            match self.marathon.json("/v2/deployments").await {
+                Value::Array(none) if none.is_empty() => Ok(()),
+                some => Err(some.to_string()),
+            }
+        })
+        .await
+    }
+
     /// Waits for the first task of the app that fails: `{message, state, taskId, …}`.
     pub async fn failure(&self, app: &str) -> Value {
         eventually(&format!("a task of {app} failed"), || async {

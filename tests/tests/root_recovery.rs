@@ -1,18 +1,25 @@
 //! The death of a daemon is not the death of a task.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tests::apps::shell;
 use tests::cluster::Cluster;
 use tests::eventually;
 
+/// Writes without ever forking, so that the same processes are there all the time.
+const TICKING: &str =
+    "mkfifo never; exec 3<>never; while true; do echo tick; read -t 0.2 -u 3; done";
+
 #[tokio::test]
 async fn root_tasks_run_on_while_the_master_is_killed_and_comes_back() {
     let mut cluster = Cluster::start(2).await;
-    let mut app = shell("steady", "while true; do date +%s%N; sleep 0.2; done");
+    let mut app = shell("steady", TICKING);
     app["instances"] = 4.into();
     // An agent offers 2 cpus, so each runs two.
     app["cpus"] = 1.into();
     let before = cluster.run(&app).await;
+    longer(&cluster, &before, &vec![0; before.len()]).await;
     let processes = processes(&cluster);
 
     cluster.kill_master();
@@ -35,9 +42,10 @@ async fn root_tasks_run_on_while_the_master_is_killed_and_comes_back() {
 #[tokio::test]
 async fn root_tasks_run_on_while_an_agent_is_killed_and_comes_back() {
     let mut cluster = Cluster::start(1).await;
-    let mut app = shell("steady", "while true; do date +%s%N; sleep 0.2; done");
+    let mut app = shell("steady", TICKING);
     app["instances"] = 2.into();
     let before = cluster.run(&app).await;
+    longer(&cluster, &before, &vec![0; before.len()]).await;
     let processes = processes(&cluster);
     let identity = agent_id(&cluster).await;
 
@@ -98,17 +106,13 @@ async fn root_a_task_that_ended_while_its_agent_was_dead_is_reported() {
     cluster.nothing_left().await;
 }
 
-type Pids = Vec<std::collections::BTreeSet<i32>>;
-
-/// The long-lived processes of each agent: `sleep` and `date` come and go.
-fn processes(cluster: &Cluster) -> Pids {
-    let lasting = |pid: &i32| {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        !matches!(name.trim(), "" | "sleep" | "date")
-    };
-    let of =
-        |agent: &tests::cluster::Agent| agent.processes().into_iter().filter(lasting).collect();
-    cluster.agents.iter().map(of).collect()
+/// Host pids in the containers of each agent.
+fn processes(cluster: &Cluster) -> Vec<BTreeSet<i32>> {
+    cluster
+        .agents
+        .iter()
+        .map(tests::cluster::Agent::processes)
+        .collect()
 }
 
 fn ids(tasks: &[tests::apps::Task]) -> Vec<(&str, &str)> {
