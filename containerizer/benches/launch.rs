@@ -93,7 +93,7 @@ async fn compare() {
     for (peer, taken) in peers.into_iter().zip(others) {
         print(&format!("{peer} run"), taken, Some(p50));
     }
-    fs::remove_dir(&runtime_dir.join("containers")).unwrap();
+    fs::remove_dir(runtime_dir.join("containers")).unwrap();
     remove_cgroups();
 }
 

@@ -134,6 +134,16 @@ impl Containerizer {
         launch::launch(self.0.clone(), id.clone(), spec, stdio, then).await
     }
 
+    /// Takes away the subtree of cgroups when no container, of ours or of another agent that shares
+    /// its name, is in it. Launching needs a containerizer opened anew afterwards.
+    pub fn remove_cgroups_root(&self) {
+        let root = &self.0.config.cgroups_root;
+        match Cgroup::remove_root(&self.0.hierarchy, root) {
+            Ok(()) | Err(isolators::cgroups::CgroupError::Busy { .. }) => {}
+            Err(error) => tracing::warn!(root, %error, "cannot remove the subtree of cgroups"),
+        }
+    }
+
     /// Finds the containers that an earlier process with the same runtime directory launched, those
     /// that ended meanwhile included: their `wait` returns at once. The caller destroys (`kill`,
     /// `wait`, `forget`) those it does not know.

@@ -80,6 +80,14 @@ impl Cgroup {
         }
     }
 
+    /// Takes the subtree away when no container is in it: agents come and go, and leave nothing.
+    pub fn remove_root(hierarchy: &Hierarchy, root: &str) -> Result<(), CgroupError> {
+        match hierarchy {
+            Hierarchy::V1(mounts) => mounts.iter().try_for_each(|m| remove(&m.path.join(root))),
+            Hierarchy::V2(mount) => remove(&mount.join(root)),
+        }
+    }
+
     /// Names the cgroup at `path` below each mount; it need not exist.
     pub fn at(hierarchy: &Hierarchy, path: &Path) -> Self {
         let relative = path.strip_prefix("/").unwrap_or(path);
