@@ -6,9 +6,13 @@ use serde_json::{Value, json};
 use crate::cluster::{Agent, Cluster};
 use crate::eventually;
 
-/// An app of the folder `examples`.
+/// Where an app of the folder `examples` is.
+pub fn example_path(name: &str) -> String {
+    format!("{}/../examples/{name}.json", env!("CARGO_MANIFEST_DIR"))
+}
+
 pub fn example(name: &str) -> Value {
-    let path = format!("{}/../examples/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = example_path(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     serde_json::from_str(&text).unwrap()
 }

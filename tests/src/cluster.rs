@@ -64,8 +64,8 @@ impl Cluster {
         let work_dir = self.directory.path().join("master");
         let arguments = [
             "master".to_owned(),
-            format!("--port={}", port(&self.api)),
-            format!("--http_port={}", port(&self.marathon)),
+            format!("--port={}", self.api.port()),
+            format!("--http_port={}", self.marathon.port()),
             format!("--work_dir={}", work_dir.display()),
         ];
         self.master = Some(Program::start("master", &arguments, self.directory.path()));
@@ -119,7 +119,7 @@ impl Agent {
         let arguments = vec![
             "agent".to_owned(),
             format!("--master={}", master.address),
-            format!("--port={}", port(&api)),
+            format!("--port={}", api.port()),
             format!("--work_dir={}", directory.join("work").display()),
             format!("--runtime_dir={}", directory.join("run").display()),
             format!("--cgroups_root={cgroups_root}"),
@@ -158,19 +158,7 @@ impl Agent {
 
     /// Fails while a cgroup of a container, a process in one or a mount is there.
     pub fn nothing_left(&self) -> Result<(), String> {
-        let cgroups = host::cgroups(&self.cgroups_root);
-        let processes = host::processes(&cgroups);
-        let containers: Vec<_> = cgroups
-            .iter()
-            .filter(|path| !path.ends_with(&self.cgroups_root))
-            .collect();
-        let mounts = host::mounts(&self.directory);
-        match processes.is_empty() && containers.is_empty() && mounts.is_empty() {
-            true => Ok(()),
-            false => Err(format!(
-                "processes {processes:?}, cgroups {containers:?}, mounts {mounts:?}"
-            )),
-        }
+        host::nothing_left(&self.cgroups_root, &self.directory)
     }
 }
 
@@ -179,10 +167,6 @@ impl Drop for Agent {
         self.program = None;
         host::remove_all(&self.cgroups_root);
     }
-}
-
-fn port(service: &Service) -> &str {
-    service.address.rsplit(':').next().unwrap()
 }
 
 fn open_to_all(directory: &Path) {

@@ -42,6 +42,22 @@ pub fn mounts(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Says what is there of an agent's containers: cgroups, processes in them, mounts below its
+/// directory.
+pub fn nothing_left(root: &str, directory: &Path) -> Result<(), String> {
+    let mut cgroups = cgroups(root);
+    let processes = processes(&cgroups);
+    // The root itself stays as long as its agent may come back.
+    cgroups.retain(|cgroup| !cgroup.ends_with(root));
+    let mounts = mounts(directory);
+    match processes.is_empty() && cgroups.is_empty() && mounts.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "processes {processes:?}, cgroups {cgroups:?}, mounts {mounts:?}"
+        )),
+    }
+}
+
 /// Processes and cgroups of an agent whose cgroups have this root, whatever state it died in.
 pub fn remove_all(root: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);

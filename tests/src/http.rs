@@ -34,6 +34,10 @@ impl Service {
         }
     }
 
+    pub fn port(&self) -> &str {
+        self.address.rsplit(':').next().unwrap()
+    }
+
     /// An error is one of the connection: whatever the server answered is an `Answer`.
     pub async fn ask(
         &self,

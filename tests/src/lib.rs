@@ -10,6 +10,7 @@ pub mod apps;
 pub mod cluster;
 pub mod host;
 pub mod http;
+pub mod local;
 pub mod program;
 pub mod serve;
 

@@ -70,6 +70,19 @@ impl Program {
         }
     }
 
+    /// Waits until it has printed the text; gives all of its output.
+    pub async fn says(&self, text: &str) -> String {
+        crate::eventually(&format!("the program says {text:?}"), || async {
+            let output = self.output();
+            if output.contains(text) {
+                Ok(output)
+            } else {
+                Err(output)
+            }
+        })
+        .await
+    }
+
     /// Gives it no chance to tidy up.
     pub fn kill(&mut self) {
         let _already_gone = self.child.kill();

@@ -1,0 +1,78 @@
+//! A cluster in one process: `longshore up` and `longshore run`.
+
+use std::path::Path;
+
+use crate::eventually;
+use crate::host;
+use crate::http::{Service, free_port};
+use crate::program::Program;
+
+/// Directories, ports and cgroups of their own, for one program after the other.
+#[derive(Debug)]
+pub struct Local {
+    pub scheduler: Service,
+    pub cgroups_root: String,
+    ports: [u16; 2],
+    directory: tempfile::TempDir,
+}
+
+impl Local {
+    /// `name` is unique among the tests of one program.
+    pub fn new(name: &str) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("longshore-test-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        Self {
+            scheduler: Service::at(free_port()),
+            cgroups_root: format!("longshore-test-{}-{name}", std::process::id()),
+            ports: [free_port(), free_port()],
+            directory,
+        }
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `words` are the subcommand and what belongs to it.
+    pub fn start(&self, words: &[&str]) -> Program {
+        let place = self.directory.path().display();
+        let mut arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        arguments.extend([
+            format!("--work_dir={place}/work"),
+            format!("--runtime_dir={place}/run"),
+            format!("--cgroups_root={}", self.cgroups_root),
+            format!("--http_port={}", self.scheduler.port()),
+            format!("--master_port={}", self.ports[0]),
+            format!("--agent_port={}", self.ports[1]),
+        ]);
+        Program::start(words[0], &arguments, self.directory.path())
+    }
+
+    /// An app in a file of its own.
+    pub fn file(&self, name: &str, app: &serde_json::Value) -> String {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, app.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub fn processes(&self) -> std::collections::BTreeSet<i32> {
+        host::processes(&host::cgroups(&self.cgroups_root))
+    }
+
+    /// Waits until no container, process or mount is there.
+    pub async fn nothing_left(&self) {
+        let place = self.directory.path();
+        eventually("nothing is left on the host", || async {
+            host::nothing_left(&self.cgroups_root, place)
+        })
+        .await;
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        host::remove_all(&self.cgroups_root);
+    }
+}

@@ -1,0 +1,101 @@
+//! `longshore run` and `longshore up`, as on somebody's first day.
+
+use nix::sys::signal::Signal;
+use tests::apps::{example_path, shell};
+use tests::eventually;
+use tests::local::Local;
+
+#[tokio::test]
+async fn root_run_shows_the_output_and_ctrl_c_leaves_nothing() {
+    let local = Local::new("run");
+    let mut run = local.start(&["run", &example_path("hello")]);
+    let output = run.says("Hello from Longshore").await;
+    assert!(output.contains("hello"), "the task is not named:\n{output}");
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.wait().code(), Some(130), "{}", run.output());
+    local.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_run_once_exits_with_the_result_of_the_task() {
+    for (name, cmd, code) in [
+        ("well", "echo done", 0),
+        ("badly", "echo oops >&2; exit 7", 7),
+    ] {
+        let local = Local::new(name);
+        let file = local.file("app.json", &shell(name, cmd));
+        let mut run = local.start(&["run", "--once", &file]);
+        assert_eq!(run.wait().code(), Some(code), "{}", run.output());
+        let said = if code == 0 { "done" } else { "oops" };
+        assert!(run.output().contains(said), "{}", run.output());
+        local.nothing_left().await;
+    }
+}
+
+#[tokio::test]
+async fn root_run_refuses_a_bad_file_by_name_and_place() {
+    let local = Local::new("bad");
+    let file = local.directory().join("bad.json");
+    std::fs::write(&file, "{\n  \"id\": \"x\",\n  \"cmd\" \"y\"\n}\n").unwrap();
+    let mut run = local.start(&["run", file.to_str().unwrap()]);
+    assert_eq!(run.wait().code(), Some(1));
+    let output = run.output();
+    assert!(output.contains("bad.json:3:9"), "{output}");
+    local.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_run_once_tells_why_a_task_cannot_start() {
+    let local = Local::new("user");
+    let mut app = shell("who", "id");
+    app["user"] = "no-such-user-here".into();
+    let file = local.file("app.json", &app);
+    let mut run = local.start(&["run", "--once", &file]);
+    assert_eq!(run.wait().code(), Some(1), "{}", run.output());
+    assert!(
+        run.output()
+            .contains("user \"no-such-user-here\" does not exist"),
+        "{}",
+        run.output()
+    );
+    local.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_tasks_of_up_keep_running_until_the_next_up_takes_them_over() {
+    let local = Local::new("up");
+    let mut up = local.start(&["up"]);
+    up.says("longshore is up").await;
+    let answer = local
+        .scheduler
+        .post("/v2/apps", &shell("steady", "exec sleep 1000"))
+        .await;
+    assert!(answer.status.is_success(), "{}", answer.text);
+    let before = eventually("it runs", || running(&local)).await;
+    let processes = local.processes();
+    assert!(!processes.is_empty());
+
+    up.signal(Signal::SIGTERM);
+    assert!(up.wait().success(), "{}", up.output());
+    assert_eq!(processes, local.processes());
+
+    let mut up = local.start(&["up"]);
+    local.scheduler.ready("/ping").await;
+    let after = eventually("it runs again", || running(&local)).await;
+    assert_eq!(before, after);
+    assert_eq!(processes, local.processes());
+
+    local.scheduler.delete("/v2/apps/steady").await;
+    local.nothing_left().await;
+    up.signal(Signal::SIGTERM);
+    assert!(up.wait().success());
+}
+
+/// The id of the one running task.
+async fn running(local: &Local) -> Result<String, String> {
+    let tasks = local.scheduler.get("/v2/apps/steady/tasks").await.json();
+    match &tasks["tasks"][0] {
+        task if task["state"] == "TASK_RUNNING" => Ok(task["id"].to_string()),
+        _ => Err(tasks.to_string()),
+    }
+}
