@@ -119,9 +119,7 @@ impl Registry {
         };
         let mut registered = Registered::default();
         for (id, info) in agents {
-            let info = v1::AgentInfo::decode(info.as_slice())
-                .ok()
-                .ok_or_else(|| bad(&id))?;
+            let info: v1::AgentInfo = proto::wire::decode(&info).ok().ok_or_else(|| bad(&id))?;
             registered.admitted.insert(parse(&id)?, info);
         }
         for (id, since) in lost {

@@ -61,12 +61,21 @@ impl Task {
     }
 }
 
-/// The state a task without an agent ends in, which older frameworks know only as lost.
+/// `state` in a word that the framework knows: those that tell the fates of a task without an agent
+/// apart are all "lost" to older ones. An end that was asked for stays what it is.
 pub fn or_lost(partition_aware: bool, state: TaskState) -> TaskState {
-    if partition_aware {
-        state
-    } else {
+    let is_finer = matches!(
+        state,
+        TaskState::TaskDropped
+            | TaskState::TaskUnreachable
+            | TaskState::TaskGone
+            | TaskState::TaskGoneByOperator
+            | TaskState::TaskUnknown
+    );
+    if is_finer && !partition_aware {
         TaskState::TaskLost
+    } else {
+        state
     }
 }
 
@@ -88,5 +97,17 @@ pub fn status(
         message: Some(message),
         timestamp: Some(now.wall),
         ..TaskStatus::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_frameworks_hear_lost_for_a_lost_agent_and_killed_for_a_kill() {
+        assert_eq!(or_lost(false, TaskState::TaskGone), TaskState::TaskLost);
+        assert_eq!(or_lost(true, TaskState::TaskGone), TaskState::TaskGone);
+        assert_eq!(or_lost(false, TaskState::TaskKilled), TaskState::TaskKilled);
     }
 }
