@@ -10,12 +10,16 @@
 //! | [`json`], [`wire`] | the JSON form of any message (not the standard proto3 mapping), and the binary one |
 //! | [`recordio`], [`media`] | framing of streams, and which encoding a request and its answer use |
 //! | [`resources`], [`attributes`], [`units`], [`ids`] | values that are valid once they exist |
+//! | [`address`], [`error`] | where a master is; how errors are told |
 //! | [`task`], [`v0`], [`version`] | what agent and master both say about tasks and themselves |
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod attributes;
+pub mod error;
 pub mod ids;
 pub mod json;
+pub mod link;
 pub mod media;
 mod path;
 pub mod recordio;
@@ -35,6 +39,5 @@ mod schema {
 #[cfg(test)]
 mod schema_tests;
 
-pub use schema::longshore::link::v1 as link;
 pub use schema::mesos::v1;
 pub use version::MESOS_VERSION;

@@ -47,12 +47,6 @@ pub enum MediaError {
     NoContentType,
     #[error("unsupported Content-Type {given:?}: expected one of {KNOWN}")]
     ContentType { given: String },
-    #[error(
-        "header Message-Content-Type is missing: application/recordio needs one of {ENCODINGS}"
-    )]
-    NoMessageContentType,
-    #[error("unsupported Message-Content-Type {given:?}: expected one of {ENCODINGS}")]
-    MessageContentType { given: String },
     #[error("a request of type application/recordio is only possible for a call that is a stream")]
     NotAStreamingRequest,
     #[error("cannot answer with Accept {given:?}: possible are {ENCODINGS}")]
@@ -71,19 +65,16 @@ impl MediaError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::NoContentType | Self::NoMessageContentType => 400,
+            Self::NoContentType => 400,
             Self::Accept { .. }
             | Self::NotAStreamingResponse { .. }
             | Self::MessageAccept { .. } => 406,
-            Self::ContentType { .. }
-            | Self::MessageContentType { .. }
-            | Self::NotAStreamingRequest => 415,
+            Self::ContentType { .. } | Self::NotAStreamingRequest => 415,
         }
     }
 }
 
-/// The type of a request's body, from its `Content-Type`.
-pub fn request_type(content_type: Option<&str>) -> Result<MediaType, MediaError> {
+fn request_type(content_type: Option<&str>) -> Result<MediaType, MediaError> {
     let given = content_type.ok_or(MediaError::NoContentType)?;
     MediaType::parse(given).ok_or_else(|| MediaError::ContentType {
         given: given.to_owned(),
@@ -95,24 +86,13 @@ pub fn request_encoding(content_type: Option<&str>) -> Result<Encoding, MediaErr
     Encoding::of(request_type(content_type)?).ok_or(MediaError::NotAStreamingRequest)
 }
 
-/// The encoding of the records in a request of type [`MediaType::RecordIo`], from its
-/// `Message-Content-Type`.
-pub fn request_records(message_content_type: Option<&str>) -> Result<Encoding, MediaError> {
-    let given = message_content_type.ok_or(MediaError::NoMessageContentType)?;
-    MediaType::parse(given)
-        .and_then(Encoding::of)
-        .ok_or_else(|| MediaError::MessageContentType {
-            given: given.to_owned(),
-        })
-}
-
 /// The type of an answer that is one message: JSON or protobuf. A request without `Accept` is
 /// answered in its own type (a stream of records in JSON).
 pub fn response_type(accept: Option<&str>, request: MediaType) -> Result<MediaType, MediaError> {
     let Some(given) = accept else {
         return Ok(Encoding::of(request).unwrap_or(Encoding::Json).into());
     };
-    let accepted = |media| accepts(given, media);
+    let accepted = |media: MediaType| accepts(given, media.as_str());
     if accepted(MediaType::Json) {
         Ok(MediaType::Json)
     } else if accepted(MediaType::Protobuf) {
@@ -230,33 +210,35 @@ impl MediaType {
     }
 }
 
-/// Whether a list of media ranges, as in `Accept`, covers `media`. Weights only matter when they
-/// are 0, which excludes: among what is accepted, we choose. A range that names the type beats
-/// `application/*`, which beats `*/*`.
-fn accepts(accept: &str, media: MediaType) -> bool {
+/// Whether a list of media ranges, as in `Accept`, covers the type `name` (such as `text/plain`).
+/// Weights only matter when they are 0, which excludes: among what is accepted, the server chooses.
+/// A range that names the type beats `text/*`, which beats `*/*`.
+#[must_use]
+pub fn accepts(accept: &str, name: &str) -> bool {
+    let family = name.split('/').next().unwrap_or_default();
     let mut best: Option<(u8, bool)> = None;
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default();
-        let precision = match essence {
-            "*/*" => 1,
-            _ if essence.eq_ignore_ascii_case("application/*") => 2,
-            _ if essence.eq_ignore_ascii_case(media.as_str()) => 3,
+        let precision = match essence.split_once('/') {
+            Some(("*", "*")) => 1,
+            Some((kind, "*")) if kind.eq_ignore_ascii_case(family) => 2,
+            Some(_) if essence.eq_ignore_ascii_case(name) => 3,
             _ => continue,
         };
-        let excluded = parts.any(|parameter| {
-            let weight = parameter
-                .strip_prefix("q=")
-                .or_else(|| parameter.strip_prefix("Q="));
-            weight
-                .and_then(|q| q.trim().parse::<f32>().ok())
-                .is_some_and(|q| q <= 0.0)
-        });
         if best.is_none_or(|(known, _)| precision > known) {
-            best = Some((precision, !excluded));
+            best = Some((precision, !parts.any(is_weight_of_zero)));
         }
     }
     best.is_some_and(|(_, accepted)| accepted)
+}
+
+fn is_weight_of_zero(parameter: &str) -> bool {
+    let Some((name, weight)) = parameter.split_once('=') else {
+        return false;
+    };
+    let weight = weight.trim().parse::<f32>();
+    name.trim().eq_ignore_ascii_case("q") && weight.is_ok_and(|weight| weight <= 0.0)
 }
 
 #[cfg(test)]
@@ -277,7 +259,6 @@ mod tests {
         );
         assert_eq!(request_type(PROTOBUF), Ok(MediaType::Protobuf));
         assert_eq!(request_type(RECORDIO), Ok(MediaType::RecordIo));
-        assert_eq!(request_records(PROTOBUF), Ok(Encoding::Protobuf));
     }
 
     #[test]
@@ -286,8 +267,6 @@ mod tests {
         assert_eq!(request(None), 400);
         assert_eq!(request(Some("text/plain")), 415);
         assert_eq!(request_encoding(RECORDIO).unwrap_err().status(), 415);
-        assert_eq!(request_records(None).unwrap_err().status(), 400);
-        assert_eq!(request_records(RECORDIO).unwrap_err().status(), 415);
         let response = |accept| response_type(accept, MediaType::Json).unwrap_err().status();
         assert_eq!(response(Some("text/html")), 406);
         assert_eq!(response(RECORDIO), 406);
@@ -325,6 +304,24 @@ mod tests {
             Ok(MediaType::Protobuf)
         );
         assert_eq!(response("application/x-protobuf"), Ok(MediaType::Protobuf));
+    }
+
+    #[test]
+    fn a_weight_of_zero_excludes_and_a_name_beats_a_range() {
+        let table = [
+            ("text/plain", true),
+            ("TEXT/*;q=0.5", true),
+            ("*/*", true),
+            ("*/*, text/plain; q=0", false),
+            ("text/*;q=0.0, text/plain", true),
+            ("*/*;q=0", false),
+            ("text/html, application/*", false),
+            ("text/plain;quality=0", true),
+            ("", false),
+        ];
+        for (accept, expected) in table {
+            assert_eq!(accepts(accept, "text/plain"), expected, "{accept}");
+        }
     }
 
     #[test]

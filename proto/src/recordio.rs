@@ -1,7 +1,11 @@
 //! RecordIO: the framing of event streams. A record is its length in decimal digits, a newline, and
 //! that many bytes; nothing follows. How the bytes are cut into chunks on the way means nothing.
 
+use std::marker::PhantomData;
+
 use bytes::{Buf as _, BytesMut};
+
+use crate::wire::{self, WireError};
 
 /// Digits of the largest length that fits a `u64`. A longer header is not a length.
 const MAX_HEADER: usize = 20;
@@ -148,6 +152,52 @@ impl Decoder {
     }
 }
 
+/// Why bytes are not a stream of messages. As with framing, the end of the stream for its reader.
+#[derive(Debug, thiserror::Error)]
+pub enum MessagesError {
+    #[error("the stream is not RecordIO")]
+    Framing(#[from] RecordIoError),
+    #[error("a record is not the message it should be")]
+    Record(#[from] WireError),
+}
+
+/// Cuts a byte stream into protobuf messages, whole and checked as [`wire::decode`] does it.
+///
+/// Used like a [`Decoder`].
+#[derive(Debug)]
+pub struct Messages<M> {
+    records: Decoder,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<M> Messages<M>
+where
+    M: prost::Message + prost::Name + Default,
+{
+    /// See [`Decoder::new`].
+    #[must_use]
+    pub fn new(max_record_bytes: usize) -> Self {
+        Self {
+            records: Decoder::new(max_record_bytes),
+            message: PhantomData,
+        }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.records.push(bytes);
+    }
+
+    /// The next whole message, or `None` when more bytes are needed first.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "None means `push more`, not `the end`, so this is not an iterator"
+    )]
+    pub fn next(&mut self) -> Result<Option<M>, MessagesError> {
+        let record = self.records.next()?;
+        Ok(record.map(|record| wire::decode(&record)).transpose()?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -241,6 +291,29 @@ mod tests {
         decoder.push(b"bc");
         assert_eq!(decoder.next(), Ok(Some(b"abc".to_vec())));
         assert_eq!(decoder.finish(), Ok(()));
+    }
+
+    #[test]
+    fn messages_come_whole_or_not_at_all() {
+        use prost::Message as _;
+        let id = crate::v1::AgentId {
+            value: "a-S0".to_owned(),
+        };
+        let framed = encode(&id.encode_to_vec());
+        let mut messages = Messages::<crate::v1::AgentId>::new(100);
+        messages.push(&framed[..3]);
+        assert_eq!(messages.next().unwrap(), None);
+        messages.push(&framed[3..]);
+        // Only a field that ids do not have.
+        messages.push(&encode(&[16, 1]));
+        assert_eq!(messages.next().unwrap(), Some(id));
+        let error = messages.next().unwrap_err();
+        assert!(matches!(
+            error,
+            MessagesError::Record(WireError::Missing { .. })
+        ));
+        messages.push(b"x\n");
+        assert!(matches!(messages.next(), Err(MessagesError::Framing(_))));
     }
 
     proptest! {

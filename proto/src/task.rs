@@ -2,6 +2,10 @@
 
 use crate::v1::{self, TaskState};
 
+pub use ending::{Ending, ended, exit_code};
+
+mod ending;
+
 /// The task as endpoints and the registry know it, newly launched in `state`.
 #[must_use]
 pub fn new(info: &v1::TaskInfo, framework: &v1::FrameworkId, state: TaskState) -> v1::Task {

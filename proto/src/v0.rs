@@ -9,8 +9,10 @@ use crate::v1::framework_info::capability;
 use crate::v1::task_status::{Reason, Source};
 use crate::{json as form, v1};
 
-pub use task::{command, container_status, network_info, queued_task, task, task_status};
+pub use system::{Memory, System};
+pub use task::{command, container_status, network_info, task, task_status};
 
+mod system;
 mod task;
 
 /// Labels are a bare array here, not an object with the key `labels`.

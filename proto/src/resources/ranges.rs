@@ -88,12 +88,12 @@ impl Ranges {
 
     /// Whether every number of `other` is here.
     #[must_use]
-    pub fn contains_all(&self, other: &Self) -> bool {
+    pub(super) fn contains_all(&self, other: &Self) -> bool {
         other.subtract(self).is_empty()
     }
 
     #[must_use]
-    pub fn overlaps(&self, other: &Self) -> bool {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
         !self.intersect(other).is_empty()
     }
 
@@ -108,7 +108,7 @@ impl Ranges {
     }
 
     #[must_use]
-    pub fn union(&self, other: &Self) -> Self {
+    pub(super) fn union(&self, other: &Self) -> Self {
         let mut ranges = [self.ranges.as_slice(), other.ranges.as_slice()].concat();
         ranges.sort_unstable();
         Self {
@@ -144,7 +144,7 @@ impl Ranges {
     }
 
     #[must_use]
-    pub fn intersect(&self, other: &Self) -> Self {
+    fn intersect(&self, other: &Self) -> Self {
         self.subtract(&self.subtract(other))
     }
 }

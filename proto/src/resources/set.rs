@@ -64,17 +64,17 @@ impl Set {
     }
 
     #[must_use]
-    pub fn contains_all(&self, other: &Self) -> bool {
+    pub(super) fn contains_all(&self, other: &Self) -> bool {
         self.items.is_superset(&other.items)
     }
 
     #[must_use]
-    pub fn overlaps(&self, other: &Self) -> bool {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
         !self.items.is_disjoint(&other.items)
     }
 
     #[must_use]
-    pub fn union(&self, other: &Self) -> Self {
+    pub(super) fn union(&self, other: &Self) -> Self {
         Self {
             items: &self.items | &other.items,
         }

@@ -43,30 +43,6 @@ pub fn task(task: &v1::Task) -> Value {
     Value::Object(object)
 }
 
-/// A task that waits for its executor.
-#[must_use]
-pub fn queued_task(task: &v1::TaskInfo) -> Value {
-    let mut object = object(json!({
-        "id": task.task_id.value,
-        "name": task.name,
-        "slave_id": task.agent_id.value,
-        "resources": resources(&task.resources),
-        "role": role(&task.resources),
-    }));
-    set(&mut object, "command", task.command.as_ref().map(command));
-    let executor = task
-        .executor
-        .as_ref()
-        .map(|e| Value::from(e.executor_id.value.as_str()));
-    set(&mut object, "executor_id", executor);
-    set(
-        &mut object,
-        "discovery",
-        task.discovery.as_ref().map(form::to_value),
-    );
-    Value::Object(object)
-}
-
 /// A status in a task's `statuses`.
 #[must_use]
 pub fn task_status(status: &v1::TaskStatus) -> Value {

@@ -70,22 +70,17 @@ fn limits_are_numbers_or_infinity() {
 }
 
 #[test]
-fn a_queued_task_shows_its_command() {
-    let info: v1::TaskInfo = parsed(json!({
-        "name": "t", "task_id": {"value": "t.1"}, "agent_id": {"value": "m-S0"},
-        "command": {"value": "sleep 1", "arguments": ["a"], "uris": [{"value": "http://x/y"}],
-            "environment": {"variables": [{"name": "A", "value": "b"}]}}
+fn a_command_shows_its_arguments_uris_and_variables() {
+    let info: v1::CommandInfo = parsed(json!({
+        "value": "sleep 1", "arguments": ["a"], "uris": [{"value": "http://x/y"}],
+        "environment": {"variables": [{"name": "A", "value": "b"}]}
     }));
     assert_eq!(
-        queued_task(&info),
+        command(&info),
         json!({
-            "id": "t.1", "name": "t", "slave_id": "m-S0", "role": "*",
-            "resources": {"cpus": 0.0, "gpus": 0.0, "mem": 0.0, "disk": 0.0},
-            "command": {
-                "value": "sleep 1", "argv": ["a"],
-                "uris": [{"value": "http://x/y", "executable": false}],
-                "environment": {"variables": [{"name": "A", "value": "b", "type": "VALUE"}]}
-            }
+            "value": "sleep 1", "argv": ["a"],
+            "uris": [{"value": "http://x/y", "executable": false}],
+            "environment": {"variables": [{"name": "A", "value": "b", "type": "VALUE"}]}
         })
     );
 }
