@@ -75,8 +75,12 @@ async fn all_at_once(cluster: &Cluster) {
     cluster.nothing_left().await;
 }
 
+/// Without ports, of which an agent of the tests offers few.
 fn app(id: &str, instances: usize) -> Value {
-    json!({ "id": id, "cmd": "sleep 1000", "cpus": 0.01, "mem": 16, "instances": instances })
+    json!({
+        "id": id, "cmd": "sleep 1000", "cpus": 0.01, "mem": 16,
+        "instances": instances, "portDefinitions": [],
+    })
 }
 
 /// Looks every millisecond, so that looking adds little.
