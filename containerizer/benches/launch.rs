@@ -22,7 +22,7 @@ use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
 const WARM_UP: usize = 5;
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 100;
 /// Names this program to itself as a one-shot runtime.
 const AS_PROGRAM: &str = "--one-shot";
 
@@ -88,7 +88,7 @@ async fn compare() {
             taken.push(timed(&mut program));
         }
     }
-    let (p50, _) = print("longshore, in the agent", in_process, None);
+    let p50 = print("longshore, in the agent", in_process, None);
     print("longshore, as a program", as_program, Some(p50));
     for (peer, taken) in peers.into_iter().zip(others) {
         print(&format!("{peer} run"), taken, Some(p50));
@@ -97,17 +97,16 @@ async fn compare() {
     remove_cgroups();
 }
 
-fn print(name: &str, mut taken: Vec<Duration>, ours: Option<f64>) -> (f64, f64) {
+/// Returns the median in milliseconds.
+fn print(name: &str, mut taken: Vec<Duration>, ours: Option<f64>) -> f64 {
     taken.drain(..WARM_UP);
     taken.sort_unstable();
-    let at = |percent: usize| taken[(taken.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-    let ratio = ours.map_or("1.0".to_owned(), |ours| format!("{:.1}", at(50) / ours));
-    println!(
-        "{name:<24} p50 {:>6.2} ms   p99 {:>6.2} ms   {ratio:>5} x",
-        at(50),
-        at(99)
-    );
-    (at(50), at(99))
+    let at = |percent: usize| taken[(taken.len() * percent / 100).min(taken.len() - 1)];
+    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let (p50, p99) = (milliseconds(at(50)), milliseconds(at(99)));
+    let ratio = p50 / ours.unwrap_or(p50);
+    println!("{name:<24} p50 {p50:>6.2} ms   p99 {p99:>6.2} ms   {ratio:>5.1} x");
+    p50
 }
 
 fn timed(program: &mut Command) -> Duration {

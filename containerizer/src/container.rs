@@ -1,14 +1,14 @@
 //! A container that runs or has run: one task watches each, everyone else asks.
 
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use isolators::ContainerId;
-use isolators::cgroups::{Cgroup, CgroupError, OutOfMemory, Statistics, StatisticsError};
+use isolators::cgroups::{Cgroup, CgroupError, OomWatch, OutOfMemory, Statistics, StatisticsError};
 use oci_spec::runtime::Spec;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -51,6 +51,15 @@ pub enum ExitStatus {
     Signaled(i32),
 }
 
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with status {code}"),
+            Self::Signaled(signal) => write!(f, "was killed by signal {signal}"),
+        }
+    }
+}
+
 impl ExitStatus {
     /// From a raw wait(2) status.
     fn from_raw(raw: i32) -> Self {
@@ -78,7 +87,7 @@ impl Container {
         spec: Spec,
         cgroup: Cgroup,
         spawned: Spawned,
-        oom: Option<OwnedFd>,
+        oom: Option<OomWatch>,
     ) -> Self {
         let (ended, end) = watch::channel(None);
         let pid = spawned.pid;
@@ -101,16 +110,7 @@ impl Container {
         };
         // Without its spec the container cannot be explained, but must still be ended properly.
         let spec = record.spec().unwrap_or_default();
-        let path = spec
-            .linux()
-            .as_ref()
-            .and_then(|linux| linux.cgroups_path().clone());
-        let path = path.unwrap_or_else(|| {
-            std::path::Path::new("/")
-                .join(&shared.config.cgroups_root)
-                .join(record.id.as_str())
-        });
-        let cgroup = Cgroup::at(&shared.hierarchy, &path);
+        let cgroup = shared.cgroup(&record.id, &spec);
         let live = record.live_pid();
         let pidfd = match live.map(sys::pidfd_open) {
             Some(Ok(pidfd)) => Some(pidfd),
@@ -139,7 +139,7 @@ impl Container {
     fn begin(
         shared: &Arc<Shared>,
         inner: Inner,
-        oom: Option<OwnedFd>,
+        oom: Option<OomWatch>,
         ended: watch::Sender<Option<Termination>>,
     ) -> Self {
         let container = Self(Arc::new(inner));
@@ -216,7 +216,7 @@ impl Container {
         }
     }
 
-    async fn until_released(&self, oom: Option<OwnedFd>, patience: Duration) -> Termination {
+    async fn until_released(&self, oom: Option<OomWatch>, patience: Duration) -> Termination {
         let reaped = match &self.0.pidfd {
             Some(pidfd) => match self.until_ended(pidfd, oom).await {
                 Ok(()) => sys::wait(pidfd).map(ExitStatus::from_waitid),
@@ -242,12 +242,14 @@ impl Container {
 
     /// Returns when the first process has ended, and with it the whole pid namespace. Kills it when
     /// memory runs out: a container that has lost one process to that is not left half alive.
-    async fn until_ended(&self, pidfd: &OwnedFd, oom: Option<OwnedFd>) -> io::Result<()> {
+    async fn until_ended(&self, pidfd: &OwnedFd, oom: Option<OomWatch>) -> io::Result<()> {
         let ended = sys::readable(pidfd.try_clone()?)?;
-        let oom = oom.map(sys::readable).transpose()?;
         tokio::select! {
             ready = ended.readable() => return ready.map(drop),
-            () = until_oom_kill(&self.0.cgroup, oom.as_ref()) => self.kill(),
+            watched = until_oom_kill(&self.0.cgroup, oom) => {
+                watched?;
+                self.kill();
+            }
         }
         ended.readable().await.map(drop)
     }
@@ -269,24 +271,26 @@ impl Container {
 }
 
 /// Returns when the kernel has killed a process of `cgroup` for memory.
-async fn until_oom_kill(cgroup: &Cgroup, event: Option<&AsyncFd<OwnedFd>>) {
-    let Some(event) = event else {
-        return std::future::pending().await;
+async fn until_oom_kill(cgroup: &Cgroup, watch: Option<OomWatch>) -> io::Result<()> {
+    let (event, looks) = match watch {
+        None => return std::future::pending().await,
+        // The kill follows the event, in its own time; a cgroup at its limit may also recover.
+        Some(OomWatch::BeforeKill(event)) => (sys::readable(event)?, 50),
+        Some(OomWatch::AfterEvent(event)) => (sys::readable(event)?, 1),
     };
     loop {
-        let Ok(mut ready) = event.readable().await else {
-            return std::future::pending().await;
-        };
-        // cgroup v1 tells when memory runs out, a moment before the kill.
-        for _ in 0..50 {
-            if cgroup.oom_kills() > 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let mut ready = event.readable().await?;
+        // Emptied before looking, so that an event during the look is seen in the next round.
         let mut events = [0; 4096];
-        if nix::unistd::read(event, &mut events).is_err() {
-            ready.clear_ready();
+        while nix::unistd::read(&event, &mut events).is_ok() {}
+        ready.clear_ready();
+        for look in 0..looks {
+            if look > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            if cgroup.oom_kills() > 0 {
+                return Ok(());
+            }
         }
     }
 }

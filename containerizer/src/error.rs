@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use init::Report;
-use isolators::cgroups::{BadHierarchy, CgroupError};
+use init::{Report, Stage};
+use isolators::cgroups::{BadHierarchy, CgroupError, OutOfMemory};
 use isolators::{ContainerId, PlanError};
 
 use crate::compile::CompileError;
@@ -83,18 +83,24 @@ fn spawn_hint(error: &io::Error) -> &'static str {
 }
 
 fn describe(termination: &Termination) -> String {
-    match &termination.out_of_memory {
-        Some(oom) => format!("it ran out of memory (limit {} bytes)", oom.limit),
-        None => match termination.status {
-            Some(status) => format!("{status:?}"),
-            None => "it was killed".to_owned(),
-        },
+    match (&termination.out_of_memory, termination.status) {
+        (
+            Some(OutOfMemory {
+                limit: Some(limit), ..
+            }),
+            _,
+        ) => {
+            format!("it ran out of memory (limit {} MB)", limit >> 20)
+        }
+        (Some(OutOfMemory { limit: None, .. }), _) => "the host ran out of memory".to_owned(),
+        (None, Some(status)) => format!("it {status}"),
+        (None, None) => "it was killed".to_owned(),
     }
 }
 
 impl From<Report> for LaunchError {
     fn from(report: Report) -> Self {
-        let hint = hint(&report);
+        let hint = hint(report.stage, report.errno);
         let source = io::Error::from_raw_os_error(report.errno);
         LaunchError::Step {
             attempt: report.attempt,
@@ -105,28 +111,22 @@ impl From<Report> for LaunchError {
 }
 
 /// How to mend the usual failures.
-fn hint(report: &Report) -> &'static str {
-    match (report.at_exec, report.errno) {
-        (true, libc::ENOENT) => {
+fn hint(stage: Stage, errno: i32) -> &'static str {
+    match (stage, errno) {
+        (Stage::Exec {}, libc::ENOENT) => {
             ": command not found (check its spelling, PATH in the environment, and that the \
              interpreter named in its first line exists)"
         }
-        (true, libc::EACCES) => {
+        (Stage::Exec {}, libc::EACCES) => {
             ": it is not executable for this user (chmod +x, or a file system mounted noexec)"
         }
-        (true, libc::ENOEXEC) => {
+        (Stage::Exec {}, libc::ENOEXEC) => {
             ": it is no program for this machine (a script needs #! in its first line)"
         }
-        (true, libc::E2BIG) => ": the arguments and environment together are too long",
-        (false, libc::ENOENT) if report.attempt.starts_with("bind ") => {
-            " (the volume's hostPath does not exist)"
-        }
-        (false, libc::EACCES) if report.attempt.starts_with("enter working directory") => {
-            " (the user may not enter it)"
-        }
-        (false, libc::EPERM) if report.attempt.starts_with("set resource limit") => {
-            " (raising a hard limit needs CAP_SYS_RESOURCE)"
-        }
+        (Stage::Exec {}, libc::E2BIG) => ": the arguments and environment together are too long",
+        (Stage::Source {}, libc::ENOENT) => " (the volume's hostPath does not exist)",
+        (Stage::WorkingDirectory {}, libc::EACCES) => " (the user may not enter it)",
+        (Stage::Limits {}, libc::EPERM) => " (raising a hard limit needs CAP_SYS_RESOURCE)",
         _ => "",
     }
 }
@@ -135,18 +135,42 @@ fn hint(report: &Report) -> &'static str {
 mod tests {
     use super::*;
 
+    fn reported(attempt: &str, stage: Stage, errno: i32) -> String {
+        LaunchError::from(Report {
+            attempt: attempt.to_owned(),
+            errno,
+            stage,
+        })
+        .to_string()
+    }
+
     #[test]
-    fn a_missing_command_says_how_to_mend_it() {
-        let attempt = "run \"nope\" in /sandbox".to_owned();
-        let error = LaunchError::from(Report {
-            attempt,
-            errno: libc::ENOENT,
-            at_exec: true,
-        });
+    fn usual_failures_say_how_to_mend_them() {
         assert_eq!(
-            error.to_string(),
+            reported("run \"nope\" in /sandbox", Stage::Exec {}, libc::ENOENT),
             "cannot run \"nope\" in /sandbox: command not found (check its spelling, PATH in the \
              environment, and that the interpreter named in its first line exists)"
+        );
+        assert_eq!(
+            reported("bind /data of the host", Stage::Source {}, libc::ENOENT),
+            "cannot bind /data of the host (the volume's hostPath does not exist)"
+        );
+        assert_eq!(
+            reported(
+                "enter working directory /x",
+                Stage::WorkingDirectory {},
+                libc::EACCES
+            ),
+            "cannot enter working directory /x (the user may not enter it)"
+        );
+        assert_eq!(
+            reported(
+                "set resource limit 7 to 9 (hard 9)",
+                Stage::Limits {},
+                libc::EPERM
+            ),
+            "cannot set resource limit 7 to 9 (hard 9) (raising a hard limit needs \
+             CAP_SYS_RESOURCE)"
         );
     }
 }

@@ -43,6 +43,9 @@ pub async fn launch(
     let (done, answer) = oneshot::channel();
     // A task of its own: when the caller gives up, someone must still put things away.
     tokio::spawn(async move {
+        if done.is_closed() {
+            return;
+        }
         let launched = start_and_hear(&shared, id, spec, stdio, then).await;
         if let Err(Ok(container)) = done.send(launched) {
             container.kill();
@@ -110,16 +113,7 @@ fn start(
     stdio: Stdio,
     then: Then,
 ) -> Result<Started, LaunchError> {
-    let cgroup_path = spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.cgroups_path().clone());
-    let cgroup_path = cgroup_path.unwrap_or_else(|| {
-        Path::new("/")
-            .join(&shared.config.cgroups_root)
-            .join(id.as_str())
-    });
-    let cgroup = Cgroup::at(&shared.hierarchy, &cgroup_path);
+    let cgroup = shared.cgroup(id, &spec);
     let program = compile(shared, id, &spec, then)?;
     let record = Record::create(&shared.config.runtime_dir, id, &spec)?;
     let mut undo = Undo {

@@ -69,6 +69,22 @@ struct Shared {
     turns: Semaphore,
 }
 
+impl Shared {
+    /// Where a spec puts its container, or below our subtree when it does not say.
+    fn cgroup(&self, id: &ContainerId, spec: &Spec) -> Cgroup {
+        let named = spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.cgroups_path().clone());
+        let path = named.unwrap_or_else(|| {
+            Path::new("/")
+                .join(&self.config.cgroups_root)
+                .join(id.as_str())
+        });
+        Cgroup::at(&self.hierarchy, &path)
+    }
+}
+
 impl Containerizer {
     /// Looks at the host (cgroup version, shell, memory) and prepares the runtime directory, the
     /// subtree of cgroups and `init`.
@@ -97,14 +113,7 @@ impl Containerizer {
 
     /// The OCI runtime spec that `launch` would execute. Pure but for facts gathered by `open`.
     pub fn plan(&self, request: &Request) -> Result<Spec, PlanError> {
-        let mut spec = isolators::plan(request, &self.0.host)?;
-        if let Some(linux) = spec.linux_mut() {
-            let path = Path::new("/")
-                .join(&self.0.config.cgroups_root)
-                .join(request.id.as_str());
-            linux.set_cgroups_path(Some(path));
-        }
-        Ok(spec)
+        isolators::plan(request, &self.0.host)
     }
 
     /// Returns once the command has been exec'ed. On error nothing of the container is left on the

@@ -110,9 +110,12 @@ pub fn killed(termination: &Termination) -> Report {
 
 fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
     let megabytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let requested = match out_of_memory.limit {
+        Some(limit) => format!("Requested: {}MB", megabytes(limit)),
+        None => "the task has no limit, the host ran out of memory:".to_owned(),
+    };
     let mut message = format!(
-        "Memory limit exceeded: Requested: {}MB Maximum Used: {}MB",
-        megabytes(out_of_memory.limit),
+        "Memory limit exceeded: {requested} Maximum Used: {}MB",
         megabytes(out_of_memory.peak)
     );
     if let Some(victim) = &out_of_memory.victim {
@@ -229,7 +232,7 @@ mod tests {
         let report = by_itself(&Termination {
             status: Some(ExitStatus::Exited(0)),
             out_of_memory: Some(OutOfMemory {
-                limit: 64 << 20,
+                limit: Some(64 << 20),
                 peak: (64 << 20) - 4096,
                 victim: Some(Victim {
                     pid: 42,

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::io;
 
-use init::{Capabilities, Exec};
+use init::{Capabilities, Exec, Stage};
 
 use crate::failure::{Failure, because};
 use crate::{Never, sys};
@@ -22,43 +22,38 @@ pub fn set_oom_score(score: i32) -> Result<(), Failure> {
 pub fn exec(exec: &Exec) -> Result<Never, Failure> {
     sys::setsid();
     for limit in &exec.rlimits {
-        sys::set_rlimit(limit.resource, limit.soft, limit.hard).map_err(because(format!(
-            "set resource limit {} to {} (hard {})",
-            limit.resource, limit.soft, limit.hard
-        )))?;
+        let (soft, hard) = (limit.soft, limit.hard);
+        sys::set_rlimit(limit.resource, soft, hard)
+            .map_err(because(format!(
+                "set resource limit {} to {soft} (hard {hard})",
+                limit.resource
+            )))
+            .map_err(|failure| failure.at(Stage::Limits {}))?;
     }
-    become_user(exec)?;
-    // As the user: a working directory closed to it is an error here, not a surprise later.
-    sys::chdir(&exec.cwd).map_err(because(format!("enter working directory {}", exec.cwd)))?;
-    if let Some(mask) = exec.umask {
-        sys::umask(mask);
-    } else {
-        sys::umask(0o022);
-    }
-    if exec.no_new_privileges {
-        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map_err(because("set no_new_privs"))?;
-    }
-    sys::unblock_all_signals().map_err(because("unblock signals"))?;
-    let error = exec_on_path(exec);
-    Err(Failure {
-        attempt: format!("run {:?} in {}", exec.path, exec.cwd),
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
-        at_exec: true,
-    })
-}
-
-fn become_user(exec: &Exec) -> Result<(), Failure> {
-    let user = format!("become user {} group {}", exec.uid, exec.gid);
     if let Some(caps) = &exec.capabilities {
         drop_bounding(caps.bounding).map_err(because("drop capabilities from the bounding set"))?;
         // Else setuid would take the permitted set along with root.
         sys::prctl(libc::PR_SET_KEEPCAPS, [1, 0, 0, 0]).map_err(because("keep capabilities"))?;
     }
-    sys::become_user(exec.uid, exec.gid, &exec.groups).map_err(because(user))?;
+    sys::become_user(exec.uid, exec.gid, &exec.groups).map_err(because(format!(
+        "become user {} group {}",
+        exec.uid, exec.gid
+    )))?;
+    // As the user, whose effective capabilities are empty at this moment: a directory closed to it
+    // is an error here, not a surprise later.
+    sys::chdir(&exec.cwd)
+        .map_err(because(format!("enter working directory {}", exec.cwd)))
+        .map_err(|failure| failure.at(Stage::WorkingDirectory {}))?;
     if let Some(caps) = &exec.capabilities {
         set_capabilities(caps).map_err(because("set capabilities"))?;
     }
-    Ok(())
+    sys::umask(exec.umask);
+    if exec.no_new_privileges {
+        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map_err(because("set no_new_privs"))?;
+    }
+    sys::unblock_all_signals().map_err(because("unblock signals"))?;
+    let error = exec_on_path(exec);
+    Err(because(format!("run {:?} in {}", exec.path, exec.cwd))(error).at(Stage::Exec {}))
 }
 
 fn drop_bounding(keep: u64) -> io::Result<()> {

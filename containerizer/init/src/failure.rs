@@ -2,12 +2,14 @@
 
 use std::io;
 
+use init::Stage;
+
 #[derive(Debug)]
 pub struct Failure {
     /// What was tried, as a phrase after "cannot".
     pub attempt: String,
     pub errno: i32,
-    pub at_exec: bool,
+    pub stage: Stage,
 }
 
 /// For `map_err`: names the attempt an I/O error belongs to.
@@ -16,6 +18,12 @@ pub fn because(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> Failure 
     move |error| Failure {
         attempt,
         errno: error.raw_os_error().unwrap_or(libc::EIO),
-        at_exec: false,
+        stage: Stage::Setup {},
+    }
+}
+
+impl Failure {
+    pub fn at(self, stage: Stage) -> Self {
+        Self { stage, ..self }
     }
 }

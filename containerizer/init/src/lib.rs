@@ -1,14 +1,15 @@
 //! What `init` is told to do: a [`Program`], as data and as bytes.
 //!
 //! The containerizer compiles a container's OCI spec into a program; the binary of this package, the
-//! first process of every container, carries it out step by step. Nothing is decided here or there:
-//! a choice that depends on the host or the spec has been made by the compiler.
+//! first process of every container, carries it out step by step. A choice that depends on the host
+//! or the spec has been made by the compiler; what only the container's own files can answer (is a
+//! masked path a file or a directory, is there one at all) is answered where the step is done.
 #![forbid(unsafe_code)]
 
 pub mod program;
 mod wire;
 
-pub use program::{Capabilities, Exec, Mount, Program, Report, Rlimit, Step, Then};
+pub use program::{Capabilities, Exec, Mount, Program, Report, Rlimit, Stage, Step, Then};
 pub use wire::BadProgram;
 
 /// Descriptors that `init` finds open when it starts; all others are closed by it first.

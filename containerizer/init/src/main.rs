@@ -18,7 +18,7 @@ use std::io::Read as _;
 use std::os::fd::FromRawFd as _;
 
 use failure::{Failure, because};
-use init::{Program, Report, Step, Then, fd};
+use init::{Program, Report, Stage, Step, Then, fd};
 
 /// The C entry point: Rust's own would install a signal stack and handlers that process 1 of a
 /// container must not have.
@@ -77,7 +77,7 @@ fn read_program() -> Result<Program, Failure> {
     Program::decode(&bytes).map_err(|_bad| Failure {
         attempt: "understand the program (agent and init are of different builds)".to_owned(),
         errno: libc::EBADMSG,
-        at_exec: false,
+        stage: Stage::Setup {},
     })
 }
 
@@ -98,7 +98,7 @@ fn report(failure: &Failure) {
     let report = Report {
         attempt: failure.attempt.clone(),
         errno: failure.errno,
-        at_exec: failure.at_exec,
+        stage: failure.stage,
     };
     // The reader treats a broken report as "init died", so there is nothing better to do here.
     let _ = sys::write(fd::REPORT, &report.encode());

@@ -58,9 +58,14 @@ pub fn empty_directory() -> io::Result<OwnedFd> {
     sys::fsmount(fs.as_fd(), flags)
 }
 
+/// `at` must be the root of a mount.
+pub fn set_read_only(at: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    sys::mount_setattr(at, MOUNT_ATTR_RDONLY, 0, 0, recursive)
+}
+
 pub fn read_only(target: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
     let tree = sys::clone_tree(target.as_raw_fd(), "", recursive)?;
-    sys::mount_setattr(tree.as_fd(), MOUNT_ATTR_RDONLY, 0, 0, recursive)?;
+    set_read_only(tree.as_fd(), recursive)?;
     sys::move_mount(tree.as_fd(), target, "")
 }
 

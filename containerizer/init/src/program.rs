@@ -118,6 +118,8 @@ pub enum Step {
     Mask {
         path: String,
     },
+    /// Makes the final root itself read-only, not what is mounted below it.
+    ReadOnlyRoot {},
     /// Read-only from here on; a missing path is left alone.
     ReadOnly {
         path: String,
@@ -154,7 +156,7 @@ pub struct Exec {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
-    pub umask: Option<u32>,
+    pub umask: u32,
     pub rlimits: Vec<Rlimit>,
     /// Kept as they are when `None`.
     pub capabilities: Option<Capabilities>,
@@ -187,8 +189,21 @@ pub struct Report {
     /// What was tried, on what, as a phrase after "cannot".
     pub attempt: String,
     pub errno: i32,
-    /// The failed attempt was the exec itself, not a step before it.
-    pub at_exec: bool,
+    pub stage: Stage,
+}
+
+/// Which part of the work an attempt belongs to, where the remedy depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// A path of the host that is to be bound.
+    Source {},
+    /// Any other step before the command.
+    Setup {},
+    /// Resource limits of the command.
+    Limits {},
+    WorkingDirectory {},
+    /// The exec itself.
+    Exec {},
 }
 
 wire_struct!(Program { steps, exec, then });
@@ -228,7 +243,14 @@ wire_struct!(Capabilities {
 wire_struct!(Report {
     attempt,
     errno,
-    at_exec
+    stage
+});
+wire_enum!(Stage {
+    0 => Source {},
+    1 => Setup {},
+    2 => Limits {},
+    3 => WorkingDirectory {},
+    4 => Exec {},
 });
 wire_enum!(Then { 0 => Become {}, 1 => Supervise {} });
 wire_enum!(Step {
@@ -254,6 +276,7 @@ wire_enum!(Step {
     19 => ReadOnly { path, recursive },
     20 => Sysctl { name, value },
     21 => OpenSources { sources },
+    22 => ReadOnlyRoot {},
 });
 
 impl Program {
@@ -318,7 +341,7 @@ mod tests {
                 uid: 1,
                 gid: 2,
                 groups: vec![3, 4],
-                umask: Some(0o22),
+                umask: 0o22,
                 rlimits: vec![Rlimit {
                     resource: 7,
                     soft: 1,

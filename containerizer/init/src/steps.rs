@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
-use init::{Step, fd};
+use init::{Stage, Step, fd};
 
 use crate::failure::{Failure, because};
 use crate::root::{self, Root};
@@ -98,6 +98,9 @@ impl Container {
                 .map_err(because(format!("make link {path} in the container"))),
             Step::PivotRoot {} => self.pivot_root(),
             Step::Mask { path } => self.mask(&path),
+            // The root is a mount of its own already.
+            Step::ReadOnlyRoot {} => mounts::set_read_only(self.root.as_fd(), false)
+                .map_err(because("make the container's root read-only")),
             Step::ReadOnly { path, recursive } => self.read_only(&path, recursive),
             Step::Sysctl { name, value } => {
                 let file = format!("/proc/sys/{}", name.replace('.', "/"));
@@ -146,7 +149,8 @@ impl Container {
         for (path, recursive) in sources {
             let tree = sys::openat2(root::cwd(), path, libc::O_PATH, 0)
                 .and_then(|at| sys::clone_tree(at.as_raw_fd(), "", *recursive))
-                .map_err(because(format!("bind {path} of the host")))?;
+                .map_err(because(format!("bind {path} of the host")))
+                .map_err(|failure| failure.at(Stage::Source {}))?;
             self.sources.push(Some(tree));
         }
         Ok(())
@@ -197,8 +201,6 @@ impl Container {
     fn read_only(&self, path: &str, recursive: bool) -> Result<(), Failure> {
         let done = self.root.find(path).and_then(|found| match found {
             None => Ok(()),
-            // The root is a mount of its own already.
-            Some(at) if path == "/" => sys::mount_setattr(at.as_fd(), 1, 0, 0, recursive),
             Some(at) => mounts::read_only(at.as_fd(), recursive),
         });
         done.map_err(because(format!("make {path} read-only in the container")))

@@ -94,9 +94,23 @@ pub fn unblock_all_signals() -> io::Result<()> {
 
 /// Undoes what exec keeps of the agent's: signals it ignores (Rust ignores SIGPIPE).
 pub fn reset_signal_handlers() {
+    /// The kernel's struct sigaction: handler, flags, restorer, mask. All zero means SIG_DFL.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const MASK_SIZE: usize = 8;
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL installs no code of ours; signals that cannot be set are left alone.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // Not signal(3): the C library keeps 32 and 33 to itself.
+        // SAFETY: DEFAULT outlives the call and installs no code of ours; a null old action asks for
+        // nothing back. SIGKILL and SIGSTOP are refused, which is fine.
+        unsafe {
+            let old = std::ptr::null_mut::<u64>();
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                old,
+                MASK_SIZE,
+            )
+        };
     }
 }
 

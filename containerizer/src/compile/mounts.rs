@@ -72,10 +72,7 @@ pub fn steps(spec: &Spec, linux: &Linux, facts: &Facts<'_>) -> Result<Vec<Step>,
         steps.push(Step::Mask { path: path.clone() });
     }
     if root.readonly() == Some(true) {
-        steps.push(Step::ReadOnly {
-            path: "/".to_owned(),
-            recursive: false,
-        });
+        steps.push(Step::ReadOnlyRoot {});
     }
     Ok(steps)
 }
@@ -186,7 +183,7 @@ impl Plan<'_> {
                 },
             }
         };
-        let writable = options.set & !1;
+        let writable = options.set & !options::RDONLY;
         let mode = vec![("mode".to_owned(), Some("755".to_owned()))];
         self.steps
             .push(mount("tmpfs", base.clone(), mode, writable));

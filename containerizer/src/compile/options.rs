@@ -34,7 +34,7 @@ enum Meaning {
 }
 use Meaning::{AccessTime, Bind, BindAll, Clear, ClearAll, Nothing, Propagation, Set, SetAll};
 
-const RDONLY: u64 = 0x1;
+pub const RDONLY: u64 = 0x1;
 const NOSUID: u64 = 0x2;
 const NODEV: u64 = 0x4;
 const NOEXEC: u64 = 0x8;

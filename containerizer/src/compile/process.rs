@@ -20,7 +20,8 @@ pub fn exec(process: &Process) -> Result<Exec, CompileError> {
         uid: user.uid(),
         gid: user.gid(),
         groups: user.additional_gids().clone().unwrap_or_default(),
-        umask: user.umask(),
+        // What login(1) leaves users with.
+        umask: user.umask().unwrap_or(0o022),
         rlimits: process.rlimits().iter().flatten().map(rlimit).collect(),
         capabilities: process.capabilities().as_ref().map(capabilities),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),

@@ -12,6 +12,7 @@ use cgroups_rs::cpu::CpuController;
 use cgroups_rs::memory::MemController;
 use oci_spec::runtime::LinuxResources;
 
+use super::files::{self, Files};
 use super::hierarchy::{ControllerMount, Hierarchy};
 
 #[derive(Debug, Clone)]
@@ -159,7 +160,8 @@ impl Cgroup {
     fn apply_cpu(&self, cpu: &oci_spec::runtime::LinuxCpu, dir: &Path) -> Result<(), CgroupError> {
         let controller = CpuController::new(dir.to_owned(), self.is_v2());
         if let Some(shares) = cpu.shares().filter(|shares| *shares > 0) {
-            // cgroup v2 has weights from 1 to 10000 where v1 has shares from 2 to 262144.
+            // An OCI spec speaks of v1 shares, 2 to 262144; v2 has weights, 1 to 10000. Our own plans
+            // for v2 name the weight itself, by Mesos' rule (see `cpu`).
             let value = if self.is_v2() {
                 1 + (shares.max(2) - 2) * 9999 / 262_142
             } else {
@@ -244,8 +246,15 @@ impl Cgroup {
         }
     }
 
-    pub(super) fn is_v2(&self) -> bool {
+    fn is_v2(&self) -> bool {
         matches!(self.dirs, Dirs::V2(_))
+    }
+
+    pub(super) fn files(&self) -> &'static Files {
+        match self.dirs {
+            Dirs::V1(_) => &files::V1,
+            Dirs::V2(_) => &files::V2,
+        }
     }
 
     /// Where the files of one controller are.

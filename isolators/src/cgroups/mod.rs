@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod cpu;
+mod files;
 mod hierarchy;
 mod memory;
 mod oom;
@@ -11,5 +12,5 @@ pub use cgroup::{Cgroup, CgroupError, Entry};
 pub(crate) use cpu::Cpu;
 pub use hierarchy::{BadHierarchy, ControllerMount, Hierarchy, Version};
 pub(crate) use memory::Memory;
-pub use oom::{OutOfMemory, Victim};
+pub use oom::{OomWatch, OutOfMemory, Victim};
 pub use statistics::{Statistics, StatisticsError};

@@ -5,17 +5,18 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::cgroup::{Cgroup, CgroupError, write};
-use super::statistics::{flat_keyed, number};
+use super::cgroup::{Cgroup, CgroupError, Dirs, write};
+use super::statistics::{flat_keyed, limit, number};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutOfMemory {
-    /// Bytes.
-    pub limit: u64,
-    /// Most bytes ever used at one time.
+    /// Bytes. `None`: the container had no limit of its own, so the host, or a cgroup above, ran out.
+    pub limit: Option<u64>,
+    /// Most bytes ever used at one time; 0 when the kernel does not say.
     pub peak: u64,
     /// The process that the kernel chose, when its log still says so.
     pub victim: Option<Victim>,
@@ -28,42 +29,50 @@ pub struct Victim {
     pub name: String,
 }
 
+/// Tells when memory runs out in a cgroup.
+#[derive(Debug)]
+pub enum OomWatch {
+    /// v1: an eventfd that becomes readable when memory runs out, a moment before the kill.
+    BeforeKill(OwnedFd),
+    /// v2: an inotify that becomes readable when an event was counted in `memory.events`, be it a
+    /// kill or only reclaim at the limit.
+    AfterEvent(OwnedFd),
+}
+
 impl Cgroup {
-    /// A descriptor that becomes readable when memory runs out (v1), or when any memory event is
-    /// counted (v2): then ask `oom_kills`. `None` without a memory controller.
-    pub fn watch_oom(&self) -> Result<Option<OwnedFd>, CgroupError> {
+    /// `None` without a memory controller.
+    pub fn watch_oom(&self) -> Result<Option<OomWatch>, CgroupError> {
         let Some(dir) = self.dir("memory") else {
             return Ok(None);
         };
-        let open = |file: &str, source: io::Error| CgroupError::Open {
-            path: dir.join(file),
+        let file = dir.join(self.files().memory_events);
+        let failed = |source: io::Error| CgroupError::Open {
+            path: file.clone(),
             source,
         };
-        if self.is_v2() {
-            let file = "memory.events";
-            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
-                .map_err(|e| open(file, e.into()))?;
-            inotify
-                .add_watch(&dir.join(file), AddWatchFlags::IN_MODIFY)
-                .map_err(|e| open(file, e.into()))?;
-            return Ok(Some(inotify.into()));
+        match self.dirs {
+            Dirs::V2(_) => {
+                let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
+                    .map_err(|e| failed(e.into()))?;
+                inotify
+                    .add_watch(&file, AddWatchFlags::IN_MODIFY)
+                    .map_err(|e| failed(e.into()))?;
+                Ok(Some(OomWatch::AfterEvent(inotify.into())))
+            }
+            Dirs::V1(_) => {
+                let control = File::open(&file).map_err(failed)?;
+                let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+                    .map_err(|e| failed(e.into()))?;
+                let line = format!("{} {}", event.as_raw_fd(), control.as_raw_fd());
+                write(&dir.join("cgroup.event_control"), &line)?;
+                Ok(Some(OomWatch::BeforeKill(event.into())))
+            }
         }
-        let file = "memory.oom_control";
-        let control = File::open(dir.join(file)).map_err(|e| open(file, e))?;
-        let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(|e| open(file, e.into()))?;
-        let line = format!("{} {}", event.as_raw_fd(), control.as_raw_fd());
-        write(&dir.join("cgroup.event_control"), &line)?;
-        Ok(Some(event.into()))
     }
 
     /// How many processes of this cgroup the kernel has killed for memory.
     pub fn oom_kills(&self) -> u64 {
-        let file = if self.is_v2() {
-            "memory.events"
-        } else {
-            "memory.oom_control"
-        };
+        let file = self.files().memory_events;
         let text = self
             .dir("memory")
             .and_then(|dir| fs::read_to_string(dir.join(file)).ok());
@@ -77,16 +86,12 @@ impl Cgroup {
             return None;
         }
         let dir = self.dir("memory")?;
-        let (limit, peak) = if self.is_v2() {
-            ("memory.max", "memory.peak")
-        } else {
-            ("memory.limit_in_bytes", "memory.max_usage_in_bytes")
-        };
-        let limit = number(dir, limit).unwrap_or(0);
+        let limit = limit(dir, self.files().memory_limit);
+        // Before Linux 5.19, v2 remembers no peak; at the moment of the kill usage was at the limit.
+        let peak = number(dir, self.files().memory_peak).or(limit);
         Some(OutOfMemory {
             limit,
-            // memory.peak came with Linux 5.19; at the moment of the kill usage was at the limit.
-            peak: number(dir, peak).unwrap_or(limit),
+            peak: peak.unwrap_or(0),
             victim: kernel_log().ok().and_then(|log| victim(&log, &self.name)),
         })
     }
@@ -96,7 +101,7 @@ impl Cgroup {
 fn kernel_log() -> io::Result<String> {
     let mut file = File::options()
         .read(true)
-        .custom_flags(libc_nonblock())
+        .custom_flags(OFlag::O_NONBLOCK.bits())
         .open("/dev/kmsg")?;
     let (mut log, mut record) = (String::new(), [0; 8192]);
     loop {
@@ -109,10 +114,6 @@ fn kernel_log() -> io::Result<String> {
             Err(e) => return Err(e),
         }
     }
-}
-
-fn libc_nonblock() -> i32 {
-    nix::fcntl::OFlag::O_NONBLOCK.bits()
 }
 
 /// The last `oom-kill:` record about `cgroup`, which ends in `task=NAME,pid=N,uid=N`.

@@ -46,53 +46,48 @@ pub enum StatisticsError {
 
 impl Cgroup {
     pub fn statistics(&self) -> Result<Statistics, StatisticsError> {
-        let memory = self
-            .dir("memory")
-            .ok_or(StatisticsError::NoController("memory"))?;
-        let cpu = self
-            .dir("cpu")
-            .ok_or(StatisticsError::NoController("cpu"))?;
+        let memory = self.controller("memory")?;
+        let cpu = self.controller("cpu")?;
+        let files = self.files();
         let cpu_stat = read(cpu, "cpu.stat")?;
         let memory_stat = read(memory, "memory.stat")?;
-        let in_memory = |v1: &str, v2: &str| {
-            flat_keyed(&memory_stat, if self.is_v2() { v2 } else { v1 }).unwrap_or(0)
-        };
-        let file = |v1, v2| if self.is_v2() { v2 } else { v1 };
+        let in_memory = |key| flat_keyed(&memory_stat, key).unwrap_or(0);
         let (cpus_user, cpus_system) = self.cpu_time(&cpu_stat)?;
-        let throttled = if self.is_v2() {
-            flat_keyed(&cpu_stat, "throttled_usec").map(Duration::from_micros)
-        } else {
-            flat_keyed(&cpu_stat, "throttled_time").map(Duration::from_nanos)
-        };
+        let (throttled, nanoseconds) = files.throttled;
         Ok(Statistics {
             timestamp: SystemTime::now(),
             cpus_user,
             cpus_system,
             cpus_nr_periods: flat_keyed(&cpu_stat, "nr_periods"),
             cpus_nr_throttled: flat_keyed(&cpu_stat, "nr_throttled"),
-            cpus_throttled: throttled,
-            mem_total: required(memory, file("memory.usage_in_bytes", "memory.current"))?,
-            mem_rss: in_memory("total_rss", "anon"),
-            mem_cache: in_memory("total_cache", "file"),
-            mem_mapped_file: in_memory("total_mapped_file", "file_mapped"),
-            mem_unevictable: in_memory("total_unevictable", "unevictable"),
-            mem_limit: limit(memory, file("memory.limit_in_bytes", "memory.max")),
-            mem_soft_limit: limit(memory, file("memory.soft_limit_in_bytes", "memory.low")),
+            cpus_throttled: flat_keyed(&cpu_stat, throttled)
+                .map(|time| Duration::from_nanos(time.saturating_mul(nanoseconds))),
+            mem_total: required(memory, files.memory_usage)?,
+            mem_rss: in_memory(files.rss),
+            mem_cache: in_memory(files.cache),
+            mem_mapped_file: in_memory(files.mapped_file),
+            mem_unevictable: in_memory(files.unevictable),
+            mem_limit: limit(memory, files.memory_limit),
+            mem_soft_limit: limit(memory, files.memory_soft_limit),
             processes: self.dir("pids").and_then(|dir| number(dir, "pids.current")),
         })
     }
 
+    /// v2 tells it in `cpu.stat`, v1 has a controller of its own for it.
     fn cpu_time(&self, cpu_stat: &str) -> Result<(Duration, Duration), StatisticsError> {
-        if self.is_v2() {
-            let time =
-                |key| flat_keyed(cpu_stat, key).map_or(Duration::ZERO, Duration::from_micros);
-            return Ok((time("user_usec"), time("system_usec")));
+        if let (Some(user), Some(system)) = (
+            flat_keyed(cpu_stat, "user_usec"),
+            flat_keyed(cpu_stat, "system_usec"),
+        ) {
+            return Ok((Duration::from_micros(user), Duration::from_micros(system)));
         }
-        let dir = self
-            .dir("cpuacct")
-            .ok_or(StatisticsError::NoController("cpuacct"))?;
+        let dir = self.controller("cpuacct")?;
         let time = |file| required(dir, file).map(Duration::from_nanos);
         Ok((time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?))
+    }
+
+    fn controller(&self, name: &'static str) -> Result<&Path, StatisticsError> {
+        self.dir(name).ok_or(StatisticsError::NoController(name))
     }
 }
 
@@ -114,7 +109,7 @@ pub(super) fn number(dir: &Path, name: &str) -> Option<u64> {
 }
 
 /// cgroup v1 writes "no limit" as the largest multiple of a page.
-fn limit(dir: &Path, name: &str) -> Option<u64> {
+pub(super) fn limit(dir: &Path, name: &str) -> Option<u64> {
     const V1_UNLIMITED: u64 = (i64::MAX as u64) - 4095;
     number(dir, name).filter(|bytes| *bytes < V1_UNLIMITED)
 }
