@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use prost::Message as _;
 use proto::link::{FromAgent, Ping, Pong, Register, Registered, ToAgent, from_agent, to_agent};
 use proto::recordio::{Decoder, RecordIoError};
+use proto::wire;
 use rand::Rng as _;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
@@ -117,7 +118,7 @@ enum LinkError {
     #[error("the stream from the master is not RecordIO")]
     Framing(#[from] RecordIoError),
     #[error("a record from the master is not a message for agents")]
-    Record(#[from] prost::DecodeError),
+    Record(#[from] proto::wire::WireError),
     #[error("the agent is going away")]
     AgentGone,
 }
@@ -345,7 +346,7 @@ impl Records {
     async fn next(&mut self) -> Result<to_agent::Message, LinkError> {
         loop {
             while let Some(record) = self.decoder.next()? {
-                if let Some(message) = ToAgent::decode(record.as_slice())?.message {
+                if let Some(message) = wire::decode::<ToAgent>(&record)?.message {
                     return Ok(message);
                 }
             }

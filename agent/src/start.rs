@@ -75,7 +75,7 @@ pub struct Handle {
     supervisor: JoinHandle<()>,
     link: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
-    paths: Paths,
+    host: Arc<Host>,
     destroy_timeout: Duration,
 }
 
@@ -135,7 +135,14 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     });
     let is_known = info.id.is_some();
     let book = Book::new(info, flags.max_completed_executors_per_framework);
-    let mut supervisor = Supervisor::new(constants, host, book, events.clone(), dismissal, id);
+    let mut supervisor = Supervisor::new(
+        constants,
+        Arc::clone(&host),
+        book,
+        events.clone(),
+        dismissal,
+        id,
+    );
     let mut found = adoption::by_id(containers);
     if is_known {
         adoption::adopt(&mut supervisor, stored, &mut found);
@@ -163,7 +170,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         supervisor: tokio::spawn(supervisor.run(inbox)),
         link: tokio::spawn(link.run()),
         background: vec![server, collector],
-        paths,
+        host,
         destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
     })
 }
@@ -310,12 +317,18 @@ impl Handle {
         link.abort();
         self.background.iter().for_each(JoinHandle::abort);
         // The id is spent: the next start is a new agent.
-        let latest = self.paths.latest_agent();
+        let latest = self.host.paths.latest_agent();
         match tokio::fs::remove_file(&latest).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(link = %latest.display(), %error, "cannot forget the agent id");
             }
             _ => {}
+        }
+        let removed = tokio::task::spawn_blocking(move || {
+            self.host.containerizer.remove_cgroups_root();
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "cannot remove the subtree of cgroups");
         }
     }
 

@@ -4,25 +4,23 @@
 //! with `RESOLVE_BENEATH` and used through the descriptor only.
 //! Source: spec/mesos-agent.md sections 4.3 and 7.4.
 
-use std::collections::HashMap;
+mod browse;
+mod download;
+mod read;
+
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::response::{IntoResponse as _, Response};
-use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
-use nix::unistd::{Uid, User};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use serde_json::{Value, json};
 
-use super::blocking;
 use super::reply::Failure;
+pub use browse::browse;
+pub use download::download;
+pub use read::read;
 
 /// Most bytes in one answer to a read.
 const PAGES: u64 = 16 * 4096;
@@ -54,39 +52,42 @@ impl Tree {
     /// to be one.
     fn find(&self, path: &str) -> Result<OwnedFd, Failure> {
         let missing = || Failure::NoSuchFile(path.to_owned());
-        let split = |a: &Attached| {
-            let below = Path::new(path)
-                .strip_prefix(&a.virtual_path)
-                .ok()?
-                .to_owned();
-            Some((a.real.clone(), below))
-        };
-        let (real, below) = self.0.iter().find_map(split).ok_or_else(missing)?;
+        let escape = || Failure::Escape(path.to_owned());
         let fail = |errno: Errno| match errno {
-            Errno::ENOENT | Errno::ENOTDIR => missing(),
-            Errno::EXDEV | Errno::ELOOP => Failure::Escape(path.to_owned()),
+            // EINVAL is a NUL byte: like a name that is too long, nothing can have it.
+            Errno::ENOENT | Errno::ENOTDIR | Errno::EINVAL | Errno::ENAMETOOLONG => missing(),
+            Errno::EXDEV | Errno::ELOOP => escape(),
             Errno::EACCES | Errno::EPERM => Failure::Forbidden(path.to_owned()),
             errno => Failure::Io {
                 path: path.to_owned(),
                 source: errno.into(),
             },
         };
-        let root = File::open(&real).map_err(|error| match error.kind() {
+        let (real, below) = self.locate(Path::new(path)).ok_or_else(missing)?;
+        let root = File::open(real).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(),
             _ => Failure::Io {
                 path: path.to_owned(),
                 source: error,
             },
         })?;
-        let below = if below.as_os_str().is_empty() {
-            PathBuf::from(".")
-        } else {
-            below
-        };
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        openat2(&root, &below, how).map_err(fail)
+        match open_beneath(&root, below) {
+            // An absolute link may still lead to a place inside, as those that a task makes with
+            // its $MESOS_SANDBOX do.
+            Err(Errno::EXDEV) => {
+                let inside = resolve_inside(real, below).ok_or_else(escape)?;
+                open_beneath(&root, &inside).map_err(fail)
+            }
+            found => found.map_err(fail),
+        }
+    }
+
+    /// The directory of the host that `path` is in or is, and the way on from there.
+    fn locate<'a>(&'a self, path: &'a Path) -> Option<(&'a Path, &'a Path)> {
+        self.0.iter().find_map(|attached| {
+            let below = path.strip_prefix(&attached.virtual_path).ok()?;
+            Some((attached.real.as_path(), below))
+        })
     }
 
     fn open_file(&self, path: &str) -> Result<(File, Metadata), Failure> {
@@ -108,223 +109,34 @@ impl Tree {
     }
 }
 
-pub fn browse(tree: &Tree, path: &str) -> Result<Value, Failure> {
-    let found = tree.find(path)?;
-    let fail = |errno: Errno| match errno {
-        Errno::ENOTDIR => Failure::NoSuchFile(path.to_owned()),
-        errno => Failure::Io {
-            path: path.to_owned(),
-            source: errno.into(),
-        },
+fn open_beneath(root: &File, below: &Path) -> Result<OwnedFd, Errno> {
+    let below = match below.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => below,
     };
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut directory = Dir::openat(&found, ".", flags, Mode::empty()).map_err(fail)?;
-    let mut names = Vec::new();
-    for entry in directory.iter() {
-        let name = entry.map_err(fail)?.file_name().to_owned();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            names.push(name);
-        }
-    }
-    names.sort();
-    let shown = path.trim_end_matches('/');
-    let mut owners = Owners::default();
-    let entry = |name: std::ffi::CString| {
-        // What vanished meanwhile, or cannot be looked at, is skipped.
-        let stat = fstatat(&found, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-        let path = format!("{shown}/{}", name.to_string_lossy());
-        Some(describe(&path, &stat, &mut owners))
-    };
-    Ok(names.into_iter().filter_map(entry).collect())
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    openat2(root, below, how)
 }
 
-fn describe(path: &str, stat: &FileStat, owners: &mut Owners) -> Value {
-    json!({
-        "path": path,
-        "nlink": stat.st_nlink,
-        "size": stat.st_size,
-        "mtime": stat.st_mtime as f64,
-        "mode": mode(stat.st_mode),
-        "uid": owners.user(stat.st_uid),
-        "gid": owners.group(stat.st_gid),
-    })
-}
-
-/// Names of users and groups, each looked up once; a number that has none stands for itself.
-#[derive(Default)]
-struct Owners {
-    users: HashMap<u32, String>,
-    groups: HashMap<u32, String>,
-}
-
-impl Owners {
-    fn user(&mut self, uid: u32) -> String {
-        let look_up = || {
-            User::from_uid(Uid::from_raw(uid))
-                .ok()
-                .flatten()
-                .map(|user| user.name)
-        };
-        let name = self.users.entry(uid);
-        name.or_insert_with(|| look_up().unwrap_or_else(|| uid.to_string()))
-            .clone()
-    }
-
-    fn group(&mut self, gid: u32) -> String {
-        use nix::unistd::{Gid, Group};
-        let look_up = || {
-            Group::from_gid(Gid::from_raw(gid))
-                .ok()
-                .flatten()
-                .map(|g| g.name)
-        };
-        let name = self.groups.entry(gid);
-        name.or_insert_with(|| look_up().unwrap_or_else(|| gid.to_string()))
-            .clone()
-    }
-}
-
-/// As `ls -l` shows it: ten characters, the type first.
-fn mode(bits: u32) -> String {
-    let kind = match SFlag::from_bits_truncate(bits & SFlag::S_IFMT.bits()) {
-        SFlag::S_IFDIR => 'd',
-        SFlag::S_IFLNK => 'l',
-        SFlag::S_IFCHR => 'c',
-        SFlag::S_IFBLK => 'b',
-        SFlag::S_IFIFO => 'p',
-        SFlag::S_IFSOCK => 's',
-        _ => '-',
-    };
-    let mut text = String::from(kind);
-    for (shift, special, set) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
-        let is = |bit: u32| bits >> shift & bit != 0;
-        text.push(if is(4) { 'r' } else { '-' });
-        text.push(if is(2) { 'w' } else { '-' });
-        text.push(match (is(1), bits & special != 0) {
-            (true, true) => set,
-            (false, true) => set.to_ascii_uppercase(),
-            (true, false) => 'x',
-            (false, false) => '-',
-        });
-    }
-    text
-}
-
-/// `offset` `None` asks for the size only; `length` `None` for as much as one answer holds.
-pub fn read(
-    tree: &Tree,
-    path: &str,
-    offset: Option<u64>,
-    length: Option<u64>,
-) -> Result<Value, Failure> {
-    let (file, metadata) = tree.open_file(path)?;
-    let Some(offset) = offset else {
-        return Ok(json!({"offset": metadata.size(), "data": ""}));
-    };
-    let wanted = length.unwrap_or(PAGES).min(PAGES);
-    let fail = |source| Failure::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut data = vec![0; usize::try_from(wanted).unwrap_or(0)];
-    let mut filled = 0;
-    while filled < data.len() {
-        match file.read_at(&mut data[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(fail(error)),
-        }
-    }
-    data.truncate(filled);
-    Ok(json!({"offset": offset, "data": text(&data)}))
-}
-
-/// Bytes as text. Clients go on at `offset` plus the bytes they got, so a character that is cut in
-/// two at the end is left for the next read; bytes that are no text at all are shown as `?`, one
-/// each, which keeps the count.
-fn text(data: &[u8]) -> String {
-    let mut text = String::with_capacity(data.len());
-    for chunk in data.utf8_chunks() {
-        text.push_str(chunk.valid());
-        let invalid = chunk.invalid();
-        let reaches_end = text.len() + invalid.len() == data.len();
-        let is_cut = std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
-        if reaches_end && is_cut && !text.is_empty() {
-            break;
-        }
-        text.extend(invalid.iter().map(|_| '?'));
-    }
-    text
-}
-
-pub async fn download(tree: Tree, path: String) -> Result<Response, Failure> {
-    let name = path.rsplit('/').next().unwrap_or("").to_owned();
-    let (file, metadata) = blocking(move || tree.open_file(&path)).await?;
-    // As long as it is now: a log may grow while it is sent.
-    let size = metadata.size();
-    let body = Body::from_stream(chunks(tokio::fs::File::from_std(file), size));
-    // The name is the task's: nothing of it may end the quotes or the header.
-    let safe = |c: char| {
-        if c.is_ascii_graphic() && !matches!(c, '"' | '\\') {
-            c
-        } else {
-            '_'
-        }
-    };
-    let disposition = format!(
-        "attachment; filename={}",
-        name.chars().map(safe).collect::<String>()
-    );
-    let headers = [
-        (CONTENT_TYPE, content_type(&name).to_owned()),
-        (CONTENT_DISPOSITION, disposition),
-        (CONTENT_LENGTH, size.to_string()),
-    ];
-    Ok((headers, body).into_response())
-}
-
-fn chunks(
-    file: tokio::fs::File,
-    size: u64,
-) -> impl futures_util::Stream<Item = io::Result<bytes::Bytes>> {
-    use tokio::io::AsyncReadExt as _;
-    futures_util::stream::try_unfold(file.take(size), |mut file| async move {
-        let mut chunk = bytes::BytesMut::with_capacity(PAGES as usize);
-        let n = file.read_buf(&mut chunk).await?;
-        Ok((n > 0).then(|| (chunk.freeze(), file)))
-    })
-}
-
-fn content_type(name: &str) -> &'static str {
-    const TYPES: &[(&str, &str)] = &[
-        ("txt", "text/plain"),
-        ("log", "text/plain"),
-        ("html", "text/html"),
-        ("css", "text/css"),
-        ("js", "text/javascript"),
-        ("json", "application/json"),
-        ("png", "image/png"),
-        ("jpg", "image/jpeg"),
-        ("gif", "image/gif"),
-        ("svg", "image/svg+xml"),
-        ("gz", "application/gzip"),
-        ("tgz", "application/gzip"),
-        ("tar", "application/x-tar"),
-        ("zip", "application/zip"),
-    ];
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    let known = TYPES.iter().find(|(known, _)| *known == extension);
-    known.map_or("application/octet-stream", |(_, kind)| kind)
+/// The place inside `root` that `below` leads to, if it does. No more than a hint, for links may
+/// change: whoever opens it does that beneath `root`.
+fn resolve_inside(root: &Path, below: &Path) -> Option<PathBuf> {
+    let target = fs::canonicalize(root.join(below)).ok()?;
+    let root = fs::canonicalize(root).ok()?;
+    target.strip_prefix(root).ok().map(Path::to_owned)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::symlink;
+
+    use nix::sys::stat::Mode;
 
     use super::*;
 
-    fn tree(real: &Path) -> Tree {
+    pub fn tree(real: &Path) -> Tree {
         Tree::new(vec![Attached {
             virtual_path: "/box".into(),
             real: real.to_owned(),
@@ -333,29 +145,6 @@ mod tests {
 
     fn size_of(tree: &Tree, path: &str) -> Result<Value, Failure> {
         read(tree, path, None, None)
-    }
-
-    #[test]
-    fn a_read_without_an_offset_tells_the_size() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("log"), "12345").unwrap();
-        let tree = tree(dir.path());
-        assert_eq!(
-            size_of(&tree, "/box/log").unwrap(),
-            json!({"offset": 5, "data": ""})
-        );
-        let past = read(&tree, "/box/log", Some(9), None).unwrap();
-        assert_eq!(past, json!({"offset": 9, "data": ""}));
-        let none = read(&tree, "/box/log", Some(0), Some(0)).unwrap();
-        assert_eq!(none["data"], "");
-    }
-
-    #[test]
-    fn one_answer_holds_at_most_16_pages() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("log"), vec![b'x'; 100_000]).unwrap();
-        let read = read(&tree(dir.path()), "/box/log", Some(10), Some(90_000)).unwrap();
-        assert_eq!(read["data"].as_str().unwrap().len(), 65_536);
     }
 
     #[test]
@@ -400,8 +189,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("log.1"), "1").unwrap();
         symlink("log.1", dir.path().join("log")).unwrap();
-        let read = read(&tree(dir.path()), "/box/log", Some(0), None).unwrap();
-        assert_eq!(read["data"], "1");
+        symlink(dir.path().join("log.1"), dir.path().join("absolute")).unwrap();
+        for name in ["log", "absolute"] {
+            let path = format!("/box/{name}");
+            let read = read(&tree(dir.path()), &path, Some(0), None).unwrap();
+            assert_eq!(read["data"], "1", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_nothing_can_have_is_not_found() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["nul\0", &"x".repeat(5000), &"a/".repeat(3000)] {
+            let failure = size_of(&tree(dir.path()), &format!("/box/{name}")).unwrap_err();
+            assert!(matches!(failure, Failure::NoSuchFile(_)), "{failure}");
+        }
     }
 
     #[test]
@@ -421,43 +223,5 @@ mod tests {
             browse(&tree, "/box/pipe"),
             Err(Failure::NoSuchFile(_))
         ));
-    }
-
-    #[test]
-    fn a_directory_lists_sorted_and_says_what_each_entry_is() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("stdout"), "12").unwrap();
-        fs::create_dir(dir.path().join("data")).unwrap();
-        let listed = browse(&tree(dir.path()), "/box/.").unwrap();
-        let paths: Vec<_> = listed
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|e| &e["path"])
-            .collect();
-        assert_eq!(paths, ["/box/./data", "/box/./stdout"]);
-        assert_eq!(listed[1]["size"], 2);
-        assert!(listed[0]["mode"].as_str().unwrap().starts_with('d'));
-    }
-
-    #[test]
-    fn a_mode_reads_as_ls_shows_it() {
-        assert_eq!(mode(0o100_644), "-rw-r--r--");
-        assert_eq!(mode(0o041_777), "drwxrwxrwt");
-        assert_eq!(mode(0o104_755), "-rwsr-xr-x");
-        assert_eq!(mode(0o102_644), "-rw-r-Sr--");
-    }
-
-    #[test]
-    fn text_that_is_cut_or_is_none_keeps_its_length() {
-        let euro = "a€".as_bytes();
-        assert_eq!(text(euro), "a€");
-        assert_eq!(text(&euro[..3]), "a", "the rest comes with the next read");
-        assert_eq!(
-            text(&euro[1..2]),
-            "?",
-            "nothing else is there: do not stand still"
-        );
-        assert_eq!(text(b"a\xff\xfeb"), "a??b");
     }
 }

@@ -47,11 +47,12 @@ pub fn check(framework: &v1::FrameworkInfo, task: &v1::TaskInfo) -> Result<(), R
     if task.executor.is_some() {
         return Err(Refusal::CustomExecutor);
     }
-    if task
+    let has_command = task
         .command
         .as_ref()
-        .is_none_or(|command| command.value().is_empty())
-    {
+        .is_some_and(|command| !command.value().is_empty());
+    // An image may bring its own command: whether it does, and can run here, the launch finds out.
+    if !has_command && super::volumes::image(task).is_none() {
         return Err(Refusal::NoCommand);
     }
     Ok(())
@@ -196,6 +197,15 @@ mod tests {
     fn what_cannot_run_here_is_refused_with_the_remedy() {
         assert_eq!(check(&framework(), &task("true")), Ok(()));
         assert_eq!(check(&framework(), &task("")), Err(Refusal::NoCommand));
+        let mut image = task("");
+        image.container = Some(v1::ContainerInfo {
+            docker: Some(v1::container_info::DockerInfo {
+                image: "nginx".into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        assert_eq!(check(&framework(), &image), Ok(()));
         let mut escape = task("true");
         escape.task_id.value = "../x".into();
         assert!(matches!(

@@ -48,6 +48,9 @@ pub fn mounts(task: &v1::TaskInfo, sandbox: &Path) -> Result<Mounts, VolumeError
     {
         return Err(VolumeError::Unsupported("a persistent volume"));
     }
+    if let Some(image) = image(task) {
+        return Err(VolumeError::Image(image.to_owned()));
+    }
     let mut mounts = Mounts::default();
     let Some(container) = &task.container else {
         return Ok(mounts);
@@ -59,30 +62,23 @@ pub fn mounts(task: &v1::TaskInfo, sandbox: &Path) -> Result<Mounts, VolumeError
     Ok(mounts)
 }
 
+/// The image that a task wants as its file system; its name is empty for other kinds than Docker's.
+pub fn image(task: &v1::TaskInfo) -> Option<&str> {
+    let container = task.container.as_ref()?;
+    let docker = container.docker.as_ref().map(|docker| &docker.image);
+    if let Some(image) = docker.filter(|image| !image.is_empty()) {
+        return Some(image);
+    }
+    let image = container.mesos.as_ref()?.image.as_ref()?;
+    Some(image.docker.as_ref().map_or("", |docker| &docker.name))
+}
+
 /// A wish that would be ignored is refused: the task would run with more, or less, than it thinks.
 #[expect(
     deprecated,
     reason = "the old name of a capability set must be refused as well"
 )]
 fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> {
-    if let Some(docker) = container
-        .docker
-        .as_ref()
-        .filter(|docker| !docker.image.is_empty())
-    {
-        return Err(VolumeError::Image(docker.image.clone()));
-    }
-    if let Some(image) = container
-        .mesos
-        .as_ref()
-        .and_then(|mesos| mesos.image.as_ref())
-    {
-        let name = image
-            .docker
-            .as_ref()
-            .map_or("", |docker| docker.name.as_str());
-        return Err(VolumeError::Image(name.to_owned()));
-    }
     let linux = container.linux_info.clone().unwrap_or_default();
     let capabilities = linux.effective_capabilities.is_some()
         || linux.bounding_capabilities.is_some()

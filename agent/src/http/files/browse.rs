@@ -1,0 +1,147 @@
+//! `/files/browse`: what is in a directory.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::unistd::{Gid, Group, Uid, User};
+use serde_json::{Value, json};
+
+use super::{Failure, Tree};
+
+pub fn browse(tree: &Tree, path: &str) -> Result<Value, Failure> {
+    let found = tree.find(path)?;
+    let fail = |errno: Errno| match errno {
+        Errno::ENOTDIR => Failure::NoSuchFile(path.to_owned()),
+        errno => Failure::Io {
+            path: path.to_owned(),
+            source: errno.into(),
+        },
+    };
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut directory = Dir::openat(&found, ".", flags, Mode::empty()).map_err(fail)?;
+    let mut names = Vec::new();
+    for entry in directory.iter() {
+        let name = entry.map_err(fail)?.file_name().to_owned();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let shown = path.trim_end_matches('/');
+    let mut owners = Owners::default();
+    let entry = |name: CString| {
+        // What vanished meanwhile, or cannot be looked at, is skipped.
+        let stat = fstatat(&found, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        let path = format!("{shown}/{}", name.to_string_lossy());
+        Some(describe(&path, &stat, &mut owners))
+    };
+    Ok(names.into_iter().filter_map(entry).collect())
+}
+
+fn describe(path: &str, stat: &FileStat, owners: &mut Owners) -> Value {
+    json!({
+        "path": path,
+        "nlink": stat.st_nlink,
+        "size": stat.st_size,
+        "mtime": stat.st_mtime as f64,
+        "mode": mode(stat.st_mode),
+        "uid": owners.user(stat.st_uid),
+        "gid": owners.group(stat.st_gid),
+    })
+}
+
+/// Names of users and groups, each looked up once; a number that has none stands for itself.
+#[derive(Default)]
+struct Owners {
+    users: HashMap<u32, String>,
+    groups: HashMap<u32, String>,
+}
+
+impl Owners {
+    fn user(&mut self, uid: u32) -> String {
+        let look_up = || {
+            User::from_uid(Uid::from_raw(uid))
+                .ok()
+                .flatten()
+                .map(|user| user.name)
+        };
+        let name = self.users.entry(uid);
+        name.or_insert_with(|| look_up().unwrap_or_else(|| uid.to_string()))
+            .clone()
+    }
+
+    fn group(&mut self, gid: u32) -> String {
+        let look_up = || {
+            Group::from_gid(Gid::from_raw(gid))
+                .ok()
+                .flatten()
+                .map(|g| g.name)
+        };
+        let name = self.groups.entry(gid);
+        name.or_insert_with(|| look_up().unwrap_or_else(|| gid.to_string()))
+            .clone()
+    }
+}
+
+/// As `ls -l` shows it: ten characters, the type first.
+fn mode(bits: u32) -> String {
+    let kind = match SFlag::from_bits_truncate(bits & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFDIR => 'd',
+        SFlag::S_IFLNK => 'l',
+        SFlag::S_IFCHR => 'c',
+        SFlag::S_IFBLK => 'b',
+        SFlag::S_IFIFO => 'p',
+        SFlag::S_IFSOCK => 's',
+        _ => '-',
+    };
+    let mut text = String::from(kind);
+    for (shift, special, set) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let is = |bit: u32| bits >> shift & bit != 0;
+        text.push(if is(4) { 'r' } else { '-' });
+        text.push(if is(2) { 'w' } else { '-' });
+        text.push(match (is(1), bits & special != 0) {
+            (true, true) => set,
+            (false, true) => set.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::tests::tree;
+    use super::*;
+
+    #[test]
+    fn a_directory_lists_sorted_and_says_what_each_entry_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("stdout"), "12").unwrap();
+        fs::create_dir(dir.path().join("data")).unwrap();
+        let listed = browse(&tree(dir.path()), "/box/.").unwrap();
+        let paths: Vec<_> = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| &e["path"])
+            .collect();
+        assert_eq!(paths, ["/box/./data", "/box/./stdout"]);
+        assert_eq!(listed[1]["size"], 2);
+        assert!(listed[0]["mode"].as_str().unwrap().starts_with('d'));
+    }
+
+    #[test]
+    fn a_mode_reads_as_ls_shows_it() {
+        assert_eq!(mode(0o100_644), "-rw-r--r--");
+        assert_eq!(mode(0o041_777), "drwxrwxrwt");
+        assert_eq!(mode(0o104_755), "-rwsr-xr-x");
+        assert_eq!(mode(0o102_644), "-rw-r-Sr--");
+    }
+}

@@ -1,0 +1,110 @@
+//! Tasks and the agent's own comings and goings.
+
+use proto::link::from_agent;
+use proto::v1::TaskState;
+
+use super::*;
+
+/// Waits until the first process of a container below `records` has noted how its command ended.
+async fn until_one_ended(records: &Path) {
+    let has_ended = || {
+        let mut containers = std::fs::read_dir(records).unwrap().flatten();
+        let noted = |status| std::fs::metadata(status).is_ok_and(|m| m.len() > 0);
+        containers.any(|container| noted(container.path().join("status")))
+    };
+    let poll = async {
+        while !has_ended() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), poll)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_tasks_outlive_the_agent_and_the_next_one_takes_them_over() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let go = node.dir.path().join("go").display().to_string();
+    let waits = format!("until [ -e {go} ]; do sleep 0.01; done; exit 5");
+    for (id, command) in [("stays", "sleep 1000"), ("ends", &waits)] {
+        link.say(run(task(id, command))).await;
+        assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+        assert_eq!(link.update().await.state(), TaskState::TaskRunning);
+    }
+    drop(link);
+    handle.stop().await;
+    std::fs::write(node.dir.path().join("go"), "").unwrap();
+    until_one_ended(&node.dir.path().join("run/containers")).await;
+
+    let (handle, mut link) = node.start().await;
+    assert_eq!(link.register.agent.id.as_ref().unwrap().value, "M-S0");
+    let mut registered: Vec<_> = link
+        .register
+        .tasks
+        .iter()
+        .map(|t| t.name.as_str())
+        .collect();
+    registered.sort_unstable();
+    assert_eq!(registered, ["ends", "stays"]);
+    // An acknowledgement that the first agent did not live to see has its update sent again.
+    let ended = loop {
+        let update = link.update().await;
+        if update.state() != TaskState::TaskRunning {
+            break update;
+        }
+    };
+    assert_eq!(
+        (ended.task_id.value.as_str(), ended.state()),
+        ("ends", TaskState::TaskFailed)
+    );
+    assert_eq!(ended.message(), "Command exited with status 5");
+    link.say(kill("stays")).await;
+    let killed = link.update().await;
+    assert_eq!(
+        (killed.task_id.value.as_str(), killed.state()),
+        ("stays", TaskState::TaskKilled)
+    );
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_tasks_that_do_not_checkpoint_end_with_the_agent() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let mut framework = framework();
+    framework.checkpoint = Some(false);
+    let task = task("t1", "sleep 1000");
+    link.say(to_agent::Message::RunTask(RunTask { framework, task }))
+        .await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    let running = link.update().await;
+    let pid = running.container_status.unwrap().executor_pid();
+    handle.stop().await;
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    drop(link);
+    let (handle, link) = node.start().await;
+    assert!(link.register.tasks.is_empty());
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_destroy_kills_every_task_and_leaves_the_cluster() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000"))).await;
+    while link.update().await.state() != TaskState::TaskRunning {}
+    let heard = tokio::spawn(async move {
+        loop {
+            if let from_agent::Message::Unregister(_) = link.hear().await {
+                return;
+            }
+        }
+    });
+    let latest = node.flags.work_dir.join("meta/slaves/latest");
+    assert!(latest.exists());
+    node.end(handle).await;
+    heard.await.unwrap();
+    assert!(!latest.exists());
+}

@@ -1,0 +1,267 @@
+//! Tasks from their launch to their end.
+
+use proto::link::{Reconcile, reconcile};
+use proto::v1::TaskState;
+use proto::v1::task_status::{Reason, Source};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_runs_and_its_output_is_read_over_http() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "echo hello {1..3}; pwd; id -u; exit 7")))
+        .await;
+    let updates = story(&mut link).await;
+    let wanted = [
+        TaskState::TaskStarting,
+        TaskState::TaskRunning,
+        TaskState::TaskFailed,
+    ];
+    assert_eq!(states(&updates), wanted, "{updates:?}");
+    assert_eq!(updates[2].message(), "Command exited with status 7");
+    assert_eq!(updates[2].source(), Source::Executor);
+    let ip = &updates[1].container_status.as_ref().unwrap().network_infos[0].ip_addresses[0];
+    assert_eq!(ip.ip_address(), "127.0.0.1");
+
+    let text = output(&handle, "t1").await;
+    assert!(
+        text.starts_with("hello 1 2 3\n") && text.ends_with("\n0\n"),
+        "{text}"
+    );
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_kill_ends_the_task_and_all_its_children() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let mut stubborn = task("t1", "trap '' TERM; sleep 1000 & sleep 1000; wait");
+    stubborn.kill_policy = Some(v1::KillPolicy {
+        grace_period: Some(v1::DurationInfo {
+            nanoseconds: 200_000_000,
+        }),
+    });
+    link.say(run(stubborn)).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    assert_eq!(link.update().await.state(), TaskState::TaskRunning);
+    let statistics = get(&handle, "/monitor/statistics").await;
+    assert!(
+        statistics[0]["statistics"]["mem_rss_bytes"].is_number(),
+        "{statistics}"
+    );
+    link.say(kill("t1")).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskKilled);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_launch_that_fails_says_why_in_status_and_stderr() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let mut user = task("user", "true");
+    user.command.as_mut().unwrap().user = Some("no-such-user-here".into());
+    let mut volume = task("volume", "true");
+    volume.container = Some(v1::ContainerInfo {
+        r#type: v1::container_info::Type::Mesos as i32,
+        volumes: vec![v1::Volume {
+            container_path: "/mnt".into(),
+            host_path: Some("/no/such/volume".into()),
+            mode: v1::volume::Mode::Ro as i32,
+            ..Default::default()
+        }],
+        ..Default::default()
+    });
+    let mut image = task("image", "true");
+    image.container = Some(v1::ContainerInfo {
+        r#type: v1::container_info::Type::Docker as i32,
+        docker: Some(v1::container_info::DockerInfo {
+            image: "busybox".into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    let mut own_command = image.clone();
+    own_command.name = "own-command".into();
+    own_command.task_id.value = "own-command".into();
+    own_command.command = Some(v1::CommandInfo {
+        shell: Some(false),
+        ..Default::default()
+    });
+    let table = [
+        (user, "no-such-user-here"),
+        (volume, "/no/such/volume"),
+        (image, "images are not supported by this build yet"),
+        (own_command, "images are not supported by this build yet"),
+    ];
+    for (task, why) in table {
+        let id = task.name.clone();
+        link.say(run(task)).await;
+        let updates = story(&mut link).await;
+        assert_eq!(
+            states(&updates),
+            [TaskState::TaskStarting, TaskState::TaskFailed]
+        );
+        assert_eq!(updates[1].reason(), Reason::ContainerLaunchFailed);
+        let message = updates[1].message();
+        assert!(
+            message.starts_with("Failed to launch container: "),
+            "{message}"
+        );
+        assert!(message.contains(why), "{message}");
+        let path = format!("/frameworks/F/executors/{id}/runs/latest/stderr");
+        let read = get(&handle, &format!("/files/read?path={path}&offset=0")).await;
+        assert!(
+            read["data"].as_str().unwrap().contains(message),
+            "{read}: {message}"
+        );
+    }
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_without_memory_says_so() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "head -c 200m /dev/zero | tail")))
+        .await;
+    let updates = story(&mut link).await;
+    let last = updates.last().unwrap();
+    assert_eq!(last.state(), TaskState::TaskFailed, "{last:?}");
+    assert_eq!(last.reason(), Reason::ContainerLimitationMemory, "{last:?}");
+    assert!(
+        last.message()
+            .starts_with("Memory limit exceeded: Requested: 64MB Maximum Used: "),
+        "{}",
+        last.message()
+    );
+    // "tail" keeps what it may have to print, and is what grows.
+    assert!(last.message().ends_with(" (tail)"), "{}", last.message());
+    assert_eq!(last.limitation.as_ref().unwrap().resources[0].name, "mem");
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_runs_as_the_user_it_names_in_a_sandbox_of_its_own() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let mut task = task(
+        "t1",
+        "id -un; id -G; touch mine && stat -c %U . mine stdout",
+    );
+    task.command.as_mut().unwrap().user = Some("nobody".into());
+    link.say(run(task)).await;
+    let updates = story(&mut link).await;
+    let last = updates.last().unwrap();
+    assert_eq!(last.state(), TaskState::TaskFinished, "{last:?}");
+    let groups = nix::unistd::User::from_name("nobody").unwrap().unwrap().gid;
+    assert_eq!(
+        output(&handle, "t1").await,
+        format!("nobody\n{groups}\nnobody\nnobody\nnobody\n")
+    );
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_that_runs_too_long_is_killed_and_says_so() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let mut task = task("t1", "trap '' TERM; sleep 1000");
+    task.max_completion_time = Some(v1::DurationInfo {
+        nanoseconds: 200_000_000,
+    });
+    link.say(run(task)).await;
+    let updates = story(&mut link).await;
+    let last = updates.last().unwrap();
+    assert_eq!(last.state(), TaskState::TaskFailed, "{last:?}");
+    assert_eq!(last.reason(), Reason::MaxCompletionTimeReached);
+    assert!(last.message().contains("200ms"), "{}", last.message());
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_running_agent_collects_the_sandboxes_of_ended_tasks_only() {
+    let mut node = node().await;
+    node.flags.gc_delay = Duration::ZERO;
+    node.flags.disk_watch_interval = Duration::from_secs(1);
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("stays", "sleep 1000"))).await;
+    while link.update().await.state() != TaskState::TaskRunning {}
+    link.say(run(task("ended", "true"))).await;
+    let updates = story(&mut link).await;
+    assert_eq!(updates.last().unwrap().state(), TaskState::TaskFinished);
+
+    let removals = async {
+        loop {
+            let metrics = get(&handle, "/metrics/snapshot").await;
+            if metrics["gc/path_removals_succeeded"] == 1.0 {
+                return metrics["gc/path_removals_failed"].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let failed = tokio::time::timeout(Duration::from_secs(20), removals);
+    assert_eq!(failed.await.unwrap(), 0.0);
+    let executors = node
+        .flags
+        .work_dir
+        .join("slaves/M-S0/frameworks/F/executors");
+    assert!(!executors.join("ended").exists());
+    assert!(executors.join("stays/runs/latest/stdout").exists());
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_unknown_and_impossible_tasks_get_an_answer() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let reconcile = Reconcile {
+        tasks: vec![reconcile::Task {
+            framework: framework(),
+            task_id: v1::TaskId {
+                value: "ghost".into(),
+            },
+        }],
+    };
+    link.say(to_agent::Message::Reconcile(reconcile)).await;
+    let lost = link.update().await;
+    assert_eq!(
+        (lost.state(), lost.reason()),
+        (TaskState::TaskLost, Reason::Reconciliation)
+    );
+    let mut custom = task("custom", "true");
+    custom.executor = Some(v1::ExecutorInfo::default());
+    link.say(run(custom)).await;
+    let refused = link.update().await;
+    assert_eq!(
+        (refused.state(), refused.reason()),
+        (TaskState::TaskError, Reason::TaskInvalid)
+    );
+    assert!(
+        refused.message().contains("does not support yet"),
+        "{}",
+        refused.message()
+    );
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_hundred_tasks_run_within_three_seconds() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let begun = std::time::Instant::now();
+    for n in 0..100 {
+        link.say(run(task(&format!("t{n}"), "sleep 1000"))).await;
+    }
+    let mut running = 0;
+    while running < 100 {
+        let update = link.update().await;
+        assert!(!proto::task::is_terminal(update.state()), "{update:?}");
+        running += u32::from(update.state() == TaskState::TaskRunning);
+    }
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "took {took:?}");
+    // Nobody reads the hundred ends.
+    drop(link);
+    node.end(handle).await;
+}
