@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::app::{App, Timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,7 +28,7 @@ impl Policy {
 }
 
 /// The delay of an app that has failed at least once.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Backoff {
     delay: Duration,
     failed_at: Timestamp,

@@ -17,26 +17,29 @@ pub struct InstanceId(String);
 #[error("Invalid task id '{0}': it should look like app.instance-<uuid>._app.1")]
 pub struct BadTaskId(pub String);
 
-const MARK: &str = ".instance-";
+/// What stands before the unique part. We write the first.
+const MARKS: &[&str] = &["instance-", "marathon-"];
 const TASK: &str = "._app.";
 
 impl InstanceId {
     pub fn new(app: &AppId, uuid: Uuid) -> Self {
-        Self(format!("{}{MARK}{uuid}", app.safe_name()))
+        Self(format!("{}.{}{uuid}", app.safe_name(), MARKS[0]))
     }
 
-    /// Reads the id of an instance or of one of its tasks.
+    /// Reads the id of an instance or of one of its tasks, also in the forms of older servers:
+    /// `app.<uuid>`, `app.marathon-<uuid>`.
     pub fn parse(text: &str) -> Result<Self, BadTaskId> {
         let instance = text
             .rsplit_once(TASK)
             .map_or(text, |(instance, _)| instance);
-        match instance.rsplit_once(MARK) {
-            Some((app, uuid))
-                if AppId::from_safe_name(app).is_ok() && Uuid::try_parse(uuid).is_ok() =>
-            {
-                Ok(Self(instance.to_owned()))
-            }
-            _ => Err(BadTaskId(text.to_owned())),
+        let parts = instance.rsplit_once('.').and_then(|(app, unique)| {
+            let uuid = MARKS.iter().find_map(|mark| unique.strip_prefix(mark));
+            let uuid = Uuid::try_parse(uuid.unwrap_or(unique)).ok()?;
+            Some((AppId::from_safe_name(app).ok()?, uuid))
+        });
+        match parts {
+            Some((app, uuid)) => Ok(Self::new(&app, uuid)),
+            None => Err(BadTaskId(text.to_owned())),
         }
     }
 
@@ -91,8 +94,10 @@ pub struct Ending {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
-    /// Scaled down, replaced, or killed by a user.
+    /// Nothing shall take its place: scaled down, or replaced by a newer version.
     Wanted,
+    /// A user killed it, and another shall take its place.
+    Killed,
     /// It did not start in time.
     Overdue,
 }
@@ -152,7 +157,13 @@ mod tests {
         let id = InstanceId::new(&app, Uuid::try_parse(UUID).unwrap());
         assert_eq!(id.as_str(), format!("counters_my.fc.instance-{UUID}"));
         assert_eq!(InstanceId::parse(id.as_str()).unwrap(), id);
-        assert_eq!(InstanceId::parse(&format!("{id}._app.3")).unwrap(), id);
+        for text in [
+            format!("{id}._app.3"),
+            format!("counters_my.fc.{UUID}"),
+            format!("counters_my.fc.marathon-{UUID}"),
+        ] {
+            assert_eq!(InstanceId::parse(&text).unwrap(), id, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the users want: every app with its versions, and what groups add to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,51 @@ pub struct Difference<T> {
     pub after: Option<T>,
 }
 
+/// What one change did to the root; enough to look at the root as it was before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RootChange {
+    pub version: Timestamp,
+    pub apps: BTreeMap<AppId, Difference<Arc<Revision>>>,
+    pub groups: BTreeMap<AppId, Difference<Group>>,
+}
+
+impl RootChange {
+    pub fn between(before: &Root, after: &Root, version: Timestamp) -> Self {
+        Self {
+            version,
+            apps: before.app_differences(after),
+            groups: before.group_differences(after),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.apps.is_empty() && self.groups.is_empty()
+    }
+
+    /// Whether it changed `group` or anything below; None is the root.
+    pub fn touches(&self, group: Option<&AppId>) -> bool {
+        let is_in = |id: &AppId| group.is_none_or(|group| id == group || id.is_below(group));
+        self.apps.keys().any(is_in) || self.groups.keys().any(is_in)
+    }
+
+    /// Makes of `root`, as this change left it, what it was before.
+    pub fn take_back(&self, root: &mut Root) {
+        for (id, difference) in &self.apps {
+            put_back(&mut root.apps, id, &difference.before);
+        }
+        for (id, difference) in &self.groups {
+            put_back(&mut root.groups, id, &difference.before);
+        }
+    }
+}
+
+fn put_back<T: Clone>(things: &mut BTreeMap<AppId, T>, id: &AppId, before: &Option<T>) {
+    match before {
+        Some(before) => things.insert(id.clone(), before.clone()),
+        None => things.remove(id),
+    };
+}
+
 impl Root {
     pub fn app_differences(&self, after: &Root) -> BTreeMap<AppId, Difference<Arc<Revision>>> {
         differences(&self.apps, &after.apps)
@@ -95,6 +140,23 @@ impl Root {
 
     pub fn group_differences(&self, after: &Root) -> BTreeMap<AppId, Difference<Group>> {
         differences(&self.groups, &after.groups)
+    }
+
+    /// An id that is both an app and a group.
+    pub fn app_and_group(&self) -> Option<AppId> {
+        let above_apps = self.apps.keys().filter_map(AppId::parent);
+        let groups = above_apps.chain(self.groups.keys().cloned());
+        let all = groups.flat_map(|id| std::iter::successors(Some(id), AppId::parent));
+        all.into_iter().find(|id| self.apps.contains_key(id))
+    }
+
+    /// The groups directly below `group`, stored or implied; None is the root.
+    pub fn children(&self, group: &Option<AppId>) -> BTreeSet<AppId> {
+        let above_apps = self.apps.keys().filter_map(AppId::parent);
+        let groups = above_apps.chain(self.groups.keys().cloned());
+        // Groups between here and an app need not be stored.
+        let all = groups.flat_map(|id| std::iter::successors(Some(id), AppId::parent));
+        all.filter(|id| id.parent() == *group).collect()
     }
 
     /// Whether `id` is a group, stored or implied by an app.

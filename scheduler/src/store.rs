@@ -5,6 +5,9 @@
 //! apps         app id            -> its current version
 //! versions     (app id, version) -> every version that is kept
 //! groups       group id          -> group
+//! changes      version           -> what a change did, as long as it is kept
+//! backoffs     app id            -> back-off
+//! failures     app id            -> its last failure
 //! deployments  deployment id     -> deployment
 //! instances    instance id       -> instance
 //! ```
@@ -17,6 +20,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition}
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::app::AppId;
 use crate::engine::{Snapshot, Write};
 use crate::root::{Revision, Root};
 
@@ -28,6 +32,20 @@ const VERSIONS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition:
 const GROUPS: Table = TableDefinition::new("groups");
 const DEPLOYMENTS: Table = TableDefinition::new("deployments");
 const INSTANCES: Table = TableDefinition::new("instances");
+const CHANGES: Table = TableDefinition::new("changes");
+const BACKOFFS: Table = TableDefinition::new("backoffs");
+const FAILURES: Table = TableDefinition::new("failures");
+
+const ALL: &[Table] = &[
+    FACTS,
+    APPS,
+    GROUPS,
+    DEPLOYMENTS,
+    INSTANCES,
+    CHANGES,
+    BACKOFFS,
+    FAILURES,
+];
 
 const FRAMEWORK_ID: &str = "framework_id";
 
@@ -78,17 +96,25 @@ impl Store {
             source,
         })?;
         let path = directory.join("scheduler.redb");
-        let open = || -> Result<Database, redb::Error> {
-            let database = Database::builder().set_cache_size(CACHE).create(&path)?;
+        let database = Database::builder().set_cache_size(CACHE).create(&path);
+        Self::prepare(database, path)
+    }
+
+    fn prepare(
+        database: Result<Database, redb::DatabaseError>,
+        path: PathBuf,
+    ) -> Result<Self, StoreError> {
+        let prepare = || -> Result<Database, redb::Error> {
+            let database = database?;
             let write = database.begin_write()?;
-            for table in [FACTS, APPS, GROUPS, DEPLOYMENTS, INSTANCES] {
-                write.open_table(table)?;
+            for table in ALL {
+                write.open_table(*table)?;
             }
             write.open_table(VERSIONS)?;
             write.commit()?;
             Ok(database)
         };
-        match open() {
+        match prepare() {
             Ok(database) => Ok(Self { database, path }),
             Err(source) => Err(StoreError::Open {
                 path,
@@ -97,24 +123,30 @@ impl Store {
         }
     }
 
+    /// Forgotten with the process.
+    #[cfg(test)]
+    pub fn in_memory() -> Self {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = Database::builder().create_with_backend(backend);
+        Self::prepare(database, PathBuf::from("memory")).unwrap()
+    }
+
     pub fn load(&self) -> Result<Snapshot, StoreError> {
         let apps: Vec<Arc<Revision>> = self.values(APPS)?;
         let mut snapshot = Snapshot {
             framework_id: self.values_by_key(FACTS)?.remove(FRAMEWORK_ID),
             root: Root {
                 apps: apps.into_iter().map(|r| (r.app.id.clone(), r)).collect(),
-                groups: BTreeMap::new(),
+                groups: self.values_by_id(GROUPS)?,
             },
             deployments: self.values(DEPLOYMENTS)?,
             instances: self.values(INSTANCES)?,
-            ..Snapshot::default()
+            // Keys are ordered, and later versions are greater as text too.
+            changes: self.values(CHANGES)?.into(),
+            backoffs: self.values_by_id(BACKOFFS)?,
+            failures: self.values_by_id(FAILURES)?,
+            history: BTreeMap::new(),
         };
-        for (id, group) in self.values_by_key(GROUPS)? {
-            if let Ok(id) = id.parse() {
-                snapshot.root.groups.insert(id, group);
-            }
-        }
-        // Keys are ordered, and later versions are greater as text too.
         for revision in self.versions()? {
             let history = snapshot.history.entry(revision.app.id.clone()).or_default();
             history.push_back(revision);
@@ -140,6 +172,16 @@ impl Store {
 
     fn values<T: DeserializeOwned>(&self, table: Table) -> Result<Vec<T>, StoreError> {
         Ok(self.values_by_key(table)?.into_values().collect())
+    }
+
+    /// Keys are ids that we wrote, so they can be read.
+    fn values_by_id<T: DeserializeOwned>(
+        &self,
+        table: Table,
+    ) -> Result<BTreeMap<AppId, T>, StoreError> {
+        let values = self.values_by_key(table)?;
+        let by_id = |(id, value): (String, T)| Some((id.parse().ok()?, value));
+        Ok(values.into_iter().filter_map(by_id).collect())
     }
 
     fn values_by_key<T: DeserializeOwned>(
@@ -236,6 +278,12 @@ fn apply_one(transaction: &redb::WriteTransaction, write: &Write) -> Result<(), 
         }
         Write::Group(id, group) => put(transaction, GROUPS, id.as_str(), group),
         Write::ForgetGroup(id) => forget(transaction, GROUPS, id.as_str()),
+        Write::Change(change) => put(transaction, CHANGES, &change.version.to_string(), change),
+        Write::ForgetChange(version) => forget(transaction, CHANGES, &version.to_string()),
+        Write::Backoff(id, Some(backoff)) => put(transaction, BACKOFFS, id.as_str(), backoff),
+        Write::Backoff(id, None) => forget(transaction, BACKOFFS, id.as_str()),
+        Write::Failure(id, Some(failure)) => put(transaction, FAILURES, id.as_str(), failure),
+        Write::Failure(id, None) => forget(transaction, FAILURES, id.as_str()),
         Write::Deployment(deployment) => put(
             transaction,
             DEPLOYMENTS,
@@ -279,7 +327,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::app::{App, AppId, Timestamp};
+    use crate::app::{App, Timestamp};
 
     fn revision(path: &str, second: i64) -> Arc<Revision> {
         let app = App::create(&json!({"id": path, "cmd": "true"})).unwrap();

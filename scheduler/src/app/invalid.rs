@@ -58,6 +58,17 @@ impl Invalid {
         }
     }
 
+    /// The same of a document that stands at `path` of a greater one, such as `/apps(2)`.
+    pub fn below(mut self, path: &str) -> Invalid {
+        if let Details::Paths(paths) = &mut self.details {
+            for (inner, _) in paths {
+                let rest = inner.strip_prefix('/').filter(|rest| !rest.is_empty());
+                *inner = rest.map_or(path.to_owned(), |rest| format!("{path}/{rest}"));
+            }
+        }
+        self
+    }
+
     /// `{"message", "details"}`.
     pub fn body(&self) -> Value {
         match &self.details {

@@ -10,9 +10,9 @@ use super::service_ports::{self, Exhausted};
 use super::{Effects, Engine, GroupChange, Write};
 use crate::app::{self, App, AppId, Invalid, Timestamp};
 use crate::deployment::plan::{Cyclic, plan};
-use crate::deployment::{Deployment, DeploymentId};
+use crate::deployment::{Deployment, DeploymentId, Step};
 use crate::instance::{Cause, Instance, InstanceId};
-use crate::root::{Revision, Root};
+use crate::root::{Revision, Root, RootChange};
 
 #[derive(Debug)]
 pub enum Change {
@@ -60,6 +60,8 @@ pub struct Edit {
     /// Keys that are not in `body` keep their value.
     pub partial: bool,
     pub missing: Missing,
+    /// Where `body` stands in the request, for errors in it; empty if it is all there is.
+    pub at: String,
 }
 
 /// What to do about an app that does not exist.
@@ -98,7 +100,7 @@ pub enum Refusal {
     #[error("An app with id [{0}] already exists.")]
     Exists(AppId),
     #[error("Group {0} is already created. Use PUT to change this group.")]
-    GroupExists(AppId),
+    GroupExists(String),
     #[error("An app with the path {0} already exists.")]
     PathExists(AppId),
     #[error("Group '{0}' does not exist")]
@@ -125,11 +127,20 @@ pub enum Refusal {
     Cyclic(#[from] Cyclic),
     #[error("All ports in the range [{}-{}] are already in use", .0.start(), .0.end())]
     NoPorts(std::ops::RangeInclusive<u16>),
-    #[error(
-        "{taken} is a group and cannot be an app: Groups and Applications may not have the \
-             same identifier."
-    )]
-    IsGroup { taken: AppId },
+    #[error("Groups and Applications may not have the same identifier. [{0}]")]
+    AppAndGroup(AppId),
+    #[error("Group '{0}' does not exist in version {1}")]
+    NoGroupVersion(String, Timestamp),
+}
+
+impl Refusal {
+    /// The same of a document that stands at `path` of the request.
+    fn below(self, path: &str) -> Self {
+        match self {
+            Refusal::Invalid(invalid) => Refusal::Invalid(invalid.below(path)),
+            other => other,
+        }
+    }
 }
 
 impl Engine {
@@ -160,7 +171,9 @@ impl Engine {
             }
             Change::Update { edits, force } => {
                 for edit in edits {
-                    self.edit(&mut target, edit, version)?;
+                    let at = edit.at.clone();
+                    let edited = self.edit(&mut target, edit, version);
+                    edited.map_err(|refusal| refusal.below(&at))?;
                 }
                 self.deploy(target, version, force, effects)
             }
@@ -197,7 +210,7 @@ impl Engine {
                 if !self.demands.contains_key(&app) {
                     return Err(Refusal::NotQueued(app));
                 }
-                self.reset_delay(&app);
+                self.reset_delay(&app, effects);
                 Ok(Done::DelayReset)
             }
         }
@@ -209,10 +222,14 @@ impl Engine {
             body,
             partial,
             missing,
+            at: _,
         } = edit;
         let Some(current) = target.apps.get(&id).cloned() else {
             if missing == Missing::Refuse {
                 return Err(Refusal::NoApp(id));
+            }
+            if let Some(wanted) = app::rollback(&body, None).ok().flatten() {
+                return Err(Refusal::NoVersion(id, wanted));
             }
             return self.put(target, App::create_as(&id, &body)?, version);
         };
@@ -234,9 +251,6 @@ impl Engine {
         version: Timestamp,
     ) -> Result<(), Refusal> {
         let current = target.apps.get(&app.id).cloned();
-        if current.is_none() && target.has_group(&app.id) {
-            return Err(Refusal::IsGroup { taken: app.id });
-        }
         let others = target.apps.values().filter(|r| r.app.id != app.id);
         let taken: BTreeSet<u16> = others.flat_map(|r| service_ports::of(&r.app)).collect();
         let previous = current.as_ref().map(|r| &r.app);
@@ -263,27 +277,19 @@ impl Engine {
         force: bool,
         effects: &mut Effects,
     ) -> Result<Done, Refusal> {
-        let apps = self.root.app_differences(&target);
-        let groups = self.root.group_differences(&target);
-        let in_the_way: Vec<&Deployment> = self
-            .deployments
-            .values()
-            .filter(|d| apps.keys().any(|app| d.touches(app)))
-            .collect();
-        let locks: Vec<DeploymentId> = in_the_way.iter().map(|d| d.id).collect();
+        let change = RootChange::between(&self.root, &target, version);
+        let locks: Vec<DeploymentId> = self.in_the_way(&change).map(|d| d.id).collect();
         if !force && !locks.is_empty() {
             return Err(Refusal::Locked(locks));
         }
-        let unfinished = |app: &&AppId| in_the_way.iter().any(|d| d.has_unfinished_restart(app));
-        let stale = apps.keys().filter(unfinished).cloned().collect();
-        let steps = plan(&self.root, &target, &stale)?;
+        let steps = self.steps_to(&target, &change)?;
         let most = self.config.max_running_deployments;
         if !steps.is_empty() && self.deployments.len() - locks.len() >= most {
             return Err(Refusal::TooManyDeployments(most));
         }
 
         let id = DeploymentId::new(self.uuid());
-        if apps.is_empty() && groups.is_empty() {
+        if change.is_empty() {
             let version = self.last_version;
             return Ok(Done::Deployed {
                 version,
@@ -295,12 +301,12 @@ impl Engine {
             self.cancel(lock, effects);
         }
         let is_new = |app: &&AppId| !self.root.apps.contains_key(app);
-        let created = apps.keys().filter(is_new).cloned().collect();
-        for (app, difference) in &apps {
+        let created = change.apps.keys().filter(is_new).cloned().collect();
+        for (app, difference) in &change.apps {
             self.store_app(app, difference.after.as_ref(), effects);
             self.dirty.insert(app.clone());
         }
-        for (group, difference) in &groups {
+        for (group, difference) in &change.groups {
             effects.writes.push(match &difference.after {
                 Some(after) => Write::Group(group.clone(), after.clone()),
                 None => Write::ForgetGroup(group.clone()),
@@ -308,12 +314,13 @@ impl Engine {
         }
         self.root = target;
         self.last_version = version;
+        self.record_change(change.clone(), effects);
         if !steps.is_empty() {
             let deployment = Deployment {
                 id,
                 version,
-                apps,
-                groups,
+                apps: change.apps,
+                groups: change.groups,
                 steps,
                 current: 0,
             };
@@ -328,6 +335,28 @@ impl Engine {
         })
     }
 
+    fn in_the_way(&self, change: &RootChange) -> impl Iterator<Item = &Deployment> {
+        let deployments = self.deployments.values();
+        deployments.filter(|d| change.apps.keys().any(|app| d.touches(app)))
+    }
+
+    /// How `target` would be reached from here. Refused if there is no way.
+    pub(super) fn steps_to(
+        &self,
+        target: &Root,
+        change: &RootChange,
+    ) -> Result<Vec<Step>, Refusal> {
+        if let Some(id) = target.app_and_group() {
+            return Err(Refusal::AppAndGroup(id));
+        }
+        let unfinished = |app: &&AppId| {
+            self.in_the_way(change)
+                .any(|d| d.has_unfinished_restart(app))
+        };
+        let stale = change.apps.keys().filter(unfinished).cloned().collect();
+        Ok(plan(&self.root, target, &stale)?)
+    }
+
     fn store_app(&mut self, id: &AppId, after: Option<&Arc<Revision>>, effects: &mut Effects) {
         let Some(after) = after else {
             self.history.remove(id);
@@ -336,7 +365,7 @@ impl Engine {
         };
         let before = self.root.apps.get(id);
         if before.is_none_or(|b| b.last_config_change_at != after.last_config_change_at) {
-            self.reset_delay(id);
+            self.reset_delay(id, effects);
         }
         effects.writes.push(Write::App(Arc::clone(after)));
         let history = self.history.entry(id.clone()).or_default();
@@ -359,8 +388,10 @@ impl Engine {
         effects.writes.push(Write::ForgetDeployment(id));
     }
 
-    fn reset_delay(&mut self, app: &AppId) {
-        self.backoffs.remove(app);
+    fn reset_delay(&mut self, app: &AppId, effects: &mut Effects) {
+        if self.backoffs.remove(app).is_some() {
+            effects.writes.push(Write::Backoff(app.clone(), None));
+        }
         self.alarms.cancel(&Alarm::BackoffOver(app.clone()));
         self.dirty.insert(app.clone());
     }
@@ -379,7 +410,10 @@ impl Engine {
         let done = match then {
             AfterKill::Replace => Done::Killed(victims.clone()),
             AfterKill::Scale { force } => {
-                for victim in victims.iter().filter(|v| v.ending.is_none()) {
+                // One that nothing was to replace is not among the instances that are wanted, so
+                // a client that repeats its request takes nothing away twice.
+                let counts = |v: &&Instance| v.ending.is_none_or(|e| e.cause != Cause::Wanted);
+                for victim in victims.iter().filter(counts) {
                     let Some(revision) = target.apps.get_mut(&victim.app) else {
                         continue;
                     };
@@ -389,8 +423,12 @@ impl Engine {
                 self.deploy(target, version, force, effects)?
             }
         };
+        let cause = match then {
+            AfterKill::Replace => Cause::Killed,
+            AfterKill::Scale { .. } => Cause::Wanted,
+        };
         for victim in &victims {
-            self.kill(&victim.id, Cause::Wanted, now, effects);
+            self.kill(&victim.id, cause, now, effects);
         }
         Ok(done)
     }

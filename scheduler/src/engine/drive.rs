@@ -55,8 +55,12 @@ impl Engine {
             self.demands.entry(app.clone()).or_insert_with(new).count = launch;
         }
         if goal == Goal::Gone && !self.by_app.contains_key(app) {
-            self.backoffs.remove(app);
-            self.failures.remove(app);
+            if self.backoffs.remove(app).is_some() {
+                effects.writes.push(Write::Backoff(app.clone(), None));
+            }
+            if self.failures.remove(app).is_some() {
+                effects.writes.push(Write::Failure(app.clone(), None));
+            }
         }
     }
 
@@ -135,7 +139,12 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(id) else {
             return;
         };
-        if instance.ending.is_some() {
+        if let Some(ending) = &mut instance.ending {
+            // Killed before, and now its place is not wanted any more either.
+            if ending.cause == Cause::Killed && cause == Cause::Wanted {
+                ending.cause = cause;
+                effects.writes.push(Write::Instance(instance.clone()));
+            }
             return;
         }
         instance.ending = Some(Ending {

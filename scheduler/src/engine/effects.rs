@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use proto::v1;
 
+use super::TaskFailure;
 use crate::app::{AppId, Timestamp};
+use crate::backoff::Backoff;
 use crate::deployment::{Deployment, DeploymentId};
 use crate::instance::{Instance, InstanceId};
-use crate::root::{Group, Revision};
+use crate::root::{Group, Revision, RootChange};
 
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -29,6 +31,11 @@ pub enum Write {
     ForgetVersion(AppId, Timestamp),
     Group(AppId, Group),
     ForgetGroup(AppId),
+    Change(RootChange),
+    ForgetChange(Timestamp),
+    /// None: it is as if it had never failed.
+    Backoff(AppId, Option<Backoff>),
+    Failure(AppId, Option<TaskFailure>),
     Deployment(Deployment),
     ForgetDeployment(DeploymentId),
     Instance(Instance),

@@ -18,6 +18,7 @@ mod change;
 mod drive;
 mod effects;
 mod groups;
+mod history;
 mod offers;
 mod service_ports;
 mod status;
@@ -37,7 +38,7 @@ use crate::app::{AppId, Timestamp};
 use crate::backoff::Backoff;
 use crate::deployment::{Deployment, DeploymentId, Goal};
 use crate::instance::{Instance, InstanceId};
-use crate::root::{Revision, Root};
+use crate::root::{Revision, Root, RootChange};
 
 pub use change::{AfterKill, Change, Done, Edit, Missing, Refusal};
 pub use effects::{Call, Effects, Write};
@@ -45,7 +46,7 @@ pub use groups::{GroupChange, GroupId};
 pub use offers::Demand;
 pub use status::TaskFailure;
 
-use alarm::Alarms;
+use alarm::{Alarm, Alarms};
 use offers::Link;
 
 #[derive(Debug, Clone)]
@@ -72,6 +73,10 @@ pub struct Snapshot {
     pub history: BTreeMap<AppId, VecDeque<Arc<Revision>>>,
     pub deployments: Vec<Deployment>,
     pub instances: Vec<Instance>,
+    /// Oldest first.
+    pub changes: VecDeque<RootChange>,
+    pub backoffs: BTreeMap<AppId, Backoff>,
+    pub failures: BTreeMap<AppId, TaskFailure>,
 }
 
 #[derive(Debug)]
@@ -96,6 +101,7 @@ pub struct Engine {
     root: Root,
     last_version: Timestamp,
     history: BTreeMap<AppId, VecDeque<Arc<Revision>>>,
+    changes: VecDeque<RootChange>,
     deployments: BTreeMap<DeploymentId, Deployment>,
     instances: BTreeMap<InstanceId, Instance>,
     by_app: BTreeMap<AppId, BTreeSet<InstanceId>>,
@@ -117,6 +123,7 @@ impl Engine {
             last_version,
             root: snapshot.root,
             history: snapshot.history,
+            changes: snapshot.changes,
             deployments: snapshot
                 .deployments
                 .into_iter()
@@ -124,15 +131,19 @@ impl Engine {
                 .collect(),
             instances: BTreeMap::new(),
             by_app: BTreeMap::new(),
-            backoffs: BTreeMap::new(),
+            backoffs: snapshot.backoffs,
             demands: BTreeMap::new(),
-            failures: BTreeMap::new(),
+            failures: snapshot.failures,
             dirty: BTreeSet::new(),
             alarms: Alarms::default(),
         };
         for instance in snapshot.instances {
             engine.watch(&instance, now);
             engine.insert(instance);
+        }
+        for (app, backoff) in &engine.backoffs {
+            let over = Alarm::BackoffOver(app.clone());
+            engine.alarms.set(backoff.until(), over);
         }
         let known = engine.root.apps.keys().chain(engine.by_app.keys()).cloned();
         engine.dirty = known
@@ -181,11 +192,6 @@ impl Engine {
 
     pub fn root(&self) -> &Root {
         &self.root
-    }
-
-    /// Of the newest change.
-    pub fn last_version(&self) -> Timestamp {
-        self.last_version
     }
 
     /// Oldest first; the last one is current.
@@ -272,8 +278,10 @@ fn app_ids(deployment: &Deployment) -> impl Iterator<Item = AppId> {
 
 fn last_version(snapshot: &Snapshot) -> Timestamp {
     let of_apps = snapshot.history.values().flatten().map(|r| r.version);
+    let of_changes = snapshot.changes.iter().map(|c| c.version);
     let of_deployments = snapshot.deployments.iter().map(|d| d.version);
     of_apps
+        .chain(of_changes)
         .chain(of_deployments)
         .max()
         .unwrap_or(Timestamp::from_millis(0))
@@ -283,3 +291,5 @@ fn last_version(snapshot: &Snapshot) -> Timestamp {
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

@@ -3,6 +3,7 @@
 use proto::v1;
 use proto::v1::TaskState;
 use proto::v1::network_info::Protocol;
+use serde::{Deserialize, Serialize};
 
 use super::alarm::Alarm;
 use super::{Call, Effects, Engine, Write};
@@ -11,12 +12,12 @@ use crate::backoff::{Backoff, Policy};
 use crate::instance::{Address, Cause, Instance, InstanceId, IpVersion, Phase};
 
 /// The last time an instance of an app ended badly.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskFailure {
     pub app: AppId,
     pub instance: InstanceId,
     pub task: String,
-    pub state: &'static str,
+    pub state: String,
     pub message: String,
     pub host: String,
     pub agent_id: String,
@@ -155,7 +156,10 @@ impl Engine {
         let Some(instance) = self.remove(id, effects) else {
             return;
         };
-        let was_wanted = instance.ending.is_some_and(|e| e.cause == Cause::Wanted);
+        let was_wanted = instance.ending.is_some_and(|e| match e.cause {
+            Cause::Wanted | Cause::Killed => true,
+            Cause::Overdue => false,
+        });
         if end != End::Plain && !was_wanted {
             let failure = failure(&instance, status, now);
             tracing::info!(
@@ -164,14 +168,18 @@ impl Engine {
                 message = failure.message,
                 "task failed"
             );
-            self.failures.insert(instance.app.clone(), failure);
+            let app = instance.app.clone();
+            effects
+                .writes
+                .push(Write::Failure(app.clone(), Some(failure.clone())));
+            self.failures.insert(app, failure);
         }
         if end != End::Gone && !was_wanted {
-            self.back_off(&instance, now);
+            self.back_off(&instance, now, effects);
         }
     }
 
-    fn back_off(&mut self, instance: &Instance, now: Timestamp) {
+    fn back_off(&mut self, instance: &Instance, now: Timestamp, effects: &mut Effects) {
         let goal = self.goal(&instance.app);
         let Some(revision) = goal.revision() else {
             return;
@@ -184,7 +192,11 @@ impl Engine {
         let backoff = Backoff::after_failure(last, Policy::of(&revision.app), now);
         self.alarms
             .set(backoff.until(), Alarm::BackoffOver(instance.app.clone()));
-        self.backoffs.insert(instance.app.clone(), backoff);
+        let app = instance.app.clone();
+        effects
+            .writes
+            .push(Write::Backoff(app.clone(), Some(backoff)));
+        self.backoffs.insert(app, backoff);
     }
 }
 
@@ -193,7 +205,7 @@ fn failure(instance: &Instance, status: &v1::TaskStatus, now: Timestamp) -> Task
         app: instance.app.clone(),
         instance: instance.id.clone(),
         task: instance.task_id(),
-        state: status.state().as_str_name(),
+        state: status.state().as_str_name().to_owned(),
         message: status.message.clone().unwrap_or_default(),
         host: instance.site.hostname.clone(),
         agent_id: instance.agent_id.clone(),

@@ -9,8 +9,8 @@ use super::query::Query;
 use super::reply::{Content, Reply};
 use super::selector::Selector;
 use super::{Api, Call};
-use crate::app::{App, AppId, Invalid, Timestamp};
-use crate::engine::{Change, Done, Edit, Engine, Missing};
+use crate::app::{App, AppId, BadAppId, Invalid, Timestamp};
+use crate::engine::{Change, Done, Edit, Engine, GroupId, Missing};
 use crate::root::Revision;
 
 impl Api {
@@ -29,7 +29,7 @@ impl Api {
                 self.create(app, call.query.flag("force", false)).await
             }
             Method::PUT | Method::PATCH => self.update_many(&call).await,
-            _ => Ok(Reply::method_not_allowed("GET, POST, PUT, PATCH")),
+            _ => Ok(call.method_not_allowed("GET, POST, PUT, PATCH")),
         }
     }
 
@@ -46,7 +46,11 @@ impl Api {
             let id = id.clone();
             self.view(move |engine| {
                 let revision = engine.root().apps.get(&id)?;
-                Some(render::app(engine, revision, Embed::default()))
+                let embed = Embed {
+                    tasks: true,
+                    ..Embed::default()
+                };
+                Some(render::app(engine, revision, embed))
             })
             .await?
         };
@@ -65,17 +69,22 @@ impl Api {
         };
         let mut edits = Vec::new();
         for (at, body) in bodies.iter().enumerate() {
-            let path = format!("({at})/id");
+            let at = format!("({at})");
+            let path = format!("{at}/id");
             let id = match body.get("id") {
-                Some(Value::String(id)) => id.parse::<AppId>()?,
+                Some(Value::String(id)) => id.parse::<AppId>(),
                 Some(_) => return Err(wrong_type(&path, "error.expected.jsstring")),
-                None => return Err(wrong_type(&path, "error.path.missing")),
+                None if body.is_object() => return Err(wrong_type(&path, "error.path.missing")),
+                None => return Err(wrong_type(&at, "error.expected.jsobject")),
             };
+            let bad = |e: BadAppId| Invalid::rules(vec![(path, vec![e.to_string()])]);
+            let id = id.map_err(bad)?;
             edits.push(Edit {
                 app: id,
                 body: body.clone(),
                 partial,
                 missing,
+                at,
             });
         }
         let force = call.query.flag("force", false);
@@ -88,16 +97,14 @@ impl Api {
         match call.method {
             Method::GET => {
                 let wanted = id.clone();
+                let embed = Embed {
+                    tasks: true,
+                    last_task_failure: true,
+                    ..embed(&call.query)
+                };
                 let app = self.view(move |engine| {
                     let revision = engine.root().apps.get(&wanted)?;
-                    Some(render::app(
-                        engine,
-                        revision,
-                        Embed {
-                            tasks: true,
-                            last_task_failure: true,
-                        },
-                    ))
+                    Some(render::app(engine, revision, embed))
                 });
                 let app = app.await?.ok_or_else(|| ApiError::no_app(id))?;
                 Ok(Reply::json(json!({"app": app})))
@@ -113,7 +120,7 @@ impl Api {
                 };
                 Ok(deployed(self.change(change).await?))
             }
-            _ => Ok(Reply::method_not_allowed("GET, PUT, POST, PATCH, DELETE")),
+            _ => Ok(call.method_not_allowed("GET, PUT, POST, PATCH, DELETE")),
         }
     }
 
@@ -128,6 +135,7 @@ impl Api {
             } else {
                 Missing::Create
             },
+            at: String::new(),
         };
         let force = call.query.flag("force", false);
         let done = self
@@ -147,19 +155,19 @@ impl Api {
 
     pub(super) async fn apps_below(&self, group: &str, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         let embed = embed(&call.query);
-        let below = below(group)?;
+        let group = self.known_group(group).await?;
         let apps = self
-            .view(move |e| list(e, embed, |r| below(&r.app.id)))
+            .view(move |e| list(e, embed, |r| below(&group, &r.app.id)))
             .await?;
         Ok(Reply::json(json!({"*": apps})))
     }
 
     pub(super) async fn restart(&self, app: AppId, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::POST {
-            return Ok(Reply::method_not_allowed("POST"));
+            return Ok(call.method_not_allowed("POST"));
         }
         let force = call.query.flag("force", false);
         Ok(deployed(self.change(Change::Restart { app, force }).await?))
@@ -167,7 +175,7 @@ impl Api {
 
     pub(super) async fn versions(&self, id: AppId, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         let wanted = id.clone();
         let versions: Vec<Value> = self
@@ -191,7 +199,7 @@ impl Api {
         call: &Call,
     ) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         let wanted = id.clone();
         let found = self.view(move |engine| {
@@ -207,13 +215,8 @@ impl Api {
     }
 }
 
-/// Whether an app lies below a group, the root included.
-pub(super) fn below(group: &str) -> Result<impl Fn(&AppId) -> bool + Send + 'static, ApiError> {
-    let group: Option<AppId> = match group.trim_matches('/') {
-        "" => None,
-        path => Some(path.parse()?),
-    };
-    Ok(move |id: &AppId| group.as_ref().is_none_or(|group| id.is_below(group)))
+pub(super) fn below(group: &GroupId, id: &AppId) -> bool {
+    group.as_ref().is_none_or(|group| id.is_below(group))
 }
 
 /// The answer to a change that made a deployment.
@@ -228,19 +231,20 @@ pub(super) fn deployed(done: Done) -> Reply {
     }
 }
 
-fn wrong_type(path: &str, error: &str) -> ApiError {
+pub(super) fn wrong_type(path: &str, error: &str) -> ApiError {
     Invalid::syntax(vec![(path.to_owned(), vec![error.to_owned()])]).into()
 }
 
-fn embed(query: &Query) -> Embed {
+pub(super) fn embed(query: &Query) -> Embed {
     let failures = query.embeds("failures");
     Embed {
         tasks: failures || query.embeds("tasks"),
         last_task_failure: failures || query.embeds("lastTaskFailure"),
+        task_stats: query.embeds("taskStats").then(Timestamp::now),
     }
 }
 
-fn list(engine: &Engine, embed: Embed, holds: impl Fn(&Revision) -> bool) -> Vec<Value> {
+pub(super) fn list(engine: &Engine, embed: Embed, holds: impl Fn(&Revision) -> bool) -> Vec<Value> {
     let apps = engine.root().apps.values().filter(|r| holds(r));
     apps.map(|r| render::app(engine, r, embed)).collect()
 }

@@ -14,7 +14,7 @@ use crate::engine::Change;
 impl Api {
     pub(super) async fn deployments(&self, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         let all: Vec<Value> = self
             .view(|e| e.deployments().map(render::deployment).collect())
@@ -24,7 +24,7 @@ impl Api {
 
     pub(super) async fn deployment(&self, id: &str, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::DELETE {
-            return Ok(Reply::method_not_allowed("DELETE"));
+            return Ok(call.method_not_allowed("DELETE"));
         }
         let unknown = || ApiError::not_found(format!("DeploymentPlan {id} does not exist"));
         let deployment = DeploymentId::parse(id).ok_or_else(unknown)?;

@@ -36,6 +36,10 @@ impl ApiError {
         Self::not_found(format!("App '{id}' does not exist"))
     }
 
+    pub fn no_group(id: &str) -> Self {
+        Self::not_found(format!("Group '{id}' does not exist"))
+    }
+
     pub fn no_task(id: &str) -> Self {
         Self::not_found(format!("Task '{id}' does not exist"))
     }
@@ -83,9 +87,12 @@ impl From<Refusal> for ApiError {
             Refusal::Exists(_) | Refusal::GroupExists(_) | Refusal::PathExists(_) => {
                 Self::new(StatusCode::CONFLICT, message)
             }
-            Refusal::IsGroup { .. } => Self::new(StatusCode::CONFLICT, message),
+            Refusal::AppAndGroup(_) | Refusal::Cyclic(Cyclic) => {
+                Invalid::rules(vec![("/".to_owned(), vec![message])]).into()
+            }
             Refusal::NoApp(_)
             | Refusal::NoGroup(_)
+            | Refusal::NoGroupVersion(..)
             | Refusal::NoVersion(..)
             | Refusal::NoDeployment(_)
             | Refusal::NotQueued(_) => Self::not_found(message),
@@ -101,7 +108,6 @@ impl From<Refusal> for ApiError {
                 }
             }
             Refusal::TooManyDeployments(_) => Self::new(StatusCode::FORBIDDEN, message),
-            Refusal::Cyclic(Cyclic) => Invalid::rules(vec![("/".to_owned(), vec![message])]).into(),
             Refusal::NoPorts(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, message),
         }
     }

@@ -1,25 +1,23 @@
 //! /v2/groups
 
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::apps::deployed;
+use super::apps::{below, deployed, embed, list};
 use super::error::ApiError;
-use super::json::{self as render, Embed};
+use super::group_document::{self as document, Parts};
+use super::json as render;
 use super::reply::Reply;
 use super::{Api, Call};
-use crate::app::{AppId, Invalid};
-use crate::engine::{Change, Engine, GroupChange, GroupId};
+use crate::app::{AppId, Invalid, Timestamp};
+use crate::engine::{Change, GroupChange, GroupId};
 
 impl Api {
     /// `path` is the group that the URL names.
-    pub(super) async fn groups(&self, path: Option<&str>, call: &Call) -> Result<Reply, ApiError> {
-        let named: GroupId = match path.map(|p| p.trim_matches('/')) {
-            None | Some("") => None,
-            Some(path) => Some(path.parse()?),
-        };
+    pub(super) async fn groups(&self, path: &str, call: &Call) -> Result<Reply, ApiError> {
+        let named = group_id(path)?;
         let change = match call.method {
-            Method::GET => return self.show_group(named).await,
+            Method::GET => return self.show_group(named, call).await,
             Method::POST => {
                 let body = call.body()?.clone();
                 GroupChange::Create {
@@ -37,43 +35,122 @@ impl Api {
                 GroupChange::Update { group, body }
             }
             Method::DELETE => GroupChange::Delete { group: named },
-            _ => return Ok(Reply::method_not_allowed("GET, POST, PUT, DELETE")),
+            _ => return Ok(call.method_not_allowed("GET, POST, PUT, DELETE")),
         };
         let created = match &change {
-            GroupChange::Create { group, body } if body.get("scaleBy").is_none() => {
-                Some(format!("/v2/groups{}", name(group).trim_end_matches('/')))
+            GroupChange::Create { group, body } if !GroupChange::means_existing(body) => {
+                Some(format!("/v2/groups{}", document::name(group)))
             }
             _ => None,
         };
-        let force = call.query.flag("force", false);
-        let reply = deployed(self.change(Change::Group { change, force }).await?);
+        if call.method == Method::PUT && call.query.flag("dryRun", false) {
+            return self.preview(change).await;
+        }
+        let reply = self.change_group(change, call).await?;
         Ok(match created {
             Some(location) => reply.created_at(location),
             None => reply,
         })
     }
 
-    async fn show_group(&self, group: GroupId) -> Result<Reply, ApiError> {
-        let missing = format!("Group '{}' does not exist", name(&group));
+    async fn change_group(&self, change: GroupChange, call: &Call) -> Result<Reply, ApiError> {
+        let force = call.query.flag("force", false);
+        Ok(deployed(
+            self.change(Change::Group { change, force }).await?,
+        ))
+    }
+
+    async fn preview(&self, change: GroupChange) -> Result<Reply, ApiError> {
+        let steps = self
+            .service
+            .view(move |engine, now| engine.preview(change, now));
+        let steps: Vec<Value> = steps.await??.iter().map(render::step).collect();
+        Ok(Reply::json(json!({"steps": steps})))
+    }
+
+    async fn show_group(&self, group: GroupId, call: &Call) -> Result<Reply, ApiError> {
+        let missing = ApiError::no_group(document::name(&group));
+        let parts = Parts::read(&call.query);
         let shown = self.view(move |engine| {
             let exists = group.as_ref().is_none_or(|id| engine.root().has_group(id));
-            exists.then(|| document(engine, &group))
+            exists.then(|| document::current(engine, &group, parts))
         });
-        match shown.await? {
-            Some(group) => Ok(Reply::json(group)),
-            None => Err(ApiError::new(StatusCode::NOT_FOUND, missing)),
+        shown.await?.map(Reply::json).ok_or(missing)
+    }
+
+    /// All apps below a group, as a bare list.
+    pub(super) async fn group_apps(&self, path: &str, call: &Call) -> Result<Reply, ApiError> {
+        if call.method != Method::GET {
+            // Only in reading does the name stand for the list.
+            return self.groups(&format!("{path}/apps"), call).await;
+        }
+        let group = self.known_group(path).await?;
+        let embed = embed(&call.query);
+        let apps = self.view(move |engine| list(engine, embed, |r| below(&group, &r.app.id)));
+        Ok(Reply::json(apps.await?.into()))
+    }
+
+    pub(super) async fn group_versions(&self, path: &str, call: &Call) -> Result<Reply, ApiError> {
+        if call.method != Method::GET {
+            return Ok(call.method_not_allowed("GET"));
+        }
+        let group = self.known_group(path).await?;
+        let versions = self
+            .view(move |engine| engine.group_versions(&group))
+            .await?;
+        let versions: Vec<Value> = versions.into_iter().map(render::time).collect();
+        Ok(Reply::json(versions.into()))
+    }
+
+    pub(super) async fn group_version(
+        &self,
+        path: &str,
+        version: Timestamp,
+        call: &Call,
+    ) -> Result<Reply, ApiError> {
+        let group = group_id(path)?;
+        match call.method {
+            Method::GET => {
+                let shown = self.view(move |engine| {
+                    let root = engine.root_in_version(&group, version)?;
+                    Ok::<Value, ApiError>(document::past(&root, &group, version))
+                });
+                Ok(Reply::json(shown.await??))
+            }
+            // A python client goes back in this way.
+            Method::PUT => {
+                let change = GroupChange::RollBack { group, version };
+                self.change_group(change, call).await
+            }
+            _ => Ok(call.method_not_allowed("GET, PUT")),
+        }
+    }
+
+    /// The group at `path`, if there is one.
+    pub(super) async fn known_group(&self, path: &str) -> Result<GroupId, ApiError> {
+        let group = group_id(path)?;
+        let wanted = group.clone();
+        let exists = self
+            .view(move |engine| wanted.is_none_or(|id| engine.root().has_group(&id)))
+            .await?;
+        match exists {
+            true => Ok(group),
+            false => Err(ApiError::no_group(document::name(&group))),
         }
     }
 }
 
-fn name(group: &GroupId) -> &str {
-    group.as_ref().map_or("/", AppId::as_str)
+fn group_id(path: &str) -> Result<GroupId, ApiError> {
+    match path.trim_matches('/') {
+        "" => Ok(None),
+        path => Ok(Some(path.parse()?)),
+    }
 }
 
 /// The group that a document names, below the one that the URL names.
 fn posted(above: GroupId, body: &Value) -> Result<GroupId, ApiError> {
     match body.get("id") {
-        None => Ok(above),
+        None | Some(Value::Null) => Ok(above),
         Some(Value::String(id)) if id == "/" => Ok(None),
         Some(Value::String(id)) => {
             // The URL may have named the group already.
@@ -91,46 +168,4 @@ fn posted(above: GroupId, body: &Value) -> Result<GroupId, ApiError> {
             Err(Invalid::syntax(vec![("/id".to_owned(), errors)]).into())
         }
     }
-}
-
-/// A group with all that lies below it.
-fn document(engine: &Engine, group: &GroupId) -> Value {
-    let root = engine.root();
-    let apps = root.apps.values().filter(|r| r.app.id.parent() == *group);
-    let apps: Vec<Value> = apps
-        .map(|r| render::app(engine, r, Embed::default()))
-        .collect();
-    let ids = root
-        .groups
-        .keys()
-        .cloned()
-        .chain(root.apps.keys().filter_map(AppId::parent));
-    // Groups between here and an app need not be stored.
-    let all = ids.flat_map(|id| std::iter::successors(Some(id), AppId::parent));
-    let mut children: Vec<AppId> = all.filter(|id| id.parent() == *group).collect();
-    children.sort();
-    children.dedup();
-    let groups: Vec<Value> = children
-        .into_iter()
-        .map(|id| document(engine, &Some(id)))
-        .collect();
-    let stored = group.as_ref().and_then(|id| root.groups.get(id));
-    let dependencies = stored
-        .map(|g| g.dependencies.as_slice())
-        .unwrap_or_default();
-    let below = |id: &AppId| group.as_ref().is_none_or(|group| id.is_below(group));
-    let versions = root
-        .apps
-        .values()
-        .filter(|r| below(&r.app.id))
-        .map(|r| r.version);
-    let version = versions.max().unwrap_or_else(|| engine.last_version());
-    json!({
-        "id": name(group),
-        "apps": apps,
-        "groups": groups,
-        "pods": [],
-        "dependencies": dependencies.iter().map(AppId::as_str).collect::<Vec<_>>(),
-        "version": render::time(version),
-    })
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::reply::{Content, Reply};
-use super::{Api, Call};
+use super::{Api, Call, Wants};
 use crate::flags::Flags;
 use crate::instance::Phase;
 
@@ -27,9 +27,9 @@ impl About {
 }
 
 pub(super) fn ping(call: &Call) -> Reply {
-    match call.wants_json {
-        true => Reply::json(json!("pong")),
-        false => Reply::new(
+    match call.wants {
+        Wants::Json => Reply::json(json!("pong")),
+        Wants::Text | Wants::Any => Reply::new(
             axum::http::StatusCode::OK,
             Content::Text("pong\n".to_owned()),
         ),
@@ -39,14 +39,14 @@ pub(super) fn ping(call: &Call) -> Reply {
 impl Api {
     pub(super) fn leader(&self, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         Ok(Reply::json(json!({"leader": self.about.leader()})))
     }
 
     pub(super) async fn info(&self, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         let framework_id = self.view(|e| e.framework_id().map(str::to_owned)).await?;
         let about = &self.about;
@@ -66,7 +66,7 @@ impl Api {
 
     pub(super) async fn metrics(&self, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         let gauges = self.view(|engine| {
             let phases: Vec<Phase> = engine.all_instances().map(|i| i.phase).collect();

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::statistics;
 use crate::app::{AppId, Timestamp, ports};
 use crate::deployment::{Action, Deployment, Step};
 use crate::engine::{Demand, Engine, TaskFailure};
@@ -15,6 +16,29 @@ use crate::root::Revision;
 pub struct Embed {
     pub tasks: bool,
     pub last_task_failure: bool,
+    /// As of this moment.
+    pub task_stats: Option<Timestamp>,
+}
+
+pub struct Counts {
+    pub staged: usize,
+    pub running: usize,
+    pub healthy: usize,
+    pub unhealthy: usize,
+}
+
+impl Counts {
+    /// Instances without health checks are neither healthy nor unhealthy.
+    pub fn of(instances: &[&Instance]) -> Self {
+        let count = |is: &dyn Fn(&Instance) -> bool| instances.iter().filter(|i| is(i)).count();
+        let is_running = |i: &Instance| i.phase == Phase::Running;
+        Self {
+            staged: count(&|i| matches!(i.phase, Phase::Staging | Phase::Starting)),
+            running: count(&is_running),
+            healthy: count(&|i| is_running(i) && i.healthy == Some(true)),
+            unhealthy: count(&|i| is_running(i) && i.healthy == Some(false)),
+        }
+    }
 }
 
 /// An app of one version, as it is stored.
@@ -34,14 +58,11 @@ pub fn app(engine: &Engine, revision: &Revision, embed: Embed) -> Value {
     let id = &revision.app.id;
     let mut app = self::revision(revision);
     let instances: Vec<&Instance> = engine.instances(id).collect();
-    let count = |is: &dyn Fn(&Instance) -> bool| instances.iter().filter(|i| is(i)).count();
-    let is_staged = |i: &Instance| matches!(i.phase, Phase::Staging | Phase::Starting);
-    let is_running = |i: &Instance| i.phase == Phase::Running;
-    app.insert("tasksStaged".into(), count(&is_staged).into());
-    app.insert("tasksRunning".into(), count(&is_running).into());
-    let healthy = |wanted| move |i: &Instance| is_running(i) && i.healthy == Some(wanted);
-    app.insert("tasksHealthy".into(), count(&healthy(true)).into());
-    app.insert("tasksUnhealthy".into(), count(&healthy(false)).into());
+    let counts = Counts::of(&instances);
+    app.insert("tasksStaged".into(), counts.staged.into());
+    app.insert("tasksRunning".into(), counts.running.into());
+    app.insert("tasksHealthy".into(), counts.healthy.into());
+    app.insert("tasksUnhealthy".into(), counts.unhealthy.into());
     let deployments: Vec<Value> = engine
         .deployments()
         .filter(|d| d.touches(id))
@@ -56,6 +77,10 @@ pub fn app(engine: &Engine, revision: &Revision, embed: Embed) -> Value {
         && let Some(failure) = engine.last_failure(id)
     {
         app.insert("lastTaskFailure".into(), task_failure(failure));
+    }
+    if let Some(now) = embed.task_stats {
+        let stats = statistics::task_stats(revision, &instances, now);
+        app.insert("taskStats".into(), stats);
     }
     Value::Object(app)
 }
@@ -129,15 +154,17 @@ pub fn tasks_text(engine: &Engine, apps: &[&AppId]) -> String {
     text
 }
 
+pub fn step(step: &Step) -> Value {
+    json!({"actions": step.iter().map(action).collect::<Vec<_>>()})
+}
+
+fn action((app, action): (&AppId, &Action)) -> Value {
+    json!({"action": action.name(), "app": app.as_str()})
+}
+
 pub fn deployment(deployment: &Deployment) -> Value {
     let apps: Vec<&str> = deployment.apps.keys().map(AppId::as_str).collect();
-    let action =
-        |(app, action): (&AppId, &Action)| json!({"action": action.name(), "app": app.as_str()});
-    let steps: Vec<Value> = deployment
-        .steps
-        .iter()
-        .map(|step| json!({"actions": step.iter().map(action).collect::<Vec<_>>()}))
-        .collect();
+    let steps: Vec<Value> = deployment.steps.iter().map(step).collect();
     let no_step = Step::new();
     let current = deployment.steps.get(deployment.current).unwrap_or(&no_step);
     let current: Vec<Value> = current

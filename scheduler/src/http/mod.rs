@@ -3,6 +3,7 @@
 mod apps;
 mod deployments;
 mod error;
+mod group_document;
 mod groups;
 mod info;
 mod json;
@@ -11,6 +12,7 @@ mod queue;
 mod reply;
 mod route;
 mod selector;
+mod statistics;
 mod tasks;
 
 use std::sync::Arc;
@@ -46,8 +48,37 @@ struct Call {
     query: Query,
     /// Null when there was none.
     body: Value,
-    wants_text: bool,
-    wants_json: bool,
+    wants: Wants,
+}
+
+/// The form of an answer that a client likes best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Text,
+    Json,
+    Any,
+}
+
+impl Wants {
+    /// Clients that accept several forms list the one they like best first, but for text, which
+    /// many add at the end of a list without ever expecting it.
+    fn read(accept: &str) -> Self {
+        let kinds = accept.split(',').map(|kind| {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            kind.to_ascii_lowercase()
+        });
+        let wanted = kinds.map(|kind| match kind.as_str() {
+            "text/plain" => Wants::Text,
+            "application/json" => Wants::Json,
+            _ => Wants::Any,
+        });
+        let wanted: Vec<Wants> = wanted.collect();
+        if wanted.contains(&Wants::Json) {
+            Wants::Json
+        } else {
+            wanted.first().copied().unwrap_or(Wants::Any)
+        }
+    }
 }
 
 pub fn router(service: Service, about: About) -> axum::Router {
@@ -98,8 +129,12 @@ impl Api {
             Route::Deployment(id) => self.deployment(&id, &call).await,
             Route::Queue => self.queue(&call).await,
             Route::QueueDelay(id) => self.queue_delay(id.parse()?, &call).await,
-            Route::Groups => self.groups(None, &call).await,
-            Route::Group(id) => self.groups(Some(&id), &call).await,
+            Route::Group(id) => self.groups(&id, &call).await,
+            Route::GroupApps(id) => self.group_apps(&id, &call).await,
+            Route::GroupVersions(id) => self.group_versions(&id, &call).await,
+            Route::GroupVersion(id, version) => {
+                self.group_version(&id, version.parse()?, &call).await
+            }
         }
     }
 
@@ -124,10 +159,7 @@ async fn read(request: Request<Body>) -> Result<Call, ApiError> {
         .get(ACCEPT)
         .and_then(|a| a.to_str().ok())
         .unwrap_or_default();
-    let (wants_text, wants_json) = (
-        accept.contains("text/plain"),
-        accept.contains("application/json"),
-    );
+    let wants = Wants::read(accept);
     let bytes = axum::body::to_bytes(body, LARGEST_BODY)
         .await
         .map_err(|_unreadable| {
@@ -150,12 +182,19 @@ async fn read(request: Request<Body>) -> Result<Call, ApiError> {
         method,
         query,
         body,
-        wants_text,
-        wants_json,
+        wants,
     })
 }
 
 impl Call {
+    /// The refusal of a method that is none of `allow`; who only asked which there are is told.
+    fn method_not_allowed(&self, allow: &'static str) -> Reply {
+        match self.method {
+            Method::OPTIONS => Reply::options(allow),
+            _ => Reply::method_not_allowed(allow),
+        }
+    }
+
     /// The body of a request that must have one.
     fn body(&self) -> Result<&Value, ApiError> {
         match &self.body {
@@ -165,6 +204,28 @@ impl Call {
                 details: crate::app::Details::Text("the request has no body".to_owned()),
             })),
             body => Ok(body),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wants;
+
+    #[test]
+    fn text_is_for_those_who_ask_for_nothing_else() {
+        #[rustfmt::skip]
+        let table = [
+            ("", Wants::Any),
+            ("*/*", Wants::Any),
+            ("text/plain", Wants::Text),
+            ("Text/Plain; q=0.9, */*", Wants::Text),
+            ("application/json, text/plain, */*", Wants::Json),
+            ("text/plain, application/json", Wants::Json),
+            ("text/html, text/plain", Wants::Any),
+        ];
+        for (accept, wanted) in table {
+            assert_eq!(Wants::read(accept), wanted, "{accept}");
         }
     }
 }

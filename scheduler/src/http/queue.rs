@@ -13,7 +13,7 @@ use crate::engine::Change;
 impl Api {
     pub(super) async fn queue(&self, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         let items: Vec<Value> = self
             .service
@@ -29,7 +29,7 @@ impl Api {
 
     pub(super) async fn queue_delay(&self, app: AppId, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::DELETE {
-            return Ok(Reply::method_not_allowed("DELETE"));
+            return Ok(call.method_not_allowed("DELETE"));
         }
         self.change(Change::ResetDelay { app }).await?;
         Ok(Reply::empty(StatusCode::NO_CONTENT))

@@ -77,6 +77,13 @@ impl Reply {
         }
     }
 
+    pub fn options(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::empty(StatusCode::OK)
+        }
+    }
+
     pub fn into_response(self, leader: &HeaderValue) -> Response<Body> {
         let (kind, body) = match self.content {
             Content::Empty => (None, Body::empty()),

@@ -24,8 +24,10 @@ pub enum Route {
     Deployment(String),
     Queue,
     QueueDelay(String),
-    Groups,
     Group(String),
+    GroupApps(String),
+    GroupVersions(String),
+    GroupVersion(String, String),
 }
 
 /// Doubled and trailing slashes do not count, and `%2F` is a slash like any other.
@@ -49,8 +51,14 @@ pub fn route(path: &str) -> Option<Route> {
         ["v2", "deployments", id] => Route::Deployment((*id).to_owned()),
         ["v2", "queue"] => Route::Queue,
         ["v2", "queue", app @ .., "delay"] if !app.is_empty() => Route::QueueDelay(id(app)),
-        ["v2", "groups"] => Route::Groups,
-        ["v2", "groups", group @ ..] => Route::Group(id(group)),
+        ["v2", "groups", group @ ..] => match group {
+            [group @ .., "apps"] => Route::GroupApps(id(group)),
+            [group @ .., "versions"] => Route::GroupVersions(id(group)),
+            [group @ .., "versions", version] => {
+                Route::GroupVersion(id(group), (*version).to_owned())
+            }
+            group => Route::Group(id(group)),
+        },
         // Slides write `app` in the singular.
         ["v2", "apps" | "app", app @ ..] => match app {
             [] => Route::Apps,
@@ -103,7 +111,15 @@ mod tests {
             ("/v2/queue//a/delay", Some(Route::QueueDelay(text("/a")))),
             ("/v2/tasks/delete", Some(Route::TasksDelete)),
             ("/v2/deployments/x", Some(Route::Deployment(text("x")))),
-            ("/v2/groups/g", Some(Route::Group(text("/g")))),
+            ("/v2/groups", Some(Route::Group(text("/")))),
+            ("/v2/groups//g/", Some(Route::Group(text("/g")))),
+            ("/v2/groups/apps", Some(Route::GroupApps(text("/")))),
+            ("/v2/groups/g/h/apps", Some(Route::GroupApps(text("/g/h")))),
+            ("/v2/groups/versions", Some(Route::GroupVersions(text("/")))),
+            (
+                "/v2/groups/g/versions/V",
+                Some(Route::GroupVersion(text("/g"), text("V"))),
+            ),
             ("/v3/apps", None),
             ("/", None),
             ("/%ff", None),

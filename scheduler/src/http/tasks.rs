@@ -3,20 +3,20 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::apps::{below, deployed};
+use super::apps::{below, deployed, wrong_type};
 use super::error::ApiError;
 use super::json as render;
 use super::query::Query;
 use super::reply::Reply;
-use super::{Api, Call};
+use super::{Api, Call, Wants};
 use crate::app::AppId;
 use crate::engine::{AfterKill, Change, Done, Engine};
-use crate::instance::{BadTaskId, Instance, InstanceId, Phase};
+use crate::instance::{Instance, InstanceId, Phase};
 
 impl Api {
     pub(super) async fn tasks(&self, call: Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
         let wanted = states(&call.query);
         self.list_tasks(&call, |_| true, move |i| wanted(i)).await
@@ -24,9 +24,11 @@ impl Api {
 
     pub(super) async fn tasks_below(&self, group: &str, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
-            return Ok(Reply::method_not_allowed("GET"));
+            return Ok(call.method_not_allowed("GET"));
         }
-        self.list_tasks(call, below(group)?, |_| true).await
+        let group = self.known_group(group).await?;
+        self.list_tasks(call, move |app| below(&group, app), |_| true)
+            .await
     }
 
     async fn list_tasks(
@@ -35,7 +37,7 @@ impl Api {
         of: impl Fn(&AppId) -> bool + Send + 'static,
         shown: impl Fn(&Instance) -> bool + Send + 'static,
     ) -> Result<Reply, ApiError> {
-        if call.wants_text {
+        if call.wants == Wants::Text {
             let text = self.view(move |engine| {
                 let apps: Vec<&AppId> = engine.root().apps.keys().filter(|id| of(id)).collect();
                 render::tasks_text(engine, &apps)
@@ -74,7 +76,7 @@ impl Api {
                 let ids: Vec<InstanceId> = ids.await?;
                 self.kill(ids, call, |tasks| json!({"tasks": tasks})).await
             }
-            _ => Ok(Reply::method_not_allowed("GET, DELETE")),
+            _ => Ok(call.method_not_allowed("GET, DELETE")),
         }
     }
 
@@ -85,7 +87,7 @@ impl Api {
         call: &Call,
     ) -> Result<Reply, ApiError> {
         if call.method != Method::DELETE {
-            return Ok(Reply::method_not_allowed("DELETE"));
+            return Ok(call.method_not_allowed("DELETE"));
         }
         let wanted = app.clone();
         if !self
@@ -106,13 +108,21 @@ impl Api {
 
     pub(super) async fn tasks_delete(&self, call: Call) -> Result<Reply, ApiError> {
         if call.method != Method::POST {
-            return Ok(Reply::method_not_allowed("POST"));
+            return Ok(call.method_not_allowed("POST"));
         }
-        let ids = call.body()?.get("ids").and_then(Value::as_array);
-        let ids =
-            ids.ok_or_else(|| ApiError::bad_request("ids is missing: send {\"ids\": [\"…\"]}"))?;
-        let id = |id: &Value| InstanceId::parse(id.as_str().unwrap_or_default());
-        let ids: Result<Vec<InstanceId>, BadTaskId> = ids.iter().map(id).collect();
+        let ids = match call.body()?.get("ids") {
+            Some(Value::Array(ids)) => ids,
+            Some(_) => return Err(wrong_type("/ids", "error.expected.jsarray")),
+            None => return Err(wrong_type("/ids", "error.path.missing")),
+        };
+        let id = |(at, id): (usize, &Value)| match id {
+            Value::String(id) => Ok(InstanceId::parse(id)?),
+            _ => Err(wrong_type(
+                &format!("/ids({at})"),
+                "error.expected.jsstring",
+            )),
+        };
+        let ids: Result<Vec<InstanceId>, ApiError> = ids.iter().enumerate().map(id).collect();
         self.kill(ids?, &call, |tasks| json!({"tasks": tasks}))
             .await
     }

@@ -32,6 +32,7 @@ fn a_changed_definition_starts_without_delay_and_a_changed_number_does_not() {
         body: json!({"cmd": "b"}),
         partial: true,
         missing: Missing::Refuse,
+        at: String::new(),
     };
     bench
         .change(Change::Update {
@@ -46,7 +47,10 @@ fn a_changed_definition_starts_without_delay_and_a_changed_number_does_not() {
             .is_none()
     );
     let failure = bench.engine.last_failure(&id("/a")).unwrap();
-    assert_eq!((failure.state, &failure.task), ("TASK_FAILED", &tasks[0]));
+    assert_eq!(
+        (failure.state.as_str(), &failure.task),
+        ("TASK_FAILED", &tasks[0])
+    );
 }
 
 #[test]
@@ -121,6 +125,7 @@ fn a_locked_app_is_refused_and_force_takes_it_over() {
         body: json!({"instances": 2}),
         partial: true,
         missing: Missing::Refuse,
+        at: String::new(),
     };
     bench
         .change(Change::Update {
@@ -222,6 +227,7 @@ fn dependent_apps_wait_for_what_they_need() {
         body,
         partial: true,
         missing: Missing::Create,
+        at: String::new(),
     });
     bench
         .change(Change::Update {

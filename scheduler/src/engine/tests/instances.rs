@@ -116,6 +116,7 @@ fn a_restarted_scheduler_goes_on_where_it_was() {
         history: bench.engine.history.clone(),
         deployments: bench.engine.deployments().cloned().collect(),
         instances: bench.engine.all_instances().cloned().collect(),
+        ..Snapshot::default()
     };
     let mut engine = Engine::new(config(), 2, snapshot, at(1000));
     let effects = engine.step(

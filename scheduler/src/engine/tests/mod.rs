@@ -1,6 +1,7 @@
 mod deployments;
 mod instances;
 mod offers;
+mod recovery;
 
 use serde_json::{Value, json};
 
@@ -119,6 +120,7 @@ impl Bench {
             body,
             partial: true,
             missing: Missing::Refuse,
+            at: String::new(),
         };
         self.change(Change::Update {
             edits: vec![edit],
