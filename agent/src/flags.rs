@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ArgAction;
+use clap::{ArgAction, ValueEnum as _};
 use proto::units::parse_duration;
+
+use crate::recovery::Reconfiguration;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Flags {
@@ -121,6 +123,14 @@ pub struct Flags {
     )]
     pub executor_environment_variables: Option<String>,
 
+    /// What may change when the agent is restarted: nothing (equal), or resources and attributes may
+    /// grow (additive).
+    #[arg(
+        long = "reconfiguration_policy", env = "MESOS_RECONFIGURATION_POLICY",
+        value_enum, default_value_t = Reconfiguration::Equal
+    )]
+    pub reconfiguration_policy: Reconfiguration,
+
     /// Attempt n to register comes after a random part of this times 2^n, at most a minute.
     #[arg(
         long = "registration_backoff_factor", env = "MESOS_REGISTRATION_BACKOFF_FACTOR",
@@ -219,6 +229,12 @@ impl Flags {
                 Some(self.max_completed_executors_per_framework.to_string()),
             ),
             ("port", Some(self.port.to_string())),
+            (
+                "reconfiguration_policy",
+                self.reconfiguration_policy
+                    .to_possible_value()
+                    .map(|value| value.get_name().to_owned()),
+            ),
             (
                 "registration_backoff_factor",
                 duration(self.registration_backoff_factor),

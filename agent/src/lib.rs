@@ -29,5 +29,6 @@ mod supervisor;
 mod task;
 
 pub use flags::Flags;
+pub use recovery::Reconfiguration;
 pub use start::{Handle, StartError, start};
 pub use supervisor::Dismissal;

@@ -106,6 +106,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             source,
         })?;
     let info = identity(&flags, &config, &paths, &stored, address.port())?;
+    remember(&paths, &stored, &info).await?;
 
     let (events, inbox) = mpsc::channel(QUEUE);
     let (id, id_seen) = watch::channel(info.id.as_ref().map(|id| id.value.clone()));
@@ -209,15 +210,30 @@ fn identity(
     };
     // With port 0 the operator has said that any will do.
     let asked = (flags.port != 0).then_some(port);
-    match recovery::check_unchanged(old, config, asked, &paths.latest_agent()) {
+    let policy = flags.reconfiguration_policy;
+    match recovery::check_unchanged(old, config, asked, policy, paths.latest_agent()) {
         Ok(()) => Ok(config.agent_info(port, old.id.clone())),
         // Nothing of the old agent runs any more.
         Err(change) if stored.rebooted => {
             tracing::warn!(%change, "starting as a new agent after a reboot");
             Ok(config.agent_info(port, None))
         }
-        Err(change) => Err(change.into()),
+        Err(change) => Err(RecoveryError::from(change).into()),
     }
+}
+
+/// Writes down how a known agent has changed: the next start is compared with that.
+async fn remember(paths: &Paths, stored: &Stored, info: &v1::AgentInfo) -> Result<(), StartError> {
+    let Some(id) = info
+        .id
+        .as_ref()
+        .filter(|_| stored.info.as_ref() != Some(info))
+    else {
+        return Ok(());
+    };
+    let (file, info) = (paths.agent_info(&id.value), info.clone());
+    let write = move || checkpoint::write(&file, &info, Durability::Reboot);
+    Ok(tokio::task::spawn_blocking(write).await??)
 }
 
 /// This program again, even if its file has been replaced meanwhile.

@@ -20,7 +20,8 @@ use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::link::{self, Outgoing};
 use crate::paths::Run;
 use crate::task::Key;
-use crate::task::actor::{Actor, Beginning, Identity, Message, Progress};
+use crate::task::actor::{Actor, Beginning, Message, Progress};
+use crate::task::identity::Identity;
 use crate::task::launch::{Host, chain};
 
 /// Messages to one task that wait for it. Kills are repeated by those who sent them, updates are

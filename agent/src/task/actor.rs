@@ -2,24 +2,23 @@
 //! mean, and carries that out. It lives until the task's last update is acknowledged.
 
 use std::future::pending;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use containerizer::{Container, Termination};
 use proto::link::{FromAgent, StatusUpdate, from_agent};
-use proto::v1::{self, TaskStatus};
+use proto::v1::TaskStatus;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Key;
 use super::ending::Report;
+use super::identity::Identity;
 use super::journal::{History, TaskJournal};
 use super::launch::{Host, Job, Outcome, launch};
 use super::machine::{Effect, Event, Machine, Phase, Policy};
 use super::updates::Stream;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::link::Outgoing;
-use crate::paths::Run;
 use crate::{sandbox, supervisor};
 
 /// What others may tell a task.
@@ -47,17 +46,6 @@ pub struct Progress {
     pub key: Key,
     pub status: TaskStatus,
     pub container: Option<Container>,
-}
-
-/// What every status of the task carries.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    pub key: Key,
-    pub agent: v1::AgentId,
-    /// `None` for a task that never got so far as to have an executor.
-    pub run: Option<Run>,
-    /// Of the agent: tasks share the host's network.
-    pub ip: IpAddr,
 }
 
 /// How an actor comes to its task.
@@ -293,7 +281,8 @@ impl Life {
 
     /// Writes an update down, tells the supervisor, and sends it when it is its turn.
     async fn report(&mut self, report: Report) {
-        let status = self.status(report);
+        let pid = self.container.as_ref().map(Container::pid);
+        let status = self.actor.identity.status(report, pid);
         tracing::info!(
             task = %self.actor.identity.key,
             state = status.state().as_str_name(),
@@ -319,53 +308,6 @@ impl Life {
         if !self.abandoned {
             let now = self.stream.push(status, Instant::now()).cloned();
             self.send(now).await;
-        }
-    }
-
-    fn status(&self, report: Report) -> TaskStatus {
-        let identity = &self.actor.identity;
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        TaskStatus {
-            task_id: identity.key.task_id(),
-            state: report.state as i32,
-            message: report.message,
-            agent_id: Some(identity.agent.clone()),
-            timestamp: Some(since_epoch.unwrap_or_default().as_secs_f64()),
-            executor_id: identity.run.as_ref().map(|run| v1::ExecutorId {
-                value: run.executor.clone(),
-            }),
-            source: Some(report.source as i32),
-            reason: report.reason.map(|reason| reason as i32),
-            uuid: Some(uuid::Uuid::new_v4().as_bytes().to_vec()),
-            container_status: identity.run.as_ref().map(|run| self.container_status(run)),
-            limitation: report.limitation,
-            ..Default::default()
-        }
-    }
-
-    fn container_status(&self, run: &Run) -> v1::ContainerStatus {
-        let protocol = match self.actor.identity.ip {
-            IpAddr::V4(_) => v1::network_info::Protocol::IPv4,
-            IpAddr::V6(_) => v1::network_info::Protocol::IPv6,
-        };
-        v1::ContainerStatus {
-            container_id: Some(v1::ContainerId {
-                value: run.container.clone(),
-                parent: None,
-            }),
-            executor_pid: self
-                .container
-                .as_ref()
-                .map(Container::pid)
-                .filter(|pid| *pid != 0),
-            network_infos: vec![v1::NetworkInfo {
-                ip_addresses: vec![v1::network_info::IpAddress {
-                    protocol: Some(protocol as i32),
-                    ip_address: Some(self.actor.identity.ip.to_string()),
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
         }
     }
 

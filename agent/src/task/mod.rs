@@ -7,6 +7,7 @@ pub mod actor;
 pub mod command_executor;
 pub mod ending;
 pub mod environment;
+pub mod identity;
 pub mod journal;
 pub mod launch;
 pub mod machine;

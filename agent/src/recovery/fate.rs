@@ -1,0 +1,194 @@
+//! What becomes of a task that an earlier process of this agent had. Pure.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use proto::task::is_terminal;
+use proto::v1::task_status::Reason;
+use proto::v1::{self, TaskState};
+
+use super::StoredTask;
+use crate::task::command_executor::policy;
+use crate::task::ending::{self, Report};
+use crate::task::journal::History;
+use crate::task::machine::{Cause, Phase};
+
+/// What is to be done about one stored task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// Its story has been told to the end.
+    Done,
+    /// It has ended; updates about it are still to be acknowledged.
+    Deliver,
+    /// It goes on, in this phase.
+    Adopt(Phase),
+    /// It is no more, and this is what to say about it.
+    Lost(Report),
+}
+
+/// Pure. `is_alive`: the containerizer knows its container, be it that it has just ended.
+pub fn decide(
+    framework: &v1::FrameworkInfo,
+    task: &v1::TaskInfo,
+    history: &History,
+    is_alive: bool,
+    rebooted: bool,
+    now: Instant,
+    wall: SystemTime,
+) -> Fate {
+    let last = history.updates.last().map(v1::TaskStatus::state);
+    if last.is_some_and(is_terminal) {
+        let all = history.acknowledged == history.updates.len();
+        return if all { Fate::Done } else { Fate::Deliver };
+    }
+    let was_running = last.is_some_and(|state| state != TaskState::TaskStarting);
+    if is_alive {
+        let policy = policy(framework, task);
+        return Fate::Adopt(match last {
+            Some(TaskState::TaskKilling) => Phase::Killing {
+                cause: Cause::Asked,
+                deadline: Some(now + policy.grace),
+            },
+            _ if was_running => Phase::Running {
+                time_up: policy
+                    .max_completion_time
+                    .map(|limit| now + limit.saturating_sub(age(history, wall))),
+            },
+            _ => Phase::Launching,
+        });
+    }
+    Fate::Lost(match (rebooted, was_running) {
+        (_, false) => ending::dropped(
+            framework,
+            Reason::AgentRestarted,
+            "Task launched during agent restart",
+        ),
+        (true, true) => Report::agent(
+            TaskState::TaskFailed,
+            Reason::ExecutorTerminated,
+            "Abnormal executor termination: the host was rebooted",
+        ),
+        (false, true) => ending::gone(
+            framework,
+            Reason::ExecutorReregistrationTimeout,
+            "The task's container was gone when the agent came back",
+        ),
+    })
+}
+
+/// How long ago the task said that it was running.
+fn age(history: &History, wall: SystemTime) -> Duration {
+    let running = history
+        .updates
+        .iter()
+        .find(|s| s.state() == TaskState::TaskRunning);
+    let since = running.and_then(|status| status.timestamp).unwrap_or(0.0);
+    let now = wall
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64();
+    Duration::try_from_secs_f64(now - since).unwrap_or_default()
+}
+
+/// The book's entry of a stored task: its newest status and those before it.
+pub fn record(task: &StoredTask, framework: &v1::FrameworkInfo) -> v1::Task {
+    let id = framework.id.clone().unwrap_or_default();
+    let mut record = proto::task::new(&task.info, &id, TaskState::TaskStaging);
+    for status in &task.history.updates {
+        record.state = status.state;
+        record.statuses.push(status.clone());
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(states: &[TaskState], acknowledged: usize) -> History {
+        let update = |state: &TaskState| v1::TaskStatus {
+            state: *state as i32,
+            timestamp: Some(1000.0),
+            ..Default::default()
+        };
+        History {
+            updates: states.iter().map(update).collect(),
+            acknowledged,
+        }
+    }
+
+    fn fate(history: &History, is_alive: bool, rebooted: bool) -> Fate {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1010);
+        let (framework, task) = (v1::FrameworkInfo::default(), v1::TaskInfo::default());
+        decide(
+            &framework,
+            &task,
+            history,
+            is_alive,
+            rebooted,
+            Instant::now(),
+            wall,
+        )
+    }
+
+    const RUNNING: &[TaskState] = &[TaskState::TaskStarting, TaskState::TaskRunning];
+    const FINISHED: &[TaskState] = &[TaskState::TaskStarting, TaskState::TaskFinished];
+
+    #[test]
+    fn a_story_that_was_told_is_not_told_again() {
+        assert_eq!(fate(&history(FINISHED, 2), false, false), Fate::Done);
+        assert_eq!(fate(&history(FINISHED, 1), false, true), Fate::Deliver);
+    }
+
+    #[test]
+    fn a_live_container_goes_on_where_it_was() {
+        let running = fate(&history(RUNNING, 2), true, false);
+        assert_eq!(running, Fate::Adopt(Phase::Running { time_up: None }));
+        let starting = fate(&history(&RUNNING[..1], 0), true, false);
+        assert_eq!(starting, Fate::Adopt(Phase::Launching));
+        assert_eq!(
+            fate(&history(&[], 0), true, false),
+            Fate::Adopt(Phase::Launching)
+        );
+    }
+
+    #[test]
+    fn the_completion_time_counts_from_when_the_task_began_to_run() {
+        let task = v1::TaskInfo {
+            max_completion_time: Some(v1::DurationInfo {
+                nanoseconds: 30_000_000_000,
+            }),
+            ..Default::default()
+        };
+        let now = Instant::now();
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1010);
+        let framework = v1::FrameworkInfo::default();
+        let fate = decide(
+            &framework,
+            &task,
+            &history(RUNNING, 2),
+            true,
+            false,
+            now,
+            wall,
+        );
+        let time_up = Some(now + Duration::from_secs(20));
+        assert_eq!(fate, Fate::Adopt(Phase::Running { time_up }));
+    }
+
+    #[test]
+    fn a_task_without_a_container_gets_an_end_that_says_why() {
+        let end = |states, rebooted| match fate(&history(states, 0), false, rebooted) {
+            Fate::Lost(report) => (report.state, report.reason),
+            other => panic!("{other:?}"),
+        };
+        let restarted = (TaskState::TaskLost, Some(Reason::AgentRestarted));
+        assert_eq!(end(&RUNNING[..1], false), restarted);
+        let vanished = (
+            TaskState::TaskLost,
+            Some(Reason::ExecutorReregistrationTimeout),
+        );
+        assert_eq!(end(RUNNING, false), vanished);
+        let rebooted = (TaskState::TaskFailed, Some(Reason::ExecutorTerminated));
+        assert_eq!(end(RUNNING, true), rebooted);
+    }
+}

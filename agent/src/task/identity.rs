@@ -1,0 +1,66 @@
+//! What every status of a task carries.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use proto::v1::{self, TaskStatus};
+
+use super::Key;
+use super::ending::Report;
+use crate::paths::Run;
+
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub key: Key,
+    pub agent: v1::AgentId,
+    /// `None` for a task that never got so far as to have an executor.
+    pub run: Option<Run>,
+    /// Of the agent: tasks share the host's network.
+    pub ip: IpAddr,
+}
+
+impl Identity {
+    /// A report as a status update with an id of its own; `pid` is the container's while it lives.
+    pub fn status(&self, report: Report, pid: Option<u32>) -> TaskStatus {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        TaskStatus {
+            task_id: self.key.task_id(),
+            state: report.state as i32,
+            message: report.message,
+            agent_id: Some(self.agent.clone()),
+            timestamp: Some(since_epoch.unwrap_or_default().as_secs_f64()),
+            executor_id: self.run.as_ref().map(|run| v1::ExecutorId {
+                value: run.executor.clone(),
+            }),
+            source: Some(report.source as i32),
+            reason: report.reason.map(|reason| reason as i32),
+            uuid: Some(uuid::Uuid::new_v4().as_bytes().to_vec()),
+            container_status: self.run.as_ref().map(|run| self.container_status(run, pid)),
+            limitation: report.limitation,
+            ..Default::default()
+        }
+    }
+
+    fn container_status(&self, run: &Run, pid: Option<u32>) -> v1::ContainerStatus {
+        let protocol = match self.ip {
+            IpAddr::V4(_) => v1::network_info::Protocol::IPv4,
+            IpAddr::V6(_) => v1::network_info::Protocol::IPv6,
+        };
+        v1::ContainerStatus {
+            container_id: Some(v1::ContainerId {
+                value: run.container.clone(),
+                parent: None,
+            }),
+            // It is 0 once nobody knows it any more.
+            executor_pid: pid.filter(|pid| *pid != 0),
+            network_infos: vec![v1::NetworkInfo {
+                ip_addresses: vec![v1::network_info::IpAddress {
+                    protocol: Some(protocol as i32),
+                    ip_address: Some(self.ip.to_string()),
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+}

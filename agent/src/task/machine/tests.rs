@@ -1,0 +1,208 @@
+use containerizer::ExitStatus;
+use proptest::prelude::*;
+use proto::v1::task_status::Reason;
+
+use super::*;
+
+const POLICY: Policy = Policy {
+    grace: Duration::from_secs(3),
+    reports_killing: false,
+    max_completion_time: None,
+};
+
+fn exit(status: i32) -> Event {
+    Event::Ended(Termination {
+        status: Some(ExitStatus::Exited(status)),
+        out_of_memory: None,
+        leftovers: vec![],
+    })
+}
+
+fn running(policy: Policy, now: Instant) -> Machine {
+    let (mut machine, _) = Machine::start(policy);
+    machine.step(Event::Launched, now);
+    machine
+}
+
+fn states(effects: &[Effect]) -> Vec<TaskState> {
+    effects
+        .iter()
+        .filter_map(|e| match e {
+            Effect::Report(report) => Some(report.state),
+            Effect::CancelLaunch | Effect::Terminate | Effect::Kill => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_task_starts_runs_and_finishes() {
+    let now = Instant::now();
+    let (mut machine, effects) = Machine::start(POLICY);
+    assert_eq!(states(&effects), [TaskState::TaskStarting]);
+    assert_eq!(
+        states(&machine.step(Event::Launched, now)),
+        [TaskState::TaskRunning]
+    );
+    assert_eq!(
+        states(&machine.step(exit(0), now)),
+        [TaskState::TaskFinished]
+    );
+}
+
+#[test]
+fn a_killed_task_is_killed_whatever_its_exit_status() {
+    let now = Instant::now();
+    let mut machine = running(POLICY, now);
+    assert_eq!(
+        machine.step(Event::Kill { grace: None }, now),
+        [Effect::Terminate]
+    );
+    assert_eq!(states(&machine.step(exit(0), now)), [TaskState::TaskKilled]);
+}
+
+#[test]
+fn task_killing_is_said_to_those_who_asked_for_it() {
+    let now = Instant::now();
+    let mut machine = running(
+        Policy {
+            reports_killing: true,
+            ..POLICY
+        },
+        now,
+    );
+    let effects = machine.step(Event::Kill { grace: None }, now);
+    assert_eq!(states(&effects), [TaskState::TaskKilling]);
+    assert_eq!(effects.last(), Some(&Effect::Terminate));
+}
+
+#[test]
+fn sigkill_follows_when_the_grace_is_over_and_only_once() {
+    let now = Instant::now();
+    let mut machine = running(POLICY, now);
+    machine.step(Event::Kill { grace: None }, now);
+    assert_eq!(machine.wake_at(), Some(now + Duration::from_secs(3)));
+    assert_eq!(machine.step(Event::Woke, now + Duration::from_secs(2)), []);
+    assert_eq!(
+        machine.step(Event::Woke, now + Duration::from_secs(3)),
+        [Effect::Kill]
+    );
+    assert_eq!(machine.step(Event::Woke, now + Duration::from_secs(9)), []);
+}
+
+#[test]
+fn a_later_kill_shortens_the_grace_and_never_prolongs_it() {
+    let now = Instant::now();
+    let mut machine = running(POLICY, now);
+    let kill = |secs| Event::Kill {
+        grace: Some(Duration::from_secs(secs)),
+    };
+    machine.step(kill(10), now);
+    machine.step(kill(60), now);
+    assert_eq!(machine.wake_at(), Some(now + Duration::from_secs(10)));
+    machine.step(kill(1), now);
+    assert_eq!(machine.wake_at(), Some(now + Duration::from_secs(1)));
+}
+
+#[test]
+fn a_kill_during_launch_calls_it_off_and_is_reported_as_such() {
+    let now = Instant::now();
+    for outcome in [Event::LaunchCancelled, Event::LaunchFailed("no".into())] {
+        let (mut machine, _) = Machine::start(POLICY);
+        assert_eq!(
+            machine.step(Event::Kill { grace: None }, now),
+            [Effect::CancelLaunch]
+        );
+        let effects = machine.step(outcome, now);
+        let [Effect::Report(report)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(report.state, TaskState::TaskKilled);
+        assert_eq!(report.reason, Some(Reason::TaskKilledDuringLaunch));
+    }
+}
+
+#[test]
+fn a_launch_that_could_not_be_called_off_is_killed_at_once() {
+    let now = Instant::now();
+    let (mut machine, _) = Machine::start(POLICY);
+    machine.step(Event::Kill { grace: None }, now);
+    assert_eq!(machine.step(Event::Launched, now), [Effect::Kill]);
+    assert_eq!(
+        states(&machine.step(exit(137), now)),
+        [TaskState::TaskKilled]
+    );
+}
+
+#[test]
+fn a_task_past_its_completion_time_is_killed_without_grace_and_fails() {
+    let now = Instant::now();
+    let limit = Duration::from_secs(5);
+    let mut machine = running(
+        Policy {
+            max_completion_time: Some(limit),
+            ..POLICY
+        },
+        now,
+    );
+    assert_eq!(machine.step(Event::Woke, now + limit), [Effect::Kill]);
+    let effects = machine.step(exit(0), now + limit);
+    let [Effect::Report(report)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(report.state, TaskState::TaskFailed);
+    assert_eq!(report.reason, Some(Reason::MaxCompletionTimeReached));
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::Launched),
+        Just(Event::LaunchFailed("no".into())),
+        Just(Event::LaunchCancelled),
+        (0..20_u64).prop_map(|s| Event::Kill {
+            grace: Some(Duration::from_secs(s))
+        }),
+        Just(Event::Kill { grace: None }),
+        Just(Event::Woke),
+        (0..3).prop_map(exit),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: states never go back, exactly one of them is
+    /// terminal and it is the last, and nothing is signalled after SIGKILL or the end.
+    #[test]
+    fn any_story_has_one_end(
+        events in proptest::collection::vec((any_event(), 0..5_u64), 0..30),
+        reports_killing: bool,
+        limit in proptest::option::of(0..20_u64),
+    ) {
+        let policy = Policy {
+            reports_killing,
+            max_completion_time: limit.map(Duration::from_secs),
+            ..POLICY
+        };
+        let mut now = Instant::now();
+        let (mut machine, mut effects) = Machine::start(policy);
+        let mut deadline = None;
+        for (event, seconds) in events {
+            now += Duration::from_secs(seconds);
+            effects.extend(machine.step(event, now));
+            // Once set, the moment of SIGKILL only moves nearer.
+            if let Phase::Killing { deadline: new, .. } = machine.phase {
+                prop_assert!(deadline.is_none() || new <= deadline);
+                deadline = new;
+            }
+        }
+        let rank = |state: &TaskState| match state {
+            TaskState::TaskStarting => 0,
+            TaskState::TaskRunning => 1,
+            TaskState::TaskKilling => 2,
+            _ => 3,
+        };
+        let ranks: Vec<_> = states(&effects).iter().map(rank).collect();
+        prop_assert!(ranks.windows(2).all(|w| w[0] < w[1]), "{ranks:?}");
+        prop_assert_eq!(ranks.last() == Some(&3), machine.phase == Phase::Ended);
+        let kills = effects.iter().filter(|e| **e == Effect::Kill).count();
+        prop_assert!(kills <= 1);
+    }
+}
