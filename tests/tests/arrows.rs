@@ -9,13 +9,14 @@ use serde_json::Value;
 #[rustfmt::skip]
 const ARROWS: &[(&str, &[&str])] = &[
     ("proto", &[]),
+    ("endpoint", &["proto"]),
     ("init", &[]),
     ("fetcher", &[]),
     ("isolators", &["proto"]),
     ("containerizer", &["proto", "isolators", "init"]),
-    ("agent", &["proto", "isolators", "containerizer", "fetcher"]),
-    ("master", &["proto"]),
-    ("scheduler", &["proto"]),
+    ("agent", &["proto", "endpoint", "isolators", "containerizer", "fetcher"]),
+    ("master", &["proto", "endpoint"]),
+    ("scheduler", &["proto", "endpoint"]),
     ("longshore", &["proto", "isolators", "containerizer", "fetcher", "agent", "master", "scheduler"]),
     ("tests", &[]),
 ];

@@ -1,0 +1,26 @@
+//! How a part of the cluster listens and answers: one way for agent, master and scheduler.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`listen()`], [`advertised`] | the socket, who may reach it, and the address that others are told |
+//! | [`serve()`] | requests to a router, with bounds on connections, slow clients and the end |
+//! | [`path`], [`Query`] | what a URL asks for, in every spelling that clients use |
+//! | [`bounded_body`], [`jsonp`] | bodies in, JSON out |
+//! | [`client`] | the other side: how our own parts call each other |
+//!
+//! Invariant: nothing here knows what is asked for or answered; no wait is without an end.
+#![forbid(unsafe_code)]
+
+mod body;
+mod client;
+pub mod jsonp;
+mod listen;
+pub mod path;
+mod query;
+mod serve;
+
+pub use body::{BodyError, MAX_BODY_BYTES, bounded_body};
+pub use client::client;
+pub use listen::{ListenError, NoAddress, advertised, listen};
+pub use query::Query;
+pub use serve::serve;

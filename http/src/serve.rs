@@ -1,0 +1,253 @@
+//! From connections to answers.
+//!
+//! One client cannot take the place of all: there are bounds on how many connections are open, how
+//! long the head of a request may take, and how long an answer may lie unread.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Connections at the same time; more wait in the backlog of the socket. Each agent has two.
+    connections: usize,
+    /// For the head of a request, counted from the connection or from the answer before: how long
+    /// a connection may be idle, too.
+    head: Duration,
+}
+
+const LIMITS: Limits = Limits {
+    connections: 16_384,
+    head: Duration::from_secs(30),
+};
+
+/// How long a peer may leave unconfirmed what we send, before its connection is given up.
+const UNREAD: Duration = Duration::from_secs(60);
+
+/// After this much silence the system asks whether the peer is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// What fails now, such as accepting without a free file descriptor, may work a little later.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers requests until `stop` is done; then lets those end that are being answered, of which
+/// streams are some. Put a deadline on that: dropping the future cuts them off.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    serve_within(LIMITS, listener, router, stop).await;
+}
+
+async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let (closing, closed) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            Some(ended) = connections.join_next() => note_panic(ended),
+            (stream, place) = accept(&listener, &room) => {
+                let (router, closed) = (router.clone(), closed.clone());
+                connections.spawn(async move {
+                    answer(stream, router, limits.head, closed).await;
+                    drop(place);
+                });
+            }
+        }
+    }
+    drop(listener);
+    closing.send_replace(true);
+    while let Some(ended) = connections.join_next().await {
+        note_panic(ended);
+    }
+}
+
+/// Waits for a place first: what cannot be served stays in the backlog.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        if room.available_permits() == 0 {
+            tracing::warn!("too many connections: no more are taken until one ends");
+        }
+        // A semaphore that is never closed always gives a permit in the end.
+        let Ok(place) = Arc::clone(room).acquire_owned().await else {
+            return std::future::pending().await;
+        };
+        match listener.accept().await {
+            Ok((stream, _peer)) => return (stream, place),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, router: Router, head: Duration, closed: watch::Receiver<bool>) {
+    if let Err(error) = tune(&stream) {
+        tracing::debug!(%error, "cannot set the options of a connection");
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = told_to_close(closed) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn told_to_close(mut closed: watch::Receiver<bool>) {
+    // An error means the same: nobody serves any more.
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+/// Answers and records are small and wanted at once; a peer that is gone or reads nothing is let go.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(UNREAD))?;
+    let probes = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE)
+        .with_interval(KEEP_ALIVE);
+    socket.set_tcp_keepalive(&probes)
+}
+
+fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the answer to a request broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use futures_util::StreamExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const TIGHT: Limits = Limits {
+        connections: 1,
+        head: Duration::from_millis(50),
+    };
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    struct Server {
+        address: std::net::SocketAddr,
+        stop: oneshot::Sender<()>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    async fn server(limits: Limits) -> Server {
+        let listening = crate::listen("127.0.0.1".parse().unwrap(), 0, false).await;
+        let (listener, address) = listening.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let slowly = || async {
+            let parts = futures_util::stream::iter(0..4).then(|n| async move {
+                tokio::time::sleep(Duration::from_millis(40)).await;
+                Ok::<_, io::Error>(n.to_string())
+            });
+            axum::body::Body::from_stream(parts)
+        };
+        let router = Router::new()
+            .route("/", get(|| async { "hello" }))
+            .route("/slow", get(slowly));
+        let task = tokio::spawn(serve_within(limits, listener, router, async move {
+            let _ = stopped.await;
+        }));
+        Server {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    async fn connect(server: &Server, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// Everything up to the end of the connection.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        let read = tokio::time::timeout(DEADLINE, stream.read_to_string(&mut text)).await;
+        read.expect("in time").expect("readable");
+        text
+    }
+
+    const LAST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_client_that_is_slow_with_its_request_makes_room_for_others() {
+        let server = server(TIGHT).await;
+        let slow = connect(&server, "GET / HTTP/1.1\r\nHo").await;
+        let other = connect(&server, LAST).await;
+        assert!(rest(other).await.ends_with("hello"));
+        drop(slow);
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_makes_room_for_others() {
+        let server = server(TIGHT).await;
+        let idle = connect(&server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let other = connect(&server, LAST).await;
+        assert!(rest(other).await.ends_with("hello"));
+        assert!(rest(idle).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_outlives_the_time_for_a_request_and_the_stop() {
+        let server = server(TIGHT).await;
+        let mut stream = connect(&server, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let mut first = [0; 17];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200 OK\r\n");
+        server.stop.send(()).unwrap();
+        assert!(rest(stream).await.ends_with("1\r\n3\r\n0\r\n\r\n"));
+        tokio::time::timeout(DEADLINE, server.task)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stops_lets_go_of_idle_connections() {
+        let server = server(LIMITS).await;
+        let idle = connect(&server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let mut first = [0; 17];
+        let mut idle = idle;
+        idle.read_exact(&mut first).await.unwrap();
+        server.stop.send(()).unwrap();
+        tokio::time::timeout(DEADLINE, server.task)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(rest(idle).await.ends_with("hello"));
+    }
+}
