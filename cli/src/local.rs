@@ -1,41 +1,61 @@
 //! A whole cluster in this process, on loopback: master, scheduler and agent.
 
-use std::ffi::OsString;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::borrow;
+use crate::borrow::Terms;
 
-/// What the agent knows of its own and the cluster decides.
-const DECIDED: &[&str] = &[
-    "master",
-    "ip",
-    "port",
-    "advertise_ip",
-    "advertise_port",
-    "insecure",
-    "work_dir",
-    "runtime_dir",
-];
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Where things are; everything else is a flag of the agent.
+/// Who listens where, and under which name, is decided here; and where things are, by the agent.
+const MASTER: Terms = Terms {
+    decided: &[
+        "ip",
+        "port",
+        "advertise_ip",
+        "advertise_port",
+        "insecure",
+        "hostname",
+        "work_dir",
+    ],
+    defaults: &[],
+};
+const SCHEDULER: Terms = Terms {
+    decided: &[
+        "master",
+        "ip",
+        "http_port",
+        "insecure",
+        "hostname",
+        "work_dir",
+    ],
+    defaults: &[],
+};
+const AGENT: Terms = Terms {
+    decided: &[
+        "master",
+        "ip",
+        "port",
+        "advertise_ip",
+        "advertise_port",
+        "insecure",
+    ],
+    defaults: &[
+        ("master", "decided when it listens"),
+        // There is no crowd of agents here whose first attempts would have to be spread.
+        ("registration_backoff_factor", "1ms"),
+    ],
+};
+
 #[derive(Debug, Clone, clap::Args)]
-struct Places {
-    /// Sandboxes and all state of the cluster
-    #[arg(long = "work_dir", default_value = "/var/lib/longshore")]
-    work_dir: PathBuf,
-
-    /// State of containers that ends with this boot
-    #[arg(long = "runtime_dir", default_value = "/run/longshore")]
-    runtime_dir: PathBuf,
-
+struct Ports {
     /// Port of the scheduler, which takes apps; 0 takes any free one
-    #[arg(long = "http_port", default_value_t = 8080)]
+    #[arg(long = "http_port", env = "MARATHON_HTTP_PORT", default_value_t = 8080)]
     http_port: u16,
 
     /// Port of the master; 0 takes any free one
@@ -47,15 +67,18 @@ struct Places {
     agent_port: u16,
 }
 
+/// Ports of all parts, and every other flag of the agent.
 #[derive(Debug, Clone)]
 pub struct Flags {
-    places: Places,
-    agent: Vec<OsString>,
+    ports: Ports,
+    master: master::Flags,
+    scheduler: scheduler::Flags,
+    agent: agent::Flags,
 }
 
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
-        borrow::add::<agent::Flags>(Places::augment_args(command), "Agent", DECIDED)
+        AGENT.offer::<agent::Flags>(Ports::augment_args(command), "Agent")
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -65,9 +88,24 @@ impl Args for Flags {
 
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Flags, clap::Error> {
+        let ports = Ports::from_arg_matches(matches)?;
         Ok(Flags {
-            places: Places::from_arg_matches(matches)?,
-            agent: borrow::words::<agent::Flags>(matches, DECIDED),
+            master: master::Flags {
+                ip: LOOPBACK,
+                port: ports.master_port,
+                ..MASTER.unasked()?
+            },
+            scheduler: scheduler::Flags {
+                ip: LOOPBACK,
+                http_port: ports.http_port,
+                ..SCHEDULER.unasked()?
+            },
+            agent: agent::Flags {
+                ip: LOOPBACK,
+                port: ports.agent_port,
+                ..AGENT.read(matches)?
+            },
+            ports,
         })
     }
 
@@ -80,13 +118,14 @@ impl FromArgMatches for Flags {
 impl Flags {
     /// The same, with directories of its own below the given ones.
     pub fn apart(mut self, name: &str) -> Flags {
-        self.places.work_dir.push(name);
-        self.places.runtime_dir.push(name);
+        self.agent.work_dir.push(name);
+        self.agent.runtime_dir.push(name);
         self
     }
 
+    /// Sandboxes and all state of the cluster.
     pub fn work_dir(&self) -> &Path {
-        &self.places.work_dir
+        &self.agent.work_dir
     }
 }
 
@@ -102,59 +141,44 @@ const REGISTRATION: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// Returns once the agent is registered.
-    pub async fn start(flags: &Flags) -> anyhow::Result<Cluster> {
-        let Places {
-            work_dir,
-            runtime_dir,
-            http_port,
-            master_port,
-            agent_port,
-        } = &flags.places;
-        check_ports(&[
-            ("http_port", *http_port),
-            ("master_port", *master_port),
-            ("agent_port", *agent_port),
-        ])
-        .await?;
-        let master = master::start(borrow::read(&[
-            word("ip", "127.0.0.1"),
-            word("port", master_port.to_string()),
-            word("work_dir", work_dir.join("master")),
-        ])?);
-        let master = master.await.context("cannot start the master")?;
-        let at = master.address();
-        let scheduler = scheduler::start(borrow::read(&[
-            word("http_address", "127.0.0.1"),
-            word("http_port", http_port.to_string()),
-            word("master", at.to_string()),
-            word("work_dir", work_dir.join("scheduler")),
-        ])?);
-        let scheduler = scheduler.await.context("cannot start the scheduler")?;
-        let mut words = flags.agent.clone();
-        if !names(&words, "registration_backoff_factor") {
-            // There is no crowd of agents here whose first attempts would have to be spread.
-            words.push(word("registration_backoff_factor", "1ms"));
-        }
-        words.extend([
-            word("ip", "127.0.0.1"),
-            word("port", agent_port.to_string()),
-            word("master", at.to_string()),
-            word("work_dir", work_dir),
-            word("runtime_dir", runtime_dir),
-        ]);
-        let mut flags: agent::Flags = borrow::read(&words)?;
-        flags.fetch_helper = fetch_helper();
-        let agent = agent::start(flags)
+    pub async fn start(flags: Flags) -> anyhow::Result<Cluster> {
+        let Flags {
+            ports,
+            mut master,
+            mut scheduler,
+            mut agent,
+        } = flags;
+        ports.check().await?;
+        master.work_dir = agent.work_dir.join("master");
+        scheduler.work_dir = agent.work_dir.join("scheduler");
+        let master = master::start(master)
+            .await
+            .context("cannot start the master")?;
+        scheduler.master = master.address().to_string();
+        let scheduler = scheduler::start(scheduler)
+            .await
+            .context("cannot start the scheduler")?;
+        agent.master = master.address().to_string();
+        let agent = agent::start(agent)
             .await
             .context("cannot start the agent")?;
-        match tokio::time::timeout(REGISTRATION, agent.registered()).await {
-            Ok(Some(_)) => Ok(Cluster {
+        let taken = async {
+            tokio::select! {
+                _id = agent.registered() => Ok(()),
+                dismissal = agent.dismissed() => Err(dismissal),
+            }
+        };
+        match tokio::time::timeout(REGISTRATION, taken).await {
+            Ok(Ok(())) => Ok(Cluster {
                 master,
                 scheduler,
                 agent,
             }),
-            Ok(None) => bail!("the master does not take the agent: see the log above"),
-            Err(_) => bail!(
+            Ok(Err(Some(agent::Dismissal::Refused(why) | agent::Dismissal::Shutdown(why)))) => {
+                bail!("the master does not take the agent: {why}")
+            }
+            Ok(Err(None)) => bail!("the agent ended by itself: see the log above"),
+            Err(_late) => bail!(
                 "the agent is not registered after {} s: run with RUST_LOG=info to see why",
                 REGISTRATION.as_secs()
             ),
@@ -189,44 +213,96 @@ impl Cluster {
     }
 }
 
-/// How the agent starts its fetch child: this program again, even if its file was replaced.
-pub fn fetch_helper() -> Vec<String> {
-    ["/proc/self/exe", "fetcher"].map(str::to_owned).to_vec()
-}
-
-fn word(flag: &str, value: impl Into<OsString>) -> OsString {
-    let mut word = OsString::from(format!("--{flag}="));
-    word.push(value.into());
-    word
-}
-
-/// Whether a flag is among these words.
-fn names(words: &[OsString], flag: &str) -> bool {
-    let start = format!("--{flag}=");
-    words
-        .iter()
-        .any(|word| word.as_encoded_bytes().starts_with(start.as_bytes()))
-}
-
-/// Every port must be free before anything is started, so that a second cluster by mistake does
-/// nothing at all.
-async fn check_ports(ports: &[(&str, u16)]) -> anyhow::Result<()> {
-    let others = "choose other ports with --http_port, --master_port and --agent_port (0 takes any \
-                  free one), and another --work_dir and --runtime_dir";
-    for (flag, port) in ports.iter().filter(|(_, port)| *port != 0) {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-        match TcpListener::bind(address) {
-            Ok(_free) => {}
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                match crate::api::identify(address).await {
-                    Some(what) => bail!("{what} is already running at http://{address}: {others}"),
-                    None => bail!("port {port} (--{flag}) is in use by another program: {others}"),
-                }
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot use --{flag}={port}"));
+impl Ports {
+    /// Every port must be free before anything is started, so that a second cluster by mistake
+    /// does nothing at all.
+    async fn check(&self) -> anyhow::Result<()> {
+        for (flag, port) in [
+            ("http_port", self.http_port),
+            ("master_port", self.master_port),
+            ("agent_port", self.agent_port),
+        ] {
+            if port != 0 {
+                check(flag, port).await?;
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+const OTHER_PORTS: &str = "choose other ports with --http_port, --master_port and --agent_port \
+                           (0 takes any free one), and another --work_dir and --runtime_dir";
+
+async fn check(flag: &str, port: u16) -> anyhow::Result<()> {
+    let address = SocketAddr::from((LOOPBACK, port));
+    match TcpListener::bind(address) {
+        Ok(_free) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match crate::api::identify(address).await {
+                Some(what) => bail!("{what} is already running at http://{address}: {OTHER_PORTS}"),
+                None => bail!("port {port} (--{flag}) is in use by another program: {OTHER_PORTS}"),
+            }
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot use --{flag}={port}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn parse(line: &str) -> Result<Flags, clap::Error> {
+        let words = std::iter::once("up").chain(line.split_whitespace());
+        Line::try_parse_from(words).map(|line| line.flags)
+    }
+
+    #[test]
+    fn ports_reach_their_part_and_everything_else_the_agent() {
+        let flags = parse("--http_port=1 --master_port=2 --agent_port=3 --attributes=rack:1");
+        let flags = flags.unwrap();
+        let ports = (
+            flags.scheduler.http_port,
+            flags.master.port,
+            flags.agent.port,
+        );
+        assert_eq!(ports, (1, 2, 3));
+        assert_eq!(flags.agent.attributes.as_deref(), Some("rack:1"));
+        assert_eq!(
+            flags.agent.registration_backoff_factor,
+            Duration::from_millis(1)
+        );
+    }
+
+    #[test]
+    fn all_parts_stay_on_loopback() {
+        let flags = parse("").unwrap();
+        for ip in [flags.master.ip, flags.scheduler.ip, flags.agent.ip] {
+            assert!(ip.is_loopback());
+        }
+        for line in [
+            "--ip=0.0.0.0",
+            "--port=1",
+            "--insecure",
+            "--master=10.0.0.1:5050",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_apart_has_directories_below() {
+        let flags = parse("--work_dir=/w --runtime_dir=/r")
+            .unwrap()
+            .apart("run");
+        assert_eq!(flags.work_dir(), Path::new("/w/run"));
+        assert_eq!(flags.agent.runtime_dir, Path::new("/r/run"));
+    }
 }

@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
+use agent::Dismissal;
 use anyhow::{Context as _, bail};
 
 use super::block_on;
+use crate::logs;
 use crate::signals::{Request, Requests};
-use crate::{local, logs};
 
-pub fn run(mut flags: agent::Flags) -> anyhow::Result<ExitCode> {
+pub fn run(flags: agent::Flags) -> anyhow::Result<ExitCode> {
     logs::to_stderr(logs::USUAL);
-    flags.fetch_helper = local::fetch_helper();
     block_on(async {
         let mut requests = Requests::listen().context("cannot listen for signals")?;
         let agent = agent::start(flags)
@@ -28,17 +28,17 @@ pub fn run(mut flags: agent::Flags) -> anyhow::Result<ExitCode> {
                     agent.destroy().await;
                 }
             },
-            dismissal = agent.dismissed() => {
-                agent.destroy().await;
-                match dismissal {
-                    Some(agent::Dismissal::Refused(why)) => {
-                        bail!("the master refuses this agent: {why}")
-                    }
-                    Some(agent::Dismissal::Shutdown(why)) => {
-                        tracing::info!(why, "the master shut this agent down");
-                    }
-                    None => bail!("the agent ended by itself: see the log above"),
+            dismissal = agent.dismissed() => match dismissal {
+                // Perhaps the wrong master: the tasks are not its to end.
+                Some(Dismissal::Refused(why)) => {
+                    agent.stop().await;
+                    bail!("the master refuses this agent, whose tasks keep running: {why}");
                 }
+                Some(Dismissal::Shutdown(why)) => {
+                    tracing::info!(why, "the master shuts this agent down: killing all tasks");
+                    agent.destroy().await;
+                }
+                None => bail!("the agent ended by itself: see the log above"),
             }
         }
         Ok(ExitCode::SUCCESS)

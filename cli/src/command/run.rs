@@ -56,7 +56,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     block_on(async move {
         let mut requests = Requests::listen().context("cannot listen for signals")?;
         let cluster = tokio::select! {
-            cluster = Cluster::start(&place) => cluster?,
+            cluster = Cluster::start(place.clone()) => cluster?,
             () = requests.stop() => return Ok(ExitCode::from(INTERRUPTED)),
         };
         let mut session = Session::new(&cluster, mode, flags.follow)?;

@@ -15,7 +15,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     block_on(async {
         let mut requests = Requests::listen().context("cannot listen for signals")?;
         let cluster = tokio::select! {
-            cluster = Cluster::start(&flags) => cluster?,
+            cluster = Cluster::start(flags) => cluster?,
             () = requests.stop() => return Ok(ExitCode::from(130)),
         };
         for line in welcome(&cluster) {
