@@ -41,8 +41,32 @@ fn no_crate_uses_another_against_the_arrows() {
     }
 }
 
+#[test]
+fn cargo_run_means_longshore() {
+    let packages = packages();
+    let defaults = packages.iter().filter_map(|it| it["default_run"].as_str());
+    assert_eq!(defaults.collect::<Vec<_>>(), ["longshore"]);
+}
+
 /// Crate name to the crates of this project it names, for any purpose.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let name = |value: &Value| value["name"].as_str().expect("it has a name").to_owned();
+    let ours = |package: &Value| {
+        let dependencies = package["dependencies"].as_array().into_iter().flatten();
+        // Only crates of the workspace have a path.
+        dependencies
+            .filter(|it| it["path"].is_string())
+            .map(name)
+            .collect()
+    };
+    packages()
+        .iter()
+        .map(|package| (name(package), ours(package)))
+        .collect()
+}
+
+/// The crates as cargo sees them.
+fn packages() -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
@@ -55,18 +79,6 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         String::from_utf8_lossy(&output.stderr)
     );
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
-    let packages = metadata["packages"].as_array().expect("there are packages");
-    let name = |value: &Value| value["name"].as_str().expect("it has a name").to_owned();
-    let ours = |package: &Value| {
-        let dependencies = package["dependencies"].as_array().into_iter().flatten();
-        // Only crates of the workspace have a path.
-        dependencies
-            .filter(|it| it["path"].is_string())
-            .map(name)
-            .collect()
-    };
-    packages
-        .iter()
-        .map(|package| (name(package), ours(package)))
-        .collect()
+    let packages = metadata["packages"].as_array();
+    packages.expect("there are packages").clone()
 }

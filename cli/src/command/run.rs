@@ -7,9 +7,7 @@ use anyhow::{Context as _, bail};
 
 use super::block_on;
 use crate::local::{self, Cluster};
-use crate::run::file;
-use crate::run::session::Session;
-use crate::run::watch::Mode;
+use crate::run::{self, Draft, Mode, Session};
 use crate::signals::Requests;
 use crate::{logs, terminal};
 
@@ -18,7 +16,7 @@ const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
-    /// Files with apps in JSON, one or an array each; - is stdin
+    /// Files with apps or groups in JSON, one or an array each; - is stdin
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -44,7 +42,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     logs::to_stderr(logs::QUIET);
     let mut drafts = Vec::new();
     for path in &flags.files {
-        drafts.extend(file::read(path)?);
+        drafts.extend(run::read(path)?);
     }
     let mode = if flags.once {
         Mode::Once
@@ -83,7 +81,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn attend(session: &mut Session, drafts: Vec<file::Draft>) -> anyhow::Result<u8> {
+async fn attend(session: &mut Session, drafts: Vec<Draft>) -> anyhow::Result<u8> {
     session.clean_up().await?;
     session.submit(drafts).await?;
     session.attend().await

@@ -31,6 +31,7 @@ struct Task {
     files: [File; 2],
     /// Nothing more will be written.
     ended: bool,
+    last_line: String,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl Followed {
                 file(Stream::Stderr, "stderr"),
             ],
             ended: false,
+            last_line: String::new(),
         });
     }
 
@@ -84,6 +86,13 @@ impl Followed {
         files.all(|file| file.complete)
     }
 
+    /// Whether this was the last line that was read of the task.
+    pub fn has_said(&self, task: &str, line: &str) -> bool {
+        self.tasks
+            .get(task)
+            .is_some_and(|task| task.last_line == line)
+    }
+
     /// Reads what is new, in some order of tasks, each file in its own order.
     pub async fn read(&mut self, agent: &Api) -> anyhow::Result<Vec<Output>> {
         let mut output = Vec::new();
@@ -92,6 +101,9 @@ impl Followed {
             for file in task.files.iter_mut().filter(|file| !file.complete) {
                 let lines = file.read(agent, ended).await?;
                 let stream = file.stream;
+                if let Some(last) = lines.last() {
+                    task.last_line.clone_from(last);
+                }
                 output.extend(lines.into_iter().map(|line| Output {
                     task: id.clone(),
                     stream,

@@ -1,9 +1,16 @@
 //! What `longshore run` does between starting a cluster and ending it.
 
-pub mod file;
-pub mod follow;
-pub mod lines;
-pub mod outcome;
-pub mod session;
-pub mod show;
-pub mod watch;
+mod app;
+mod bad_json;
+mod draft;
+mod follow;
+mod lines;
+mod look;
+mod outcome;
+mod session;
+mod show;
+mod watch;
+
+pub use app::Mode;
+pub use draft::{Draft, read};
+pub use session::Session;

@@ -8,10 +8,12 @@ use proto::v1::TaskState;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::file::Draft;
+use super::app::{Mode, Notice};
+use super::draft::{Draft, Kind};
 use super::follow::Followed;
+use super::look::{self, Look, Task, failure, tasks};
 use super::show::Show;
-use super::watch::{self, Failure, Look, Mode, Notice, Task, Watch};
+use super::watch::Watch;
 use crate::api::{self, Api};
 use crate::local::Cluster;
 
@@ -23,9 +25,6 @@ const SETTLED: u32 = 10;
 
 /// How long apps may take to end when they are asked to.
 const ENDING: Duration = Duration::from_secs(60);
-
-/// Seconds that an instance which has ended waits for its successor: it will not be there any more.
-const NEVER: u32 = 1_000_000;
 
 pub struct Session {
     scheduler: Api,
@@ -52,39 +51,57 @@ impl Session {
 
     /// Removes the apps of an earlier run that had no time to.
     pub async fn clean_up(&self) -> anyhow::Result<()> {
-        let answer = self.scheduler.get("/v2/apps").await?;
-        let apps = answer["apps"].as_array().into_iter().flatten();
-        let ids: Vec<&str> = apps.filter_map(|app| app["id"].as_str()).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        self.show.note(&format!(
-            "ending what an earlier run left behind: {}",
-            ids.join(", ")
-        ));
-        self.remove(&ids).await;
-        self.wait_for_end(&ids).await
-    }
-
-    /// Submits every app, or says which file was refused and why.
-    pub async fn submit(&mut self, drafts: Vec<Draft>) -> anyhow::Result<()> {
-        for draft in drafts {
-            let body = match self.mode {
-                Mode::Forever => draft.app,
-                Mode::Once => once(draft.app),
-            };
-            let app = self.scheduler.post("/v2/apps", &body).await;
-            let app = app.with_context(|| format!("cannot start the app in {}", draft.file))?;
-            let id = app["id"].as_str().context("the scheduler named no id")?;
-            let instances = app["instances"]
-                .as_u64()
-                .and_then(|n| u32::try_from(n).ok());
-            let fetches = app["fetch"]
-                .as_array()
-                .is_some_and(|files| !files.is_empty());
-            self.watch.add(id, instances.unwrap_or(1), fetches);
+        let apps = self.apps().await?;
+        let ids: Vec<&str> = apps.iter().filter_map(|app| app["id"].as_str()).collect();
+        if !ids.is_empty() {
+            self.show.note(&format!(
+                "ending what an earlier run left behind: {}",
+                ids.join(", ")
+            ));
+            self.remove(&ids).await;
+            self.wait_for_end(&ids).await?;
         }
         Ok(())
+    }
+
+    /// Submits everything, or says which file was refused and why.
+    pub async fn submit(&mut self, drafts: Vec<Draft>) -> anyhow::Result<()> {
+        for draft in drafts {
+            let draft = match self.mode {
+                Mode::Forever => draft,
+                Mode::Once => draft.once(),
+            };
+            let document = Value::Object(draft.document);
+            let (submitted, what) = match draft.kind {
+                Kind::App => (self.scheduler.post("/v2/apps", &document).await, "app"),
+                // An earlier run may have left the group, without apps.
+                Kind::Group => (self.scheduler.put("/v2/groups", &document).await, "group"),
+            };
+            submitted.with_context(|| format!("cannot start the {what} in {}", draft.file))?;
+            self.watch_all().await?;
+        }
+        Ok(())
+    }
+
+    /// In this cluster there are no apps but those of the session.
+    async fn watch_all(&mut self) -> anyhow::Result<()> {
+        for app in self.apps().await? {
+            let id = app["id"].as_str().context("the scheduler named no id")?;
+            if self.watch.ids().any(|known| known == id) {
+                continue;
+            }
+            let instances = app["instances"].as_u64().unwrap_or(1);
+            let fetch = app["fetch"].as_array();
+            let fetches = fetch.is_some_and(|files| !files.is_empty());
+            self.watch
+                .add(id, u32::try_from(instances).unwrap_or(u32::MAX), fetches);
+        }
+        Ok(())
+    }
+
+    async fn apps(&self) -> anyhow::Result<Vec<Value>> {
+        let answer = self.scheduler.get("/v2/apps").await?;
+        Ok(answer["apps"].as_array().cloned().unwrap_or_default())
     }
 
     /// Shows what happens. Returns, with the exit code, when all has ended for good; that is never
@@ -154,7 +171,8 @@ impl Session {
             TaskState::TaskError => "was refused",
             _ => "was lost",
         };
-        match message {
+        // A launch that fails says so in the sandbox too, where it was just read.
+        match message.filter(|message| !self.followed.has_said(task, message)) {
             Some(message) => self.show.note(&format!("{name}: {word}: {message}")),
             None => self.show.note(&format!("{name}: {word}")),
         }
@@ -236,7 +254,7 @@ impl Session {
             loop {
                 let tasks = tasks(&self.agent.get("/state").await?);
                 let lives = |task: &Task| {
-                    !is_terminal(task.state) && ids.iter().any(|id| watch::is_of(&task.id, id))
+                    !is_terminal(task.state) && ids.iter().any(|id| look::is_of(&task.id, id))
                 };
                 if !tasks.iter().any(lives) {
                     return anyhow::Ok(());
@@ -251,83 +269,5 @@ impl Session {
                 Ok(())
             }
         }
-    }
-}
-
-/// The app with a delay before any second task of an instance that will not come to pass: so what
-/// has ended stays ended until the app is deleted.
-fn once(mut app: Value) -> Value {
-    if let Some(fields) = app.as_object_mut() {
-        for key in ["backoffSeconds", "maxLaunchDelaySeconds"] {
-            fields.insert(key.to_owned(), NEVER.into());
-        }
-    }
-    app
-}
-
-/// Every task in an agent's `/state`, with its sandbox.
-fn tasks(state: &Value) -> Vec<Task> {
-    let list = |value: &Value, keys: [&str; 2]| -> Vec<Value> {
-        let lists = keys.iter().filter_map(|key| value[*key].as_array());
-        lists.flatten().cloned().collect()
-    };
-    let mut tasks = Vec::new();
-    for framework in list(state, ["frameworks", "completed_frameworks"]) {
-        for executor in list(&framework, ["executors", "completed_executors"]) {
-            for task in list(&executor, ["tasks", "completed_tasks"]) {
-                let state = task["state"].as_str().and_then(TaskState::from_str_name);
-                let id = task["id"].as_str();
-                let directory = executor["directory"].as_str();
-                if let (Some(id), Some(state), Some(directory)) = (id, state, directory) {
-                    let (id, directory) = (id.to_owned(), directory.to_owned());
-                    tasks.push(Task {
-                        id,
-                        state,
-                        directory,
-                    });
-                }
-            }
-        }
-    }
-    tasks
-}
-
-fn failure(value: &Value) -> Option<Failure> {
-    Some(Failure {
-        task: value["taskId"].as_str()?.to_owned(),
-        state: TaskState::from_str_name(value["state"].as_str()?)?,
-        message: value["message"].as_str().unwrap_or_default().to_owned(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tasks_are_found_wherever_the_agent_lists_them() {
-        let executor = |id: &str, list: &str, state: &str| json!({"directory": "/d", list: [{"id": id, "state": state}]});
-        let state = json!({
-            "frameworks": [{
-                "executors": [executor("a", "tasks", "TASK_RUNNING")],
-                "completed_executors": [executor("b", "completed_tasks", "TASK_FAILED")],
-            }],
-            "completed_frameworks": [],
-        });
-        let found: Vec<_> = tasks(&state).into_iter().map(|t| (t.id, t.state)).collect();
-        assert_eq!(
-            found,
-            [
-                ("a".to_owned(), TaskState::TaskRunning),
-                ("b".to_owned(), TaskState::TaskFailed),
-            ]
-        );
-    }
-
-    #[test]
-    fn an_app_that_runs_once_is_not_started_again_in_time() {
-        let app = once(json!({"id": "a", "backoffSeconds": 1}));
-        assert_eq!(app["backoffSeconds"], NEVER);
-        assert_eq!(app["maxLaunchDelaySeconds"], NEVER);
     }
 }

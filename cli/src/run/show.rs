@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::watch::Phase;
+use super::app::Phase;
 use crate::terminal;
 
 pub enum Show {

@@ -1,72 +1,10 @@
-//! Apps from files, with errors that say where and how to mend them.
+//! Files that are not JSON: where the mistake is, and how to mend it.
 
 use std::fmt;
-use std::io::Read as _;
-use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use serde_json::Value;
-
-/// An app as it stands in a file, and the file's name for messages.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Draft {
-    pub file: String,
-    pub app: Value,
-}
-
-/// The apps of a file: one, or an array of them. `-` is stdin.
-pub fn read(path: &Path) -> anyhow::Result<Vec<Draft>> {
-    let (name, text) = if path == Path::new("-") {
-        let mut text = Vec::new();
-        std::io::stdin()
-            .lock()
-            .read_to_end(&mut text)
-            .context("cannot read apps from stdin")?;
-        ("<stdin>".to_owned(), text)
-    } else {
-        let name = path.display().to_string();
-        let text = std::fs::read(path).with_context(|| {
-            format!("cannot read {name}: name a file with an app in JSON, or -")
-        })?;
-        (name, text)
-    };
-    parse(&name, &text)
-}
-
-fn parse(file: &str, text: &[u8]) -> anyhow::Result<Vec<Draft>> {
-    // Some editors put a byte order mark in front.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let document: Value =
-        serde_json::from_slice(text).map_err(|error| BadJson::at(file, text, &error))?;
-    let apps = match document {
-        Value::Array(apps) => apps,
-        app => vec![app],
-    };
-    if apps.is_empty() {
-        bail!("{file} holds no app: write one like {EXAMPLE}");
-    }
-    apps.into_iter().map(|app| draft(file, app)).collect()
-}
-
-const EXAMPLE: &str =
-    r#"{"id": "hello", "cmd": "echo hello; sleep 1000", "cpus": 0.1, "mem": 32, "instances": 1}"#;
-
-fn draft(file: &str, app: Value) -> anyhow::Result<Draft> {
-    let Value::Object(fields) = &app else {
-        bail!("{file} holds something that is not an app: write an object like {EXAMPLE}");
-    };
-    if fields.contains_key("groups") || fields.contains_key("apps") {
-        bail!("{file} holds a group: start its apps one by one, as an array of apps");
-    }
-    Ok(Draft {
-        file: file.to_owned(),
-        app,
-    })
-}
-
-/// A file that is not JSON.
+/// One mistake.
 #[derive(Debug, PartialEq)]
-struct BadJson {
+pub struct BadJson {
     file: String,
     /// From 1.
     line: usize,
@@ -77,7 +15,7 @@ struct BadJson {
 }
 
 impl BadJson {
-    fn at(file: &str, text: &[u8], error: &serde_json::Error) -> BadJson {
+    pub fn at(file: &str, text: &[u8], error: &serde_json::Error) -> BadJson {
         let message = error.to_string();
         // The parser repeats the position, which stands in front here.
         let what = message
@@ -182,14 +120,8 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        parse("app.json", text.as_bytes()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_file_holds_one_app_or_several() {
-        let count = |text: &str| parse("a", text.as_bytes()).unwrap().len();
-        assert_eq!(count(r#"{"id": "a"}"#), 1);
-        assert_eq!(count("\u{feff}[{\"id\": \"a\"}, {\"id\": \"b\"}]"), 2);
+        let error = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
+        BadJson::at("app.json", text.as_bytes(), &error).to_string()
     }
 
     #[test]
@@ -213,12 +145,5 @@ mod tests {
         for (text, remedy) in remedies {
             assert!(error(text).contains(remedy), "{text}: {}", error(text));
         }
-    }
-
-    #[test]
-    fn what_is_no_app_is_refused_with_an_example() {
-        assert!(error("[]").starts_with("app.json holds no app: write one like {\"id\""));
-        assert!(error("3").contains("not an app"));
-        assert!(error(r#"{"id": "/g", "apps": []}"#).contains("holds a group"));
     }
 }

@@ -1,0 +1,107 @@
+//! One look at the cluster, out of what its servers answer.
+
+use proto::v1::TaskState;
+use serde_json::Value;
+
+/// One look at the cluster.
+#[derive(Debug, Default, Clone)]
+pub struct Look {
+    /// Those that have ended included, for as long as the agent remembers them.
+    pub tasks: Vec<Task>,
+    /// The last failure of each app that had one.
+    pub failures: Vec<Failure>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    pub id: String,
+    pub state: TaskState,
+    /// Its sandbox, by the path it has in the agent's files API.
+    pub directory: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    pub task: String,
+    pub state: TaskState,
+    pub message: String,
+}
+
+/// Whether a task id is one of an app: `a_b.instance-<uuid>._app.1` of `/a/b`.
+pub fn is_of(task: &str, app: &str) -> bool {
+    let name = app.trim_start_matches('/').replace('/', "_");
+    let rest = task
+        .strip_prefix(&name)
+        .and_then(|rest| rest.strip_prefix('.'));
+    rest.is_some_and(|rest| rest.starts_with("instance-"))
+}
+
+/// Every task in an agent's `/state`, with its sandbox.
+pub fn tasks(state: &Value) -> Vec<Task> {
+    let list = |value: &Value, keys: [&str; 2]| -> Vec<Value> {
+        let lists = keys.iter().filter_map(|key| value[*key].as_array());
+        lists.flatten().cloned().collect()
+    };
+    let mut tasks = Vec::new();
+    for framework in list(state, ["frameworks", "completed_frameworks"]) {
+        for executor in list(&framework, ["executors", "completed_executors"]) {
+            for task in list(&executor, ["tasks", "completed_tasks"]) {
+                let state = task["state"].as_str().and_then(TaskState::from_str_name);
+                let id = task["id"].as_str();
+                let directory = executor["directory"].as_str();
+                if let (Some(id), Some(state), Some(directory)) = (id, state, directory) {
+                    let (id, directory) = (id.to_owned(), directory.to_owned());
+                    tasks.push(Task {
+                        id,
+                        state,
+                        directory,
+                    });
+                }
+            }
+        }
+    }
+    tasks
+}
+
+/// Of an app's `lastTaskFailure`, if it had one.
+pub fn failure(value: &Value) -> Option<Failure> {
+    Some(Failure {
+        task: value["taskId"].as_str()?.to_owned(),
+        state: TaskState::from_str_name(value["state"].as_str()?)?,
+        message: value["message"].as_str().unwrap_or_default().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tasks_are_found_wherever_the_agent_lists_them() {
+        let executor = |id: &str, list: &str, state: &str| json!({"directory": "/d", list: [{"id": id, "state": state}]});
+        let state = json!({
+            "frameworks": [{
+                "executors": [executor("a", "tasks", "TASK_RUNNING")],
+                "completed_executors": [executor("b", "completed_tasks", "TASK_FAILED")],
+            }],
+            "completed_frameworks": [],
+        });
+        let found: Vec<_> = tasks(&state).into_iter().map(|t| (t.id, t.state)).collect();
+        assert_eq!(
+            found,
+            [
+                ("a".to_owned(), TaskState::TaskRunning),
+                ("b".to_owned(), TaskState::TaskFailed),
+            ]
+        );
+    }
+
+    #[test]
+    fn tasks_belong_to_the_app_whose_name_they_begin_with() {
+        assert!(is_of("g_a.instance-1._app.1", "/g/a"));
+        assert!(!is_of("g_a.b.instance-1._app.1", "/g/a"));
+        assert!(!is_of("g_ab.instance-1._app.1", "/g/a"));
+    }
+}
