@@ -65,6 +65,8 @@ pub struct Counters {
     pub ended: BTreeMap<&'static str, u64>,
     pub status_updates: u64,
     pub container_launch_errors: u64,
+    /// Containers that left something behind.
+    pub container_destroy_errors: u64,
     pub recovery_errors: u64,
 }
 

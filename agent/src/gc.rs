@@ -30,6 +30,10 @@ pub struct Candidate {
 pub struct Collected {
     pub removed: u64,
     pub failed: u64,
+    /// Sandboxes of ended runs that are not old enough yet.
+    pub pending: u64,
+    /// How old is old enough.
+    pub max_age: Duration,
 }
 
 /// How old an ended sandbox may get while `usage` (0 to 1) of the disk is in use.
@@ -65,7 +69,11 @@ pub fn collect(
     live: &BTreeSet<Run>,
 ) -> io::Result<Collected> {
     let max_age = max_age(policy, disk_usage(paths.work_dir())?);
-    let mut collected = Collected::default();
+    let ended = candidates.iter().filter(|c| !live.contains(&c.run)).count() as u64;
+    let mut collected = Collected {
+        max_age,
+        ..Collected::default()
+    };
     for run in due(candidates, live, max_age, SystemTime::now()) {
         match remove(paths, &run) {
             Ok(()) => collected.removed += 1,
@@ -75,6 +83,7 @@ pub fn collect(
             }
         }
     }
+    collected.pending = ended.saturating_sub(collected.removed + collected.failed);
     Ok(collected)
 }
 
@@ -206,7 +215,7 @@ mod tests {
             collected,
             Collected {
                 removed: 1,
-                failed: 0
+                ..Collected::default()
             }
         );
         assert!(!paths.runs(&run("dead")).exists());

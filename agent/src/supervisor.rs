@@ -126,7 +126,9 @@ impl Supervisor {
                         key,
                         status,
                         container,
+                        leftovers,
                     } = *progress;
+                    self.book.counters.container_destroy_errors += u64::from(leftovers);
                     self.book.progress(&key, &status, container);
                 }
                 Event::Closed(key) => {

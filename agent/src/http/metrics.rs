@@ -1,7 +1,5 @@
 //! `/metrics/snapshot` and `/system/stats.json`. Names: spec/mesos-agent.md section 27.
 
-use std::sync::atomic::Ordering;
-
 use proto::resources::Resources;
 use proto::v1::TaskState;
 use serde_json::{Map, Value, json};
@@ -115,14 +113,20 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
         .count();
     set("slave/executors_terminated".into(), ended as f64);
     set("slave/executors_preempted".into(), 0.0);
+    let recovery = site.recovery.get().copied().unwrap_or_default();
+    set("slave/recovery_time_secs".into(), recovery.as_secs_f64());
     set(
-        "gc/path_removals_succeeded".into(),
-        site.removals.load(Ordering::Relaxed) as f64,
+        "containerizer/mesos/container_destroy_errors".into(),
+        book.counters.container_destroy_errors as f64,
     );
+    let garbage = site.garbage();
     set(
-        "gc/path_removals_failed".into(),
-        site.failed_removals.load(Ordering::Relaxed) as f64,
+        "slave/executor_directory_max_allowed_age_secs".into(),
+        garbage.max_age.as_secs_f64(),
     );
+    set("gc/path_removals_succeeded".into(), garbage.removed as f64);
+    set("gc/path_removals_failed".into(), garbage.failed as f64);
+    set("gc/path_removals_pending".into(), garbage.pending as f64);
     for (name, value) in system() {
         set(format!("system/{name}"), value);
     }

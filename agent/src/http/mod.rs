@@ -12,9 +12,8 @@ mod state;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -41,8 +40,20 @@ pub struct Site {
     since: Instant,
     /// Unset while the agent recovers.
     events: OnceLock<mpsc::Sender<Event>>,
-    removals: AtomicU64,
-    failed_removals: AtomicU64,
+    /// How long that took.
+    recovery: OnceLock<Duration>,
+    garbage: Mutex<Garbage>,
+}
+
+/// All rounds of garbage collection so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Garbage {
+    removed: u64,
+    failed: u64,
+    /// Sandboxes of ended runs that were not old enough the last time.
+    pending: u64,
+    /// How old that was.
+    max_age: Duration,
 }
 
 impl Site {
@@ -53,8 +64,11 @@ impl Site {
             started: SystemTime::now(),
             since: Instant::now(),
             events: OnceLock::new(),
-            removals: AtomicU64::new(0),
-            failed_removals: AtomicU64::new(0),
+            recovery: OnceLock::new(),
+            garbage: Mutex::new(Garbage {
+                max_age: flags.gc_delay,
+                ..Garbage::default()
+            }),
         }
     }
 
@@ -62,13 +76,19 @@ impl Site {
     pub fn open(&self, events: mpsc::Sender<Event>) {
         // A site is opened once; a second time would change nothing.
         let _ = self.events.set(events);
+        let _ = self.recovery.set(self.since.elapsed());
     }
 
     pub fn collected(&self, collected: &Collected) {
-        self.removals
-            .fetch_add(collected.removed, Ordering::Relaxed);
-        self.failed_removals
-            .fetch_add(collected.failed, Ordering::Relaxed);
+        let mut garbage = self.garbage.lock().unwrap_or_else(PoisonError::into_inner);
+        garbage.removed += collected.removed;
+        garbage.failed += collected.failed;
+        garbage.pending = collected.pending;
+        garbage.max_age = collected.max_age;
+    }
+
+    fn garbage(&self) -> Garbage {
+        *self.garbage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn book(&self) -> Result<Book, Failure> {
@@ -352,7 +372,11 @@ mod tests {
         for name in [
             "system/load_1min",
             "slave/uptime_secs",
+            "slave/recovery_time_secs",
+            "slave/executor_directory_max_allowed_age_secs",
+            "containerizer/mesos/container_destroy_errors",
             "gc/path_removals_succeeded",
+            "gc/path_removals_pending",
         ] {
             assert!(metrics[name].is_number(), "{name}");
         }

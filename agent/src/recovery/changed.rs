@@ -44,38 +44,44 @@ pub fn check_unchanged(
     let is_more = policy == Reconfiguration::Additive;
     let old_port = old.port().to_string();
     let new_port = port.map_or_else(|| old_port.clone(), |port| port.to_string());
-    let table = [
-        (
-            "--resources",
-            resources == config.resources || is_more && config.resources.contains(&resources),
-            resources.to_string(),
-            config.resources.to_string(),
-        ),
-        (
-            "--attributes",
-            old.attributes == config.attributes
-                || is_more && has_all(&config.attributes, &old.attributes),
-            text(&old.attributes),
-            text(&config.attributes),
-        ),
-        (
-            "--hostname",
-            old.hostname == config.hostname,
-            old.hostname.clone(),
-            config.hostname.clone(),
-        ),
-        ("--port", old_port == new_port, old_port, new_port),
-    ];
-    let remedy = match policy {
+    let may_grow = match policy {
         Reconfiguration::Equal => {
             "restore the flag (with --reconfiguration_policy=additive it may \
                                    grow)"
         }
         Reconfiguration::Additive => "restore what is missing",
     };
+    let restore = "restore the flag";
+    let table = [
+        (
+            "--resources",
+            resources == config.resources || is_more && config.resources.contains(&resources),
+            (resources.to_string(), config.resources.to_string()),
+            may_grow,
+        ),
+        (
+            "--attributes",
+            old.attributes == config.attributes
+                || is_more && has_all(&config.attributes, &old.attributes),
+            (text(&old.attributes), text(&config.attributes)),
+            may_grow,
+        ),
+        (
+            "--hostname",
+            old.hostname == config.hostname,
+            (old.hostname.clone(), config.hostname.clone()),
+            restore,
+        ),
+        (
+            "--port",
+            old_port == new_port,
+            (old_port, new_port),
+            restore,
+        ),
+    ];
     match table.into_iter().find(|(_, is_fine, ..)| !is_fine) {
         None => Ok(()),
-        Some((what, _, old, new)) => Err(Changed {
+        Some((what, _, (old, new), remedy)) => Err(Changed {
             what,
             old,
             new,
@@ -185,7 +191,11 @@ mod tests {
             check_unchanged(&old, &config(&BEFORE), port, policy, "latest".into())
         };
         let changed = check(Some(5052)).unwrap_err().to_string();
-        assert!(changed.contains("--port was 5051"), "{changed}");
+        assert!(
+            changed
+                .contains("--port was 5051 when it last ran and is 5052 now: restore the flag, "),
+            "{changed}"
+        );
         assert_eq!(check(None), Ok(()));
     }
 }

@@ -46,6 +46,8 @@ pub struct Progress {
     pub key: Key,
     pub status: TaskStatus,
     pub container: Option<Container>,
+    /// The container has ended and something of it is left.
+    pub leftovers: bool,
 }
 
 /// How an actor comes to its task.
@@ -96,6 +98,8 @@ struct Life {
     container: Option<Container>,
     /// Has ended; the containerizer keeps its record until the end is written down here.
     remains: Option<Container>,
+    /// It did not go entirely, and the supervisor is to know.
+    leftovers: bool,
     /// Nobody wants updates.
     abandoned: bool,
 }
@@ -120,6 +124,7 @@ impl Actor {
             launch: None,
             container: None,
             remains: None,
+            leftovers: false,
             abandoned: false,
         };
         life.begin(beginning).await;
@@ -248,6 +253,7 @@ impl Life {
         for leftover in &termination.leftovers {
             tracing::warn!(task = %self.actor.identity.key, leftover, "container left something behind");
         }
+        self.leftovers = !termination.leftovers.is_empty();
         self.remains = self.container.take();
         self.step(Event::Ended(termination)).await;
     }
@@ -302,6 +308,7 @@ impl Life {
             key: self.actor.identity.key.clone(),
             status: status.clone(),
             container: self.container.clone(),
+            leftovers: std::mem::take(&mut self.leftovers),
         };
         self.tell(supervisor::Event::Progress(Box::new(progress)))
             .await;
