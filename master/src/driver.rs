@@ -11,8 +11,8 @@ use proto::v1::scheduler;
 use proto::{link, recordio};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::cluster::{Cluster, Effect, Event, LinkId, Now, Refusal, StreamId};
-use crate::registry::{Registry, RegistryError, Write};
+use crate::cluster::{Cluster, Effect, Event, LinkId, Now, Refusal, StreamId, Write};
+use crate::registry::{Registry, RegistryError};
 
 /// Records a slow reader may be behind before its stream is given up.
 const MAX_BACKLOG: usize = 65_536;

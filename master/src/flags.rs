@@ -223,6 +223,27 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_is_shown_once_it_is_set() {
+        use clap::CommandFactory as _;
+        #[rustfmt::skip]
+        let set = [
+            "master", "--hostname=h", "--advertise_ip=10.0.0.5", "--advertise_port=80",
+            "--cluster=c", "--offer_timeout=1mins",
+        ];
+        let flags = Cli::try_parse_from(set).map(|cli| cli.flags);
+        let shown = flags.ok().unwrap().shown();
+        let command = Cli::command();
+        let known: Vec<&str> = command
+            .get_arguments()
+            .filter_map(|a| a.get_long())
+            .collect();
+        for name in &known {
+            assert!(shown.contains_key(*name), "{name}");
+        }
+        assert_eq!(shown.len(), known.len(), "a row without a flag");
+    }
+
+    #[test]
     fn a_ping_timeout_out_of_range_is_refused_with_the_range() {
         let error = ping_timeout("1hrs").unwrap_err();
         assert!(

@@ -21,9 +21,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::serve::ListenerExt as _;
+use endpoint::{ListenError, NoAddress};
 use proto::v1::{self, master_info::capability::Type as Capability};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -41,14 +40,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(
-        "--ip={0} is reachable from other machines and nothing asks for credentials: use a loopback address, or add --insecure"
-    )]
-    Exposed(IpAddr),
-    #[error("--ip={0} is no address that others can use: name one with --advertise_ip")]
-    NoAddress(IpAddr),
-    #[error("cannot listen on {0}: is another program using it? choose another --ip or --port")]
-    Listen(SocketAddr, #[source] std::io::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    NoAddress(#[from] NoAddress),
     #[error("cannot use the registry")]
     Registry(#[from] RegistryError),
     #[error("reading the registry broke off")]
@@ -99,15 +94,7 @@ impl Handle {
 }
 
 pub async fn start(flags: Flags) -> Result<Handle, StartError> {
-    if !flags.ip.is_loopback() && !flags.insecure {
-        return Err(StartError::Exposed(flags.ip));
-    }
-    let wanted = SocketAddr::new(flags.ip, flags.port);
-    let listening = TcpListener::bind(wanted).await;
-    let listener = listening.map_err(|source| StartError::Listen(wanted, source))?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| StartError::Listen(wanted, source))?;
+    let (listener, address) = endpoint::listen(flags.ip, flags.port, flags.insecure).await?;
     let master = master_info(&flags, address)?;
 
     let kind = flags.registry;
@@ -133,24 +120,13 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         owner,
         about: Arc::new(about),
     });
-    // Records are small and wait for nobody.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-    });
     let mut server_stop = stopping.clone();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let server = tokio::spawn(endpoint::serve(listener, router, async move {
         // An error means that the handle is gone, and then the master runs on.
         if server_stop.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-    });
-    let server = tokio::spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the server ended");
-        }
-    });
+    }));
     let ended = stop.clone();
     let driver = tokio::spawn(async move {
         let outcome = driver.run(stopping).await;
@@ -170,12 +146,10 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     })
 }
 
-fn master_info(flags: &Flags, address: SocketAddr) -> Result<v1::MasterInfo, StartError> {
-    let ip = flags.advertise_ip.unwrap_or(address.ip());
-    if ip.is_unspecified() {
-        return Err(StartError::NoAddress(ip));
-    }
-    let port = flags.advertise_port.unwrap_or(address.port());
+fn master_info(flags: &Flags, address: SocketAddr) -> Result<v1::MasterInfo, NoAddress> {
+    let (ip, port) = (flags.advertise_ip, flags.advertise_port);
+    let advertised = endpoint::advertised(address, ip, port, "advertise_ip")?;
+    let (ip, port) = (advertised.ip(), advertised.port());
     let hostname = flags.hostname.clone().unwrap_or_else(|| ip.to_string());
     let capability = |kind: Capability| v1::master_info::Capability {
         r#type: Some(kind.into()),
@@ -188,7 +162,7 @@ fn master_info(flags: &Flags, address: SocketAddr) -> Result<v1::MasterInfo, Sta
             IpAddr::V6(_) => 0,
         },
         port: port.into(),
-        pid: Some(format!("master@{}", SocketAddr::new(ip, port))),
+        pid: Some(format!("master@{advertised}")),
         hostname: Some(hostname.clone()),
         version: Some(proto::MESOS_VERSION.to_owned()),
         address: Some(v1::Address {

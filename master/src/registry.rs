@@ -3,14 +3,13 @@
 //! Only this is kept over a restart of the master. Tasks and frameworks come back by themselves:
 //! agents report the ones, schedulers the others.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 use proto::v1;
 use redb::{Database, ReadableTable as _, TableDefinition};
 
-use crate::cluster::AgentId;
+use crate::cluster::{AgentId, Registered, Write};
 
 /// Agent id to `AgentInfo` as protobuf.
 const ADMITTED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("admitted_agents");
@@ -19,31 +18,6 @@ const UNREACHABLE: TableDefinition<'_, &str, f64> = TableDefinition::new("unreac
 
 /// The pages redb keeps in memory. The registry is small, so the default of 1 GiB is far off.
 const CACHE_BYTES: usize = 4 << 20;
-
-/// A change of the registry.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Write {
-    /// Adds an agent, or replaces what is known of it; it is then reachable.
-    Admit {
-        id: AgentId,
-        info: v1::AgentInfo,
-    },
-    Unreachable {
-        id: AgentId,
-        since: f64,
-    },
-    /// Forgets the agent.
-    Remove {
-        id: AgentId,
-    },
-}
-
-/// What the registry holds.
-#[derive(Debug, Default, PartialEq)]
-pub struct Registered {
-    pub admitted: BTreeMap<AgentId, v1::AgentInfo>,
-    pub unreachable: BTreeMap<AgentId, f64>,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {

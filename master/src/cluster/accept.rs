@@ -1,7 +1,7 @@
 //! ACCEPT: what a framework does with what it was offered.
 
+use proto::error::chain;
 use proto::link::{self, to_agent};
-use proto::resources::Resources;
 use proto::v1;
 use proto::v1::TaskState;
 use proto::v1::scheduler::call::Accept;
@@ -10,7 +10,6 @@ use v1::framework_info::capability::Type as Capability;
 use v1::offer::Operation;
 use v1::offer::operation::{LaunchGroup, Type};
 
-use super::admission::chain;
 use super::agent::Executor;
 use super::filters::refusal;
 use super::ids::FrameworkId;
@@ -293,11 +292,4 @@ impl Cluster {
             );
         }
     }
-}
-
-/// The resources of a message that were allocated to `role`, without that mark.
-pub(super) fn unallocated(
-    wire: &[v1::Resource],
-) -> Result<Resources, proto::resources::BadResources> {
-    Resources::from_protos(wire).map(|resources| resources.unallocate())
 }

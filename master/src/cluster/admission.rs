@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proto::error::chain;
 use proto::link::{self, to_agent};
 use proto::resources::Resources;
 use proto::v1;
@@ -175,10 +176,4 @@ impl Cluster {
             }
         }
     }
-}
-
-/// An error with its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

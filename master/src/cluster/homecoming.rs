@@ -8,10 +8,10 @@ use proto::v1;
 use proto::v1::task_status::Reason;
 use v1::framework_info::capability::Type as Capability;
 
-use super::accept::unallocated;
 use super::agent::Executor;
 use super::framework::Framework;
 use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use super::roles::unallocated;
 use super::task::{Kill, Task};
 use super::{Cluster, Quantities, events};
 

@@ -25,6 +25,7 @@ mod offer;
 mod offering;
 mod quantities;
 mod reconcile;
+mod registered;
 mod removal;
 mod roles;
 #[cfg(test)]
@@ -44,7 +45,6 @@ use proto::v1::scheduler;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
-pub use admission::chain;
 pub use agent::{Agent, Link, LinkId};
 pub use clock::Now;
 use clock::{Timer, Timers};
@@ -54,9 +54,8 @@ pub use framework::{Connection, Framework, Remembered, StreamId};
 pub use ids::{AgentId, FrameworkId, OfferId};
 pub use offer::Offer;
 pub use quantities::{BadQuantities, Quantities, Thresholds};
+pub use registered::{Registered, Write};
 pub use task::Task;
-
-use crate::registry::{Registered, Write};
 
 /// What stays the same for the life of this master.
 #[derive(Debug, Clone)]

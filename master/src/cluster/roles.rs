@@ -1,4 +1,7 @@
-//! What the hierarchy of roles means for reservations and fairness.
+//! What roles mean for resources: allocation, reservations and fairness.
+
+use proto::resources::{BadResources, Resources};
+use proto::v1;
 
 /// Whether what is reserved for `reserved` may go to `role`: to the role itself and to those below.
 pub fn may_use_reservation(role: &str, reserved: &str) -> bool {
@@ -10,6 +13,11 @@ pub fn lineage(role: &str) -> impl Iterator<Item = &str> {
     role.match_indices('/')
         .map(|(end, _)| &role[..end])
         .chain([role])
+}
+
+/// The resources of a message, without the mark of the role that they are allocated to.
+pub fn unallocated(wire: &[v1::Resource]) -> Result<Resources, BadResources> {
+    Resources::from_protos(wire).map(|resources| resources.unallocate())
 }
 
 #[cfg(test)]
@@ -24,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn lineage_goes_from_the_root_down() {
+    fn a_lineage_begins_with_the_oldest() {
         assert_eq!(lineage("a/b/c").collect::<Vec<_>>(), ["a", "a/b", "a/b/c"]);
     }
 }

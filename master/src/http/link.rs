@@ -2,28 +2,26 @@
 
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use proto::link::{FromAgent, from_agent};
+use proto::error::chain;
+use proto::link::{FromAgent, MAX_MESSAGE_BYTES, from_agent};
 use proto::media::{Encoding, MediaType};
 use uuid::Uuid;
 
 use super::reply::{self, Answer, LINK_ID, MESSAGE_CONTENT_TYPE};
 use super::stream::{Body, Guard};
-use crate::cluster::{Event, chain};
+use crate::cluster::Event;
 use crate::driver::Owner;
 
 pub async fn serve(owner: &Owner, request: Request) -> Answer {
-    if request.method() != Method::POST {
-        return Err(reply::only("POST"));
-    }
     let (head, body) = request.into_parts();
     let content_type = reply::header(&head.headers, CONTENT_TYPE);
     if content_type.and_then(MediaType::parse) != Some(MediaType::Protobuf) {
         let why = "the link speaks application/x-protobuf only";
         return Err(reply::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
-    let body = reply::body(body).await?;
+    let body = reply::body(body, MAX_MESSAGE_BYTES).await?;
     let decoded: FromAgent = Encoding::Protobuf
         .decode(&body)
         .map_err(|e| reply::bad_request(chain(&e)))?;

@@ -1,9 +1,11 @@
 //! `POST /api/v1`: the operator API, as far as health and version.
 
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse as _;
+use endpoint::MAX_BODY_BYTES;
+use proto::error::chain;
 use proto::media::{self, Encoding, MediaType};
 use proto::v1::VersionInfo;
 use proto::v1::master::call::Type;
@@ -11,19 +13,15 @@ use proto::v1::master::{Call, Response, response};
 
 use super::Context;
 use super::reply::{self, Answer};
-use crate::cluster::chain;
 
 pub async fn serve(context: &Context, request: Request) -> Answer {
-    if request.method() != Method::POST {
-        return Err(reply::only("POST"));
-    }
     let (head, body) = request.into_parts();
     let refuse = |e: media::MediaError| reply::refuse(reply::status(e.status()), e.to_string());
     let encoding =
         media::request_encoding(reply::header(&head.headers, CONTENT_TYPE)).map_err(refuse)?;
     let accept = reply::header(&head.headers, ACCEPT);
     let wanted = media::response_type(accept, MediaType::from(encoding)).map_err(refuse)?;
-    let body = reply::body(body).await?;
+    let body = reply::body(body, MAX_BODY_BYTES).await?;
     let call: Call = encoding
         .decode(&body)
         .map_err(|e| reply::bad_request(chain(&e)))?;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use endpoint::MAX_BODY_BYTES;
+use proto::error::chain;
 use proto::media::{self, Encoding, MediaType};
 use proto::recordio;
 use proto::v1::scheduler::Call;
@@ -14,17 +16,14 @@ use uuid::Uuid;
 
 use super::reply::{self, Answer, Early, MESSAGE_ACCEPT, MESSAGE_CONTENT_TYPE, STREAM_ID};
 use super::stream::{Body, Guard};
-use crate::cluster::{Event, HEARTBEAT_SECONDS, chain, heartbeat};
+use crate::cluster::{Event, HEARTBEAT_SECONDS, heartbeat};
 use crate::driver::Owner;
 
 pub async fn serve(owner: &Owner, request: Request) -> Answer {
-    if request.method() != Method::POST {
-        return Err(reply::only("POST"));
-    }
     let (head, body) = request.into_parts();
     let content_type = reply::header(&head.headers, CONTENT_TYPE);
     let encoding = media::request_encoding(content_type).map_err(|e| refuse_media(&e))?;
-    let body = reply::body(body).await?;
+    let body = reply::body(body, MAX_BODY_BYTES).await?;
     let call: Call = encoding
         .decode(&body)
         .map_err(|e| reply::bad_request(chain(&e)))?;

@@ -47,14 +47,9 @@ pub fn snapshot(cluster: &Cluster, now: Now) -> Value {
     set("allocator/mesos/event_queue_dispatches", 0.0);
     set("registrar/queued_operations", 0.0);
     set("registrar/log/recovered", 1.0);
-    let [one, five, fifteen] = system::load();
-    let (total, free) = system::memory();
-    set("system/load_1min", one);
-    set("system/load_5min", five);
-    set("system/load_15min", fifteen);
-    set("system/cpus_total", system::cpus());
-    set("system/mem_total_bytes", total);
-    set("system/mem_free_bytes", free);
+    for (name, value) in system::read().metrics() {
+        set(&name, value);
+    }
     let object: Map<String, Value> = all.into_iter().map(|(name, n)| (name, json!(n))).collect();
     Value::Object(object)
 }

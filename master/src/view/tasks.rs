@@ -1,8 +1,8 @@
 //! `/tasks`: a page of tasks, in the order in which they started.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use endpoint::Query;
 use proto::v0;
 use serde_json::{Value, json};
 
@@ -10,15 +10,15 @@ use crate::cluster::{Cluster, Framework, Task};
 
 const DEFAULT_LIMIT: usize = 100;
 
-pub fn tasks(cluster: &Cluster, wish: &BTreeMap<String, String>) -> Result<Value, String> {
-    let limit = number(wish, "limit")?.unwrap_or(DEFAULT_LIMIT);
-    let offset = number(wish, "offset")?.unwrap_or(0);
-    let descending = match wish.get("order").map(String::as_str) {
+pub fn tasks(cluster: &Cluster, query: &Query) -> Result<Value, String> {
+    let limit = number(query, "limit")?.unwrap_or(DEFAULT_LIMIT);
+    let offset = number(query, "offset")?.unwrap_or(0);
+    let descending = match query.value("order") {
         None | Some("des" | "desc") => true,
         Some("asc") => false,
         Some(other) => return Err(format!("order={other} is not known: use asc or des")),
     };
-    let is = |name: &str, value: &str| wish.get(name).is_none_or(|wanted| wanted == value);
+    let is = |name: &str, value: &str| query.value(name).is_none_or(|wanted| wanted == value);
     let live = cluster.frameworks.values();
     let frameworks = live.chain(cluster.completed.iter().map(|past| &past.framework));
     let mut found: Vec<&Task> = frameworks
@@ -51,8 +51,8 @@ fn started(task: &Task) -> f64 {
         .unwrap_or(f64::INFINITY)
 }
 
-fn number<T: FromStr>(wish: &BTreeMap<String, String>, name: &str) -> Result<Option<T>, String> {
-    let Some(text) = wish.get(name) else {
+fn number<T: FromStr>(query: &Query, name: &str) -> Result<Option<T>, String> {
+    let Some(text) = query.value(name) else {
         return Ok(None);
     };
     let bad = |_| format!("{name}={text} is not a number from 0 up");

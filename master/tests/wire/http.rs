@@ -283,6 +283,18 @@ async fn odd_requests_get_clear_answers() {
     assert_eq!(ask("/tasks?limit=many").await.0, 400);
     let (status, _, body) = ask("/nothing").await;
     assert!(status == 404 && body.contains("/state"), "{body}");
+    for path in ["/health", "/teardown", "/redirect", "/api/v1/scheduler"] {
+        assert!(body.contains(path), "{path}: {body}");
+    }
+    for path in ["/", "/health", "/state", "/redirect"] {
+        let response = client.head(url(&master, path)).send().await.expect(path);
+        let status = response.status().as_u16();
+        assert!(matches!(status, 200 | 307), "{path}: {status}");
+        assert_eq!(response.text().await.expect(path), "");
+    }
+    let response = client.post(url(&master, "/state")).send().await;
+    let response = response.expect("an answer");
+    assert_eq!(response.headers()["allow"], "GET, HEAD");
     let (_, _, page) = ask("/").await;
     assert!(page.contains("<h2>Agents</h2>"));
     let big = "x".repeat(9 << 20);
@@ -307,6 +319,7 @@ async fn an_operator_can_remove_a_framework() {
     };
     assert_eq!(teardown("frameworkId=nobody".to_owned()).await, 400);
     assert_eq!(teardown(String::new()).await, 400);
+    assert_eq!(teardown("frameworkId=".to_owned()).await, 400);
     assert_eq!(
         teardown(format!("frameworkId={}", framework.id.value)).await,
         200

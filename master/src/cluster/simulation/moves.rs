@@ -11,8 +11,8 @@ use proto::v1::{self, TaskState, TaskStatus};
 use uuid::Uuid;
 
 use super::world::{FakeFramework, World, config, framework_info, some_resources};
+use crate::cluster::Registered;
 use crate::cluster::{Cluster, Event};
-use crate::registry::Registered;
 
 impl World {
     pub fn agent_joins(&mut self, n: usize) {

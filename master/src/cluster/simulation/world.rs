@@ -11,7 +11,7 @@ use uuid::Uuid;
 use v1::framework_info::capability::Type as Capability;
 
 use crate::cluster::{Cluster, Config, Effect, Event, Now, Refusal, Remembered};
-use crate::registry::{Registered, Write};
+use crate::cluster::{Registered, Write};
 
 #[derive(Default)]
 pub struct FakeAgent {

@@ -10,10 +10,10 @@ use proto::v1;
 use v1::executor_info::Type as ExecutorType;
 use v1::offer::operation::LaunchGroup;
 
-use super::accept::unallocated;
 use super::agent::Agent;
 use super::framework::Framework;
 use super::ids::{ExecutorId, TaskId};
+use super::roles::unallocated;
 use checks::{
     check_check, check_command, check_container, check_health, check_variable, not_negative,
 };

@@ -219,7 +219,7 @@ fn every_refusal_names_what_to_mend() {
         ),
     ];
     for (task, text) in cases {
-        let error = crate::cluster::chain(&judge(&task).unwrap_err());
+        let error = proto::error::chain(&judge(&task).unwrap_err());
         assert!(error.contains(text), "{error:?} does not say {text:?}");
     }
 }
