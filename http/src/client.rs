@@ -13,7 +13,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// A client for the links inside the cluster: no proxy between, no redirects followed behind our
 /// back, small messages sent at once. Set a timeout for each request; a stream has none.
-#[must_use]
 pub fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
