@@ -58,9 +58,12 @@ impl Invalid {
         }
     }
 
-    /// The same of a document that stands at `path` of a greater one, such as `/apps(2)`.
+    /// The same of a document that stands at `path` of a greater one, such as `/apps(2)`; empty if
+    /// it is all there is.
     pub fn below(mut self, path: &str) -> Invalid {
-        if let Details::Paths(paths) = &mut self.details {
+        if let Details::Paths(paths) = &mut self.details
+            && !path.is_empty()
+        {
             for (inner, _) in paths {
                 let rest = inner.strip_prefix('/').filter(|rest| !rest.is_empty());
                 *inner = rest.map_or(path.to_owned(), |rest| format!("{path}/{rest}"));
@@ -121,5 +124,13 @@ mod tests {
                    "details": [{"path": "/id", "errors": ["error.path.missing"]}]})
         );
         assert_eq!(invalid.to_string(), "Invalid JSON: /id: error.path.missing");
+    }
+
+    #[test]
+    fn errors_of_an_element_begin_with_its_path() {
+        let rules = |path: &str| Invalid::rules(vec![(path.to_owned(), vec![])]);
+        assert_eq!(rules("/cmd").below("/apps(2)"), rules("/apps(2)/cmd"));
+        assert_eq!(rules("/").below("/apps(2)"), rules("/apps(2)"));
+        assert_eq!(rules("/").below(""), rules("/"));
     }
 }

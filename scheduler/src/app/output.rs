@@ -4,16 +4,14 @@
 //! younger than they are is written only where the user has set it. Everything that was read is
 //! written, so that what is written can be read back.
 
+mod container;
+mod health;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::container::{Container, ContainerKind, Docker, IpcMode, LinuxInfo, Seccomp};
-use super::health::{
-    Check, CheckPort, CheckProbe, HealthCheck, IpProtocol, Probe, ReadinessCheck, Scheme,
-};
-use super::ports::{PortDefinition, PortMapping};
-use super::volumes::{DiskKind, External, Mode, Persistent, Volume, VolumeSource};
+use super::ports::PortDefinition;
 use super::{
     App, Constraint, EnvValue, Fetch, KillSelection, Limit, Networks, ResourceLimits,
     UnreachableStrategy,
@@ -68,7 +66,7 @@ pub(super) fn app(app: &App) -> Map<String, Value> {
         "container",
         app.container
             .as_ref()
-            .map(|c| container(c, in_host_network)),
+            .map(|c| container::container(c, in_host_network)),
     );
     put(&mut out, "networks", networks(&app.networks));
     if in_host_network {
@@ -87,15 +85,15 @@ pub(super) fn app(app: &App) -> Map<String, Value> {
         "healthChecks",
         app.health_checks
             .iter()
-            .map(health_check)
+            .map(health::health_check)
             .collect::<Vec<_>>(),
     );
-    put_some(&mut out, "check", app.check.as_ref().map(check));
+    put_some(&mut out, "check", app.check.as_ref().map(health::check));
     if !app.readiness_checks.is_empty() {
         let checks = app
             .readiness_checks
             .iter()
-            .map(readiness_check)
+            .map(health::readiness_check)
             .collect::<Vec<_>>();
         put(&mut out, "readinessChecks", checks);
     }
@@ -230,260 +228,6 @@ fn port_definition(definition: &PortDefinition) -> Value {
     put_some(&mut out, "name", definition.name.as_deref());
     put(&mut out, "labels", json!(definition.labels));
     Value::Object(out)
-}
-
-fn container(container: &Container, in_host_network: bool) -> Value {
-    let mut out = Map::new();
-    put(
-        &mut out,
-        "type",
-        match container.kind {
-            ContainerKind::Docker => "DOCKER",
-            ContainerKind::Mesos => "MESOS",
-        },
-    );
-    put_some(&mut out, "docker", container.docker.as_ref().map(docker));
-    put(
-        &mut out,
-        "volumes",
-        container.volumes.iter().map(volume).collect::<Vec<_>>(),
-    );
-    if !in_host_network {
-        let mappings = container
-            .port_mappings
-            .iter()
-            .map(port_mapping)
-            .collect::<Vec<_>>();
-        put(&mut out, "portMappings", mappings);
-    }
-    put_some(
-        &mut out,
-        "linuxInfo",
-        container.linux_info.as_ref().map(linux_info),
-    );
-    Value::Object(out)
-}
-
-fn docker(docker: &Docker) -> Value {
-    let parameters: Vec<Value> = docker
-        .parameters
-        .iter()
-        .map(|(key, value)| json!({"key": key, "value": value}))
-        .collect();
-    let mut out = Map::new();
-    put(&mut out, "image", docker.image.as_str());
-    put(&mut out, "forcePullImage", docker.force_pull_image);
-    put(&mut out, "privileged", docker.privileged);
-    put(&mut out, "parameters", parameters);
-    put_some(
-        &mut out,
-        "pullConfig",
-        docker.pull_secret.as_ref().map(|s| json!({"secret": s})),
-    );
-    Value::Object(out)
-}
-
-fn port_mapping(mapping: &PortMapping) -> Value {
-    let mut out = Map::new();
-    put(&mut out, "containerPort", mapping.container_port);
-    put_some(&mut out, "hostPort", mapping.host_port);
-    put(&mut out, "servicePort", mapping.service_port);
-    put(&mut out, "protocol", mapping.protocol.as_str());
-    put_some(&mut out, "name", mapping.name.as_deref());
-    put(&mut out, "labels", json!(mapping.labels));
-    if !mapping.network_names.is_empty() {
-        put(&mut out, "networkNames", json!(mapping.network_names));
-    }
-    Value::Object(out)
-}
-
-fn volume(volume: &Volume) -> Value {
-    let mut out = Map::new();
-    put(&mut out, "containerPath", volume.container_path.as_str());
-    let mode = match volume.mode {
-        Mode::ReadOnly => "RO",
-        Mode::ReadWrite => "RW",
-    };
-    put(&mut out, "mode", mode);
-    match &volume.source {
-        VolumeSource::Host { host_path } => put(&mut out, "hostPath", host_path.as_str()),
-        VolumeSource::Persistent(disk) => put(&mut out, "persistent", persistent(disk)),
-        VolumeSource::External(disk) => put(&mut out, "external", external(disk)),
-        VolumeSource::Secret { secret } => put(&mut out, "secret", secret.as_str()),
-    }
-    Value::Object(out)
-}
-
-fn persistent(disk: &Persistent) -> Value {
-    let kind = match disk.disk {
-        DiskKind::Root => "root",
-        DiskKind::Path => "path",
-        DiskKind::Mount => "mount",
-    };
-    let mut out = Map::new();
-    put(&mut out, "type", kind);
-    put(&mut out, "size", number(disk.size));
-    put_some(&mut out, "maxSize", disk.max_size.map(number));
-    put_some(&mut out, "profileName", disk.profile_name.as_deref());
-    put(&mut out, "constraints", json!(disk.constraints));
-    Value::Object(out)
-}
-
-fn external(disk: &External) -> Value {
-    let mut out = Map::new();
-    put(&mut out, "name", disk.name.as_str());
-    put(&mut out, "provider", disk.provider.as_str());
-    put_some(&mut out, "size", disk.size.map(number));
-    put_some(&mut out, "shared", disk.shared);
-    put(&mut out, "options", disk.options.clone());
-    Value::Object(out)
-}
-
-fn linux_info(info: &LinuxInfo) -> Value {
-    let mut out = Map::new();
-    put_some(
-        &mut out,
-        "seccomp",
-        info.seccomp.as_ref().map(|seccomp| match seccomp {
-            Seccomp::Unconfined => json!({"unconfined": true}),
-            Seccomp::Profile(name) => json!({"profileName": name, "unconfined": false}),
-        }),
-    );
-    put_some(
-        &mut out,
-        "ipcInfo",
-        info.ipc.as_ref().map(|ipc| {
-            let mode = match ipc.mode {
-                IpcMode::Private => "PRIVATE",
-                IpcMode::ShareParent => "SHARE_PARENT",
-            };
-            let mut out = Map::new();
-            put(&mut out, "mode", mode);
-            put_some(&mut out, "shmSize", ipc.shm_size);
-            Value::Object(out)
-        }),
-    );
-    Value::Object(out)
-}
-
-/// One health check, as it also stands in events.
-pub(crate) fn health_check(check: &HealthCheck) -> Value {
-    let mut out = Map::new();
-    put_probe(&mut out, &check.probe);
-    put(&mut out, "gracePeriodSeconds", check.grace_period_seconds);
-    put(&mut out, "intervalSeconds", check.interval_seconds);
-    put(&mut out, "timeoutSeconds", check.timeout_seconds);
-    put(
-        &mut out,
-        "maxConsecutiveFailures",
-        check.max_consecutive_failures,
-    );
-    put(&mut out, "delaySeconds", check.delay_seconds);
-    Value::Object(out)
-}
-
-fn put_probe(out: &mut Map<String, Value>, probe: &Probe) {
-    let protocol = match probe {
-        Probe::Http {
-            scheme: Scheme::Http,
-            ..
-        } => "HTTP",
-        Probe::Http {
-            scheme: Scheme::Https,
-            ..
-        } => "HTTPS",
-        Probe::Tcp { .. } => "TCP",
-        Probe::MesosHttp {
-            scheme: Scheme::Http,
-            ..
-        } => "MESOS_HTTP",
-        Probe::MesosHttp {
-            scheme: Scheme::Https,
-            ..
-        } => "MESOS_HTTPS",
-        Probe::MesosTcp { .. } => "MESOS_TCP",
-        Probe::Command { .. } => "COMMAND",
-    };
-    put(out, "protocol", protocol);
-    if let Some(port) = probe.port() {
-        put_port(out, port);
-    }
-    match probe {
-        Probe::Http {
-            path,
-            ignore_http1xx,
-            ..
-        } => {
-            put(out, "path", path.as_str());
-            put(out, "ignoreHttp1xx", *ignore_http1xx);
-        }
-        Probe::MesosHttp { path, ip, .. } => {
-            put(out, "path", path.as_str());
-            put(out, "ipProtocol", ip_protocol(*ip));
-        }
-        Probe::MesosTcp { ip, .. } => put(out, "ipProtocol", ip_protocol(*ip)),
-        Probe::Command { value } => put(out, "command", json!({"value": value})),
-        Probe::Tcp { .. } => {}
-    }
-}
-
-fn put_port(out: &mut Map<String, Value>, port: CheckPort) {
-    match port {
-        CheckPort::Index(index) => put(out, "portIndex", index),
-        CheckPort::Number(number) => put(out, "port", number),
-    }
-}
-
-fn ip_protocol(ip: IpProtocol) -> &'static str {
-    match ip {
-        IpProtocol::V4 => "IPv4",
-        IpProtocol::V6 => "IPv6",
-    }
-}
-
-fn scheme_name(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Http => "HTTP",
-        Scheme::Https => "HTTPS",
-    }
-}
-
-fn check(check: &Check) -> Value {
-    let mut out = Map::new();
-    match &check.probe {
-        CheckProbe::Http { scheme, path, port } => {
-            let mut http = Map::new();
-            put_port(&mut http, *port);
-            put(&mut http, "path", path.as_str());
-            put(&mut http, "scheme", scheme_name(*scheme));
-            put(&mut out, "http", http);
-        }
-        CheckProbe::Tcp { port } => {
-            let mut tcp = Map::new();
-            put_port(&mut tcp, *port);
-            put(&mut out, "tcp", tcp);
-        }
-        CheckProbe::Exec { command } => {
-            put(&mut out, "exec", json!({"command": {"shell": command}}));
-        }
-    }
-    put(&mut out, "intervalSeconds", check.interval_seconds);
-    put(&mut out, "timeoutSeconds", check.timeout_seconds);
-    put(&mut out, "delaySeconds", check.delay_seconds);
-    Value::Object(out)
-}
-
-fn readiness_check(check: &ReadinessCheck) -> Value {
-    json!({
-        "name": check.name,
-        "protocol": scheme_name(check.scheme),
-        "path": check.path,
-        "portName": check.port_name,
-        "intervalSeconds": check.interval_seconds,
-        "timeoutSeconds": check.timeout_seconds,
-        "httpStatusCodesForReady": check.http_status_codes_for_ready,
-        "preserveLastResponse": check.preserve_last_response,
-    })
 }
 
 fn unreachable_strategy(strategy: UnreachableStrategy) -> Value {

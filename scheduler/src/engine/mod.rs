@@ -43,7 +43,7 @@ use crate::root::{Revision, Root, RootChange};
 pub use change::{AfterKill, Change, Done, Edit, Missing, Refusal};
 pub use effects::{Call, Effects, Write};
 pub use groups::{GroupChange, GroupId};
-pub use offers::Demand;
+pub use offers::{Demand, Unused};
 pub use status::TaskFailure;
 
 use alarm::{Alarm, Alarms};

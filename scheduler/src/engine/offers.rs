@@ -4,6 +4,7 @@
 //! more is wanted than before, REVIVE drops every filter and the master offers what it has.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proto::v1;
 use rand::Rng as _;
@@ -31,6 +32,16 @@ pub struct Tally {
     pub last_used_at: Option<Timestamp>,
     pub last_unused_at: Option<Timestamp>,
     pub reasons: BTreeMap<Reason, u32>,
+    /// The newest offer of each agent, unless it was used; by agent id.
+    pub newest: BTreeMap<String, Unused>,
+}
+
+/// An offer that was left, and why.
+#[derive(Debug, Clone)]
+pub struct Unused {
+    pub offer: Arc<v1::Offer>,
+    pub reason: Reason,
+    pub at: Timestamp,
 }
 
 impl Demand {
@@ -75,8 +86,7 @@ impl Link {
 
 /// An offer being filled.
 struct Bid {
-    id: v1::OfferId,
-    agent: v1::AgentId,
+    offer: Arc<v1::Offer>,
     pool: Pool,
     tasks: Vec<v1::TaskInfo>,
 }
@@ -130,8 +140,7 @@ impl Engine {
         let sites: Vec<Site> = offers.iter().map(Site::of).collect();
         let bid = |offer: v1::Offer| Bid {
             pool: Pool::new(&offer.resources),
-            id: offer.id,
-            agent: offer.agent_id,
+            offer: Arc::new(offer),
             tasks: Vec::new(),
         };
         let mut bids: Vec<Bid> = offers.into_iter().map(bid).collect();
@@ -156,16 +165,16 @@ impl Engine {
         let refuse = self.config.decline_offer_duration;
         let (declined, accepted): (Vec<_>, Vec<_>) =
             bids.into_iter().partition(|bid| bid.tasks.is_empty());
-        for Bid { id, tasks, .. } in accepted {
+        for Bid { offer, tasks, .. } in accepted {
             // What is left may be wanted by the next instance: if so, revive drops this filter.
             effects.calls.push(Call::Accept {
-                offer: id,
+                offer: offer.id.clone(),
                 tasks,
                 refuse,
             });
         }
         if !declined.is_empty() {
-            let offers = declined.into_iter().map(|bid| bid.id).collect();
+            let offers = declined.iter().map(|bid| bid.offer.id.clone()).collect();
             effects.calls.push(Call::Decline { offers, refuse });
         }
     }
@@ -228,7 +237,7 @@ impl Engine {
             self.launch(&revision, &sites[at], &mut bids[at], share, now, effects);
         }
         let used = open.iter().any(|(taken, _)| *taken > 0);
-        self.record(app, bids.len(), &refused, used, now);
+        self.record(app, bids, &refused, used, now);
     }
 
     fn launch(
@@ -247,7 +256,7 @@ impl Engine {
             incarnation: 1,
             version: revision.version,
             definition: revision.last_config_change_at,
-            agent_id: bid.agent.value.clone(),
+            agent_id: bid.offer.agent_id.value.clone(),
             site: site.clone(),
             ports: share.host_ports,
             addresses: Vec::new(),
@@ -267,7 +276,7 @@ impl Engine {
     fn record(
         &mut self,
         app: &AppId,
-        seen: usize,
+        bids: &[Bid],
         refused: &BTreeMap<usize, Reason>,
         used: bool,
         now: Timestamp,
@@ -275,7 +284,7 @@ impl Engine {
         let Some(Demand { tally, .. }) = self.demands.get_mut(app) else {
             return;
         };
-        tally.processed += seen as u32;
+        tally.processed += bids.len() as u32;
         tally.unused += refused.len() as u32;
         if used {
             tally.last_used_at = Some(now);
@@ -285,6 +294,24 @@ impl Engine {
         }
         for reason in refused.values() {
             *tally.reasons.entry(*reason).or_insert(0) += 1;
+        }
+        for (at, bid) in bids.iter().enumerate() {
+            let agent = &bid.offer.agent_id.value;
+            match refused.get(&at) {
+                Some(reason) => {
+                    let offer = Arc::clone(&bid.offer);
+                    let reason = *reason;
+                    let unused = Unused {
+                        offer,
+                        reason,
+                        at: now,
+                    };
+                    tally.newest.insert(agent.clone(), unused);
+                }
+                None => {
+                    tally.newest.remove(agent);
+                }
+            }
         }
     }
 }

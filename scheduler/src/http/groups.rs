@@ -3,13 +3,13 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::apps::{below, deployed, embed, list};
+use super::apps::{below, deployed, embed, list, wrong_type};
 use super::error::ApiError;
 use super::group_document::{self as document, Parts};
 use super::json as render;
 use super::reply::Reply;
 use super::{Api, Call};
-use crate::app::{AppId, Invalid, Timestamp};
+use crate::app::{AppId, Timestamp};
 use crate::engine::{Change, GroupChange, GroupId};
 
 impl Api {
@@ -149,6 +149,9 @@ fn group_id(path: &str) -> Result<GroupId, ApiError> {
 
 /// The group that a document names, below the one that the URL names.
 fn posted(above: GroupId, body: &Value) -> Result<GroupId, ApiError> {
+    if !body.is_object() {
+        return Err(wrong_type("/", "error.expected.jsobject"));
+    }
     match body.get("id") {
         None | Some(Value::Null) => Ok(above),
         Some(Value::String(id)) if id == "/" => Ok(None),
@@ -163,9 +166,6 @@ fn posted(above: GroupId, body: &Value) -> Result<GroupId, ApiError> {
                 Ok(Some(AppId::resolve(above.as_ref(), id)?))
             }
         }
-        Some(_) => {
-            let errors = vec!["error.expected.jsstring".to_owned()];
-            Err(Invalid::syntax(vec![("/id".to_owned(), errors)]).into())
-        }
+        Some(_) => Err(wrong_type("/id", "error.expected.jsstring")),
     }
 }

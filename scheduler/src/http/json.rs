@@ -6,9 +6,8 @@ use serde_json::{Map, Value, json};
 use super::statistics;
 use crate::app::{AppId, Timestamp, ports};
 use crate::deployment::{Action, Deployment, Step};
-use crate::engine::{Demand, Engine, TaskFailure};
+use crate::engine::{Engine, TaskFailure};
 use crate::instance::{Instance, Phase};
-use crate::placement::Reason;
 use crate::root::Revision;
 
 /// What is added to an app.
@@ -185,45 +184,6 @@ pub fn deployment(deployment: &Deployment) -> Value {
         "currentActions": current,
         "currentStep": deployment.current + 1,
     })
-}
-
-pub fn queue_item(engine: &Engine, id: &AppId, demand: &Demand, now: Timestamp) -> Option<Value> {
-    let revision = engine.root().apps.get(id)?;
-    let until = engine.delayed_until(id, now);
-    let left = until.map_or(0, |until| (until.millis() - now.millis()).max(0) as u64);
-    let tally = &demand.tally;
-    let mut processed = tally.unused;
-    // A funnel: what one check refuses does not get to the next.
-    let funnel: Vec<Value> = Reason::ALL
-        .iter()
-        .map(|reason| {
-            let declined = tally.reasons.get(reason).copied().unwrap_or(0);
-            let row = json!({
-                "reason": reason.name(), "declined": declined, "processed": processed,
-            });
-            processed = processed.saturating_sub(declined);
-            row
-        })
-        .collect();
-    let mut summary = json!({
-        "processedOffersCount": tally.processed,
-        "unusedOffersCount": tally.unused,
-        "rejectSummaryLastOffers": funnel,
-        "rejectSummaryLaunchAttempt": funnel,
-    });
-    if let Some(at) = tally.last_unused_at {
-        summary["lastUnusedOfferAt"] = time(at);
-    }
-    if let Some(at) = tally.last_used_at {
-        summary["lastUsedOfferAt"] = time(at);
-    }
-    Some(json!({
-        "app": self::revision(revision),
-        "count": demand.count,
-        "delay": {"timeLeftSeconds": left.div_ceil(1000), "overdue": until.is_none()},
-        "since": time(demand.since),
-        "processedOffersSummary": summary,
-    }))
 }
 
 fn task_failure(failure: &TaskFailure) -> Value {

@@ -12,7 +12,7 @@ use crate::app::ports::{self, HostPort};
 use crate::app::{App, Constraint};
 
 pub use constraints::{Scene, Site};
-pub use pool::Pool;
+pub use pool::{Pool, role_of};
 
 use pool::{join_ports, milli};
 

@@ -155,7 +155,7 @@ fn is_reserved(resource: &v1::Resource) -> bool {
     deprecated,
     reason = "offers without refined reservations still say `role`"
 )]
-fn role_of(resource: &v1::Resource) -> &str {
+pub fn role_of(resource: &v1::Resource) -> &str {
     let refined = resource.reservations.last().and_then(|r| r.role.as_deref());
     refined.or(resource.role.as_deref()).unwrap_or("*")
 }

@@ -244,3 +244,29 @@ fn dependent_apps_wait_for_what_they_need() {
         "{second:?}"
     );
 }
+
+#[test]
+fn a_killed_instance_can_still_be_scaled_away_but_only_once() {
+    let mut bench = Bench::new();
+    bench.create(app(3));
+    let tasks = bench.offer();
+    bench.run(&tasks);
+    let victim = InstanceId::parse(&tasks[1]).unwrap();
+    let count = |bench: &Bench| bench.engine.root().apps[&id("/a")].app.instances;
+    let mut kill = |then| {
+        let instances = vec![victim.clone()];
+        bench.change(Change::Kill { instances, then }).unwrap();
+        count(&bench)
+    };
+    let scale = AfterKill::Scale { force: false };
+    assert_eq!(kill(AfterKill::Replace), 3);
+    assert_eq!(kill(scale), 2, "it was to be replaced, and now is not");
+    assert_eq!(
+        kill(AfterKill::Scale { force: true }),
+        2,
+        "a client that tries again"
+    );
+    bench.report(&tasks[1], v1::TaskState::TaskKilled);
+    assert!(bench.offer().is_empty());
+    assert_eq!(bench.engine.deployments().count(), 0);
+}

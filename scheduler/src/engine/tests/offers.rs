@@ -66,3 +66,41 @@ fn what_fits_nowhere_is_declined_and_says_why() {
     let reason = crate::placement::Reason::InsufficientCpus;
     assert_eq!(demand.tally.reasons, [(reason, 1)].into());
 }
+
+#[test]
+fn more_instances_than_the_cluster_can_hold_wait_until_the_deployment_is_stopped() {
+    let mut bench = Bench::new();
+    bench.create(app(200));
+    let fitting = bench.offer();
+    assert_eq!(fitting.len(), 80, "8 cpus hold 80 times 0.1");
+    bench.run(&fitting);
+    bench.step(Event::Offers(vec![offer("o", "a", 0.05)]));
+    let (_, demand) = bench.engine.demands().next().unwrap();
+    let newest = &demand.tally.newest["agent-a"];
+    let reason = crate::placement::Reason::InsufficientCpus;
+    assert_eq!((demand.count, newest.reason), (120, reason));
+    bench.now += 3_600_000;
+    bench.step(Event::Tick);
+    let deployment = bench.engine.deployments().next().unwrap().id;
+    let (_, effects) = bench.change(Change::StopDeployment { deployment }).unwrap();
+    assert!(killed(&effects).is_empty());
+    assert_eq!(bench.engine.deployments().count(), 0);
+    assert_eq!(bench.engine.all_instances().count(), 80);
+}
+
+#[test]
+fn a_unique_app_has_one_instance_per_host_and_the_rest_waits() {
+    let mut bench = Bench::new();
+    let mut body = app(4);
+    body["constraints"] = json!([["hostname", "UNIQUE"]]);
+    bench.create(body);
+    let offers = ["x", "y", "z"].map(|host| offer(host, host, 8.0));
+    let effects = bench.step(Event::Offers(offers.into()));
+    assert_eq!(launched(&effects).len(), 3);
+    let again = ["x", "y", "z"].map(|host| offer(host, host, 8.0));
+    assert!(launched(&bench.step(Event::Offers(again.into()))).is_empty());
+    let (_, demand) = bench.engine.demands().next().unwrap();
+    let reason = crate::placement::Reason::UnfulfilledConstraint;
+    let reasons: Vec<_> = demand.tally.newest.values().map(|u| u.reason).collect();
+    assert_eq!((demand.count, reasons), (1, vec![reason; 3]));
+}

@@ -1,18 +1,13 @@
-//! The API as clients meet it, over HTTP, with a master in memory.
-
-mod support;
+//! The life of an app.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::sleeper;
+use super::support::{FakeMaster, start};
 use proto::v1::TaskState;
 use proto::v1::scheduler::call::Type;
 use serde_json::{Value, json};
-use support::{FakeMaster, start};
-
-fn sleeper(id: &str, instances: u32) -> Value {
-    json!({"id": id, "cmd": "sleep 1000", "cpus": 0.01, "mem": 1, "instances": instances})
-}
 
 #[tokio::test]
 async fn a_posted_app_is_created_and_runs() {
@@ -349,81 +344,5 @@ async fn answers_have_no_key_that_a_strict_client_refuses() {
         let strange: Vec<&String> = keys.filter(|k| !known.contains(k.as_str())).collect();
         assert!(strange.is_empty(), "{strange:?} in {object}");
     }
-    handle.stop().await;
-}
-
-#[tokio::test]
-async fn a_group_comes_up_in_the_order_of_its_dependencies_and_scales_as_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let master = FakeMaster::start().await;
-    let (handle, client) = start(&master, directory.path()).await;
-    let app = |id: &str| sleeper(id, 1);
-    let counters = json!({"id": "/counters", "groups": [
-        {"id": "/counters/forward", "apps": [app("/counters/forward/fc")]},
-        {"id": "backward", "dependencies": ["/counters/forward"], "apps": [app("bc")]},
-    ]});
-    let answer = client.post("/v2/groups", &counters).await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    assert_eq!(answer.header("location"), "/v2/groups/counters");
-    let forward = client.settled("/counters/forward/fc", 1).await;
-    let backward = client.settled("/counters/backward/bc", 1).await;
-    let tasks = client.get("/v2/tasks").await["tasks"].clone();
-    let staged = |id: &str| {
-        let all = tasks.as_array().unwrap();
-        all.iter().find(|t| t["id"] == id).unwrap()["stagedAt"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    };
-    assert!(staged(&forward[0]) <= staged(&backward[0]));
-    let group = client.get("/v2/groups/counters").await;
-    assert_eq!(
-        group["groups"][0]["dependencies"],
-        json!(["/counters/forward"])
-    );
-    assert_eq!(group["groups"][1]["apps"][0]["id"], "/counters/forward/fc");
-
-    assert_eq!(client.post("/v2/groups", &counters).await.status, 409);
-    // A workshop posts what ought to be put.
-    let scaled = client
-        .post("/v2/groups/counters", &json!({"scaleBy": 2}))
-        .await;
-    assert_eq!(scaled.status, 200, "{}", scaled.text);
-    client.settled("/counters/forward/fc", 2).await;
-    client.settled("/counters/backward/bc", 2).await;
-
-    let less = json!({"groups": [{"id": "forward"}]});
-    assert_eq!(client.put("/v2/groups/counters", &less).await.status, 200);
-    client.settled("/counters/forward/fc", 2).await;
-    assert_eq!(
-        client.get("/v2/apps").await["apps"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(client.delete("/v2/groups/counters").await.status, 200);
-    client.until("/v2/tasks", |t| t["tasks"] == json!([])).await;
-    assert_eq!(client.get("/v2/groups").await["groups"], json!([]));
-    assert_eq!(client.delete("/v2/groups/counters").await.status, 404);
-    handle.stop().await;
-}
-
-#[tokio::test]
-async fn a_cycle_of_dependencies_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let master = FakeMaster::start().await;
-    let (handle, client) = start(&master, directory.path()).await;
-    let mut one = sleeper("/g/one", 1);
-    one["dependencies"] = json!(["/g/two"]);
-    let mut two = sleeper("/g/two", 1);
-    two["dependencies"] = json!(["/g/one"]);
-    let answer = client
-        .post("/v2/groups", &json!({"id": "g", "apps": [one, two]}))
-        .await;
-    assert_eq!(answer.status, 422);
-    let expected = json!([{"path": "/", "errors": ["Dependency graph has cyclic dependencies."]}]);
-    assert_eq!(answer.json()["details"], expected);
-    assert_eq!(client.get("/v2/apps").await, json!({"apps": []}));
     handle.stop().await;
 }
