@@ -3,10 +3,10 @@
 //! Source: spec/mesos-agent.md section 1, spec/mesos-master.md section 8 (roles).
 
 /// Longest id, in bytes. It is also the longest file name of common file systems.
-pub const MAX_ID: usize = 255;
+const MAX_ID: usize = 255;
 
 /// Longest container id, in bytes: it is also part of other file names.
-pub const MAX_CONTAINER_ID: usize = 242;
+const MAX_CONTAINER_ID: usize = 242;
 
 /// Why a text cannot be an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

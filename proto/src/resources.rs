@@ -91,7 +91,7 @@ impl Resources {
 
     /// In both formats at once, for the `*_full` keys of `/state`.
     #[must_use]
-    pub fn to_protos_for_endpoints(&self) -> Vec<v1::Resource> {
+    pub(crate) fn to_protos_for_endpoints(&self) -> Vec<v1::Resource> {
         self.singly().map(outgoing::endpoint).collect()
     }
 

@@ -95,7 +95,7 @@ impl Resource {
 
     /// The role that may use it: that of the last refinement. `None`: unreserved.
     #[must_use]
-    pub fn reserved_role(&self) -> Option<&str> {
+    pub(super) fn reserved_role(&self) -> Option<&str> {
         self.reservations
             .last()
             .map(|reservation| reservation.role.as_str())
@@ -117,7 +117,7 @@ impl Resource {
     }
 
     #[must_use]
-    pub fn is_persistent(&self) -> bool {
+    pub(super) fn is_persistent(&self) -> bool {
         self.disk().is_some_and(|disk| disk.persistence.is_some())
     }
 

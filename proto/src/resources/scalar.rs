@@ -31,11 +31,6 @@ impl Scalar {
     }
 
     #[must_use]
-    pub const fn from_thousandths(thousandths: u64) -> Self {
-        Self { thousandths }
-    }
-
-    #[must_use]
     pub const fn thousandths(self) -> u64 {
         self.thousandths
     }
@@ -59,7 +54,7 @@ impl Scalar {
     }
 
     #[must_use]
-    pub const fn is_whole(self) -> bool {
+    pub(super) const fn is_whole(self) -> bool {
         self.thousandths.is_multiple_of(1000)
     }
 

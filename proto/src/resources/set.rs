@@ -20,7 +20,7 @@ pub enum BadSet {
 
 impl Set {
     /// An error if an item comes twice.
-    pub fn from_items(items: impl IntoIterator<Item = String>) -> Result<Self, BadSet> {
+    pub(super) fn from_items(items: impl IntoIterator<Item = String>) -> Result<Self, BadSet> {
         let mut set = Self::default();
         for item in items {
             if set.items.contains(&item) {

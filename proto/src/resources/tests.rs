@@ -375,7 +375,7 @@ fn model() -> impl Strategy<Value = Model> {
 
 fn of(model: &Model) -> Resources {
     let cpus = ROLES.iter().zip(model.cpus).map(|(role, amount)| {
-        let amount = Scalar::from_thousandths(amount);
+        let amount = Scalar::from_f64(amount as f64 / 1000.0).unwrap();
         let text = format!("cpus({role}):{amount}");
         if amount.is_zero() {
             Resources::new()

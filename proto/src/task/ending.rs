@@ -1,5 +1,5 @@
 //! How the command of a task ended, as sentences: agents write them into the last status of a task,
-//! and clients, which get no number, read them. Source: spec/mesos-agent.md section 9.
+//! and clients, which get no number, read them. Source: spec/mesos-agent.md section 10.1.
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
