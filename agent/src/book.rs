@@ -138,6 +138,19 @@ impl Book {
         }
     }
 
+    /// Notes the update of a task that the master was told last: what frameworks hear when they ask.
+    pub fn forwarded(&mut self, key: &Key, state: TaskState, uuid: Vec<u8>) {
+        let Some(framework) = self.frameworks.get_mut(&key.framework) else {
+            return;
+        };
+        let executors = framework.executors.values_mut();
+        let tasks = executors.filter_map(|executor| executor.tasks.get_mut(&key.task));
+        for task in tasks.chain(framework.refused.get_mut(&key.task)) {
+            task.set_status_update_state(state);
+            task.status_update_uuid = Some(uuid.clone());
+        }
+    }
+
     /// Forgets a task whose last update is acknowledged; its executor moves to the completed ones.
     pub fn close(&mut self, key: &Key) {
         let Some(framework) = self.frameworks.get_mut(&key.framework) else {

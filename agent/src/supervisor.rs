@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::link::{FromAgent, Register, Registered, Unregister, from_agent};
-use proto::v1;
+use proto::v1::{self, TaskState};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::book::{Book, ExecutorState};
@@ -32,6 +32,12 @@ const MAILBOX: usize = 64;
 pub enum Event {
     Link(link::Event),
     Progress(Box<Progress>),
+    /// An update of a task has left for the master, for the first time.
+    Forwarded {
+        key: Key,
+        state: TaskState,
+        uuid: Vec<u8>,
+    },
     /// A task's last update is acknowledged, or nobody waits for it.
     Closed(Key),
     Snapshot(oneshot::Sender<Book>),
@@ -131,6 +137,7 @@ impl Supervisor {
                     self.book.counters.container_destroy_errors += u64::from(leftovers);
                     self.book.progress(&key, &status, container);
                 }
+                Event::Forwarded { key, state, uuid } => self.book.forwarded(&key, state, uuid),
                 Event::Closed(key) => {
                     self.tasks.remove(&key);
                     self.book.close(&key);

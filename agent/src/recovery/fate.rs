@@ -97,6 +97,11 @@ pub fn record(task: &StoredTask, framework: &v1::FrameworkInfo) -> v1::Task {
         record.state = status.state;
         record.statuses.push(status.clone());
     }
+    let told = &task.history.updates[..task.history.acknowledged];
+    if let Some(status) = told.last() {
+        record.set_status_update_state(status.state());
+        record.status_update_uuid.clone_from(&status.uuid);
+    }
     record
 }
 

@@ -93,6 +93,8 @@ struct Life {
     actor: Actor,
     machine: Machine,
     stream: Stream,
+    /// The update that was sent last.
+    forwarded: Vec<u8>,
     journal: Option<TaskJournal>,
     launch: Option<Launch>,
     container: Option<Container>,
@@ -120,6 +122,7 @@ impl Actor {
                 phase: Phase::Ended,
             },
             stream: Stream::default(),
+            forwarded: vec![],
             journal: None,
             launch: None,
             container: None,
@@ -322,10 +325,11 @@ impl Life {
         let (Some(status), Some(outgoing)) = (status, &self.actor.outgoing) else {
             return;
         };
+        let (state, uuid) = (status.state(), status.uuid().to_vec());
         let update = StatusUpdate {
             framework_id: self.actor.identity.key.framework_id(),
             executor_id: None,
-            latest_state: self.stream.latest().unwrap_or(status.state()) as i32,
+            latest_state: self.stream.latest().unwrap_or(state) as i32,
             status,
         };
         let message = FromAgent {
@@ -334,6 +338,13 @@ impl Life {
         // The link has gone: the stream keeps the update for the next one.
         if outgoing.send(message).await.is_err() {
             self.actor.outgoing = None;
+            return;
+        }
+        if self.forwarded != uuid {
+            self.forwarded.clone_from(&uuid);
+            let key = self.actor.identity.key.clone();
+            self.tell(supervisor::Event::Forwarded { key, state, uuid })
+                .await;
         }
     }
 

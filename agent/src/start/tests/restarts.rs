@@ -108,3 +108,19 @@ async fn root_destroy_kills_every_task_and_leaves_the_cluster() {
     heard.await.unwrap();
     assert!(!latest.exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_master_that_comes_back_learns_what_frameworks_were_told() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000"))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    let running = link.update().await;
+    drop(link);
+    let link = node.master.accept("M-S0").await;
+    let task = &link.register.tasks[0];
+    assert_eq!(task.status_update_state(), TaskState::TaskRunning);
+    assert_eq!(task.status_update_uuid, running.uuid);
+    drop(link);
+    node.end(handle).await;
+}
