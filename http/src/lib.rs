@@ -6,7 +6,7 @@
 //! | [`serve()`] | requests to a router, with bounds on connections, slow clients and the end |
 //! | [`path`], [`Query`] | what a URL asks for, in every spelling that clients use |
 //! | [`bounded_body`], [`jsonp`] | bodies in, JSON out |
-//! | [`client`] | the other side: how our own parts call each other |
+//! | [`client()`], [`locate`] | the other side: how our own parts call each other, and find the master |
 //!
 //! Invariant: nothing here knows what is asked for or answered; no wait is without an end.
 #![forbid(unsafe_code)]
@@ -20,7 +20,7 @@ mod query;
 mod serve;
 
 pub use body::{BodyError, MAX_BODY_BYTES, bounded_body};
-pub use client::client;
+pub use client::{NoMaster, client, locate};
 pub use listen::{ListenError, NoAddress, advertised, listen};
 pub use query::Query;
 pub use serve::serve;

@@ -1,6 +1,7 @@
 //! Where a master is, as the flag `--master` of agents and schedulers says it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -34,6 +35,12 @@ impl FromStr for Master {
 
     fn from_str(text: &str) -> Result<Self, BadMaster> {
         Self::parse(text)
+    }
+}
+
+impl From<SocketAddr> for Master {
+    fn from(address: SocketAddr) -> Self {
+        Self::At(address.to_string())
     }
 }
 
@@ -90,6 +97,8 @@ mod tests {
         for text in ["localhost:5050", "file:///etc/master"] {
             assert_eq!(Master::parse(text).unwrap().to_string(), text);
         }
+        let address: SocketAddr = "[::1]:5050".parse().unwrap();
+        assert_eq!(Master::parse("[::1]:5050"), Ok(Master::from(address)));
     }
 
     #[test]
