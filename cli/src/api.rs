@@ -120,6 +120,10 @@ fn in_words(error: &str) -> &str {
         "error.min" => "is too small",
         "error.max" => "is too large",
         "error.unknown.enum.literal" => "is none of the words that are known here",
+        // The expression itself helps nobody.
+        id if id.starts_with("must fully match regular expression") => {
+            "may hold lower-case letters, digits and, between them, - . and /"
+        }
         other => other,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proto::task::is_terminal;
 use proto::v1::TaskState;
 
-use super::look::{Look, is_of};
+use super::look::{Lack, Look, is_of};
 use super::outcome;
 
 /// Looks to wait for the message of a task that failed, before it is told without one.
@@ -14,8 +14,8 @@ pub const PATIENCE: u32 = 30;
 /// What an app is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// For an offer with enough of everything.
-    Waiting,
+    /// For an offer with enough of everything, or for apps it depends on.
+    Waiting(Option<Lack>),
     Fetching,
     Starting,
     Running {
@@ -103,7 +103,7 @@ impl App {
             known.message.get_or_insert_with(|| failure.message.clone());
         }
         let mut notices = self.tell_ends();
-        let phase = self.judge(mode);
+        let phase = self.judge(look, mode);
         if self.phase != Some(phase) {
             self.phase = Some(phase);
             notices.push(Notice::Phase {
@@ -135,7 +135,7 @@ impl App {
         match self.phase {
             Some(Phase::Running { running, wanted }) => running == wanted,
             Some(Phase::Done) => true,
-            Some(Phase::Waiting | Phase::Fetching | Phase::Starting) | None => false,
+            Some(Phase::Waiting(_) | Phase::Fetching | Phase::Starting) | None => false,
         }
     }
 
@@ -183,7 +183,7 @@ impl App {
         notices
     }
 
-    fn judge(&self, mode: Mode) -> Phase {
+    fn judge(&self, look: &Look, mode: Mode) -> Phase {
         let count = |is: fn(TaskState) -> bool| {
             let tasks = self.tasks.values().filter(|known| is(known.state));
             u32::try_from(tasks.count()).unwrap_or(u32::MAX)
@@ -209,7 +209,7 @@ impl App {
                 Phase::Starting
             }
         } else {
-            Phase::Waiting
+            Phase::Waiting(look.lacks.get(&self.id).copied())
         }
     }
 

@@ -1,5 +1,7 @@
 //! One look at the cluster, out of what its servers answer.
 
+use std::collections::BTreeMap;
+
 use proto::v1::TaskState;
 use serde_json::Value;
 
@@ -10,6 +12,8 @@ pub struct Look {
     pub tasks: Vec<Task>,
     /// The last failure of each app that had one.
     pub failures: Vec<Failure>,
+    /// What keeps apps from being launched, by app.
+    pub lacks: BTreeMap<String, Lack>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +30,22 @@ pub struct Failure {
     pub state: TaskState,
     pub message: String,
 }
+
+/// The field of an app that no offer meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lack(pub &'static str);
+
+/// Marathon's reasons to decline an offer, and the field of the app behind each.
+#[rustfmt::skip] // A reason and its field share a line.
+const REASONS: &[(&str, Lack)] = &[
+    ("UnfulfilledRole", Lack("acceptedResourceRoles")),
+    ("UnfulfilledConstraint", Lack("constraints")),
+    ("InsufficientCpus", Lack("cpus")),
+    ("InsufficientMemory", Lack("mem")),
+    ("InsufficientDisk", Lack("disk")),
+    ("InsufficientGpus", Lack("gpus")),
+    ("InsufficientPorts", Lack("ports")),
+];
 
 /// Whether a task id is one of an app: `a_b.instance-<uuid>._app.1` of `/a/b`.
 pub fn is_of(task: &str, app: &str) -> bool {
@@ -72,6 +92,19 @@ pub fn failure(value: &Value) -> Option<Failure> {
     })
 }
 
+/// What a scheduler's `/v2/queue` says of apps that no offer has served yet.
+pub fn lacks(queue: &Value) -> BTreeMap<String, Lack> {
+    let items = queue["queue"].as_array().into_iter().flatten();
+    let of_item = |item: &Value| {
+        let offers = &item["processedOffersSummary"]["rejectSummaryLastOffers"];
+        let declined = |of: &&Value| of["declined"].as_u64() > Some(0);
+        let reason = offers.as_array()?.iter().find(declined)?["reason"].as_str()?;
+        let (_, lack) = REASONS.iter().find(|(name, _)| *name == reason)?;
+        Some((item["app"]["id"].as_str()?.to_owned(), *lack))
+    };
+    items.filter_map(of_item).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -96,6 +129,21 @@ mod tests {
                 ("b".to_owned(), TaskState::TaskFailed),
             ]
         );
+    }
+
+    #[test]
+    fn the_queue_says_what_an_app_lacks() {
+        let offers = json!([
+            {"reason": "UnfulfilledRole", "declined": 0, "processed": 2},
+            {"reason": "InsufficientCpus", "declined": 2, "processed": 2},
+        ]);
+        let summary = json!({"rejectSummaryLastOffers": offers});
+        let queue = json!({"queue": [
+            {"app": {"id": "/a"}, "processedOffersSummary": summary},
+            {"app": {"id": "/b"}, "processedOffersSummary": {}},
+        ]});
+        let wanted = BTreeMap::from([("/a".to_owned(), Lack("cpus"))]);
+        assert_eq!(lacks(&queue), wanted);
     }
 
     #[test]

@@ -213,7 +213,12 @@ impl Session {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Look { tasks, failures })
+        let lacks = look::lacks(&self.scheduler.get("/v2/queue").await?);
+        Ok(Look {
+            tasks,
+            failures,
+            lacks,
+        })
     }
 
     /// Lets instances start that still wait, but none again that has ended.

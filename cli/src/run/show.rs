@@ -7,6 +7,7 @@ use std::io::IsTerminal as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::app::Phase;
+use super::look::Lack;
 use crate::terminal;
 
 pub enum Show {
@@ -47,6 +48,8 @@ impl Show {
                 bar.set_message(text);
                 bar.tick();
             }
+            // Where the end of each task stands above, its app's is no news.
+            Show::Lines if phase == Phase::Done => {}
             Show::Lines => terminal::err(&format!("{app}: {text}")),
         }
     }
@@ -87,7 +90,10 @@ fn style() -> ProgressStyle {
 
 fn text(phase: Phase) -> String {
     match phase {
-        Phase::Waiting => "waiting for resources".to_owned(),
+        Phase::Waiting(None) => "waiting".to_owned(),
+        Phase::Waiting(Some(Lack(field))) => {
+            format!("waiting: nothing that is free here meets its \"{field}\"")
+        }
         Phase::Fetching => "fetching".to_owned(),
         Phase::Starting => "starting".to_owned(),
         Phase::Running {
@@ -95,7 +101,7 @@ fn text(phase: Phase) -> String {
             wanted: 1,
         } => "running".to_owned(),
         Phase::Running { running, wanted } => format!("running {running} of {wanted}"),
-        Phase::Done => "done".to_owned(),
+        Phase::Done => "ended".to_owned(),
     }
 }
 
@@ -118,6 +124,10 @@ mod tests {
                 wanted: 3
             }),
             "running 1 of 3"
+        );
+        assert_eq!(
+            text(Phase::Waiting(Some(Lack("cpus")))),
+            "waiting: nothing that is free here meets its \"cpus\""
         );
         assert!(ProgressStyle::with_template("{spinner} {prefix}: {msg}").is_ok());
     }

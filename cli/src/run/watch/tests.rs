@@ -15,7 +15,7 @@ fn task(number: u32, state: TaskState) -> Task {
 fn look(tasks: &[Task]) -> Look {
     Look {
         tasks: tasks.to_vec(),
-        failures: vec![],
+        ..Look::default()
     }
 }
 
@@ -37,7 +37,7 @@ fn phases(notices: &[Notice]) -> Vec<Phase> {
 fn each_phase_is_told_once() {
     let mut watch = watch(Mode::Forever, 1, true);
     for (tasks, told) in [
-        (vec![], vec![Phase::Waiting]),
+        (vec![], vec![Phase::Waiting(None)]),
         (vec![], vec![]),
         (vec![task(1, TaskState::TaskStaging)], vec![Phase::Fetching]),
         (
@@ -64,7 +64,7 @@ fn a_failure_is_told_once_with_its_message() {
     let failed = task(1, TaskState::TaskFailed);
     assert_eq!(
         phases(&watch.step(&look(std::slice::from_ref(&failed)))),
-        [Phase::Waiting]
+        [Phase::Waiting(None)]
     );
     let message = "Command exited with status 3".to_owned();
     let failure = Failure {
@@ -75,6 +75,7 @@ fn a_failure_is_told_once_with_its_message() {
     let second = Look {
         tasks: vec![failed.clone()],
         failures: vec![failure],
+        ..Look::default()
     };
     let told = Notice::Ended {
         task: failed.id,
@@ -118,6 +119,7 @@ fn once_ends_with_the_last_instance_and_its_result() {
     watch.step(&Look {
         tasks: vec![failed],
         failures: vec![failure],
+        ..Look::default()
     });
     assert!(watch.is_done());
     assert_eq!(watch.exit_code(), 7);
@@ -134,6 +136,7 @@ fn a_task_that_no_agent_ever_saw_counts_too() {
     watch.step(&Look {
         tasks: vec![],
         failures: vec![failure],
+        ..Look::default()
     });
     assert!(watch.is_done());
     assert_eq!(watch.exit_code(), 1);
