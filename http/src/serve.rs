@@ -12,6 +12,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use nix::sys::resource::{Resource, getrlimit};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -19,17 +20,29 @@ use tokio::task::JoinSet;
 
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Connections at the same time; more wait in the backlog of the socket. Each agent has two.
+    /// Connections at the same time; more wait in the backlog of the socket. Each agent has two
+    /// with the master.
     connections: usize,
     /// For the head of a request, counted from the connection or from the answer before: how long
     /// a connection may be idle, too.
     head: Duration,
 }
 
-const LIMITS: Limits = Limits {
-    connections: 16_384,
-    head: Duration::from_secs(30),
-};
+/// More than any cluster of ours has agents.
+const MOST_CONNECTIONS: usize = 16_384;
+
+impl Limits {
+    /// Half of the files that the process may open: the other half is for its own work, which
+    /// clients must not be able to stop.
+    fn of_this_process() -> Self {
+        let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _hard)| soft);
+        let half = usize::try_from(files / 2).unwrap_or(MOST_CONNECTIONS);
+        Self {
+            connections: half.clamp(1, MOST_CONNECTIONS),
+            head: Duration::from_secs(30),
+        }
+    }
+}
 
 /// How long a peer may leave unconfirmed what we send, before its connection is given up.
 const UNREAD: Duration = Duration::from_secs(60);
@@ -43,7 +56,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Answers requests until `stop` is done; then lets those end that are being answered, of which
 /// streams are some. Put a deadline on that: dropping the future cuts them off.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    serve_within(LIMITS, listener, router, stop).await;
+    serve_within(Limits::of_this_process(), listener, router, stop).await;
 }
 
 async fn serve_within(
@@ -83,7 +96,9 @@ async fn accept(
 ) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
         if room.available_permits() == 0 {
-            tracing::warn!("too many connections: no more are taken until one ends");
+            tracing::warn!(
+                "no more connections are taken until one ends: raise the limit of open files"
+            );
         }
         // A semaphore that is never closed always gives a permit in the end.
         let Ok(place) = Arc::clone(room).acquire_owned().await else {
@@ -238,7 +253,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_stops_lets_go_of_idle_connections() {
-        let server = server(LIMITS).await;
+        let server = server(Limits::of_this_process()).await;
         let idle = connect(&server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
         let mut first = [0; 17];
         let mut idle = idle;
