@@ -1,15 +1,14 @@
 //! From flags to what the agent relies on: parsed once, here; valid ever after. Pure.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 
+use proto::address::{BadMaster, Master};
 use proto::attributes::BadAttributes;
 use proto::resources::{BadResources, Resources};
 use proto::v1;
 
 use crate::flags::Flags;
 use crate::host::HostFacts;
-use crate::link::{BadMaster, Master};
 
 /// Offered when `--resources` names no ports.
 const DEFAULT_PORTS: &str = "[31000-32000]";
@@ -39,20 +38,12 @@ pub enum ConfigError {
         text: String,
         source: serde_json::Error,
     },
-    #[error(
-        "--ip={0} can be reached from other machines, and nothing there is authenticated: keep to \
-         127.0.0.1, or say --insecure when the network is trusted"
-    )]
-    Open(IpAddr),
     #[error("bad --gc_disk_headroom {0}: it must be a fraction from 0 to 1")]
     Headroom(f64),
 }
 
 impl Config {
     pub fn new(flags: &Flags, host: &HostFacts) -> Result<Config, ConfigError> {
-        if !flags.ip.is_loopback() && !flags.insecure {
-            return Err(ConfigError::Open(flags.ip));
-        }
         if !(0.0..=1.0).contains(&flags.gc_disk_headroom) {
             return Err(ConfigError::Headroom(flags.gc_disk_headroom));
         }
@@ -81,12 +72,6 @@ impl Config {
             domain: None,
         }
     }
-}
-
-/// Where others reach an agent that listens at `bound`.
-pub fn advertised(flags: &Flags, bound: SocketAddr) -> SocketAddr {
-    let ip = flags.advertise_ip.unwrap_or(bound.ip());
-    SocketAddr::new(ip, flags.advertise_port.unwrap_or(bound.port()))
 }
 
 fn hostname(flags: &Flags, host: &HostFacts) -> String {
@@ -178,8 +163,7 @@ mod tests {
 
     #[test]
     fn bad_flags_are_named_with_the_remedy() {
-        let table: [(&str, &str); 4] = [
-            ("--ip=0.0.0.0", "--insecure"),
+        let table: [(&str, &str); 3] = [
             ("--resources=cpus", "--resources"),
             ("--executor_environment_variables=[1]", "JSON object"),
             ("--gc_disk_headroom=7", "from 0 to 1"),

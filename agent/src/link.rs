@@ -5,11 +5,11 @@
 //! is ever said to a later. Source: link.proto; spec/mesos-agent.md sections 2.2 and 14.
 
 use std::future::pending;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use prost::Message as _;
+use proto::address::Master;
 use proto::link::{FromAgent, Ping, Pong, Register, Registered, ToAgent, from_agent, to_agent};
 use proto::recordio::{Decoder, RecordIoError};
 use proto::wire;
@@ -48,53 +48,10 @@ pub enum Event {
     Refused(String),
 }
 
-/// Where the master is to be found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Master {
-    /// `host:port`
-    At(String),
-    /// A file whose content says so; read at every attempt.
-    In(PathBuf),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "cannot find a master at {0:?}: give host:port, or file:///path of a file that holds host:port"
-)]
-pub struct BadMaster(String);
-
-impl Master {
-    pub fn parse(text: &str) -> Result<Master, BadMaster> {
-        if let Some(path) = text.strip_prefix("file://") {
-            return match path.starts_with('/') {
-                true => Ok(Master::In(path.into())),
-                false => Err(BadMaster(text.to_owned())),
-            };
-        }
-        address(text).map(Master::At)
-    }
-}
-
-fn address(text: &str) -> Result<String, BadMaster> {
-    let text = text.trim();
-    let bad = || BadMaster(text.to_owned());
-    let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
-    let port = port.parse::<u16>().map_err(|_not_a_port| bad())?;
-    if host.is_empty() || port == 0 || host.contains(['/', '@', ',', ' ']) {
-        return Err(bad());
-    }
-    Ok(text.to_owned())
-}
-
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
-    #[error("cannot read the master's address from {}", .file.display())]
-    AddressFile {
-        file: PathBuf,
-        source: std::io::Error,
-    },
     #[error(transparent)]
-    Address(#[from] BadMaster),
+    NoMaster(#[from] endpoint::NoMaster),
     #[error("cannot reach the master at {url}")]
     Connect { url: String, source: reqwest::Error },
     #[error("the master at {url} answered {status} instead of {wanted}: is it a Longshore master?")]
@@ -142,13 +99,7 @@ impl Link {
         backoff_factor: Duration,
         supervisor: mpsc::Sender<supervisor::Event>,
     ) -> Result<Link, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .http1_only()
-            .tcp_nodelay(true)
-            .connect_timeout(ANSWER_TIMEOUT)
-            .pool_max_idle_per_host(1)
-            .build()?;
+        let client = endpoint::client().build()?;
         Ok(Link {
             client,
             master,
@@ -181,7 +132,7 @@ impl Link {
                     return;
                 }
                 Err(error) => {
-                    let error = crate::task::launch::chain(&error);
+                    let error = proto::error::chain(&error);
                     tracing::warn!(error, attempt, "no link to the master; will try again");
                 }
             }
@@ -189,7 +140,7 @@ impl Link {
     }
 
     async fn session(&self, up: &mut bool) -> Result<End, LinkError> {
-        let url = format!("http://{}{PATH}", self.address().await?);
+        let url = format!("http://{}{PATH}", endpoint::locate(&self.master).await?);
         let (ask, answer) = oneshot::channel();
         self.tell(Event::Register(ask)).await?;
         let register = answer.await.map_err(|_dropped| LinkError::AgentGone)?;
@@ -305,20 +256,6 @@ impl Link {
             }
         }
         Err(LinkError::AgentGone)
-    }
-
-    async fn address(&self) -> Result<String, LinkError> {
-        match &self.master {
-            Master::At(address) => Ok(address.clone()),
-            Master::In(file) => {
-                let text = tokio::fs::read_to_string(file).await;
-                let text = text.map_err(|source| LinkError::AddressFile {
-                    file: file.clone(),
-                    source,
-                })?;
-                Ok(address(&text)?)
-            }
-        }
     }
 
     async fn tell(&self, event: Event) -> Result<(), LinkError> {

@@ -76,7 +76,7 @@ pub fn read(paths: &Paths, boot_id: Option<&str>) -> Result<Stored, RecoveryErro
     for framework in entries(&paths.meta_frameworks(&agent))? {
         match read_framework(paths, &agent, &framework, &mut stored.errors) {
             Ok(framework) => stored.frameworks.extend(framework),
-            Err(error) => stored.errors.push(crate::task::launch::chain(&error)),
+            Err(error) => stored.errors.push(proto::error::chain(&error)),
         }
     }
     Ok(stored)
@@ -111,7 +111,7 @@ fn read_framework(
         run.container = latest.to_string_lossy().into_owned();
         match read_run(paths, run) {
             Ok(run) => runs.extend(run),
-            Err(error) => errors.push(crate::task::launch::chain(&error)),
+            Err(error) => errors.push(proto::error::chain(&error)),
         }
     }
     Ok(Some(StoredFramework { info, runs }))

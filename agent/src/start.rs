@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use containerizer::Containerizer;
 use proto::v1;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::book::Book;
 use crate::checkpoint::{self, CheckpointError, Durability};
-use crate::config::{Config, ConfigError, advertised};
+use crate::config::{Config, ConfigError};
 use crate::flags::Flags;
 use crate::host::{HostError, HostFacts, boot_id};
 use crate::http::{Site, serve};
@@ -43,11 +42,10 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Host(#[from] HostError),
-    #[error("cannot listen at {address}: choose another --ip or --port")]
-    Listen {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] endpoint::ListenError),
+    #[error(transparent)]
+    Address(#[from] endpoint::NoAddress),
     #[error("cannot prepare the host for containers")]
     Containerizer(#[from] containerizer::OpenError),
     #[error("cannot find the containers of an earlier agent in {}", .runtime_dir.display())]
@@ -86,13 +84,13 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let config = Config::new(&flags, &facts)?;
     let paths = Paths::new(&flags.work_dir);
 
-    let wanted = SocketAddr::new(flags.ip, flags.port);
-    let listen = |source| StartError::Listen {
-        address: wanted,
-        source,
-    };
-    let listener = TcpListener::bind(wanted).await.map_err(listen)?;
-    let address = advertised(&flags, listener.local_addr().map_err(listen)?);
+    let (listener, bound) = endpoint::listen(flags.ip, flags.port, flags.insecure).await?;
+    let address = endpoint::advertised(
+        bound,
+        flags.advertise_ip,
+        flags.advertise_port,
+        "advertise_ip",
+    )?;
     // Before recovery, which may take its time: /health answers meanwhile.
     let site = Arc::new(Site::new(&flags, address));
     let server = tokio::spawn(serve(listener, Arc::clone(&site)));

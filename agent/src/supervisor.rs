@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::error::chain;
 use proto::link::{FromAgent, Register, Registered, Unregister, from_agent};
 use proto::v1::{self, TaskState};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,7 +23,7 @@ use crate::paths::Run;
 use crate::task::Key;
 use crate::task::actor::{Actor, Beginning, Message, Progress};
 use crate::task::identity::Identity;
-use crate::task::launch::{Host, chain};
+use crate::task::launch::Host;
 
 /// Messages to one task that wait for it. Kills are repeated by those who sent them, updates are
 /// sent again: a task that falls this far behind may miss some.

@@ -3,10 +3,11 @@
 //! Source: spec/mesos-agent.md sections 7.2, 7.3 and 22.
 
 use containerizer::{Container, Statistics};
+use endpoint::Query;
 use proto::v1;
 use serde_json::{Value, json};
 
-use super::reply::{Failure, Query};
+use super::reply::Failure;
 use super::state::seconds;
 use crate::book::{Book, Executor, ExecutorState, Framework, total};
 
@@ -27,9 +28,9 @@ pub fn statistics(book: &Book) -> Value {
 }
 
 pub fn containers(book: &Book, query: &Query) -> Result<Value, Failure> {
-    let container = query.get("container_id");
-    let framework = query.get("framework_id");
-    let executor = query.get("executor_id");
+    let container = query.value("container_id");
+    let framework = query.value("framework_id");
+    let executor = query.value("executor_id");
     match (container, framework, executor) {
         (None, _, None) | (None, Some(_), Some(_)) | (Some(_), None, None) => {}
         (Some(_), _, _) | (None, None, Some(_)) => return Err(Failure::Selection(SELECTION)),

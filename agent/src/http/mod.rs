@@ -19,6 +19,8 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
 use axum::response::Response;
+use endpoint::Query;
+use endpoint::jsonp::{self, Callback};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -28,7 +30,7 @@ use crate::flags::Flags;
 use crate::gc::Collected;
 use crate::supervisor::Event;
 use files::{Attached, Tree};
-use reply::{Failure, Query};
+use reply::Failure;
 use route::Route;
 
 /// What every request may look at.
@@ -130,9 +132,7 @@ fn attached(executor: &crate::book::Executor) -> Vec<Attached> {
 /// Answers requests for as long as the agent lives.
 pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     let router = Router::new().fallback(on_request).with_state(site);
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the HTTP server ended");
-    }
+    endpoint::serve(listener, router, std::future::pending()).await;
 }
 
 async fn on_request(State(site): State<Arc<Site>>, request: Request) -> Response {
@@ -154,11 +154,12 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
             path: uri.path().to_owned(),
         });
     }
-    let query = Query::parse(uri)?;
+    let query = Query::of(uri);
+    let callback = Callback::asked_for(&query)?;
     let value = match route {
         Route::Health => return Ok(reply::empty()),
         Route::FilesDownload => {
-            return files::download(site.tree().await?, query.required("path")?).await;
+            return files::download(site.tree().await?, reply::required(&query, "path")?).await;
         }
         Route::Version => Value::Object(proto::version::info()),
         Route::Flags => json!({ "flags": state::flags(site) }),
@@ -175,17 +176,20 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
         Route::Metrics => metrics::snapshot(site, &site.book().await?),
         Route::SystemStats => metrics::system_stats(),
         Route::FilesBrowse => {
-            let (tree, path) = (site.tree().await?, query.required("path")?);
+            let (tree, path) = (site.tree().await?, reply::required(&query, "path")?);
             blocking(move || files::browse(&tree, &path)).await?
         }
         Route::FilesRead => {
-            let (tree, path) = (site.tree().await?, query.required("path")?);
-            let (offset, length) = (query.number("offset")?, query.number("length")?);
+            let (tree, path) = (site.tree().await?, reply::required(&query, "path")?);
+            let (offset, length) = (
+                reply::number(&query, "offset")?,
+                reply::number(&query, "length")?,
+            );
             blocking(move || files::read(&tree, &path, offset, length)).await?
         }
         Route::FilesDebug => site.tree().await?.debug(),
     };
-    reply::json(&value, query.jsonp()?)
+    Ok(jsonp::answer(&value, callback.as_ref()))
 }
 
 /// Runs what waits for files where waiting is allowed.

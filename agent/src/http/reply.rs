@@ -1,12 +1,12 @@
-//! Queries in, answers out: JSON with an optional `jsonp`, and failures in plain words.
+//! Parameters that must be right, and failures in plain words.
 
 use std::io;
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::Value;
+use endpoint::Query;
 
 use super::route::ROUTES;
 
@@ -16,17 +16,12 @@ pub enum Failure {
     NoSuchRoute(String),
     #[error("{path} does not take {method}: use GET")]
     Method { method: Method, path: String },
-    #[error("the query of the URL cannot be read: write name=value pairs joined by '&'")]
-    Query(#[source] axum::extract::rejection::QueryRejection),
     #[error("Expecting '{0}=value' in query.")]
     Missing(&'static str),
     #[error("query parameter {name}={value:?} is not a number: give a whole number, -1 or more")]
     NotANumber { name: &'static str, value: String },
-    #[error(
-        "query parameter jsonp={0:?} is not the name of a function: use letters, digits, '_', '$' \
-         and '.'"
-    )]
-    Jsonp(String),
+    #[error(transparent)]
+    Jsonp(#[from] endpoint::jsonp::BadCallback),
     #[error("{0}")]
     Selection(&'static str),
     #[error("there is no file at {0:?}: see /files/debug for where sandboxes are")]
@@ -62,8 +57,7 @@ impl Failure {
         match self {
             Failure::NoSuchRoute(_) | Failure::NoSuchFile(_) => StatusCode::NOT_FOUND,
             Failure::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Failure::Query(_)
-            | Failure::Missing(_)
+            Failure::Missing(_)
             | Failure::NotANumber { .. }
             | Failure::Jsonp(_)
             | Failure::Selection(_)
@@ -77,7 +71,7 @@ impl Failure {
     }
 
     pub fn into_response(self) -> Response {
-        let text = crate::task::launch::chain(&self);
+        let text = proto::error::chain(&self);
         let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
         match self {
             Failure::Method { .. } => {
@@ -92,68 +86,22 @@ pub fn empty() -> Response {
     Response::new(Body::empty())
 }
 
-/// `value` as JSON, or as a call of the function `jsonp`.
-pub fn json(value: &Value, jsonp: Option<&str>) -> Result<Response, Failure> {
-    let text = value.to_string();
-    Ok(match jsonp {
-        None => ([(CONTENT_TYPE, "application/json")], text).into_response(),
-        Some(name) => (
-            [(CONTENT_TYPE, "text/javascript")],
-            format!("{name}({text});"),
-        )
-            .into_response(),
-    })
+/// A parameter that must be there.
+pub fn required(query: &Query, name: &'static str) -> Result<String, Failure> {
+    let value = query.value(name).map(str::to_owned);
+    value.ok_or(Failure::Missing(name))
 }
 
-/// The parameters of a URL.
-#[derive(Debug, Clone)]
-pub struct Query(Vec<(String, String)>);
-
-impl Query {
-    pub fn parse(uri: &Uri) -> Result<Query, Failure> {
-        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
-        Ok(Query(pairs.map_err(Failure::Query)?.0))
-    }
-
-    /// The first of that name; an empty one is none.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(n, _)| n == name);
-        found
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
-    }
-
-    pub fn required(&self, name: &'static str) -> Result<String, Failure> {
-        self.get(name)
-            .map(str::to_owned)
-            .ok_or(Failure::Missing(name))
-    }
-
-    /// `None` for the -1 that stands for "not given", too.
-    pub fn number(&self, name: &'static str) -> Result<Option<u64>, Failure> {
-        match self.get(name) {
-            None | Some("-1") => Ok(None),
-            Some(text) => match text.parse() {
-                Ok(number) => Ok(Some(number)),
-                Err(_) => Err(Failure::NotANumber {
-                    name,
-                    value: text.to_owned(),
-                }),
-            },
-        }
-    }
-
-    /// What stands there becomes code in a browser, so nothing but a name is taken.
-    pub fn jsonp(&self) -> Result<Option<&str>, Failure> {
-        let Some(name) = self.get("jsonp") else {
-            return Ok(None);
-        };
-        let is_name = name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.'));
-        match is_name {
-            true => Ok(Some(name)),
-            false => Err(Failure::Jsonp(name.to_owned())),
-        }
+/// `None` for the -1 that stands for "not given", too.
+pub fn number(query: &Query, name: &'static str) -> Result<Option<u64>, Failure> {
+    match query.value(name) {
+        None | Some("-1") => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(Failure::NotANumber {
+                name,
+                value: text.to_owned(),
+            }),
+        },
     }
 }

@@ -1,7 +1,5 @@
 //! The paths of the API.
 
-use percent_encoding::percent_decode_str;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     Health,
@@ -38,10 +36,7 @@ pub const ROUTES: &[(&str, Route)] = &[
 
 impl Route {
     pub fn of(path: &str) -> Option<Route> {
-        let path = percent_decode_str(path).decode_utf8().ok()?;
-        let path = path.strip_prefix("/slave(1)").unwrap_or(&path);
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let path = path.strip_suffix(".json").unwrap_or(path);
+        let path = endpoint::path::endpoint(path, "slave(1)")?;
         ROUTES
             .iter()
             .find(|(known, _)| *known == path)

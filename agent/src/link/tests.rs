@@ -5,27 +5,6 @@ use super::fake_master::{FakeMaster, registered};
 use super::*;
 
 #[test]
-fn a_master_is_an_address_or_a_file_with_one() {
-    assert_eq!(Master::parse("m1:5050"), Ok(Master::At("m1:5050".into())));
-    assert_eq!(
-        Master::parse("file:///etc/master"),
-        Ok(Master::In("/etc/master".into()))
-    );
-    for bad in [
-        "",
-        "m1",
-        "m1:0",
-        "m1:x",
-        "zk://a:2181/mesos",
-        "file://rel",
-        "http://m1:5050",
-    ] {
-        let error = Master::parse(bad).unwrap_err().to_string();
-        assert!(error.contains("give host:port"), "{error}");
-    }
-}
-
-#[test]
 fn attempts_spread_out_and_never_wait_longer_than_a_minute() {
     let second = Duration::from_secs(1);
     assert_eq!(backoff(second, 0, 0.5), Duration::from_millis(500));

@@ -38,7 +38,7 @@ async fn node() -> Node {
 impl Node {
     async fn start(&mut self) -> (Handle, FakeLink) {
         let handle = start(self.flags.clone()).await.unwrap_or_else(|e| {
-            panic!("{}", crate::task::launch::chain(&e));
+            panic!("{}", proto::error::chain(&e));
         });
         let link = self.master.accept("M-S0").await;
         assert_eq!(handle.registered().await.as_deref(), Some("M-S0"));

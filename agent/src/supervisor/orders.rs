@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proto::error::chain;
 use proto::link::{Reconcile, RunTask, to_agent};
 use proto::v1::task_status::Reason;
 use proto::v1::{self, TaskState};
@@ -14,7 +15,7 @@ use crate::task::Key;
 use crate::task::actor::{Beginning, Message};
 use crate::task::command_executor::{self, Refusal};
 use crate::task::ending::{self, Report};
-use crate::task::launch::{Job, chain};
+use crate::task::launch::Job;
 
 impl Supervisor {
     pub(super) async fn on_order(&mut self, message: to_agent::Message) {

@@ -406,7 +406,7 @@ impl Life {
 
     /// A full disk costs the task its recovery, not its life or its updates.
     fn complain(&self, error: &dyn std::error::Error) {
-        let error = super::launch::chain(error);
+        let error = proto::error::chain(error);
         tracing::error!(task = %self.actor.identity.key, error, "cannot checkpoint a task");
     }
 

@@ -1,7 +1,6 @@
 //! Makes the container of a task: sandbox, fetch, launch. The first failure ends it, with nothing
 //! left on the host but the sandbox, whose stderr says why.
 
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 
 use containerizer::{Container, Containerizer, Output};
 use isolators::{BadContainerId, BadUser, ContainerId, User};
+use proto::error::chain;
 use proto::v1;
 use tokio::sync::oneshot;
 
@@ -154,32 +154,4 @@ async fn contain(
         stderr: stderr.into(),
     };
     Ok(Some(host.containerizer.launch(&plan.container, out).await?))
-}
-
-/// An error and all its causes on one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chain_is_told_from_the_attempt_to_the_cause() {
-        let error = LaunchError::Log(io::Error::from_raw_os_error(24));
-        assert_eq!(
-            chain(&error),
-            "cannot open the sandbox's stderr for the fetcher: Too many open files (os error 24)"
-        );
-        let missing = LaunchError::User(BadUser::Missing("bob".into()));
-        assert!(chain(&missing).starts_with("user \"bob\" does not exist on this host"));
-    }
 }
