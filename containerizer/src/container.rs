@@ -9,6 +9,7 @@ use std::time::Duration;
 use isolators::ContainerId;
 use isolators::cgroups::{Cgroup, CgroupError, OomWatch, OutOfMemory, Statistics, StatisticsError};
 use oci_spec::runtime::Spec;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -26,10 +27,16 @@ struct Inner {
     record: Record,
     spec: Spec,
     cgroup: Cgroup,
-    pid: u32,
     /// `None` for a container that had ended before this agent started.
-    pidfd: Option<OwnedFd>,
+    process: Option<Process>,
     end: watch::Receiver<Option<Termination>>,
+}
+
+/// The first process of a container; its descriptor stays good when its number is given away.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pidfd: AsyncFd<OwnedFd>,
 }
 
 /// How a container ended.
@@ -86,63 +93,47 @@ impl Container {
         record: Record,
         spec: Spec,
         cgroup: Cgroup,
-        spawned: Spawned,
+        process: Process,
         oom: Option<OomWatch>,
     ) -> Self {
-        let (ended, end) = watch::channel(None);
-        let pid = spawned.pid;
-        let inner = Inner {
-            record,
-            spec,
-            cgroup,
-            pid,
-            pidfd: Some(spawned.pidfd),
-            end,
-        };
-        Self::begin(shared, inner, oom, ended)
+        Self::begin(shared, (record, spec, cgroup), Some(process), oom)
     }
 
     /// Takes over what an earlier agent left, dead or alive.
     pub(crate) fn recover(shared: &Arc<Shared>, record: Record) -> Result<Self, RecoverError> {
-        let watch_failed = |source| RecoverError::Watch {
-            id: record.id.clone(),
-            source,
-        };
         // Without its spec the container cannot be explained, but must still be ended properly.
         let spec = record.spec().unwrap_or_default();
         let cgroup = shared.cgroup(&record.id, &spec);
-        let live = record.live_pid();
-        let pidfd = match live.map(sys::pidfd_open) {
-            Some(Ok(pidfd)) => Some(pidfd),
-            Some(Err(e)) if e.raw_os_error() == Some(libc::ESRCH) => None,
-            Some(Err(e)) => return Err(watch_failed(e)),
-            None => None,
-        };
-        if pidfd.is_none() {
+        let process = record
+            .open_process()
+            .and_then(|found| found.map(Process::adopt).transpose());
+        let process = process.map_err(|source| RecoverError::Watch {
+            id: record.id.clone(),
+            source,
+        })?;
+        if process.is_none() {
             // The agent died before it could record the pid, or init is gone: whoever is left in
             // the cgroup belongs to nobody.
             cgroup.kill();
         }
         let oom = cgroup.watch_oom().unwrap_or(None);
-        let (ended, end) = watch::channel(None);
-        let inner = Inner {
-            record,
-            spec,
-            cgroup,
-            pid: live.unwrap_or(0),
-            pidfd,
-            end,
-        };
-        Ok(Self::begin(shared, inner, oom, ended))
+        Ok(Self::begin(shared, (record, spec, cgroup), process, oom))
     }
 
     fn begin(
         shared: &Arc<Shared>,
-        inner: Inner,
+        (record, spec, cgroup): (Record, Spec, Cgroup),
+        process: Option<Process>,
         oom: Option<OomWatch>,
-        ended: watch::Sender<Option<Termination>>,
     ) -> Self {
-        let container = Self(Arc::new(inner));
+        let (ended, end) = watch::channel(None);
+        let container = Self(Arc::new(Inner {
+            record,
+            spec,
+            cgroup,
+            process,
+            end,
+        }));
         let patience = shared.config.cgroups_destroy_timeout;
         let watched = container.clone();
         tokio::spawn(async move {
@@ -159,7 +150,7 @@ impl Container {
     /// Host pid of the container's first process (`init`); 0 when it had ended before this agent
     /// started.
     pub fn pid(&self) -> u32 {
-        self.0.pid
+        self.0.process.as_ref().map_or(0, |process| process.pid)
     }
 
     /// What was executed.
@@ -194,8 +185,10 @@ impl Container {
     }
 
     fn signal(&self, signal: i32) {
-        let Some(pidfd) = &self.0.pidfd else { return };
-        match sys::pidfd_send_signal(pidfd, signal) {
+        let Some(process) = &self.0.process else {
+            return;
+        };
+        match sys::pidfd_send_signal(process.pidfd.get_ref(), signal) {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                 tracing::warn!(container = %self.id(), signal, %error, "cannot signal a container");
             }
@@ -217,15 +210,11 @@ impl Container {
     }
 
     async fn until_released(&self, oom: Option<OomWatch>, patience: Duration) -> Termination {
-        let reaped = match &self.0.pidfd {
-            Some(pidfd) => match self.until_ended(pidfd, oom).await {
-                Ok(()) => sys::wait(pidfd).map(ExitStatus::from_waitid),
-                Err(error) => {
-                    tracing::error!(container = %self.id(), %error, "cannot watch a container");
-                    self.kill();
-                    sys::wait(pidfd).map(ExitStatus::from_waitid)
-                }
-            },
+        let reaped = match &self.0.process {
+            Some(process) => {
+                self.until_ended(process, oom).await;
+                sys::reap(process.pidfd.get_ref()).map(ExitStatus::from_waitid)
+            }
             None => None,
         };
         let out_of_memory = self.0.cgroup.out_of_memory();
@@ -242,16 +231,12 @@ impl Container {
 
     /// Returns when the first process has ended, and with it the whole pid namespace. Kills it when
     /// memory runs out: a container that has lost one process to that is not left half alive.
-    async fn until_ended(&self, pidfd: &OwnedFd, oom: Option<OomWatch>) -> io::Result<()> {
-        let ended = sys::readable(pidfd.try_clone()?)?;
+    async fn until_ended(&self, process: &Process, oom: Option<OomWatch>) {
         tokio::select! {
-            ready = ended.readable() => return ready.map(drop),
-            watched = until_oom_kill(&self.0.cgroup, oom) => {
-                watched?;
-                self.kill();
-            }
+            () = process.ended() => return,
+            () = until_oom_kill(&self.0.cgroup, oom) => self.kill(),
         }
-        ended.readable().await.map(drop)
+        process.ended().await;
     }
 
     async fn release(&self, patience: Duration) -> Vec<String> {
@@ -270,16 +255,44 @@ impl Container {
     }
 }
 
-/// Returns when the kernel has killed a process of `cgroup` for memory.
-async fn until_oom_kill(cgroup: &Cgroup, watch: Option<OomWatch>) -> io::Result<()> {
+impl Process {
+    /// On error the process is killed and reaped.
+    pub(crate) fn adopt(spawned: Spawned) -> io::Result<Self> {
+        match sys::readable(spawned.pidfd) {
+            Ok(pidfd) => Ok(Self {
+                pid: spawned.pid,
+                pidfd,
+            }),
+            Err((pidfd, error)) => {
+                // It can only be gone already.
+                let _ = sys::pidfd_send_signal(&pidfd, libc::SIGKILL);
+                sys::wait(&pidfd);
+                Err(error)
+            }
+        }
+    }
+
+    async fn ended(&self) {
+        // Waiting fails only when the runtime shuts down, and this task with it.
+        if self.pidfd.readable().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Returns when the kernel has killed a process of `cgroup` for memory; never, when that cannot be
+/// watched: the end of the container then tells it.
+async fn until_oom_kill(cgroup: &Cgroup, watch: Option<OomWatch>) {
     let (event, looks) = match watch {
         None => return std::future::pending().await,
         // The kill follows the event, in its own time; a cgroup at its limit may also recover.
-        Some(OomWatch::BeforeKill(event)) => (sys::readable(event)?, 50),
-        Some(OomWatch::AfterEvent(event)) => (sys::readable(event)?, 1),
+        Some(OomWatch::BeforeKill(event)) => (event, 50),
+        Some(OomWatch::AfterEvent(event)) => (event, 1),
     };
-    loop {
-        let mut ready = event.readable().await?;
+    let Ok(event) = sys::readable(event) else {
+        return std::future::pending().await;
+    };
+    while let Ok(mut ready) = event.readable().await {
         // Emptied before looking, so that an event during the look is seen in the next round.
         let mut events = [0; 4096];
         while nix::unistd::read(&event, &mut events).is_ok() {}
@@ -289,8 +302,9 @@ async fn until_oom_kill(cgroup: &Cgroup, watch: Option<OomWatch>) -> io::Result<
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             if cgroup.oom_kills() > 0 {
-                return Ok(());
+                return;
             }
         }
     }
+    std::future::pending().await
 }

@@ -19,7 +19,7 @@ pub enum OpenError {
     Cgroup(#[from] CgroupError),
     #[error("cannot prepare the runtime directory")]
     Record(#[from] RecordError),
-    #[error("cannot keep the container init in memory (memfd_create)")]
+    #[error("cannot keep the container init in memory (memfd_create; see sysctl vm.memfd_noexec)")]
     Helper(#[source] io::Error),
 }
 
@@ -76,6 +76,7 @@ pub enum LaunchError {
 fn spawn_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EPERM) => " (are you root, with CAP_SYS_ADMIN?)",
+        Some(libc::EACCES) => " (may memory files be executed? see sysctl vm.memfd_noexec)",
         Some(libc::ENOSPC | libc::EUSERS) => " (see /proc/sys/user/max_*_namespaces)",
         Some(libc::EAGAIN) => " (too many processes: see ulimit -u and the pids cgroup)",
         _ => "",

@@ -6,19 +6,19 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use init::{Program, Report, Then};
+use init::{Heard, Program, Then};
 use isolators::ContainerId;
 use isolators::cgroups::{Cgroup, Entry, Hierarchy};
 use nix::fcntl::OFlag;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use oci_spec::runtime::Spec;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::oneshot;
 
 use crate::Shared;
 use crate::compile::{self, Facts, Kind};
-use crate::container::Container;
+use crate::container::{Container, Process, Termination};
 use crate::error::LaunchError;
+use crate::helper;
 use crate::record::Record;
 use crate::sys;
 
@@ -40,17 +40,12 @@ pub async fn launch(
     stdio: Stdio,
     then: Then,
 ) -> Result<Container, LaunchError> {
-    let (done, answer) = oneshot::channel();
+    let (mut done, answer) = oneshot::channel();
     // A task of its own: when the caller gives up, someone must still put things away.
     tokio::spawn(async move {
-        if done.is_closed() {
-            return;
-        }
-        let launched = start_and_hear(&shared, id, spec, stdio, then).await;
+        let launched = start_and_hear(&shared, id, spec, stdio, then, &mut done).await;
         if let Err(Ok(container)) = done.send(launched) {
-            container.kill();
-            container.wait().await;
-            container.forget();
+            put_away(&container).await;
         }
     });
     answer.await.unwrap_or(Err(LaunchError::GivenUp))
@@ -62,42 +57,48 @@ async fn start_and_hear(
     spec: Spec,
     stdio: Stdio,
     then: Then,
+    caller: &mut oneshot::Sender<Result<Container, LaunchError>>,
 ) -> Result<Container, LaunchError> {
-    let _turn = shared
-        .turns
-        .acquire()
-        .await
-        .map_err(|_closed| LaunchError::GivenUp)?;
+    let turn = tokio::select! {
+        turn = shared.turns.acquire() => turn.map_err(|_closed| LaunchError::GivenUp)?,
+        () = caller.closed() => return Err(LaunchError::GivenUp),
+    };
     let worker = shared.clone();
     let started = tokio::task::spawn_blocking(move || start(&worker, &id, spec, stdio, then));
     let Started { container, report } =
         started.await.map_err(|_panicked| LaunchError::GivenUp)??;
-    match hear(report).await {
-        Ok(None) => Ok(container),
-        Ok(Some(report)) => {
-            container.wait().await;
-            container.forget();
+    // What `init` does next may wait for a slow file system: others must not wait with it.
+    drop(turn);
+    let heard = tokio::select! {
+        heard = hear(report) => heard,
+        () = caller.closed() => {
+            put_away(&container).await;
+            return Err(LaunchError::GivenUp);
+        }
+    };
+    match heard {
+        Ok(Heard::Running) => Ok(container),
+        Ok(Heard::Failed(report)) => {
+            put_away(&container).await;
             Err(report.into())
         }
-        Err(_) => {
-            container.kill();
-            let termination = container.wait().await;
-            container.forget();
-            Err(LaunchError::Died(termination))
-        }
+        Ok(Heard::Nothing) | Err(_) => Err(LaunchError::Died(put_away(&container).await)),
     }
 }
 
-/// What `init` says: nothing, once the command is exec'ed.
-async fn hear(report: OwnedFd) -> io::Result<Option<Report>> {
+/// Ends a container that nobody will own.
+async fn put_away(container: &Container) -> Termination {
+    container.kill();
+    let termination = container.wait().await;
+    container.forget();
+    termination
+}
+
+async fn hear(report: OwnedFd) -> io::Result<Heard> {
     let mut bytes = Vec::new();
     let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(report)?;
     pipe.take(REPORT_LIMIT).read_to_end(&mut bytes).await?;
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let report = Report::decode(&bytes).map_err(|_bad| io::Error::from(io::ErrorKind::InvalidData));
-    report.map(Some)
+    Heard::decode(&bytes).map_err(|_bad| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 struct Started {
@@ -172,11 +173,16 @@ fn start(
         cgroup: directory.as_ref().map(|fd| fd.as_fd()),
     })
     .map_err(|source| LaunchError::Spawn { source })?;
+    let process = Process::adopt(spawned).map_err(|source| LaunchError::Prepare {
+        attempt: "watch the first process",
+        source,
+    })?;
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
-    let recorded = record.write_pid(spawned.pid);
-    let container = Container::watch(shared, record, spec, cgroup, spawned, oom);
+    let recorded = record.write_pid(process.pid);
+    let container = Container::watch(shared, record, spec, cgroup, process, oom);
     if let Err(error) = recorded {
+        // A later agent would not find it: better no container than one that nobody knows.
         container.kill();
         tracing::warn!(container = %id, %error, "cannot record the pid of a container");
     }
@@ -223,7 +229,7 @@ fn set_nonblocking(pipe: &OwnedFd) -> Result<(), LaunchError> {
 }
 
 fn program_file(program: &Program) -> io::Result<OwnedFd> {
-    let memfd = memfd_create(c"longshore-program", MFdFlags::MFD_CLOEXEC)?;
+    let memfd = helper::memfd(c"longshore-program", helper::Contents::Data)?;
     let mut file = File::from(memfd);
     file.write_all(&program.encode())?;
     io::Seek::rewind(&mut file)?;

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use isolators::cgroups::{Cgroup, Hierarchy};
 use isolators::{ContainerId, Host, PlanError, Request};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
@@ -99,6 +100,13 @@ impl Containerizer {
             cfs_by_default: config.cgroups_enable_cfs,
             shell: shell(),
             total_memory: total_memory(),
+            hidden: config
+                .runtime_dir
+                .to_str()
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+            open_files: raise_open_files(),
         };
         let turns = std::thread::available_parallelism().map_or(2, |n| n.get() * 2);
         let turns = Semaphore::new(turns);
@@ -172,6 +180,18 @@ fn shell() -> Vec<String> {
     [bash.unwrap_or("/bin/sh"), "-c"]
         .map(str::to_owned)
         .to_vec()
+}
+
+/// The agent holds a few descriptors per container, so it takes all it may; containers get what it
+/// had itself. `None` when that cannot be read.
+fn raise_open_files() -> Option<(u64, u64)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    // A later containerizer of this process must not take the raised limit for the original.
+    static ORIGINAL: std::sync::OnceLock<(u64, u64)> = std::sync::OnceLock::new();
+    Some(*ORIGINAL.get_or_init(|| (soft, hard)))
 }
 
 /// Bytes; 0 when /proc does not say.

@@ -18,6 +18,7 @@ use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 
 use crate::error::{LaunchError, RecordError};
+use crate::sys::{self, Spawned};
 
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -111,18 +112,35 @@ impl Record {
             .ok()
     }
 
+    /// Written at once or not at all.
     pub fn write_pid(&self, pid: u32) -> Result<(), RecordError> {
-        let path = self.directory.join("pid");
-        let start = start_time(pid).unwrap_or(0);
-        fs::write(&path, format!("{pid} {start}\n")).map_err(failed("write", &path))
+        let (path, new) = (self.directory.join("pid"), self.directory.join("pid.new"));
+        let gone = || io::Error::from_raw_os_error(libc::ESRCH);
+        start_time(pid)
+            .ok_or_else(gone)
+            .and_then(|start| fs::write(&new, format!("{pid} {start}\n")))
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(failed("write", &path))
     }
 
-    /// The pid of `init`, when the process of that number is still the one that was recorded.
-    pub fn live_pid(&self) -> Option<u32> {
+    /// The process that was recorded, when it still exists.
+    pub fn open_process(&self) -> io::Result<Option<Spawned>> {
+        let Some((pid, start)) = self.read_pid() else {
+            return Ok(None);
+        };
+        let pidfd = match sys::pidfd_open(pid) {
+            Ok(pidfd) => pidfd,
+            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        // Only now: while we hold a process by its descriptor, its number cannot go to another.
+        Ok((start_time(pid) == Some(start)).then_some(Spawned { pid, pidfd }))
+    }
+
+    fn read_pid(&self) -> Option<(u32, u64)> {
         let text = fs::read_to_string(self.directory.join("pid")).ok()?;
         let (pid, start) = text.trim().split_once(' ')?;
-        let (pid, start): (u32, u64) = (pid.parse().ok()?, start.parse().ok()?);
-        (start_time(pid)? == start).then_some(pid)
+        Some((pid.parse().ok()?, start.parse().ok()?))
     }
 
     /// Removing twice is not an error.
@@ -160,13 +178,14 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let record = record(directory.path());
         record.write_pid(std::process::id()).expect("writes");
-        assert_eq!(record.live_pid(), Some(std::process::id()));
+        let found = record.open_process().expect("opens").map(|found| found.pid);
+        assert_eq!(found, Some(std::process::id()));
         fs::write(
             directory.path().join("pid"),
             format!("{} 1\n", std::process::id()),
         )
         .expect("writes");
-        assert_eq!(record.live_pid(), None);
+        assert!(record.open_process().expect("opens").is_none());
     }
 
     #[test]

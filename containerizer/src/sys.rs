@@ -249,22 +249,27 @@ pub fn pidfd_send_signal(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
     }
 }
 
-/// Reaps a child of ours that has ended, or waits for it to: its si_code and si_status. `None` for
-/// the child of another process (after a restart of ours), which that one reaps. Linux 5.4.
+/// Waits for a child of ours to end and reaps it: its si_code and si_status. `None` for the child of
+/// another process (after a restart of ours), which that one reaps. Linux 5.4.
 pub fn wait(pidfd: &OwnedFd) -> Option<(i32, i32)> {
-    // SAFETY: an all-zero siginfo_t is valid for the kernel to fill.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    waitid(pidfd, 0)
+}
+
+/// The same without waiting: `None` also when it has not ended.
+pub fn reap(pidfd: &OwnedFd) -> Option<(i32, i32)> {
+    waitid(pidfd, libc::WNOHANG)
+}
+
+fn waitid(pidfd: &OwnedFd, options: i32) -> Option<(i32, i32)> {
+    let options = libc::WEXITED | libc::__WALL | options;
     loop {
+        // SAFETY: an all-zero siginfo_t is valid for the kernel to fill.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let fd = pidfd.as_raw_fd() as libc::id_t;
         // SAFETY: `info` outlives the call and `pidfd` is open.
-        let ret = unsafe {
-            libc::waitid(
-                libc::P_PIDFD,
-                pidfd.as_raw_fd() as libc::id_t,
-                &mut info,
-                libc::WEXITED | libc::__WALL,
-            )
-        };
-        match ret {
+        match unsafe { libc::waitid(libc::P_PIDFD, fd, &mut info, options) } {
+            // With WNOHANG and nothing to tell, the kernel leaves it empty.
+            0 if info.si_code == 0 => return None,
             // SAFETY: waitid filled `info` as for SIGCHLD.
             0 => return Some((info.si_code, unsafe { info.si_status() })),
             _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
@@ -273,9 +278,9 @@ pub fn wait(pidfd: &OwnedFd) -> Option<(i32, i32)> {
     }
 }
 
-/// Lets tokio wait until `fd` is readable.
-pub fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+/// Lets tokio wait until `fd` is readable. Gives the descriptor back when it cannot.
+pub fn readable(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
     // SAFETY: an OwnedFd stays open and keeps its number until the AsyncFd drops it.
     let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
-    registered.map_err(io::Error::from)
+    registered.map_err(|error| error.into_parts())
 }

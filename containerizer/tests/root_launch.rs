@@ -552,3 +552,120 @@ async fn until_no_records(host: &Host) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
+
+#[tokio::test]
+async fn root_a_link_in_a_volume_does_not_lead_to_where_mount_points_are_made() {
+    let host = Host::new("links");
+    let (volume, elsewhere) = (
+        host.directory.path().join("volume"),
+        host.directory.path().join("etc"),
+    );
+    fs::create_dir(&volume).expect("creates");
+    fs::create_dir(&elsewhere).expect("creates");
+    // As a task that may write to the volume would leave it for the next one.
+    std::os::unix::fs::symlink(&elsewhere, volume.join("sub")).expect("links");
+    let bind = |source: &Path, target: &str| Volume {
+        source: source.to_owned(),
+        target: target.into(),
+        access: Access::ReadWrite,
+    };
+    let file = host.directory.path().join("file");
+    fs::write(&file, "x").expect("writes");
+    let volumes = vec![bind(&volume, "/mnt"), bind(&file, "/mnt/sub/nologin")];
+    let refusal = host
+        .refusal(&Request {
+            volumes,
+            ..host.request("true")
+        })
+        .await;
+    assert!(
+        refusal.contains("cannot make file /mnt/sub/nologin"),
+        "{refusal}"
+    );
+    assert_eq!(fs::read_dir(&elsewhere).expect("lists").count(), 0);
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_task_cannot_change_its_cgroups_or_see_the_agents_records() {
+    let host = Host::new("confined");
+    let script = format!(
+        "for f in /sys/fs/cgroup/memory/tasks /sys/fs/cgroup/cgroup.procs; do \
+         [ -e $f ] && (echo $$ > $f) 2>&1 | grep -o 'Read-only'; done; ls {}",
+        host.config.runtime_dir.display()
+    );
+    assert_eq!(host.output(&host.request(&script)).await, "Read-only");
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_another_user_cannot_run_what_is_closed_to_it() {
+    let host = Host::new("closed");
+    let closed = host.directory.path().join("closed");
+    fs::create_dir(&closed).expect("creates");
+    fs::copy("/bin/true", closed.join("true")).expect("copies");
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o700)).expect("closes");
+    let path = closed.join("true").display().to_string();
+    let command = Command::Exec {
+        path: path.clone(),
+        argv: vec![path],
+    };
+    let user = User::resolve("nobody").expect("nobody exists");
+    let refusal = host
+        .refusal(&Request {
+            command,
+            user,
+            ..host.request("")
+        })
+        .await;
+    assert!(
+        refusal.contains("it is not executable for this user"),
+        "{refusal}"
+    );
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_full_directory_can_get_a_new_mount_point() {
+    let host = Host::new("full");
+    let full = host.directory.path().join("full");
+    fs::create_dir(&full).expect("creates");
+    for n in 0..3000 {
+        File::create(full.join(n.to_string())).expect("creates");
+    }
+    let target = full.join("new");
+    let volume = Volume {
+        source: host.sandbox(),
+        target: target.clone(),
+        access: Access::ReadWrite,
+    };
+    let script = format!(
+        "ls -A {} | wc -l; test -e {}/stdout",
+        full.display(),
+        target.display()
+    );
+    let request = Request {
+        volumes: vec![volume],
+        ..host.request(&script)
+    };
+    assert_eq!(host.output(&request).await, "3001");
+    assert!(!target.exists());
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_cgroups_made_inside_do_not_outlive_the_container() {
+    let host = Host::new("nested");
+    let container = host
+        .launch(&host.request("echo up; sleep 1000"))
+        .await
+        .expect("launches");
+    until_output(&host, "up").await;
+    for root in cgroups(&host.config.cgroups_root) {
+        fs::create_dir_all(root.join("c1/made/deeper")).expect("creates");
+    }
+    container.kill();
+    assert_eq!(container.wait().await.leftovers, [""; 0]);
+    container.forget();
+    host.finish();
+}

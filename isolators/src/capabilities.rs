@@ -33,11 +33,18 @@ impl Isolator for Capabilities {
         "linux/capabilities"
     }
 
-    fn plan(&self, _request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
-        let set: HashSet<Capability> = DEFAULT.iter().copied().collect();
+    fn plan(&self, request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+        let bounding: HashSet<Capability> = DEFAULT.iter().copied().collect();
+        // Another user than root loses them at the exec; before it, they would let it run what is
+        // closed to it.
+        let set = if request.user.uid == 0 {
+            bounding.clone()
+        } else {
+            HashSet::new()
+        };
         spec.capabilities = Some(
             LinuxCapabilitiesBuilder::default()
-                .bounding(set.clone())
+                .bounding(bounding)
                 .effective(set.clone())
                 .permitted(set)
                 // Inheritable capabilities survive an exec of a file that asks for them: none.

@@ -13,7 +13,7 @@ impl Isolator for Filesystem {
         "filesystem/linux"
     }
 
-    fn plan(&self, _request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+    fn plan(&self, _request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
         let options = ["nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
         spec.mounts.push(
             MountBuilder::default()
@@ -24,7 +24,11 @@ impl Isolator for Filesystem {
                 .build()?,
         );
         spec.masked_paths = get_default_maskedpaths();
+        spec.masked_paths.extend(host.hidden.iter().cloned());
         spec.readonly_paths = get_default_readonly_paths();
+        // With all cgroup hierarchies below it: a task that could write there would set its own
+        // limits, or freeze itself beyond reach.
+        spec.readonly_paths.push("/sys".to_owned());
         Ok(())
     }
 }

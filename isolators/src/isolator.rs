@@ -27,6 +27,10 @@ pub struct Host {
     pub shell: Vec<String>,
     /// Bytes of memory of the whole host.
     pub total_memory: u64,
+    /// Directories that no container needs to see: the agent's own records.
+    pub hidden: Vec<String>,
+    /// Soft and hard limit of open files for containers, where the agent's own is another.
+    pub open_files: Option<(u64, u64)>,
 }
 
 /// One concern of a container.
@@ -88,6 +92,7 @@ pub struct Draft {
     pub cwd: PathBuf,
     pub user: oci_spec::runtime::User,
     pub capabilities: Option<oci_spec::runtime::LinuxCapabilities>,
+    pub rlimits: Vec<oci_spec::runtime::PosixRlimit>,
 }
 
 /// The container's OCI runtime spec, made of every isolator's part.
@@ -130,7 +135,7 @@ impl Draft {
             .build()?;
         process.set_capabilities(self.capabilities.clone());
         process.set_oom_score_adj(self.oom_score_adj);
-        process.set_rlimits(None);
+        process.set_rlimits((!self.rlimits.is_empty()).then(|| self.rlimits.clone()));
         Ok(process)
     }
 
@@ -164,6 +169,8 @@ pub(crate) mod tests {
             cfs_by_default: false,
             shell: vec!["/bin/bash".into(), "-c".into()],
             total_memory: 8 << 30,
+            hidden: vec!["/run/agent".into()],
+            open_files: Some((1024, 4096)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::io;
 
-use init::{Capabilities, Exec, Stage};
+use init::{ABOUT_TO_EXEC, Capabilities, Exec, Stage, fd};
 
 use crate::failure::{Failure, because};
 use crate::{Never, sys};
@@ -21,6 +21,11 @@ pub fn set_oom_score(score: i32) -> Result<(), Failure> {
 /// Returns only on failure.
 pub fn exec(exec: &Exec) -> Result<Never, Failure> {
     sys::setsid();
+    match sys::join_new_session_keyring() {
+        // A kernel without keys has none to share.
+        Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => {}
+        joined => joined.map_err(because("leave the agent's session keyring"))?,
+    }
     for limit in &exec.rlimits {
         let (soft, hard) = (limit.soft, limit.hard);
         sys::set_rlimit(limit.resource, soft, hard)
@@ -52,6 +57,7 @@ pub fn exec(exec: &Exec) -> Result<Never, Failure> {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map_err(because("set no_new_privs"))?;
     }
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
+    sys::write(fd::REPORT, &[ABOUT_TO_EXEC]).map_err(because("write to the launcher"))?;
     let error = exec_on_path(exec);
     Err(because(format!("run {:?} in {}", exec.path, exec.cwd))(error).at(Stage::Exec {}))
 }

@@ -9,14 +9,17 @@
 pub mod program;
 mod wire;
 
-pub use program::{Capabilities, Exec, Mount, Program, Report, Rlimit, Stage, Step, Then};
+pub use program::{
+    ABOUT_TO_EXEC, Capabilities, Exec, Heard, Mount, Program, Report, Rlimit, Stage, Step, Then,
+};
 pub use wire::BadProgram;
 
 /// Descriptors that `init` finds open when it starts; all others are closed by it first.
 pub mod fd {
     /// The encoded program: a regular file or memfd, read from its start.
     pub const PROGRAM: i32 = 3;
-    /// Write end of a pipe for one [`Report`](crate::Report); closing it unused means success.
+    /// Write end of a pipe for [`ABOUT_TO_EXEC`](crate::ABOUT_TO_EXEC) or a
+    /// [`Report`](crate::Report); see [`Heard`](crate::Heard).
     pub const REPORT: i32 = 4;
     /// The exit record: gets the command's raw wait(2) status in decimal and a newline.
     pub const STATUS: i32 = 5;

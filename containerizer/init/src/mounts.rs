@@ -1,10 +1,9 @@
 //! Mounting through descriptors: a target is resolved once and then cannot change under our feet.
 
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use init::Mount;
 
@@ -63,30 +62,48 @@ pub fn set_read_only(at: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
     sys::mount_setattr(at, MOUNT_ATTR_RDONLY, 0, 0, recursive)
 }
 
+/// Also where `target` is no mount: it is bound to itself then.
 pub fn read_only(target: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    match set_read_only(target, recursive) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {}
+        done => return done,
+    }
     let tree = sys::clone_tree(target.as_raw_fd(), "", recursive)?;
     set_read_only(tree.as_fd(), recursive)?;
     sys::move_mount(tree.as_fd(), target, "")
 }
 
-enum Entry {
-    Tree {
-        name: String,
-        tree: OwnedFd,
-        directory: bool,
-    },
-    Link {
-        name: String,
-        to: String,
-    },
-}
+/// Where a mirrored directory's old self hangs while its entries are bound.
+const OLD: &str = ".longshore-mirror";
 
 /// Puts on `target` a tmpfs that shows what `directory` holds: subdirectories and files as bind
-/// mounts, symbolic links as links.
+/// mounts, symbolic links as links. Takes a fixed number of descriptors, however much there is.
 pub fn mirror(directory: OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
     let directory = File::from(directory);
-    // The trees are taken before the tmpfs exists: it may lie below one of them.
-    let entries = entries(&directory)?;
+    // Taken before the tmpfs exists, which may lie below it.
+    let old = sys::clone_tree(directory.as_raw_fd(), "", true)?;
+    let tmpfs = like(&directory)?;
+    sys::move_mount(tmpfs.as_fd(), target, "")?;
+    sys::mkdirat(tmpfs.as_fd(), OLD, 0o700)?;
+    sys::move_mount(old.as_fd(), tmpfs.as_fd(), OLD)?;
+    for entry in std::fs::read_dir(format!("/proc/self/fd/{}/{OLD}", tmpfs.as_raw_fd()))? {
+        let entry = entry?;
+        // A name that is not UTF-8 cannot be asked for in a spec either: it stays hidden.
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        match show(&entry, &name, &old, &tmpfs) {
+            // It went away between listing and binding.
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {}
+            shown => shown?,
+        }
+    }
+    sys::detach(&format!("/proc/self/fd/{}/{OLD}", tmpfs.as_raw_fd()))?;
+    sys::rmdirat(tmpfs.as_fd(), OLD)
+}
+
+/// An empty tmpfs with the permissions and owner of `directory`.
+fn like(directory: &File) -> io::Result<OwnedFd> {
     let meta = directory.metadata()?;
     let fs = sys::fsopen("tmpfs")?;
     let options = [
@@ -98,55 +115,20 @@ pub fn mirror(directory: OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
         sys::fsconfig_set(fs.as_fd(), key, Some(&value))?;
     }
     sys::fsconfig_create(fs.as_fd())?;
-    let tmpfs = sys::fsmount(fs.as_fd(), 0)?;
-    sys::move_mount(tmpfs.as_fd(), target, "")?;
-    for entry in entries {
-        match entry {
-            Entry::Link { name, to } => sys::symlinkat(&to, tmpfs.as_fd(), &name)?,
-            Entry::Tree {
-                name,
-                tree,
-                directory,
-            } => {
-                if directory {
-                    sys::mkdirat(tmpfs.as_fd(), &name, 0o755)?;
-                } else {
-                    sys::mknodat(tmpfs.as_fd(), &name, libc::S_IFREG | 0o644, 0)?;
-                }
-                sys::move_mount(tree.as_fd(), tmpfs.as_fd(), &name)?;
-            }
-        }
-    }
-    Ok(())
+    sys::fsmount(fs.as_fd(), 0)
 }
 
-fn entries(directory: &File) -> io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
-        let entry = entry?;
-        // A name that is not UTF-8 cannot be asked for in a spec either: it stays hidden.
-        let Ok(name) = String::from_utf8(entry.file_name().as_bytes().to_vec()) else {
-            continue;
-        };
-        let kind = entry.file_type()?;
-        if kind.is_symlink() {
-            let to = std::fs::read_link(entry.path())?;
-            entries.push(Entry::Link {
-                name,
-                to: to.to_string_lossy().into_owned(),
-            });
-        } else if !kind.is_socket() && !kind.is_fifo() {
-            let tree = match sys::clone_tree(directory.as_raw_fd(), &name, true) {
-                // It went away between listing and opening.
-                Err(e) if e.raw_os_error() == Some(libc::ENOENT) => continue,
-                other => other?,
-            };
-            entries.push(Entry::Tree {
-                name,
-                tree,
-                directory: kind.is_dir(),
-            });
-        }
+fn show(entry: &DirEntry, name: &str, old: &OwnedFd, tmpfs: &OwnedFd) -> io::Result<()> {
+    let kind = entry.file_type()?;
+    if kind.is_symlink() {
+        let to = std::fs::read_link(entry.path())?;
+        return sys::symlinkat(&to.to_string_lossy(), tmpfs.as_fd(), name);
     }
-    Ok(entries)
+    let tree = sys::clone_tree(old.as_raw_fd(), name, true)?;
+    if kind.is_dir() {
+        sys::mkdirat(tmpfs.as_fd(), name, 0o755)?;
+    } else {
+        sys::mknodat(tmpfs.as_fd(), name, libc::S_IFREG | 0o644, 0)?;
+    }
+    sys::move_mount(tree.as_fd(), tmpfs.as_fd(), name)
 }

@@ -66,14 +66,18 @@ pub enum Step {
     Mirror {
         path: String,
     },
-    /// Creates a directory and its parents where missing.
+    /// Creates a directory and its parents where missing. With `base`, a directory above it that
+    /// others may write to: no symbolic link is followed below it, since it could lead to where only
+    /// root may make things.
     MakeDir {
         path: String,
+        base: Option<String>,
         mode: u32,
     },
-    /// Creates an empty file and its parents where missing.
+    /// The same for an empty file.
     MakeFile {
         path: String,
+        base: Option<String>,
     },
     /// Mounts a new file system.
     Mount {
@@ -264,8 +268,8 @@ wire_enum!(Step {
     7 => NewRoot { path },
     8 => MirrorRoot { staging },
     9 => Mirror { path },
-    10 => MakeDir { path, mode },
-    11 => MakeFile { path },
+    10 => MakeDir { path, base, mode },
+    11 => MakeFile { path, base },
     12 => Mount { mount },
     13 => Bind { source, target, recursive, set, clear },
     14 => Propagate { target, flags },
@@ -293,9 +297,29 @@ impl Report {
     pub fn encode(&self) -> Vec<u8> {
         encode(self)
     }
+}
 
+/// Written to the report pipe just before the exec. A report may still follow it; nothing but it
+/// means that the command runs; nothing at all, that `init` was killed.
+pub const ABOUT_TO_EXEC: u8 = 0xEE;
+
+/// What the launcher heard on the report pipe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    Running,
+    Failed(Report),
+    Nothing,
+}
+
+impl Heard {
+    /// `bytes`: all that was written until the pipe was closed.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadProgram> {
-        decode(bytes)
+        match bytes {
+            [] => Ok(Self::Nothing),
+            [ABOUT_TO_EXEC] => Ok(Self::Running),
+            [ABOUT_TO_EXEC, report @ ..] => decode(report).map(Self::Failed),
+            report => decode(report).map(Self::Failed),
+        }
     }
 }
 
@@ -361,6 +385,24 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         assert_eq!(Program::decode(&program().encode()), Ok(program()));
+    }
+
+    #[test]
+    fn silence_is_not_success() {
+        let attempt = "run \"x\" in /".to_owned();
+        let report = Report {
+            attempt,
+            errno: 2,
+            stage: Stage::Exec {},
+        };
+        let after = [vec![ABOUT_TO_EXEC], report.encode()].concat();
+        assert_eq!(Heard::decode(&[]), Ok(Heard::Nothing));
+        assert_eq!(Heard::decode(&[ABOUT_TO_EXEC]), Ok(Heard::Running));
+        assert_eq!(
+            Heard::decode(&report.encode()),
+            Ok(Heard::Failed(report.clone()))
+        );
+        assert_eq!(Heard::decode(&after), Ok(Heard::Failed(report)));
     }
 
     #[test]

@@ -5,30 +5,44 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use crate::sys;
 
+/// A directory that paths start from, and how they may be resolved below it.
 pub struct Root {
     fd: OwnedFd,
+    resolve: u64,
 }
 
 const OPEN_DIR: i32 = libc::O_PATH | libc::O_DIRECTORY;
 
 impl Root {
+    /// Links below it mean what they mean to a process that has it as its root.
     pub fn open(path: &str) -> io::Result<Self> {
-        let here = sys::openat2(cwd(), path, OPEN_DIR, 0)?;
-        Ok(Self { fd: here })
+        let fd = sys::openat2(cwd(), path, OPEN_DIR, 0)?;
+        Ok(Self {
+            fd,
+            resolve: libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS,
+        })
+    }
+
+    /// A directory inside, below which links are refused (`ELOOP`).
+    fn strictly(&self, base: &str) -> io::Result<Self> {
+        let fd = self.open_at(base, OPEN_DIR)?;
+        Ok(Self {
+            fd,
+            resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS,
+        })
     }
 
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// An O_PATH descriptor of what `path` means inside; links are followed inside.
+    /// An O_PATH descriptor of what `path` means inside.
     pub fn resolve(&self, path: &str) -> io::Result<OwnedFd> {
         self.open_at(path, libc::O_PATH)
     }
 
     pub fn open_at(&self, path: &str, flags: i32) -> io::Result<OwnedFd> {
-        let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-        sys::openat2(self.as_fd(), path, flags, resolve)
+        sys::openat2(self.as_fd(), path, flags, self.resolve)
     }
 
     /// Like `resolve`, but a path that does not exist is `None`.
@@ -40,29 +54,47 @@ impl Root {
         }
     }
 
-    pub fn make_dir(&self, path: &str, mode: u32) -> io::Result<()> {
-        if self.find(path)?.is_some() {
-            return Ok(());
-        }
-        let (parent, name) = self.parent(path)?;
-        not_exists(sys::mkdirat(parent.as_fd(), name, mode))
+    /// Links are followed inside; with a `base` above `path`, none below it.
+    pub fn make_dir(&self, path: &str, base: Option<&str>, mode: u32) -> io::Result<()> {
+        self.make(path, base, |parent, name| sys::mkdirat(parent, name, mode))
     }
 
-    pub fn make_file(&self, path: &str) -> io::Result<()> {
-        if self.find(path)?.is_some() {
+    pub fn make_file(&self, path: &str, base: Option<&str>) -> io::Result<()> {
+        let mode = libc::S_IFREG | 0o644;
+        self.make(path, base, |parent, name| {
+            sys::mknodat(parent, name, mode, 0)
+        })
+    }
+
+    fn make(
+        &self,
+        path: &str,
+        base: Option<&str>,
+        create: impl Fn(BorrowedFd<'_>, &str) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let strict = base.map(|base| self.strictly(base)).transpose()?;
+        let below = base
+            .and_then(|base| path.strip_prefix(base))
+            .unwrap_or(path);
+        let from = strict.as_ref().unwrap_or(self);
+        // RESOLVE_BENEATH refuses absolute paths; in a root they mean the same as relative ones.
+        let below = below.trim_start_matches('/');
+        if below.is_empty() || from.find(below)?.is_some() {
             return Ok(());
         }
-        let (parent, name) = self.parent(path)?;
-        not_exists(sys::mknodat(parent.as_fd(), name, libc::S_IFREG | 0o644, 0))
+        let (parent, name) = from.parent(below)?;
+        not_exists(create(parent.as_fd(), name))
     }
 
     /// The directory that holds the last component of `path`, made where missing, and that component.
     pub fn parent<'a>(&self, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
-        let path = path.trim_end_matches('/');
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let parent = if parent.is_empty() { "/" } else { parent };
-        if parent != "/" {
-            self.make_dir(parent, 0o755)?;
+        let path = path.trim_matches('/');
+        let Some((parent, name)) = path.rsplit_once('/') else {
+            return Ok((self.open_at(".", OPEN_DIR)?, path));
+        };
+        if self.find(parent)?.is_none() {
+            let (above, missing) = self.parent(parent)?;
+            not_exists(sys::mkdirat(above.as_fd(), missing, 0o755))?;
         }
         Ok((self.open_at(parent, OPEN_DIR)?, name))
     }

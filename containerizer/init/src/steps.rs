@@ -48,10 +48,14 @@ impl Container {
             Step::NewRoot { path } => self.new_root(&path),
             Step::MirrorRoot { staging } => self.mirror_root(&staging),
             Step::Mirror { path } => self.mirror(&path),
-            Step::MakeDir { path, mode } => (self.root.make_dir(&path, mode))
-                .map_err(because(format!("make directory {path} in the container"))),
-            Step::MakeFile { path } => (self.root.make_file(&path))
-                .map_err(because(format!("make file {path} in the container"))),
+            Step::MakeDir { path, base, mode } => {
+                let made = self.root.make_dir(&path, base.as_deref(), mode);
+                made.map_err(because(format!("make directory {path} in the container")))
+            }
+            Step::MakeFile { path, base } => {
+                let made = self.root.make_file(&path, base.as_deref());
+                made.map_err(because(format!("make file {path} in the container")))
+            }
             Step::Mount { mount } => {
                 let tree = mounts::create(&mount)?;
                 self.attach(tree, &mount.target)
@@ -177,7 +181,7 @@ impl Container {
         sys::fchdir(self.root.as_fd())
             .and_then(|()| sys::pivot_root_here())
             // The host's files are still reachable through the old root, stacked on ".".
-            .and_then(|()| sys::detach_here())
+            .and_then(|()| sys::detach("."))
             .and_then(|()| sys::chdir("/"))
             .and_then(|()| Root::open("/"))
             .map(|root| self.root = root)

@@ -29,9 +29,13 @@ pub fn until_end(command: i32) -> Result<Never, Failure> {
     }
 }
 
+/// Raw wait(2) status.
 fn end(status: i32) -> ! {
-    // The agent may be dead: this record is how the next one learns of the end. If even that
-    // cannot be written, the missing record reads as "killed".
+    // The agent may be dead: this record is how the next one learns of the end. Should it not be
+    // possible to write it, a live agent still learns it from our own exit.
     let _ = sys::write(fd::STATUS, format!("{status}\n").as_bytes());
-    sys::exit(0)
+    sys::exit(match status & 0x7f {
+        0 => status >> 8 & 0xff,
+        signal => 128 + signal,
+    })
 }

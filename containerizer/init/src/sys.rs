@@ -217,9 +217,26 @@ pub fn pivot_root_here() -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_pivot_root, here.as_ptr(), here.as_ptr()) }).map(drop)
 }
 
-pub fn detach_here() -> io::Result<()> {
-    // SAFETY: constant string.
-    check(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
+pub fn detach(path: &str) -> io::Result<()> {
+    let path = c_string(path)?;
+    // SAFETY: the string outlives the call.
+    check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
+}
+
+pub fn rmdirat(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    let name = c_string(name)?;
+    // SAFETY: the string outlives the call.
+    check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }.into())
+        .map(drop)
+}
+
+/// A session keyring of its own: whoever shares one possesses the keys in it. keyctl(2).
+pub fn join_new_session_keyring() -> io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    let unnamed = std::ptr::null::<libc::c_char>();
+    // SAFETY: a null name asks for an anonymous keyring.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, unnamed) })
+        .map(drop)
 }
 
 pub fn fchdir(fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -199,6 +199,7 @@ impl Plan<'_> {
                 .collect();
             self.steps.push(Step::MakeDir {
                 path: path.clone(),
+                base: None,
                 mode: 0o755,
             });
             self.steps
@@ -215,27 +216,34 @@ impl Plan<'_> {
     }
 
     fn mount_point(&mut self, target: &Path, kind: Kind) -> Result<(), CompileError> {
-        let rootfs = self.own == Path::new("/");
-        if !rootfs {
+        let base = if self.own == Path::new("/") {
+            // A root file system of its own: its links are its own, too.
+            None
+        } else {
             match self.view.mount_point(target, self.own) {
                 MountPoint::Exists => return Ok(()),
-                MountPoint::Make => {}
-                MountPoint::MakeIn { rebuild } if rebuild == Path::new("/") => {
-                    self.mirror_root = true;
-                    self.view.add_mirror(&rebuild);
-                }
+                MountPoint::Make { base } => Some(base),
                 MountPoint::MakeIn { rebuild } => {
-                    self.steps.push(Step::Mirror {
-                        path: text("directory", &rebuild)?,
-                    });
+                    if rebuild == Path::new("/") {
+                        self.mirror_root = true;
+                    } else {
+                        let path = text("directory", &rebuild)?;
+                        self.steps.push(Step::Mirror { path });
+                    }
                     self.view.add_mirror(&rebuild);
+                    Some(rebuild)
                 }
             }
-        }
+        };
+        let base = base.map(|base| text("directory", &base)).transpose()?;
         let path = text("mount destination", target)?;
         self.steps.push(match kind {
-            Kind::Directory => Step::MakeDir { path, mode: 0o755 },
-            Kind::File => Step::MakeFile { path },
+            Kind::Directory => Step::MakeDir {
+                path,
+                base,
+                mode: 0o755,
+            },
+            Kind::File => Step::MakeFile { path, base },
         });
         Ok(())
     }

@@ -34,8 +34,10 @@ struct Bind {
 #[derive(Debug, PartialEq, Eq)]
 pub enum MountPoint {
     Exists,
-    /// It can be made in place: the directory is the container's own.
-    Make,
+    /// It can be made in place, below a directory that is the container's own.
+    Make {
+        base: PathBuf,
+    },
     /// This directory of the host must be rebuilt first, so that the host never sees the new name.
     MakeIn {
         rebuild: PathBuf,
@@ -77,17 +79,24 @@ impl<'a> View<'a> {
             return MountPoint::Exists;
         }
         if target.starts_with(own) {
-            return MountPoint::Make;
+            return MountPoint::Make {
+                base: own.to_owned(),
+            };
         }
         let ancestor = (target.ancestors().skip(1))
             .find(|path| self.mirrored.contains(*path) || self.kind(path).is_some())
             .unwrap_or(Path::new("/"));
-        let ours = self.mirrored.contains(ancestor)
-            || self.innermost(ancestor).is_some_and(|bind| bind.writable)
-            || self.fresh.iter().any(|fresh| ancestor.starts_with(fresh));
-        match ours {
-            true => MountPoint::Make,
-            false => MountPoint::MakeIn {
+        let mirrored = self.mirrored.contains(ancestor).then_some(ancestor);
+        let volume = self.innermost(ancestor).filter(|bind| bind.writable);
+        let fresh = self.fresh.iter().find(|fresh| ancestor.starts_with(fresh));
+        let base = mirrored
+            .or(volume.map(|bind| bind.target.as_path()))
+            .or(fresh.map(PathBuf::as_path));
+        match base {
+            Some(base) => MountPoint::Make {
+                base: base.to_owned(),
+            },
+            None => MountPoint::MakeIn {
                 rebuild: ancestor.to_owned(),
             },
         }
@@ -133,6 +142,10 @@ mod tests {
             .then_some(Kind::Directory)
     }
 
+    fn make(base: &str) -> MountPoint {
+        MountPoint::Make { base: base.into() }
+    }
+
     fn point(view: &View<'_>, target: &str) -> MountPoint {
         view.mount_point(Path::new(target), Path::new("/sandbox"))
     }
@@ -160,7 +173,7 @@ mod tests {
         let mut view = View::new(&host);
         view.add_mirror(Path::new("/opt"));
         view.add_bind(Path::new("/opt/a"), Path::new("/data"), true);
-        assert_eq!(point(&view, "/opt/b"), MountPoint::Make);
+        assert_eq!(point(&view, "/opt/b"), make("/opt"));
     }
 
     #[test]
@@ -176,14 +189,14 @@ mod tests {
     fn a_writable_volume_is_never_rebuilt() {
         let mut view = View::new(&host);
         view.add_bind(Path::new("/opt"), Path::new("/data"), true);
-        assert_eq!(point(&view, "/opt/none"), MountPoint::Make);
+        assert_eq!(point(&view, "/opt/none"), make("/opt"));
     }
 
     #[test]
     fn the_sandbox_and_new_file_systems_are_the_containers_own() {
         let mut view = View::new(&host);
         view.add_fresh(Path::new("/proc"));
-        assert_eq!(point(&view, "/sandbox/data"), MountPoint::Make);
-        assert_eq!(point(&view, "/proc/x"), MountPoint::Make);
+        assert_eq!(point(&view, "/sandbox/data"), make("/sandbox"));
+        assert_eq!(point(&view, "/proc/x"), make("/proc"));
     }
 }

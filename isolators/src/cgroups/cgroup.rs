@@ -61,9 +61,6 @@ pub enum CgroupError {
     Remove { path: PathBuf, source: io::Error },
 }
 
-/// Limits that matter to us are distributed to containers by these.
-const V2_CONTROLLERS: &str = "+cpu +memory +pids";
-
 impl Cgroup {
     /// Prepares the subtree that all containers' cgroups lie in; once per start.
     pub fn prepare_root(hierarchy: &Hierarchy, root: &str) -> Result<(), CgroupError> {
@@ -71,12 +68,9 @@ impl Cgroup {
             Hierarchy::V1(mounts) => mounts.iter().try_for_each(|m| make(&m.path.join(root))),
             Hierarchy::V2(mount) => {
                 // A parent must hand each controller on before a child has its files.
-                write(&mount.join("cgroup.subtree_control"), V2_CONTROLLERS)?;
+                hand_on_controllers(mount)?;
                 make(&mount.join(root))?;
-                write(
-                    &mount.join(root).join("cgroup.subtree_control"),
-                    V2_CONTROLLERS,
-                )
+                hand_on_controllers(&mount.join(root))
             }
         }
     }
@@ -269,6 +263,17 @@ impl Cgroup {
     }
 }
 
+/// Gives the children of a v2 cgroup their controllers: those we need, and pids where there is it.
+fn hand_on_controllers(dir: &Path) -> Result<(), CgroupError> {
+    let file = dir.join("cgroup.subtree_control");
+    for needed in super::hierarchy::REQUIRED {
+        write(&file, &format!("+{needed}"))?;
+    }
+    // Only for counting.
+    let _ = write(&file, "+pids");
+    Ok(())
+}
+
 fn make(path: &Path) -> Result<(), CgroupError> {
     match fs::create_dir_all(path) {
         Ok(()) => Ok(()),
@@ -279,18 +284,38 @@ fn make(path: &Path) -> Result<(), CgroupError> {
     }
 }
 
+/// With everything below it: a container may have made cgroups of its own where it could.
 fn remove(path: &Path) -> Result<(), CgroupError> {
     match fs::remove_dir(path) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::ResourceBusy => Err(CgroupError::Busy {
-            path: path.to_owned(),
-        }),
-        Err(source) => Err(CgroupError::Remove {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(e) if e.kind() == io::ErrorKind::ResourceBusy => remove_children(path),
+        removed => removed,
     }
+    .or_else(|e| match e.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        io::ErrorKind::ResourceBusy => Err(CgroupError::Busy {
+            path: path.to_owned(),
+        }),
+        _ => Err(CgroupError::Remove {
+            path: path.to_owned(),
+            source: e,
+        }),
+    })
+}
+
+/// Depth first, without recursion: how deep they lie is not for us to say.
+fn remove_children(path: &Path) -> io::Result<()> {
+    let mut found = vec![path.to_owned()];
+    let mut seen = 0;
+    while let Some(directory) = found.get(seen).cloned() {
+        seen += 1;
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.iter().rev().try_for_each(fs::remove_dir)
 }
 
 pub(super) fn write(file: &Path, value: &str) -> Result<(), CgroupError> {

@@ -48,9 +48,10 @@ pub enum BadHierarchy {
 }
 
 /// Without these there is no limit to enforce.
-const REQUIRED: &[&str] = &["cpu", "memory"];
-/// Of v1, where they exist: accounting, and places from which all processes can be found.
-const WANTED_V1: &[&str] = &["cpu", "cpuacct", "memory", "pids", "freezer"];
+pub(super) const REQUIRED: &[&str] = &["cpu", "memory"];
+/// Of v1, where they exist: limits and accounting. Not the freezer: nothing here freezes, and a frozen
+/// process cannot be killed.
+const WANTED_V1: &[&str] = &["cpu", "cpuacct", "memory", "pids"];
 
 impl Hierarchy {
     pub fn detect(root: &Path) -> Result<Self, BadHierarchy> {

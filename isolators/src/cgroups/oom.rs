@@ -124,20 +124,32 @@ fn victim(log: &str, cgroup: &str) -> Option<Victim> {
                 .strip_prefix(cgroup)
                 .is_some_and(|rest| rest.starts_with('/'))
     };
-    log.lines().rev().find_map(|line| {
-        let record = line.split_once("oom-kill:")?.1;
-        let (head, uid) = record.rsplit_once(",uid=")?;
-        uid.trim().parse::<u32>().ok()?;
-        let (head, pid) = head.rsplit_once(",pid=")?;
-        // A task's name may hold commas, so the keys are looked for from both ends.
-        let (head, name) = head.split_once(",task=")?;
-        let path = head.split_once("task_memcg=")?.1;
-        within(path).then_some(())?;
-        Some(Victim {
-            pid: pid.parse().ok()?,
-            name: name.to_owned(),
+    log.lines()
+        .rev()
+        .filter(|line| is_from_kernel(line))
+        .find_map(|line| {
+            let record = line.split_once(";oom-kill:")?.1;
+            let (head, uid) = record.rsplit_once(",uid=")?;
+            uid.trim().parse::<u32>().ok()?;
+            let (head, pid) = head.rsplit_once(",pid=")?;
+            // A task's name may hold commas, so the keys are looked for from both ends.
+            let (head, name) = head.split_once(",task=")?;
+            let path = head.split_once("task_memcg=")?.1;
+            within(path).then_some(())?;
+            Some(Victim {
+                pid: pid.parse().ok()?,
+                name: name.to_owned(),
+            })
         })
-    })
+}
+
+/// Whoever may write to /dev/kmsg can put any text there, but not in the kernel's name: the first
+/// number of a record is facility * 8 + level, and the kernel's facility is 0.
+fn is_from_kernel(record: &str) -> bool {
+    record
+        .split_once(',')
+        .and_then(|(prefix, _)| prefix.parse::<u32>().ok())
+        .is_some_and(|p| p < 8)
 }
 
 #[cfg(test)]
@@ -161,6 +173,11 @@ mod tests {
             })
         );
         assert_eq!(victim(LOG, "/mesos/c10").map(|v| v.pid), Some(5));
+    }
+
+    #[test]
+    fn a_forged_record_is_not_believed() {
+        assert_eq!(victim(&LOG.replace("6,900", "14,900"), "/mesos/c1"), None);
     }
 
     #[test]
