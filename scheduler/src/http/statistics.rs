@@ -8,10 +8,12 @@ use crate::app::Timestamp;
 use crate::instance::Instance;
 use crate::root::Revision;
 
+type Belongs<'a> = &'a dyn Fn(&Instance) -> bool;
+
 /// Keys of groups without instances are left out.
 pub fn task_stats(revision: &Revision, instances: &[&Instance], now: Timestamp) -> Value {
     let is_latest = |i: &Instance| i.definition == revision.last_config_change_at;
-    let groups: [(&str, &dyn Fn(&Instance) -> bool); 4] = [
+    let groups: [(&str, Belongs<'_>); 4] = [
         ("startedAfterLastScaling", &|i| {
             i.staged_at >= revision.last_scaling_at
         }),
