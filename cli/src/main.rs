@@ -1,4 +1,5 @@
-//! The `longshore` program: thin commands over the crates.
+//! The `longshore` program: commands that start the crates with their flags. The one thing done here
+//! is `run`, which watches a cluster as any client of its public APIs could.
 #![forbid(unsafe_code)]
 
 mod api;
@@ -78,7 +79,8 @@ mod tests {
             "run app.json --once --resources=cpus:1 --http_port=0",
             "up --attributes=rack:1 --master_port=0 --agent_port=0",
             "agent --master=127.0.0.1:5050 --switch_user=false",
-            "master --port=0 --http_port=0 --scheduler=false",
+            "master --ip=127.0.0.2 --insecure --port=0 --http_port=0",
+            "master --scheduler=false --http_address=127.0.0.1",
             "scheduler --http_port=0",
         ] {
             let words = ["longshore"].into_iter().chain(line.split(' '));

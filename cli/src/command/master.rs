@@ -94,10 +94,6 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             }
             None => None,
         };
-        let apps = scheduler
-            .as_ref()
-            .map(|it| tracing::field::display(it.address()));
-        tracing::info!(%address, scheduler = apps, "longshore master is up");
         tokio::select! {
             () = requests.stop() => {}
             failed = master.failed() => failed.context("the master failed")?,
@@ -106,7 +102,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             scheduler.stop().await;
         }
         master.stop().await;
-        tracing::info!("longshore master stopped; tasks keep running");
+        tracing::info!("master stopped; tasks keep running");
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -15,9 +15,9 @@ pub fn run(flags: scheduler::Flags) -> anyhow::Result<ExitCode> {
         let scheduler = scheduler::start(flags)
             .await
             .context("cannot start the scheduler")?;
-        tracing::info!(address = %scheduler.address(), "scheduler is up");
         requests.stop().await;
         scheduler.stop().await;
+        tracing::info!("scheduler stopped; its tasks keep running");
         Ok(ExitCode::SUCCESS)
     })
 }
