@@ -1,34 +1,38 @@
 //! Unpacking. The crates `tar` and `zip` only parse; each entry is judged here and written through
 //! `beneath`, because an archive is content from elsewhere.
 
+mod holes;
 mod tarball;
+mod zip_end;
 mod zipped;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::path::{Component, Path};
 
 use flate2::read::MultiGzDecoder;
 
 use crate::beneath::{BadPath, Batch, Beneath, InnerPath, WriteError};
+use crate::budget::{Budget, OverLimit};
 use crate::plan::Format;
+use holes::Holes;
 
-/// What one archive may hold. Generous, but a bomb ends.
+/// What one archive may hold, besides the bytes, which `Budget` counts. Generous, but a bomb ends.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub entries: u64,
-    /// Of all files together, unpacked.
-    pub bytes: u64,
     /// Of an entry's header with its extensions, which parsers hold in memory.
     pub header_bytes: u64,
+    /// Of a zip's list of its entries, which the parser holds in memory as a whole.
+    pub directory_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             entries: 250_000,
-            bytes: 64 << 30,
             header_bytes: 1 << 20,
+            directory_bytes: 64 << 20,
         }
     }
 }
@@ -41,8 +45,10 @@ pub enum ArchiveError {
     Damaged(#[source] io::Error),
     #[error("it holds more than {0} entries")]
     TooManyEntries(u64),
-    #[error("it unpacks to more than {0} bytes")]
-    TooManyBytes(u64),
+    #[error("its list of entries is larger than {0} bytes")]
+    LargeDirectory(u64),
+    #[error("unpacking takes more than the fetch may")]
+    TooManyBytes(#[from] OverLimit),
     #[error("entry {name:?} is refused")]
     Path { name: String, source: BadPath },
     #[error("entry {name:?} is refused: it links to {to:?}, which may lie outside the sandbox")]
@@ -63,9 +69,10 @@ pub fn unpack(
     archive: &InnerPath,
     format: Format,
     limits: Limits,
+    budget: &mut Budget,
 ) -> Result<(), ArchiveError> {
     let file = sandbox.read(archive).map_err(ArchiveError::Open)?;
-    let mut out = Unpacking::new(sandbox, limits);
+    let mut out = Unpacking::new(sandbox, limits, budget);
     match format {
         Format::Tar => tarball::read(BufReader::new(file), &mut out)?,
         Format::TarGz => tarball::read(MultiGzDecoder::new(BufReader::new(file)), &mut out)?,
@@ -81,9 +88,10 @@ pub fn gunzip(
     from: &InnerPath,
     to: &InnerPath,
     limits: Limits,
+    budget: &mut Budget,
 ) -> Result<(), ArchiveError> {
     let file = sandbox.read(from).map_err(ArchiveError::Open)?;
-    let mut out = Unpacking::new(sandbox, limits);
+    let mut out = Unpacking::new(sandbox, limits, budget);
     out.file(
         to.clone(),
         0o644,
@@ -97,17 +105,17 @@ pub fn gunzip(
 struct Unpacking<'a> {
     batch: Batch<'a>,
     limits: Limits,
+    budget: &'a mut Budget,
     entries: u64,
-    bytes: u64,
 }
 
 impl<'a> Unpacking<'a> {
-    fn new(sandbox: &'a Beneath, limits: Limits) -> Self {
+    fn new(sandbox: &'a Beneath, limits: Limits, budget: &'a mut Budget) -> Self {
         Self {
             batch: sandbox.batch(),
             limits,
+            budget,
             entries: 0,
-            bytes: 0,
         }
     }
 
@@ -139,24 +147,22 @@ impl<'a> Unpacking<'a> {
         mode: u32,
         content: &mut dyn Read,
     ) -> Result<File, ArchiveError> {
-        let mut file = self.batch.file(&path, (mode & 0o755) | 0o600)?;
-        let mut buffer = [0; 64 * 1024];
+        let mut file = Holes::new(self.batch.file(&path, (mode & 0o755) | 0o600)?);
+        let failed = |source| ArchiveError::WriteData {
+            path: path.to_string(),
+            source,
+        };
+        let mut buffer = [0; holes::PIECE];
         loop {
             let length = match content.read(&mut buffer) {
-                Ok(0) => return Ok(file),
+                Ok(0) => return file.finish().map_err(failed),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(ArchiveError::Damaged(error)),
             };
-            self.bytes += length as u64;
-            if self.bytes > self.limits.bytes {
-                return Err(ArchiveError::TooManyBytes(self.limits.bytes));
-            }
-            file.write_all(&buffer[..length])
-                .map_err(|source| ArchiveError::WriteData {
-                    path: path.to_string(),
-                    source,
-                })?;
+            // Holes as well: the task may fill them.
+            self.budget.take(length as u64)?;
+            file.write(&buffer[..length]).map_err(failed)?;
         }
     }
 

@@ -14,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
 /// A place in the sandbox that fetched content may take: at least one plain name, no `..`, and not
@@ -126,6 +127,17 @@ impl Beneath {
         let parent = self.directory(path.parent())?;
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         Ok(openat(&parent, path.name(), flags, Mode::empty())?.into())
+    }
+
+    /// Bytes that this process may still write to the file system; `None` when it does not count.
+    pub fn free_bytes(&self) -> io::Result<Option<u64>> {
+        let found = fstatvfs(&self.root)?;
+        let counted = found.blocks() > 0;
+        Ok(counted.then(|| {
+            found
+                .blocks_available()
+                .saturating_mul(found.fragment_size())
+        }))
     }
 
     fn directory(&self, path: &Path) -> nix::Result<OwnedFd> {

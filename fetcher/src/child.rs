@@ -10,7 +10,10 @@ use serde_json::json;
 
 use crate::archive::{ArchiveError, Limits, gunzip, unpack};
 use crate::beneath::{Beneath, WriteError};
+use crate::budget::Budget;
+use crate::confine::{confine, leave_keyring, limit_files};
 use crate::download::{DownloadError, client, download};
+use crate::order::Order;
 use crate::plan::{Item, Refused, Then, plan};
 use crate::{Request, chain};
 
@@ -71,26 +74,40 @@ pub fn child_main() -> i32 {
 }
 
 fn run(log: &mut dyn Write) -> Result<(), ChildError> {
+    confine().map_err(ChildError::Prepare)?;
     let mut text = Vec::new();
     let mut input = io::stdin().lock().take(REQUEST_BYTES);
     input.read_to_end(&mut text).map_err(ChildError::Read)?;
-    let request: Request = serde_json::from_slice(&text).map_err(ChildError::Parse)?;
+    let order: Order<'_> = serde_json::from_slice(&text).map_err(ChildError::Parse)?;
+    let request = order.request.into_owned();
     // Before becoming the user, who may have no way down to its sandbox.
     let sandbox = open_sandbox(&request)?;
     // From here on its rights decide what may be read and written.
     become_user(&request)?;
     nix::sys::prctl::set_no_new_privs().map_err(|e| ChildError::Prepare(e.into()))?;
+    leave_keyring().map_err(ChildError::Prepare)?;
+    let free = sandbox.free_bytes().map_err(ChildError::Prepare)?;
+    let budget = Budget::new(order.disk_limit, free);
+    limit_files(budget.limit()).map_err(ChildError::Prepare)?;
     std::thread::Builder::new()
         .name("parent-watch".to_owned())
         .spawn(exit_with_parent)
         .map_err(ChildError::Prepare)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // They only resolve names, and each costs address space.
+        .max_blocking_threads(2)
         .build()
         .map_err(ChildError::Prepare)?;
-    let client = client(STALL).build().map_err(ChildError::Client)?;
-    let limits = Limits::default();
-    runtime.block_on(fetch_all(&request, &sandbox, &client, STALL, limits, log))
+    let mut fetching = Fetching {
+        sandbox: &sandbox,
+        client: client(STALL).build().map_err(ChildError::Client)?,
+        stall: STALL,
+        limits: Limits::default(),
+        budget,
+        log,
+    };
+    runtime.block_on(fetching.all(&request))
 }
 
 fn open_sandbox(request: &Request) -> Result<Beneath, ChildError> {
@@ -138,82 +155,71 @@ fn exit_with_parent() {
     }
 }
 
-async fn fetch_all(
-    request: &Request,
-    sandbox: &Beneath,
-    client: &reqwest::Client,
+/// One request under way.
+struct Fetching<'a> {
+    sandbox: &'a Beneath,
+    client: reqwest::Client,
     stall: Duration,
     limits: Limits,
-    log: &mut dyn Write,
-) -> Result<(), ChildError> {
-    line(log, &format!("Fetcher Info: {}", info(request)));
-    let items = plan(request)?;
-    for item in &items {
-        line(log, &format!("Fetching URI '{}'", item.uri));
-        line(log, "Fetching directly into the sandbox directory");
-        let path = request.sandbox.join(item.target.as_path());
-        let path = path.display();
-        line(
-            log,
-            &format!("Downloading resource from '{}' to '{path}'", item.uri),
-        );
-        fetch_one(item, sandbox, client, stall, limits, log)
-            .await
-            .map_err(|source| ChildError::Item {
-                uri: item.uri.clone(),
-                source,
-            })?;
-        line(log, &format!("Fetched '{}' to '{path}'", item.uri));
-    }
-    let directory = request.sandbox.display();
-    line(
-        log,
-        &format!("Successfully fetched all URIs into '{directory}'"),
-    );
-    Ok(())
+    budget: Budget,
+    log: &'a mut dyn Write,
 }
 
-async fn fetch_one(
-    item: &Item,
-    sandbox: &Beneath,
-    client: &reqwest::Client,
-    stall: Duration,
-    limits: Limits,
-    log: &mut dyn Write,
-) -> Result<(), ItemError> {
-    let mode = match item.then {
-        Then::MakeExecutable => 0o755,
-        Then::Keep | Then::KeepWithWarning | Then::Unpack(_) | Then::Gunzip(_) => 0o644,
-    };
-    let mut batch = sandbox.batch();
-    let mut file = batch.file(&item.target, mode)?;
-    download(&item.source, client, stall, &mut file).await?;
-    drop(file);
-    match &item.then {
-        Then::Keep | Then::MakeExecutable => {}
-        Then::KeepWithWarning => line(
-            log,
-            &format!(
+impl Fetching<'_> {
+    async fn all(&mut self, request: &Request) -> Result<(), ChildError> {
+        self.line(&format!("Fetcher Info: {}", info(request)));
+        for item in &plan(request)? {
+            let (uri, path) = (&item.uri, request.sandbox.join(item.target.as_path()));
+            let path = path.display();
+            self.line(&format!("Fetching URI '{uri}'"));
+            self.line("Fetching directly into the sandbox directory");
+            self.line(&format!("Downloading resource from '{uri}' to '{path}'"));
+            self.one(item).await.map_err(|source| ChildError::Item {
+                uri: uri.clone(),
+                source,
+            })?;
+            self.line(&format!("Fetched '{uri}' to '{path}'"));
+        }
+        let directory = request.sandbox.display();
+        self.line(&format!("Successfully fetched all URIs into '{directory}'"));
+        Ok(())
+    }
+
+    async fn one(&mut self, item: &Item) -> Result<(), ItemError> {
+        let mode = match item.then {
+            Then::MakeExecutable => 0o755,
+            Then::Keep | Then::KeepWithWarning | Then::Unpack(_) | Then::Gunzip(_) => 0o644,
+        };
+        let (sandbox, target) = (self.sandbox, &item.target);
+        let mut batch = sandbox.batch();
+        let mut file = batch.file(target, mode)?;
+        let budget = &mut self.budget;
+        download(&item.source, &self.client, self.stall, budget, &mut file).await?;
+        drop(file);
+        match &item.then {
+            Then::Keep | Then::MakeExecutable => {}
+            Then::KeepWithWarning => self.line(&format!(
                 "Copying instead of extracting resource from URI with 'extract' flag, because it \
                  does not seem to be an archive: {}",
                 item.uri
-            ),
-        ),
-        Then::Unpack(format) => {
-            line(
-                log,
-                &format!("Extracting '{}' into the sandbox directory", item.target),
-            );
-            unpack(sandbox, &item.target, *format, limits)?;
+            )),
+            Then::Unpack(format) => {
+                self.line(&format!("Extracting '{target}' into the sandbox directory"));
+                unpack(sandbox, target, *format, self.limits, &mut self.budget)?;
+            }
+            Then::Gunzip(to) => {
+                self.line(&format!("Decompressing '{target}' to '{to}'"));
+                gunzip(sandbox, target, to, self.limits, &mut self.budget)?;
+            }
         }
-        Then::Gunzip(to) => {
-            line(log, &format!("Decompressing '{}' to '{to}'", item.target));
-            gunzip(sandbox, &item.target, to, limits)?;
-        }
+        // Last, so that an archive that does not unpack goes away too.
+        batch.commit();
+        Ok(())
     }
-    // Last, so that an archive that does not unpack goes away too.
-    batch.commit();
-    Ok(())
+
+    fn line(&mut self, text: &str) {
+        line(self.log, text);
+    }
 }
 
 /// The request in the form that readers of Mesos' logs know.

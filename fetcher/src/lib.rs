@@ -8,20 +8,25 @@
 //!  agent ── fetch ──► child_main ── plan ──► items ──► download ─┬─► keep
 //!           (parent)  (child)      (pure)                        └─► archive ──► beneath
 //! ```
-//! Every write goes through `beneath`, which holds the sandbox as a descriptor.
+//! Every write goes through `beneath`, which holds the sandbox as a descriptor, and is counted by
+//! `budget`. `confine` bounds what the child may use and hold, whatever a parser does.
 #![forbid(unsafe_code)]
 
 mod archive;
 mod beneath;
+mod budget;
 mod child;
+mod confine;
 mod download;
+mod order;
 mod parent;
 mod plan;
+mod redirect;
 
 use std::path::PathBuf;
 
 pub use child::child_main;
-pub use parent::{FetchError, fetch};
+pub use parent::{FetchError, fetch, fetch_within};
 
 /// One file to fetch. Semantics: spec/mesos-agent.md section 16.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

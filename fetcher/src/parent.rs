@@ -1,18 +1,24 @@
 //! The agent's side: starts the child, hands it the request, waits for the outcome.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use crate::Request;
+use crate::confine::MEMORY_BYTES;
+use crate::order::Order;
 
 /// Longest reason taken from the child: it handles bytes from elsewhere.
 const REASON_BYTES: u64 = 4096;
 
-/// Variables of the agent that reach the child; its environment is empty otherwise.
+/// Variables of the agent that reach the child; its environment is empty otherwise. Only in lower
+/// case: CGI programs find a request's "Proxy" header in HTTP_PROXY.
 const PROXIES: &[&str] = &["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
 
 #[derive(Debug, thiserror::Error)]
@@ -28,16 +34,41 @@ pub enum FetchError {
     /// The child's own words: the URI, what failed and how to mend it.
     #[error("{0}")]
     Failed(String),
+    /// Rust's allocator has no other way to end.
+    #[error(
+        "the fetch helper aborted, most likely because it needs more than the {} MiB of memory that \
+         it may use: check that the archive is not damaged, or pack it as .tar.gz; more may stand \
+         in the sandbox's stderr",
+        MEMORY_BYTES >> 20
+    )]
+    Aborted,
     #[error("the fetch helper ended with {0} and gave no reason: see stderr in the sandbox")]
     Died(ExitStatus),
 }
 
 /// Fetches everything or fails at the first URI that cannot be had; each step is a line in `log`
 /// (the sandbox's stderr). `helper` is the program and arguments that end up in `child_main`.
-/// Dropping the future ends the child.
+///
+/// Dropping the future kills the child at once. URIs that were complete stay in the sandbox, and so
+/// does what there was of the one in progress: the sandbox's owner removes both with the sandbox,
+/// and must not start the task in it.
 pub async fn fetch(helper: &[String], request: &Request, log: File) -> Result<(), FetchError> {
+    fetch_within(helper, request, None, log).await
+}
+
+/// `fetch`, where everything fetched and unpacked may take `disk_limit` bytes together.
+pub async fn fetch_within(
+    helper: &[String],
+    request: &Request,
+    disk_limit: Option<u64>,
+    log: File,
+) -> Result<(), FetchError> {
     let mut child = start(helper, log)?;
-    hand_over(&mut child, request).await?;
+    let order = Order {
+        request: Cow::Borrowed(request),
+        disk_limit,
+    };
+    hand_over(&mut child, &order).await?;
     let mut reason = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         let mut stdout = stdout.take(REASON_BYTES);
@@ -51,6 +82,7 @@ pub async fn fetch(helper: &[String], request: &Request, log: File) -> Result<()
         return Ok(());
     }
     match String::from_utf8_lossy(&reason).trim() {
+        "" if status.signal() == Some(nix::libc::SIGABRT) => Err(FetchError::Aborted),
         "" => Err(FetchError::Died(status)),
         reason => Err(FetchError::Failed(reason.to_owned())),
     }
@@ -58,13 +90,10 @@ pub async fn fetch(helper: &[String], request: &Request, log: File) -> Result<()
 
 fn start(helper: &[String], log: File) -> Result<Child, FetchError> {
     let (program, arguments) = helper.split_first().ok_or(FetchError::NoHelper)?;
-    let proxies = PROXIES
-        .iter()
-        .filter_map(|name| Some((name, std::env::var_os(name)?)));
     Command::new(program)
         .args(arguments)
         .env_clear()
-        .envs(proxies)
+        .envs(proxies(|name| std::env::var_os(name)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -77,8 +106,13 @@ fn start(helper: &[String], log: File) -> Result<Child, FetchError> {
         })
 }
 
-async fn hand_over(child: &mut Child, request: &Request) -> Result<(), FetchError> {
-    let text = serde_json::to_vec(request).map_err(|e| FetchError::HandOver(e.into()))?;
+fn proxies(variable: impl Fn(&str) -> Option<OsString>) -> Vec<(&'static str, OsString)> {
+    let set = PROXIES.iter().map(|name| Some((*name, variable(name)?)));
+    set.flatten().collect()
+}
+
+async fn hand_over(child: &mut Child, order: &Order<'_>) -> Result<(), FetchError> {
+    let text = serde_json::to_vec(order).map_err(|e| FetchError::HandOver(e.into()))?;
     // Dropped at the end: the child reads until there is no more.
     let Some(mut stdin) = child.stdin.take() else {
         return Ok(());
@@ -87,5 +121,24 @@ async fn hand_over(child: &mut Child, request: &Request) -> Result<(), FetchErro
         // It is gone already, and its exit status says more.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(FetchError::HandOver),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lower_case_proxy_variables_reach_the_child() {
+        let agent = [
+            ("HTTP_PROXY", "evil"),
+            ("https_proxy", "p"),
+            ("PATH", "/bin"),
+        ];
+        let variable = |name: &str| {
+            let found = agent.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| OsString::from(value))
+        };
+        assert_eq!(proxies(variable), [("https_proxy", OsString::from("p"))]);
     }
 }

@@ -4,10 +4,10 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fetcher::{FetchError, Request, Uri, fetch};
+use fetcher::{FetchError, Request, Uri, fetch, fetch_within};
 
 fn helper() -> Vec<String> {
     let deps = std::env::current_exe().unwrap();
@@ -99,19 +99,85 @@ async fn dropping_the_future_ends_the_child() {
     let request = request(Path::new(&url), sandbox.path());
     let log = File::create(sandbox.path().join("stderr")).unwrap();
     let helper = helper();
-    let fetching = fetch(&helper, &request, log);
-    assert!(
-        tokio::time::timeout(Duration::from_millis(300), fetching)
-            .await
-            .is_err()
-    );
+    tokio::select! {
+        ended = fetch(&helper, &request, log) => panic!("{ended:?}"),
+        () = logged(sandbox.path(), "Downloading") => {}
+    }
     // The child's stderr is the log, so it lives as long as another process has that file open.
-    let inode = sandbox.path().join("stderr").metadata().unwrap().ino();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while someone_has_open(inode) {
+    while child_of(sandbox.path()).is_some() {
         assert!(Instant::now() < deadline, "the child lives on");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test]
+async fn the_child_keeps_nothing_of_its_parent_and_is_limited() {
+    let sandbox = tempfile::tempdir().unwrap();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x", silent.local_addr().unwrap());
+    let request = request(Path::new(&url), sandbox.path());
+    let log = File::create(sandbox.path().join("stderr")).unwrap();
+    // A parent that is careless about its umask and an open file.
+    let script = "umask 077; exec 7<\"$1\"; exec \"$0\"";
+    let path = secret.path().to_str().unwrap();
+    let careless = ["/bin/sh", "-c", script, &helper()[0], path].map(str::to_owned);
+    let (status, limits, open) = tokio::select! {
+        ended = fetch(&careless, &request, log) => panic!("{ended:?}"),
+        child = async {
+            logged(sandbox.path(), "Downloading").await;
+            let child = child_of(sandbox.path()).unwrap();
+            let text = |name| std::fs::read_to_string(child.join(name)).unwrap();
+            (text("status"), text("limits"), open_files(&child))
+        } => child,
+    };
+    assert!(status.contains("\nUmask:\t0022\n"), "{status}");
+    assert!(status.contains("\nNoNewPrivs:\t1\n"), "{status}");
+    let limit = |name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line[name.len()..].split_whitespace().next())
+    };
+    assert_eq!(limit("Max address space"), Some("536870912"));
+    assert_eq!(limit("Max core file size"), Some("0"));
+    assert_ne!(limit("Max file size"), Some("unlimited"));
+    assert!(open.iter().all(|file| file != secret.path()), "{open:?}");
+}
+
+#[tokio::test]
+async fn the_tasks_disk_is_the_limit() {
+    let sandbox = tempfile::tempdir().unwrap();
+    let source = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(source.path(), "hello").unwrap();
+    let request = request(source.path(), sandbox.path());
+    let log = || File::create(sandbox.path().join("stderr")).unwrap();
+    let error = fetch_within(&helper(), &request, Some(4), log()).await;
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        format!(
+            "failed to fetch '{}': the file is too large: it needs at least 5 bytes, and 4 are \
+             left of 4, which is the task's disk: give the task more disk, or fetch less",
+            source.path().display()
+        )
+    );
+    fetch_within(&helper(), &request, Some(5), log())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_child_that_aborts_is_said_to_want_memory() {
+    let sandbox = tempfile::tempdir().unwrap();
+    let request = request(Path::new("/x"), sandbox.path());
+    let log = File::create(sandbox.path().join("stderr")).unwrap();
+    let aborts = ["/bin/sh", "-c", "kill -ABRT $$"].map(str::to_owned);
+    let error = fetch(&aborts, &request, log).await.unwrap_err();
+    assert!(matches!(error, FetchError::Aborted), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("more than the 512 MiB of memory")
+    );
 }
 
 #[tokio::test]
@@ -148,13 +214,29 @@ async fn root_the_child_runs_as_the_tasks_user() {
     );
 }
 
-/// Whether a process other than this one has the file open.
-fn someone_has_open(inode: u64) -> bool {
+/// Until the log of the sandbox holds `text`.
+async fn logged(sandbox: &Path, text: &str) {
+    while !std::fs::read_to_string(sandbox.join("stderr"))
+        .unwrap()
+        .contains(text)
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The process other than this one that has the sandbox's log open: its stderr.
+fn child_of(sandbox: &Path) -> Option<PathBuf> {
     let own = std::process::id().to_string();
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter(|process| process.file_name() != own.as_str())
-        .filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok())
-        .flat_map(|descriptors| descriptors.flatten())
-        .any(|fd| fd.path().metadata().is_ok_and(|file| file.ino() == inode))
+    let log = sandbox.join("stderr");
+    let mut processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let child = processes.find(|process| {
+        process.file_name() != own.as_str() && open_files(&process.path()).contains(&log)
+    });
+    Some(child?.path())
+}
+
+fn open_files(process: &Path) -> Vec<PathBuf> {
+    let descriptors = std::fs::read_dir(process.join("fd"));
+    let descriptors = descriptors.into_iter().flatten().flatten();
+    descriptors.flat_map(|fd| fd.path().read_link()).collect()
 }

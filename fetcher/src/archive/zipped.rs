@@ -6,17 +6,15 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use super::{ArchiveError, Unpacking};
+use super::zip_end::announced;
+use super::{ArchiveError, Limits, Unpacking};
 
 /// Longest target of a symbolic link that Linux knows (PATH_MAX).
 const LINK_BYTES: u64 = 4096;
 
-pub fn read(archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
+pub fn read(mut archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
+    check(&mut archive, out.limits)?;
     let mut archive = zip::ZipArchive::new(BufReader::new(archive)).map_err(damaged)?;
-    // Before the loop as well: the count is known, so nothing needs to be unpacked to refuse it.
-    if archive.len() as u64 > out.limits.entries {
-        return Err(ArchiveError::TooManyEntries(out.limits.entries));
-    }
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(damaged)?;
         let name = PathBuf::from(entry.name().map_err(damaged)?.into_owned());
@@ -39,6 +37,20 @@ pub fn read(archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> 
         } else {
             out.file(path, mode.unwrap_or(0o644), &mut entry)?;
         }
+    }
+    Ok(())
+}
+
+/// Before the parser, which indexes everything at once. An archive that lies here is stopped by
+/// `Unpacking::entry`, or by the memory that the process may use.
+fn check(archive: &mut File, limits: Limits) -> Result<(), ArchiveError> {
+    let announced = announced(archive).map_err(ArchiveError::Open)?;
+    let announced = announced.unwrap_or_default();
+    if announced.entries > limits.entries {
+        return Err(ArchiveError::TooManyEntries(limits.entries));
+    }
+    if announced.directory_bytes > limits.directory_bytes {
+        return Err(ArchiveError::LargeDirectory(limits.directory_bytes));
     }
     Ok(())
 }

@@ -1,18 +1,16 @@
-//! The child's work in this process: a loopback server and hostile archives.
+//! The child's work in this process, on files and hostile archives of this host.
 
 use std::io::Cursor;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
-use axum::routing::get;
 use tar::{EntryType, Header};
 
 use super::*;
 use crate::Uri;
+
+mod bounds;
+mod http;
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -53,10 +51,10 @@ fn uri(value: impl Into<String>) -> Uri {
 }
 
 async fn fetch_uri(uri: Uri) -> Fetched {
-    fetch_within(uri, Limits::default()).await
+    fetch_within(uri, Limits::default(), None).await
 }
 
-async fn fetch_within(uri: Uri, limits: Limits) -> Fetched {
+async fn fetch_within(uri: Uri, limits: Limits, disk: Option<u64>) -> Fetched {
     let sandbox = tempfile::tempdir().unwrap();
     let request = Request {
         uris: vec![uri],
@@ -64,10 +62,17 @@ async fn fetch_within(uri: Uri, limits: Limits) -> Fetched {
         user: None,
         frameworks_home: None,
     };
-    let client = client(SHORT).no_proxy().build().unwrap();
     let mut log = Vec::new();
     let below = open_sandbox(&request).unwrap();
-    let outcome = fetch_all(&request, &below, &client, SHORT, limits, &mut log).await;
+    let mut fetching = Fetching {
+        sandbox: &below,
+        client: client(SHORT).no_proxy().build().unwrap(),
+        stall: SHORT,
+        limits,
+        budget: Budget::new(disk, None),
+        log: &mut log,
+    };
+    let outcome = fetching.all(&request).await;
     Fetched {
         outcome: outcome.map_err(|error| chain(&error)),
         log: String::from_utf8(log).unwrap(),
@@ -77,30 +82,14 @@ async fn fetch_within(uri: Uri, limits: Limits) -> Fetched {
 
 /// A file on this host, fetched by its path: what hostile archives need.
 async fn fetch_bytes(name: &str, bytes: &[u8], limits: Limits) -> Fetched {
+    fetch_bytes_into(name, bytes, limits, None).await
+}
+
+async fn fetch_bytes_into(name: &str, bytes: &[u8], limits: Limits, disk: Option<u64>) -> Fetched {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     std::fs::write(&path, bytes).unwrap();
-    fetch_within(uri(path.to_str().unwrap()), limits).await
-}
-
-async fn serve() -> SocketAddr {
-    let stalled = get(|| async {
-        std::future::pending::<()>().await;
-        StatusCode::OK
-    });
-    let router = Router::new()
-        .route("/hello.sh", get(|| async { "echo hello" }))
-        .route("/moved", get(|| async { Redirect::to("/hello.sh") }))
-        .route("/circle", get(|| async { Redirect::to("/circle") }))
-        .route(
-            "/partial",
-            get(|| async { StatusCode::PARTIAL_CONTENT.into_response() }),
-        )
-        .route("/stalled", stalled);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+    fetch_within(uri(path.to_str().unwrap()), limits, disk).await
 }
 
 /// One tar entry, written without the checks that the library makes.
@@ -130,100 +119,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     out.write_all(bytes).unwrap();
     out.finish().unwrap()
-}
-
-#[tokio::test]
-async fn a_script_is_fetched_over_http_and_each_step_is_logged() {
-    let url = format!("http://{}/hello.sh", serve().await);
-    let fetched = fetch_uri(uri(&url)).await;
-    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
-    assert_eq!(fetched.file("hello.sh"), "echo hello");
-    let to = fetched.sandbox.path().join("hello.sh");
-    for part in [
-        "Fetcher Info: {".to_owned(),
-        format!("\nFetching URI '{url}'\n"),
-        "\nFetching directly into the sandbox directory\n".to_owned(),
-        format!(
-            "\nDownloading resource from '{url}' to '{}'\n",
-            to.display()
-        ),
-        format!("\nFetched '{url}' to '{}'\n", to.display()),
-        "\nSuccessfully fetched all URIs into".to_owned(),
-    ] {
-        assert!(
-            fetched.log.contains(&part),
-            "{part:?} is not in\n{}",
-            fetched.log
-        );
-    }
-}
-
-#[tokio::test]
-async fn an_executable_can_be_executed_and_lands_under_its_output_file() {
-    let mut script = uri(format!("http://{}/hello.sh", serve().await));
-    script.executable = true;
-    script.output_file = Some("bin/run".into());
-    let fetched = fetch_uri(script).await;
-    assert_eq!(fetched.outcome, Ok(()));
-    let metadata = fetched.sandbox.path().join("bin/run").metadata().unwrap();
-    assert_eq!(metadata.permissions().mode() & 0o7777, 0o755);
-}
-
-#[tokio::test]
-async fn a_redirect_is_followed_but_not_for_ever() {
-    let server = serve().await;
-    let moved = fetch_uri(uri(format!("http://{server}/moved"))).await;
-    assert_eq!(moved.file("moved"), "echo hello");
-    let circle = fetch_uri(uri(format!("http://{server}/circle"))).await;
-    assert!(
-        circle.failure().contains("redirects in a circle"),
-        "{}",
-        circle.failure()
-    );
-}
-
-#[tokio::test]
-async fn an_answer_other_than_200_fails_and_leaves_nothing() {
-    let server = serve().await;
-    for (path, status) in [
-        ("missing", "404 Not Found"),
-        ("partial", "206 Partial Content"),
-    ] {
-        let url = format!("http://{server}/{path}");
-        let fetched = fetch_uri(uri(&url)).await;
-        assert_eq!(
-            fetched.failure(),
-            format!(
-                "failed to fetch '{url}': the server answered {status}: check that the URI is \
-                 right and the file is there"
-            )
-        );
-        assert!(fetched.names().is_empty());
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_stalls_is_given_up() {
-    let fetched = fetch_uri(uri(format!("http://{}/stalled", serve().await))).await;
-    assert!(
-        fetched
-            .failure()
-            .ends_with("nothing came from the server for 0.2 s")
-    );
-    assert!(fetched.names().is_empty());
-}
-
-#[tokio::test]
-async fn a_server_that_is_not_there_is_said_to_be_unreachable() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let fetched = fetch_uri(uri(format!("http://{address}/x"))).await;
-    assert!(
-        fetched.failure().contains("cannot connect to the server"),
-        "{}",
-        fetched.failure()
-    );
 }
 
 #[tokio::test]
@@ -430,31 +325,6 @@ async fn a_hostile_tar_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn a_bomb_ends_at_the_limits() {
-    let limits = Limits {
-        entries: 10,
-        bytes: 1 << 20,
-        header_bytes: 64 << 10,
-    };
-    let file = |name: &str, size| entry(name, EntryType::Regular, "", &vec![0; size]);
-    let many: Vec<_> = (0..11).map(|n| file(&n.to_string(), 0)).collect();
-    let large = [file("a", 600 << 10), file("b", 600 << 10)];
-    let header = [
-        entry("l", EntryType::GNULongName, "", &vec![b'x'; 128 << 10]),
-        file("a", 0),
-    ];
-    for (bytes, why) in [
-        (tarball(&many), "more than 10 entries"),
-        (tarball(&large), "more than 1048576 bytes"),
-        (tarball(&header), "the header of an entry is too large"),
-    ] {
-        let fetched = fetch_bytes("bomb.tgz", &gzip(&bytes), limits).await;
-        assert!(fetched.failure().contains(why), "{}", fetched.failure());
-        assert!(fetched.names().is_empty());
-    }
-}
-
-#[tokio::test]
 async fn a_damaged_archive_says_so() {
     for name in ["a.tar.gz", "a.zip", "a.gz", "a.tar"] {
         let fetched = fetch_bytes(name, b"<html>not found</html>", Limits::default()).await;
@@ -478,7 +348,9 @@ async fn an_archive_replaces_files_but_never_reaches_through_a_link() {
     std::fs::write(&archive, bytes).unwrap();
     let below = Beneath::open(sandbox.path()).unwrap();
     let name = crate::beneath::InnerPath::parse(Path::new("a.tar")).unwrap();
-    unpack(&below, &name, crate::plan::Format::Tar, Limits::default()).unwrap();
+    let mut budget = Budget::new(None, None);
+    let (tar, limits) = (crate::plan::Format::Tar, Limits::default());
+    unpack(&below, &name, tar, limits, &mut budget).unwrap();
     assert_eq!(
         std::fs::read_to_string(precious.path()).unwrap(),
         "precious"

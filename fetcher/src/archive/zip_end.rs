@@ -1,0 +1,135 @@
+//! The records at the end of a zip archive, read before a parser builds its index from what they
+//! announce. Source: APPNOTE.TXT 6.3.10, sections 4.3.14 to 4.3.16.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+const END: [u8; 4] = *b"PK\x05\x06";
+const END_BYTES: usize = 22;
+const LOCATOR: [u8; 4] = *b"PK\x06\x07";
+const LOCATOR_BYTES: usize = 20;
+const END64: [u8; 4] = *b"PK\x06\x06";
+const END64_BYTES: usize = 56;
+/// The longest comment after the end record.
+const COMMENT_BYTES: usize = u16::MAX as usize;
+
+/// What an archive says about its central directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Announced {
+    pub entries: u64,
+    pub directory_bytes: u64,
+}
+
+/// `None` when there is no end record, so that no parser accepts it either. Where two records
+/// differ, or one stands at two possible places, the larger number counts.
+pub fn announced(archive: &mut (impl Read + Seek)) -> io::Result<Option<Announced>> {
+    let length = archive.seek(SeekFrom::End(0))?;
+    let most = END_BYTES + COMMENT_BYTES + LOCATOR_BYTES + END64_BYTES;
+    let start = length.saturating_sub(most as u64);
+    archive.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::with_capacity(most);
+    archive.take(most as u64).read_to_end(&mut tail)?;
+    let Some(at) = tail.windows(END_BYTES).rposition(|w| w.starts_with(&END)) else {
+        return Ok(None);
+    };
+    let (before, end) = tail.split_at(at);
+    let mut found = Announced {
+        entries: number(end, 10, 2),
+        directory_bytes: number(end, 12, 4),
+    };
+    let Some((before, locator)) = before.split_last_chunk::<LOCATOR_BYTES>() else {
+        return Ok(Some(found));
+    };
+    if !locator.starts_with(&LOCATOR) {
+        return Ok(Some(found));
+    }
+    // Where it ought to be, and where it is when something was put in front of the archive.
+    let adjacent = before.last_chunk::<END64_BYTES>().copied();
+    let located = record_at(archive, number(locator, 8, 8), length)?;
+    for record in [adjacent, located].into_iter().flatten() {
+        if record.starts_with(&END64) {
+            found.entries = found.entries.max(number(&record, 32, 8));
+            found.directory_bytes = found.directory_bytes.max(number(&record, 40, 8));
+        }
+    }
+    Ok(Some(found))
+}
+
+fn record_at(
+    archive: &mut (impl Read + Seek),
+    at: u64,
+    length: u64,
+) -> io::Result<Option<[u8; END64_BYTES]>> {
+    if at > length.saturating_sub(END64_BYTES as u64) {
+        return Ok(None);
+    }
+    let mut record = [0; END64_BYTES];
+    archive.seek(SeekFrom::Start(at))?;
+    archive.read_exact(&mut record)?;
+    Ok(Some(record))
+}
+
+/// A little-endian number of `size` bytes at `at`.
+fn number(record: &[u8], at: usize, size: usize) -> u64 {
+    let bytes = record.iter().skip(at).take(size).rev();
+    bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn end(entries: u16, size: u32, comment: &[u8]) -> Vec<u8> {
+        let mut end = [&END[..], &[0; 4], &entries.to_le_bytes()].concat();
+        end.extend(entries.to_le_bytes());
+        end.extend(size.to_le_bytes());
+        end.extend([0; 4]);
+        end.extend((comment.len() as u16).to_le_bytes());
+        [&end, comment].concat()
+    }
+
+    fn end64(entries: u64, size: u64, at: u64) -> Vec<u8> {
+        let mut record = [&END64[..], &44_u64.to_le_bytes(), &[0; 12]].concat();
+        for number in [entries, entries, size, 0] {
+            record.extend(number.to_le_bytes());
+        }
+        record.extend([&LOCATOR[..], &[0; 4], &at.to_le_bytes(), &[0; 4]].concat());
+        record
+    }
+
+    fn read(bytes: &[u8]) -> Option<Announced> {
+        announced(&mut Cursor::new(bytes)).unwrap()
+    }
+
+    #[test]
+    fn the_end_record_is_found_before_its_comment() {
+        let expected = Announced {
+            entries: 7,
+            directory_bytes: 400,
+        };
+        assert_eq!(read(&end(7, 400, b"")), Some(expected));
+        assert_eq!(read(&end(7, 400, &[b'c'; COMMENT_BYTES])), Some(expected));
+        assert_eq!(read(b"no archive"), None);
+    }
+
+    #[test]
+    fn a_zip64_record_counts_wherever_it_stands() {
+        let expected = Announced {
+            entries: 1 << 20,
+            directory_bytes: 50 << 20,
+        };
+        let record = end64(expected.entries, expected.directory_bytes, 3);
+        let plain = end(u16::MAX, 400, b"");
+        // At its place, behind a prefix that it does not know of, and away from the locator.
+        let (zip64, locator) = record.split_at(END64_BYTES);
+        let gap = [0; 100];
+        for archive in [
+            [b"abc", &record[..], &plain].concat(),
+            [&gap[..], &record, &plain].concat(),
+            [b"abc", zip64, &gap, locator, &plain].concat(),
+        ] {
+            assert_eq!(read(&archive), Some(expected));
+        }
+    }
+}

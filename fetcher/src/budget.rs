@@ -1,0 +1,128 @@
+//! How many bytes one request may put into the sandbox, all downloads and archives together.
+
+use std::fmt;
+
+/// For a task that names no disk. Generous, but a bomb ends.
+const DEFAULT: u64 = 64 << 30;
+/// Of what is free at the start; the rest is for the logs of those who run already.
+const FREE_PERCENT: u64 = 90;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    limit: u64,
+    left: u64,
+    bound: Bound,
+}
+
+/// What sets the limit, and with it the remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    Task,
+    Default,
+    FreeSpace,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it needs at least {asked} bytes, and {left} are left of {limit}, which is {bound}")]
+pub struct OverLimit {
+    pub asked: u64,
+    pub left: u64,
+    pub limit: u64,
+    pub bound: Bound,
+}
+
+impl Budget {
+    /// `task` is the task's disk, `free` what the sandbox's file system can still take, `None` when
+    /// it does not tell; both in bytes. The smaller bound counts.
+    pub fn new(task: Option<u64>, free: Option<u64>) -> Self {
+        let wanted = match task {
+            Some(limit) => (limit, Bound::Task),
+            None => (DEFAULT, Bound::Default),
+        };
+        let usable = free.map(|free| (free / 100 * FREE_PERCENT, Bound::FreeSpace));
+        let (limit, bound) = match usable {
+            Some(usable) if usable.0 < wanted.0 => usable,
+            _ => wanted,
+        };
+        Self {
+            limit,
+            left: limit,
+            bound,
+        }
+    }
+
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether as much as was announced could be taken.
+    pub fn check(&self, bytes: u64) -> Result<(), OverLimit> {
+        if bytes <= self.left {
+            return Ok(());
+        }
+        Err(OverLimit {
+            asked: bytes,
+            left: self.left,
+            limit: self.limit,
+            bound: self.bound,
+        })
+    }
+
+    /// To be called before the bytes are written.
+    pub fn take(&mut self, bytes: u64) -> Result<(), OverLimit> {
+        self.check(bytes)?;
+        self.left -= bytes;
+        Ok(())
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task => write!(f, "the task's disk: give the task more disk, or fetch less"),
+            Self::Default => write!(
+                f,
+                "the most for a task without a disk resource: give the task disk, or fetch less"
+            ),
+            Self::FreeSpace => write!(
+                f,
+                "{FREE_PERCENT} % of what was free for sandboxes on the agent: free space there, \
+                 or fetch less"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_of_the_tasks_disk_and_the_free_space_counts() {
+        let bound = |task, free| {
+            let budget = Budget::new(task, free);
+            (budget.limit, budget.bound)
+        };
+        assert_eq!(bound(Some(500), Some(1000)), (500, Bound::Task));
+        assert_eq!(bound(Some(1000), Some(1000)), (900, Bound::FreeSpace));
+        assert_eq!(bound(None, Some(1000)), (900, Bound::FreeSpace));
+        assert_eq!(bound(None, None), (DEFAULT, Bound::Default));
+        assert_eq!(bound(None, Some(u64::MAX)), (DEFAULT, Bound::Default));
+    }
+
+    #[test]
+    fn what_was_taken_is_gone_for_the_next_file() {
+        let mut budget = Budget::new(Some(100), None);
+        budget.take(60).unwrap();
+        assert_eq!(
+            budget.take(50).unwrap_err().to_string(),
+            "it needs at least 50 bytes, and 40 are left of 100, which is the task's disk: give \
+             the task more disk, or fetch less"
+        );
+        assert_eq!(budget.take(40), Ok(()));
+    }
+}

@@ -1,0 +1,14 @@
+//! What the agent writes to the child's stdin.
+
+use std::borrow::Cow;
+
+use crate::Request;
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Order<'a> {
+    #[serde(flatten)]
+    pub request: Cow<'a, Request>,
+    /// Bytes that everything fetched and unpacked may take together.
+    #[serde(default)]
+    pub disk_limit: Option<u64>,
+}
