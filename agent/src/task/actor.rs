@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use containerizer::{Container, Termination};
 use proto::link::{FromAgent, StatusUpdate, from_agent};
 use proto::v1::TaskStatus;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::Key;
 use super::ending::Report;
 use super::identity::Identity;
 use super::journal::{History, TaskJournal};
-use super::launch::{Host, Job, Outcome, launch};
+use super::launch::{Host, Job, Launching, Outcome};
 use super::machine::{Effect, Event, Machine, Phase, Policy};
 use super::updates::Stream;
 use crate::checkpoint::{self, CheckpointError, Durability};
@@ -82,12 +82,6 @@ pub struct Actor {
     pub outgoing: Option<Outgoing>,
 }
 
-struct Launch {
-    outcome: oneshot::Receiver<Outcome>,
-    /// Dropping it calls the launch off, as far as that is possible.
-    cancel: Option<oneshot::Sender<()>>,
-}
-
 /// An actor at work.
 struct Life {
     actor: Actor,
@@ -96,7 +90,7 @@ struct Life {
     /// The update that was sent last.
     forwarded: Vec<u8>,
     journal: Option<TaskJournal>,
-    launch: Option<Launch>,
+    launch: Option<Launching>,
     container: Option<Container>,
     /// Has ended; the containerizer keeps its record until the end is written down here.
     remains: Option<Container>,
@@ -160,7 +154,7 @@ impl Life {
                 if job.framework.checkpoint() {
                     self.create_journal(&job).await;
                 }
-                self.launch = Some(self.start_launch(*job));
+                self.launch = Some(Launching::begin(Arc::clone(&self.actor.host), *job));
                 self.carry_out(effects).await;
             }
             Beginning::Refuse(report) => self.report(report).await,
@@ -201,7 +195,7 @@ impl Life {
         };
         tokio::select! {
             message = self.actor.mailbox.recv() => Input::Message(message),
-            outcome = launched(&mut self.launch) => Input::Launch(outcome),
+            outcome = launched(self.launch.as_mut()) => Input::Launch(outcome),
             termination = ended(self.container.as_ref()) => Input::Ended(termination),
             () = woken(wake_at) => Input::Woke,
         }
@@ -279,7 +273,7 @@ impl Life {
                 Effect::Report(report) => self.report(report).await,
                 Effect::CancelLaunch => {
                     if let Some(launch) = &mut self.launch {
-                        launch.cancel = None;
+                        launch.call_off();
                     }
                 }
                 Effect::Terminate => self.container.iter().for_each(Container::terminate),
@@ -354,23 +348,6 @@ impl Life {
         }
     }
 
-    fn start_launch(&self, job: Job) -> Launch {
-        let (cancel, cancelled) = oneshot::channel();
-        let (tell, outcome) = oneshot::channel();
-        let host = Arc::clone(&self.actor.host);
-        // On its own, for a launch may not be dropped half way.
-        tokio::spawn(async move {
-            if let Err(Outcome::Launched(container)) = tell.send(launch(host, job, cancelled).await)
-            {
-                tracing::debug!(container = %container.id(), "launched after the agent had gone");
-            }
-        });
-        Launch {
-            outcome,
-            cancel: Some(cancel),
-        }
-    }
-
     async fn create_journal(&mut self, job: &Job) {
         let host = Arc::clone(&self.actor.host);
         let job = job.clone();
@@ -433,12 +410,11 @@ impl Life {
     }
 }
 
-async fn launched(launch: &mut Option<Launch>) -> Outcome {
-    let Some(launch) = launch else {
-        return pending().await;
-    };
-    let outcome = (&mut launch.outcome).await;
-    outcome.unwrap_or_else(|_panicked| Outcome::Failed("the launch was interrupted".to_owned()))
+async fn launched(launch: Option<&mut Launching>) -> Outcome {
+    match launch {
+        Some(launch) => launch.outcome().await,
+        None => pending().await,
+    }
 }
 
 async fn ended(container: Option<&Container>) -> Termination {

@@ -66,9 +66,45 @@ enum LaunchError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
+/// A launch that is under way, on its own: none may be dropped half way. Dropping this calls it off
+/// as far as that is still possible.
+#[derive(Debug)]
+pub struct Launching {
+    outcome: oneshot::Receiver<Outcome>,
+    /// Gone once the launch is called off.
+    cancel: Option<oneshot::Sender<()>>,
+}
+
+impl Launching {
+    pub fn begin(host: Arc<Host>, job: Job) -> Launching {
+        let (cancel, cancelled) = oneshot::channel();
+        let (tell, outcome) = oneshot::channel();
+        tokio::spawn(async move {
+            if let Err(Outcome::Launched(container)) = tell.send(launch(host, job, cancelled).await)
+            {
+                tracing::debug!(container = %container.id(), "launched after the agent had gone");
+            }
+        });
+        Launching {
+            outcome,
+            cancel: Some(cancel),
+        }
+    }
+
+    pub fn call_off(&mut self) {
+        self.cancel = None;
+    }
+
+    /// Waits for it, once.
+    pub async fn outcome(&mut self) -> Outcome {
+        let outcome = (&mut self.outcome).await;
+        outcome.unwrap_or_else(|_panicked| Outcome::Failed("the launch was interrupted".to_owned()))
+    }
+}
+
 /// Launches `job`. `cancel` calls it off, by a message or by being dropped, as long as the
 /// container itself has not been begun.
-pub async fn launch(host: Arc<Host>, job: Job, cancel: oneshot::Receiver<()>) -> Outcome {
+async fn launch(host: Arc<Host>, job: Job, cancel: oneshot::Receiver<()>) -> Outcome {
     let (sandbox, planned) = {
         let host = Arc::clone(&host);
         let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job)).await;
