@@ -49,9 +49,9 @@ pub enum FetchError {
 /// Fetches everything or fails at the first URI that cannot be had; each step is a line in `log`
 /// (the sandbox's stderr). `helper` is the program and arguments that end up in `child_main`.
 ///
-/// Dropping the future kills the child at once. URIs that were complete stay in the sandbox, and so
-/// does what there was of the one in progress: the sandbox's owner removes both with the sandbox,
-/// and must not start the task in it.
+/// A URI that cannot be had leaves nothing of itself in the sandbox. Where the child is killed, which
+/// dropping the future does at once, or aborts, part of the one in progress stays: it goes with the
+/// sandbox, in which the caller must not start the task.
 pub async fn fetch(helper: &[String], request: &Request, log: File) -> Result<(), FetchError> {
     fetch_within(helper, request, None, log).await
 }

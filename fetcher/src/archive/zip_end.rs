@@ -19,6 +19,17 @@ pub struct Announced {
     pub directory_bytes: u64,
 }
 
+impl Announced {
+    /// All bits set say "see the zip64 record".
+    fn without_overflow(self) -> Self {
+        let known = |number, overflow: u64| if number == overflow { 0 } else { number };
+        Self {
+            entries: known(self.entries, u16::MAX.into()),
+            directory_bytes: known(self.directory_bytes, u32::MAX.into()),
+        }
+    }
+}
+
 /// `None` when there is no end record, so that no parser accepts it either. Where two records
 /// differ, or one stands at two possible places, the larger number counts.
 pub fn announced(archive: &mut (impl Read + Seek)) -> io::Result<Option<Announced>> {
@@ -32,26 +43,29 @@ pub fn announced(archive: &mut (impl Read + Seek)) -> io::Result<Option<Announce
         return Ok(None);
     };
     let (before, end) = tail.split_at(at);
-    let mut found = Announced {
+    let plain = Announced {
         entries: number(end, 10, 2),
         directory_bytes: number(end, 12, 4),
     };
     let Some((before, locator)) = before.split_last_chunk::<LOCATOR_BYTES>() else {
-        return Ok(Some(found));
+        return Ok(Some(plain));
     };
     if !locator.starts_with(&LOCATOR) {
-        return Ok(Some(found));
+        return Ok(Some(plain));
     }
     // Where it ought to be, and where it is when something was put in front of the archive.
     let adjacent = before.last_chunk::<END64_BYTES>().copied();
     let located = record_at(archive, number(locator, 8, 8), length)?;
-    for record in [adjacent, located].into_iter().flatten() {
-        if record.starts_with(&END64) {
-            found.entries = found.entries.max(number(&record, 32, 8));
-            found.directory_bytes = found.directory_bytes.max(number(&record, 40, 8));
-        }
-    }
-    Ok(Some(found))
+    let records = [adjacent, located].into_iter().flatten();
+    let zip64 = records.filter(|record| record.starts_with(&END64));
+    let largest = zip64.fold(None, |found: Option<Announced>, record| {
+        let found = found.unwrap_or(plain.without_overflow());
+        Some(Announced {
+            entries: found.entries.max(number(&record, 32, 8)),
+            directory_bytes: found.directory_bytes.max(number(&record, 40, 8)),
+        })
+    });
+    Ok(Some(largest.unwrap_or(plain)))
 }
 
 fn record_at(
@@ -120,7 +134,7 @@ mod tests {
             directory_bytes: 50 << 20,
         };
         let record = end64(expected.entries, expected.directory_bytes, 3);
-        let plain = end(u16::MAX, 400, b"");
+        let plain = end(u16::MAX, u32::MAX, b"");
         // At its place, behind a prefix that it does not know of, and away from the locator.
         let (zip64, locator) = record.split_at(END64_BYTES);
         let gap = [0; 100];
