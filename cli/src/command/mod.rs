@@ -14,8 +14,10 @@ use anyhow::Context as _;
 
 /// Runs a command that is async.
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    // Blocking work is short (a launch, a record); beyond this many at a time it waits its turn.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(64)
         .build();
     let runtime = runtime.context("cannot start the async runtime")?;
     let result = runtime.block_on(work);
