@@ -59,8 +59,11 @@ pub enum PlanError {
     RelativeVolumeSource(PathBuf),
     #[error("volume target {0}: it must not contain '..'")]
     VolumeTargetLeaves(PathBuf),
-    #[error("volume {0} has a name that is not UTF-8")]
-    NotUtf8(PathBuf),
+    #[error(
+        "volume target {target} would hide the task's sandbox {sandbox}: mount it elsewhere, or give \
+         the agent another --work_dir"
+    )]
+    HidesSandbox { target: PathBuf, sandbox: PathBuf },
     #[error("the command is empty: give \"cmd\" or \"args\"")]
     NoCommand,
     #[error(

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use oci_spec::runtime::MountBuilder;
+use oci_spec::runtime::{Mount, MountBuilder};
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
 use crate::request::{Access, Request, Volume};
@@ -19,20 +19,36 @@ impl Isolator for Volumes {
             if !volume.source.is_absolute() {
                 return Err(PlanError::RelativeVolumeSource(volume.source.clone()));
             }
-            let access = match volume.access {
-                // Recursively: a file system mounted below the source must not stay writable.
-                Access::ReadOnly => "rro",
-                Access::ReadWrite => "rw",
-            };
-            let mount = MountBuilder::default()
-                .destination(target(volume, &request.sandbox)?)
-                .typ("bind")
-                .source(volume.source.clone())
-                .options(["rbind", access].map(str::to_owned).to_vec());
-            spec.mounts.push(mount.build()?);
+            let target = target(volume, &request.sandbox)?;
+            let over_sandbox = request.sandbox.starts_with(&target);
+            if over_sandbox && target != volume.source {
+                let sandbox = request.sandbox.clone();
+                return Err(PlanError::HidesSandbox { target, sandbox });
+            }
+            spec.mounts
+                .push(bind(&volume.source, &target, volume.access)?);
+            if over_sandbox && volume.access == Access::ReadOnly {
+                // The same files at the same place, but the task's own stay its own.
+                let sandbox = &request.sandbox;
+                spec.mounts.push(bind(sandbox, sandbox, Access::ReadWrite)?);
+            }
         }
         Ok(())
     }
+}
+
+fn bind(source: &Path, target: &Path, access: Access) -> Result<Mount, PlanError> {
+    let access = match access {
+        // Recursively: a file system mounted below the source must not stay writable.
+        Access::ReadOnly => "rro",
+        Access::ReadWrite => "rw",
+    };
+    let mount = MountBuilder::default()
+        .destination(target)
+        .typ("bind")
+        .source(source)
+        .options(["rbind", access].map(str::to_owned).to_vec());
+    Ok(mount.build()?)
 }
 
 /// A relative target lies in the sandbox.
@@ -92,6 +108,25 @@ mod tests {
     fn a_relative_target_lies_in_the_sandbox() {
         let (to, _) = planned("/a", "data/x", Access::ReadWrite).expect("plans");
         assert_eq!(to, "/sandbox/data/x");
+    }
+
+    #[test]
+    fn a_volume_may_not_hide_the_sandbox() {
+        let error = planned("/data", "/", Access::ReadWrite).expect_err("refused");
+        assert_eq!(
+            error,
+            "volume target / would hide the task's sandbox /sandbox: mount it elsewhere, or give the \
+             agent another --work_dir"
+        );
+    }
+
+    #[test]
+    fn a_read_only_view_of_what_holds_the_sandbox_leaves_the_sandbox_writable() {
+        let (to, options) = planned("/", "/", Access::ReadOnly).expect("plans");
+        assert_eq!(
+            (to.as_str(), options),
+            ("/sandbox", vec!["rbind".to_owned(), "rw".to_owned()])
+        );
     }
 
     #[test]
