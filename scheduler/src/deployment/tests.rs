@@ -62,7 +62,7 @@ fn a_new_app_is_registered_and_then_scaled() {
 }
 
 #[test]
-fn the_same_root_needs_no_step() {
+fn an_unchanged_tree_needs_no_step() {
     let root = root(&[revision("/a", 2, &[])]);
     assert!(steps(&root, &root).is_empty());
 }
