@@ -1,4 +1,4 @@
-//! What a caller asks to have contained: Class 1 input, carried out as asked.
+//! What a caller asks to have contained: policy, carried out as asked.
 
 use std::path::PathBuf;
 

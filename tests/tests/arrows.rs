@@ -1,4 +1,4 @@
-//! The arrows between crates, as DESIGN.md section 1 draws them.
+//! The arrows between crates, as ARCHITECTURE.md draws them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
