@@ -154,7 +154,7 @@ impl Cluster {
         let master = master::start(master)
             .await
             .context("cannot start the master")?;
-        scheduler.master = master.address().to_string();
+        scheduler.master = master.address().into();
         let scheduler = scheduler::start(scheduler)
             .await
             .context("cannot start the scheduler")?;

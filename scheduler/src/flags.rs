@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgAction;
+use proto::address::Master;
 
 #[derive(clap::Args, Clone, Debug)]
 pub struct Flags {
-    /// Where the master is: host:port.
+    /// The master: host:port, or file:///path of a file that says so (read again at each attempt).
     #[arg(
         long = "master",
         env = "MARATHON_MASTER",
-        default_value = "127.0.0.1:5050"
+        default_value = "127.0.0.1:5050",
+        value_parser = Master::parse
     )]
-    pub master: String,
+    pub master: Master,
 
     /// Address to listen on.
     #[arg(

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
+use endpoint::{ListenError, NoAddress};
+use proto::error::chain;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -18,16 +18,10 @@ use crate::store::{Store, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(
-        "--ip={0} can be reached by other machines and there are no credentials: choose a \
-         loopback address, or say --insecure"
-    )]
-    Exposed(std::net::IpAddr),
-    #[error("cannot listen on {address} (choose another with --ip and --http_port)")]
-    Listen {
-        address: SocketAddr,
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    NoAddress(#[from] NoAddress),
     #[error(
         "--local_port_min={min} is greater than --local_port_max={max}: no service port could be \
          chosen"
@@ -51,28 +45,21 @@ const QUEUE: usize = 1024;
 /// How long requests that are being answered may hold up the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Opens the store, listens, and keeps subscribing with the master, which need not be there yet.
+/// Listens, opens the store, and keeps subscribing with the master, which need not be there yet.
 pub async fn start(flags: Flags) -> Result<Handle, StartError> {
-    if !flags.ip.is_loopback() && !flags.insecure {
-        return Err(StartError::Exposed(flags.ip));
-    }
     if flags.local_port_min > flags.local_port_max {
         let (min, max) = (flags.local_port_min, flags.local_port_max);
         return Err(StartError::NoServicePorts { min, max });
     }
+    let (listener, address) = endpoint::listen(flags.ip, flags.http_port, flags.insecure).await?;
+    let hostname = match &flags.hostname {
+        Some(name) => name.clone(),
+        None => endpoint::advertised(address, None, None, "hostname")?
+            .ip()
+            .to_string(),
+    };
     let store = Arc::new(Store::open(&flags.work_dir)?);
     let snapshot = store.load()?;
-    let wanted = SocketAddr::new(flags.ip, flags.http_port);
-    let listen = |source| StartError::Listen {
-        address: wanted,
-        source,
-    };
-    let listener = TcpListener::bind(wanted).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
-    let hostname = flags
-        .hostname
-        .clone()
-        .unwrap_or_else(|| address.ip().to_string());
 
     let clock = Clock::start();
     let (framework_id, known_id) = watch::channel(snapshot.framework_id.clone());
@@ -100,15 +87,21 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         hostname,
         port: address.port(),
     };
-    let (stop, stopped) = watch::channel(false);
-    let server = serve(listener, http::router(service, about), stopped);
+    let (stop, mut stopped) = watch::channel(false);
+    let asked_to_stop = async move {
+        // An error means that the handle was dropped: then nobody can ask us to stop.
+        if stopped.wait_for(|stopped| *stopped).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let server = endpoint::serve(listener, http::router(service, about), asked_to_stop);
     tracing::info!(%address, "scheduler listening");
     Ok(Handle {
         address,
         stop,
         engine: tokio::spawn(async move {
             if let Err(error) = owner.await {
-                tracing::error!(error = describe(&error), "scheduler stopped");
+                tracing::error!(error = chain(&error), "scheduler stopped");
             }
         }),
         server: tokio::spawn(server),
@@ -138,33 +131,4 @@ impl Handle {
         let _ = self.engine.await;
         let _ = self.link.await;
     }
-}
-
-async fn serve(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) {
-    let stop = async move {
-        // An error means that the handle was dropped: then nobody can ask us to stop.
-        if stopped.wait_for(|stopped| *stopped).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    // Answers are small and wanted at once.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "cannot switch off Nagle's algorithm");
-        }
-    });
-    if let Err(error) = axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
-    {
-        tracing::error!(%error, "cannot serve any longer");
-    }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |e| e.source());
-    chain
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -88,7 +88,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         let address = master.address();
         let scheduler = match flags.scheduler {
             Some(mut flags) => {
-                flags.master = address.to_string();
+                flags.master = address.into();
                 let scheduler = scheduler::start(flags).await;
                 Some(scheduler.context("cannot start the scheduler")?)
             }

@@ -1,11 +1,12 @@
 //! /v2/apps
 
 use axum::http::{Method, StatusCode};
+use endpoint::Query;
 use serde_json::{Value, json};
 
+use super::embed::embeds;
 use super::error::ApiError;
 use super::json::{self as render, Embed};
-use super::query::Query;
 use super::reply::{Content, Reply};
 use super::selector::Selector;
 use super::{Api, Call};
@@ -236,11 +237,11 @@ pub(super) fn wrong_type(path: &str, error: &str) -> ApiError {
 }
 
 pub(super) fn embed(query: &Query) -> Embed {
-    let failures = query.embeds("failures");
+    let failures = embeds(query, "failures");
     Embed {
-        tasks: failures || query.embeds("tasks"),
-        last_task_failure: failures || query.embeds("lastTaskFailure"),
-        task_stats: query.embeds("taskStats").then(Timestamp::now),
+        tasks: failures || embeds(query, "tasks"),
+        last_task_failure: failures || embeds(query, "lastTaskFailure"),
+        task_stats: embeds(query, "taskStats").then(Timestamp::now),
     }
 }
 

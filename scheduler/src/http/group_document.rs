@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use endpoint::Query;
 use serde_json::{Value, json};
 
 use super::apps::embed;
 use super::json::{self as render, Embed};
-use super::query::Query;
 use crate::app::{AppId, Timestamp};
 use crate::engine::{Engine, GroupId};
 use crate::root::{Revision, Root};

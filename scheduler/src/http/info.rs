@@ -1,6 +1,7 @@
 //! What the scheduler says of itself.
 
 use axum::http::Method;
+use proto::address::Master;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
@@ -88,9 +89,14 @@ impl Api {
 }
 
 fn config(flags: &Flags, hostname: &str) -> Value {
+    let page = match &flags.master {
+        Master::At(address) => Some(format!("http://{address}/")),
+        // It may be somewhere else the next time.
+        Master::In(_file) => None,
+    };
     json!({
-        "master": flags.master,
-        "mesos_leader_ui_url": format!("http://{}/", flags.master),
+        "master": flags.master.to_string(),
+        "mesos_leader_ui_url": page,
         "hostname": hostname,
         "framework_name": flags.framework_name,
         "failover_timeout": flags.failover_timeout,

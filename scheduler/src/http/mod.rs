@@ -2,12 +2,12 @@
 
 mod apps;
 mod deployments;
+mod embed;
 mod error;
 mod group_document;
 mod groups;
 mod info;
 mod json;
-mod query;
 mod queue;
 mod reply;
 mod route;
@@ -20,21 +20,20 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, HeaderValue};
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::http::{Method, Request, Response};
+use endpoint::{MAX_BODY_BYTES, Query, bounded_body};
+use proto::error::chain;
+use proto::media::accepts;
 use serde_json::Value;
 
 use crate::app::Invalid;
 use crate::engine::{Change, Done, Engine};
 use crate::service::Service;
 use error::ApiError;
-use query::Query;
 use reply::Reply;
 use route::{Route, route};
 
 pub use info::About;
-
-/// In bytes; more than any group of apps needs.
-const LARGEST_BODY: usize = 8 << 20;
 
 pub struct Api {
     service: Service,
@@ -67,6 +66,8 @@ impl Wants {
             let kind = kind.split(';').next().unwrap_or_default().trim();
             kind.to_ascii_lowercase()
         });
+        // A weight of 0 excludes.
+        let kinds = kinds.filter(|kind| accepts(accept, kind));
         let wanted = kinds.map(|kind| match kind.as_str() {
             "text/plain" => Wants::Text,
             "application/json" => Wants::Json,
@@ -153,20 +154,16 @@ impl Api {
 /// The body is JSON whatever its content type says: curl -d calls it a form.
 async fn read(request: Request<Body>) -> Result<Call, ApiError> {
     let (parts, body) = request.into_parts();
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let query = Query::of(&parts.uri);
     let accept = parts
         .headers
         .get(ACCEPT)
         .and_then(|a| a.to_str().ok())
         .unwrap_or_default();
     let wants = Wants::read(accept);
-    let bytes = axum::body::to_bytes(body, LARGEST_BODY)
+    let bytes = bounded_body(body, MAX_BODY_BYTES)
         .await
-        .map_err(|_unreadable| {
-            let message =
-                format!("the body could not be read, or is larger than {LARGEST_BODY} bytes");
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-        })?;
+        .map_err(|error| ApiError::new(error.status(), chain(&error)))?;
     let body = if bytes.iter().all(u8::is_ascii_whitespace) {
         Value::Null
     } else {

@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 use proto::v1;
 use serde_json::{Value, json};
 
+use super::embed::embeds;
 use super::error::ApiError;
 use super::json as render;
 use super::reply::Reply;
@@ -17,7 +18,7 @@ impl Api {
         if call.method != Method::GET {
             return Ok(call.method_not_allowed("GET"));
         }
-        let with_offers = call.query.embeds("lastUnusedOffers");
+        let with_offers = embeds(&call.query, "lastUnusedOffers");
         let items: Vec<Value> = self
             .service
             .view(move |engine, now| {

@@ -1,7 +1,5 @@
 //! Paths of the API. Ids of apps are paths themselves, so routes are read from both ends.
 
-use percent_encoding::percent_decode_str;
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     Ping,
@@ -32,7 +30,7 @@ pub enum Route {
 
 /// Doubled and trailing slashes do not count, and `%2F` is a slash like any other.
 pub fn route(path: &str) -> Option<Route> {
-    let decoded = percent_decode_str(path).decode_utf8().ok()?.into_owned();
+    let decoded = endpoint::path::decoded(path)?;
     let segments: Vec<&str> = decoded.split('/').filter(|s| !s.is_empty()).collect();
     // A gateway in front may leave its prefix.
     let segments = match segments.as_slice() {

@@ -1,12 +1,12 @@
 //! /v2/tasks and the tasks of an app.
 
 use axum::http::Method;
+use endpoint::Query;
 use serde_json::{Value, json};
 
 use super::apps::{below, deployed, wrong_type};
 use super::error::ApiError;
 use super::json as render;
-use super::query::Query;
 use super::reply::Reply;
 use super::{Api, Call, Wants};
 use crate::app::AppId;

@@ -8,6 +8,8 @@ mod session;
 
 use std::time::Duration;
 
+use proto::address::Master;
+use proto::error::chain;
 use proto::v1;
 use tokio::sync::{mpsc, watch};
 
@@ -56,27 +58,28 @@ impl Identity {
     }
 }
 
-/// Keeps us subscribed at `master` (host:port) until the receiver of events is gone.
+/// Keeps us subscribed at `master` until the receiver of events is gone.
 pub async fn stay_subscribed(
-    master: String,
+    master: Master,
     identity: Identity,
     framework_id: watch::Receiver<Option<String>>,
     events: mpsc::Sender<Event>,
     mut calls: mpsc::Receiver<Vec<Call>>,
 ) {
     let mut delay = FIRST_DELAY;
-    let mut leader = master.clone();
+    // Where a master sent us, until that one is not there either.
+    let mut leader: Option<String> = None;
     let client = session::client();
     loop {
         let id = framework_id.borrow().clone();
         let info = identity.framework_info(id.as_deref());
         let attempt = tokio::select! {
-            attempt = Session::subscribe(&client, &leader, info) => attempt,
+            attempt = attempt(&client, &master, leader.as_deref(), info) => attempt,
             () = discard(&mut calls) => return,
         };
         match attempt {
             Ok(session) => {
-                tracing::info!(master = leader, "subscribed");
+                tracing::info!(%master, leader, "subscribed");
                 delay = FIRST_DELAY;
                 let event = match session.run(&events, &mut calls).await {
                     End::Removed => Event::Removed,
@@ -88,11 +91,11 @@ pub async fn stay_subscribed(
             }
             Err(Refused::Elsewhere(other)) => {
                 tracing::info!(leader = other, "redirected to the leading master");
-                leader = other;
+                leader = Some(other);
             }
             Err(error) => {
-                tracing::warn!(master = leader, %error, cause = cause(&error), "cannot subscribe");
-                leader.clone_from(&master);
+                tracing::warn!(%master, error = chain(&error), "cannot subscribe");
+                leader = None;
             }
         }
         tokio::select! {
@@ -103,6 +106,19 @@ pub async fn stay_subscribed(
     }
 }
 
+async fn attempt(
+    client: &reqwest::Client,
+    master: &Master,
+    leader: Option<&str>,
+    info: v1::FrameworkInfo,
+) -> Result<Session, Refused> {
+    let address = match leader {
+        Some(leader) => leader.to_owned(),
+        None => endpoint::locate(master).await?,
+    };
+    Session::subscribe(client, &address, info).await
+}
+
 /// Drops what is said to nobody. Returns when the engine is gone.
 async fn discard(calls: &mut mpsc::Receiver<Vec<Call>>) {
     while calls.recv().await.is_some() {}
@@ -111,11 +127,3 @@ async fn discard(calls: &mut mpsc::Receiver<Vec<Call>>) {
 // A master in the same process is ready within milliseconds.
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
-
-fn cause(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}

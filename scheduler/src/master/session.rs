@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use prost::Message as _;
-use proto::recordio::Decoder;
+use proto::error::chain;
+use proto::recordio::Messages;
 use proto::v1;
 use proto::v1::scheduler;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
@@ -24,6 +25,8 @@ const DEFAULT_HEARTBEAT: f64 = 15.0;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
+    #[error(transparent)]
+    NoMaster(#[from] endpoint::NoMaster),
     #[error("the leading master is {0}")]
     Elsewhere(String),
     #[error("cannot reach the master at {url}")]
@@ -51,7 +54,7 @@ pub struct Session {
 
 struct Reader {
     response: reqwest::Response,
-    decoder: Decoder,
+    messages: Messages<scheduler::Event>,
     silence: Duration,
 }
 
@@ -62,13 +65,8 @@ struct Speaker {
 }
 
 pub fn client() -> reqwest::Client {
-    let builder = reqwest::Client::builder()
-        .no_proxy()
-        .tcp_nodelay(true)
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(ANSWER_TIMEOUT);
     // Fails only where the operating system gives no TLS roots; none are asked for here.
-    builder.build().unwrap_or_default()
+    endpoint::client().build().unwrap_or_default()
 }
 
 impl Session {
@@ -105,7 +103,7 @@ impl Session {
         Ok(Self {
             reader: Reader {
                 response,
-                decoder: Decoder::new(MAX_RECORD),
+                messages: Messages::new(MAX_RECORD),
                 silence,
             },
             speaker: Speaker {
@@ -139,7 +137,7 @@ impl Reader {
     ) -> End {
         loop {
             match tokio::time::timeout(self.silence, self.response.chunk()).await {
-                Ok(Ok(Some(bytes))) => self.decoder.push(&bytes),
+                Ok(Ok(Some(bytes))) => self.messages.push(&bytes),
                 Ok(Ok(None)) => {
                     tracing::warn!("the master closed the stream");
                     return End::Lost;
@@ -165,17 +163,10 @@ impl Reader {
         framework_id: &OnceLock<v1::FrameworkId>,
     ) -> Option<End> {
         loop {
-            let record = match self.decoder.next() {
-                Ok(record) => record?,
+            let event = match self.messages.next() {
+                Ok(event) => event?,
                 Err(error) => {
-                    tracing::error!(%error, "the master's stream cannot be read");
-                    return Some(End::Lost);
-                }
-            };
-            let event = match scheduler::Event::decode(record.as_slice()) {
-                Ok(event) => event,
-                Err(error) => {
-                    tracing::error!(%error, "the master's event cannot be read");
+                    tracing::error!(error = chain(&error), "the master's stream cannot be read");
                     return Some(End::Lost);
                 }
             };
