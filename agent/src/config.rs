@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use proto::address::{BadMaster, Master};
 use proto::attributes::BadAttributes;
 use proto::resources::{BadResources, Resources};
 use proto::v1;
@@ -15,7 +14,6 @@ const DEFAULT_PORTS: &str = "[31000-32000]";
 
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub master: Master,
     pub hostname: String,
     pub resources: Resources,
     pub attributes: Vec<v1::Attribute>,
@@ -24,8 +22,6 @@ pub struct Config {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("bad --master")]
-    Master(#[from] BadMaster),
     #[error("bad --resources {text:?}")]
     Resources { text: String, source: BadResources },
     #[error("bad --attributes {text:?}")]
@@ -54,7 +50,6 @@ impl Config {
                 source,
             })?;
         Ok(Config {
-            master: Master::parse(&flags.master)?,
             hostname: hostname(flags, host),
             resources: resources(flags, host)?,
             attributes,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, ValueEnum as _};
+use proto::address::Master;
 use proto::units::parse_duration;
 
 use crate::recovery::Reconfiguration;
@@ -12,8 +13,8 @@ use crate::recovery::Reconfiguration;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Flags {
     /// The master: host:port, or file:///path of a file that says so (read again at each attempt).
-    #[arg(long = "master", env = "MESOS_MASTER")]
-    pub master: String,
+    #[arg(long = "master", env = "MESOS_MASTER", value_parser = Master::parse)]
+    pub master: Master,
 
     /// Sandboxes and checkpointed state; must survive reboots.
     #[arg(
@@ -223,7 +224,7 @@ impl Flags {
             ("hostname", self.hostname.clone()),
             ("insecure", Some(self.insecure.to_string())),
             ("ip", Some(self.ip.to_string())),
-            ("master", Some(self.master.clone())),
+            ("master", Some(self.master.to_string())),
             (
                 "max_completed_executors_per_framework",
                 Some(self.max_completed_executors_per_framework.to_string()),
@@ -285,5 +286,25 @@ pub(crate) mod tests {
         let texts = parse(&["--ip=127.0.0.1", "--port=0"]).texts();
         assert!(texts.contains(&("executor_shutdown_grace_period", "5secs".to_owned())));
         assert!(!texts.iter().any(|(name, _)| *name == "resources"));
+    }
+    #[test]
+    fn every_flag_is_told_once_it_is_set() {
+        use clap::CommandFactory as _;
+        let texts = parse(&[
+            "--advertise_ip=10.0.0.5",
+            "--advertise_port=80",
+            "--attributes=rack:1",
+            "--executor_environment_variables={}",
+            "--frameworks_home=/f",
+            "--hostname=n5",
+            "--resources=cpus:1",
+        ])
+        .texts();
+        let command = Line::command();
+        let known = command.get_arguments().filter_map(|a| a.get_long());
+        let untold: Vec<&str> = known
+            .filter(|name| !texts.iter().any(|(told, _)| told == name))
+            .collect();
+        assert_eq!(untold, Vec::<&str>::new());
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
+use proto::v0::System;
 
 const MB: u64 = 1 << 20;
 
@@ -34,9 +35,10 @@ impl HostFacts {
             source,
         })?;
         let hostname = nix::unistd::gethostname().map_err(|e| HostError::Hostname(e.into()))?;
+        let system = system();
         Ok(HostFacts {
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            memory: Memory::read().map(|memory| memory.total),
+            cpus: system.cpus,
+            memory: system.memory.map(|memory| memory.total),
             disk: statvfs(work_dir)
                 .ok()
                 .map(|fs| fs.blocks() * fs.fragment_size()),
@@ -72,40 +74,12 @@ pub fn disk_usage(path: &Path) -> io::Result<f64> {
     Ok(1.0 - fs.blocks_available() as f64 / fs.blocks() as f64)
 }
 
-/// In bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    pub total: u64,
-    pub free: u64,
-}
-
-impl Memory {
-    pub fn read() -> Option<Memory> {
-        Memory::parse(&fs::read_to_string("/proc/meminfo").ok()?)
-    }
-
-    fn parse(meminfo: &str) -> Option<Memory> {
-        let field = |name: &str| {
-            let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse::<u64>()
-                .ok()?
-                .checked_mul(1024)
-        };
-        Some(Memory {
-            total: field("MemTotal:")?,
-            free: field("MemFree:")?,
-        })
-    }
-}
-
-/// Load averages over 1, 5 and 15 minutes.
-pub fn load() -> Option<[f64; 3]> {
-    let text = fs::read_to_string("/proc/loadavg").ok()?;
-    let mut numbers = text.split(' ').map(|n| n.parse().ok());
-    Some([numbers.next()??, numbers.next()??, numbers.next()??])
+/// Load and memory as they are now.
+pub fn system() -> System {
+    // What cannot be read is left out of the answer.
+    let file = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    System::parse(cpus, &file("/proc/loadavg"), &file("/proc/meminfo"))
 }
 
 /// Changes with every boot of the kernel.
@@ -140,18 +114,5 @@ mod tests {
                 (memory, disk)
             );
         }
-    }
-
-    #[test]
-    fn meminfo_is_in_kibibytes() {
-        let text = "MemTotal:       2048 kB\nMemFree:         512 kB\n";
-        assert_eq!(
-            Memory::parse(text),
-            Some(Memory {
-                total: 2 * MB,
-                free: MB / 2
-            })
-        );
-        assert_eq!(Memory::parse("nonsense"), None);
     }
 }

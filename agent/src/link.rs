@@ -10,9 +10,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use proto::address::Master;
-use proto::link::{FromAgent, Ping, Pong, Register, Registered, ToAgent, from_agent, to_agent};
-use proto::recordio::{Decoder, RecordIoError};
-use proto::wire;
+use proto::link::{
+    FromAgent, LINK_ID, MAX_MESSAGE_BYTES, PATH, Ping, Pong, Register, Registered, ToAgent,
+    from_agent, to_agent,
+};
+use proto::recordio::{Messages, MessagesError};
 use rand::Rng as _;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
@@ -20,14 +22,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::supervisor;
 
-const PATH: &str = "/api/v1/link";
-const LINK_ID: &str = "Longshore-Link-Id";
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// For an answer from a master that is there.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
-const MAX_RECORD: usize = 16 << 20;
 /// Messages on their way to the master; senders wait when it is full.
 const QUEUE: usize = 256;
 
@@ -72,10 +71,8 @@ enum LinkError {
     Disconnected,
     #[error("the stream from the master broke")]
     Stream(#[source] reqwest::Error),
-    #[error("the stream from the master is not RecordIO")]
-    Framing(#[from] RecordIoError),
-    #[error("a record from the master is not a message for agents")]
-    Record(#[from] proto::wire::WireError),
+    #[error("the stream from the master cannot be read")]
+    Messages(#[from] MessagesError),
     #[error("the agent is going away")]
     AgentGone,
 }
@@ -268,27 +265,27 @@ impl Link {
 struct Records {
     response:
         std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
-    decoder: Decoder,
+    messages: Messages<ToAgent>,
 }
 
 impl Records {
     fn new(response: reqwest::Response) -> Records {
         Records {
             response: Box::pin(response.bytes_stream()),
-            decoder: Decoder::new(MAX_RECORD),
+            messages: Messages::new(MAX_MESSAGE_BYTES),
         }
     }
 
     /// Skips messages that a newer master may send and we do not know.
     async fn next(&mut self) -> Result<to_agent::Message, LinkError> {
         loop {
-            while let Some(record) = self.decoder.next()? {
-                if let Some(message) = wire::decode::<ToAgent>(&record)?.message {
+            while let Some(record) = self.messages.next()? {
+                if let Some(message) = record.message {
                     return Ok(message);
                 }
             }
             let chunk = self.response.next().await.ok_or(LinkError::Closed)?;
-            self.decoder.push(&chunk.map_err(LinkError::Stream)?);
+            self.messages.push(&chunk.map_err(LinkError::Stream)?);
         }
     }
 }

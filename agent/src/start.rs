@@ -149,7 +149,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     adoption::destroy_orphans(found);
 
     let link = Link::new(
-        config.master,
+        flags.master.clone(),
         flags.registration_backoff_factor,
         events.clone(),
     );

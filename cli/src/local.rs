@@ -46,7 +46,8 @@ const AGENT: Terms = Terms {
         "insecure",
     ],
     defaults: &[
-        ("master", "decided when it listens"),
+        // Replaced once the master listens.
+        ("master", "127.0.0.1:1"),
         // There is no crowd of agents here whose first attempts would have to be spread.
         ("registration_backoff_factor", "1ms"),
     ],
@@ -158,7 +159,7 @@ impl Cluster {
         let scheduler = scheduler::start(scheduler)
             .await
             .context("cannot start the scheduler")?;
-        agent.master = master.address().to_string();
+        agent.master = master.address().into();
         let agent = agent::start(agent)
             .await
             .context("cannot start the agent")?;

@@ -1,4 +1,4 @@
-//! `/metrics/snapshot` and `/system/stats.json`. Names: spec/mesos-agent.md section 27.
+//! `/metrics/snapshot`. Names: spec/mesos-agent.md section 27.
 
 use proto::resources::Resources;
 use proto::v1::TaskState;
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Site;
 use crate::book::{Book, ExecutorState, total};
-use crate::host::{self, Memory};
+use crate::host;
 
 /// A resource as metrics name it, and how much of it there is in a sum.
 type Quantity = (&'static str, fn(&Resources) -> f64);
@@ -127,39 +127,8 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
     set("gc/path_removals_succeeded".into(), garbage.removed as f64);
     set("gc/path_removals_failed".into(), garbage.failed as f64);
     set("gc/path_removals_pending".into(), garbage.pending as f64);
-    for (name, value) in system() {
-        set(format!("system/{name}"), value);
+    for (name, value) in host::system().metrics() {
+        set(name, value);
     }
     Value::Object(metrics)
-}
-
-pub fn system_stats() -> Value {
-    let rename = |(name, value): (&'static str, f64)| {
-        let name = match name.strip_prefix("load_") {
-            Some(span) => format!("avg_load_{span}"),
-            None => name.to_owned(),
-        };
-        (name, json!(value))
-    };
-    Value::Object(system().into_iter().map(rename).collect())
-}
-
-/// What the host does not tell is left out.
-fn system() -> Vec<(&'static str, f64)> {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut found = vec![("cpus_total", cpus as f64)];
-    if let Some([one, five, fifteen]) = host::load() {
-        found.extend([
-            ("load_1min", one),
-            ("load_5min", five),
-            ("load_15min", fifteen),
-        ]);
-    }
-    if let Some(Memory { total, free }) = Memory::read() {
-        found.extend([
-            ("mem_total_bytes", total as f64),
-            ("mem_free_bytes", free as f64),
-        ]);
-    }
-    found
 }

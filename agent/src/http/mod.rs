@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::book::Book;
 use crate::flags::Flags;
 use crate::gc::Collected;
+use crate::host;
 use crate::supervisor::Event;
 use files::{Attached, Tree};
 use reply::Failure;
@@ -174,7 +175,7 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
         }
         Route::ContainerizerDebug => containers::debug(&site.book().await?),
         Route::Metrics => metrics::snapshot(site, &site.book().await?),
-        Route::SystemStats => metrics::system_stats(),
+        Route::SystemStats => Value::Object(host::system().stats()),
         Route::FilesBrowse => {
             let (tree, path) = (site.tree().await?, reply::required(&query, "path")?);
             blocking(move || files::browse(&tree, &path)).await?

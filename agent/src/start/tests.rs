@@ -28,7 +28,7 @@ async fn node() -> Node {
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let master = FakeMaster::start().await;
     let mut flags = parse(&["--port=0", "--registration_backoff_factor=0ns"]);
-    flags.master = master.address.to_string();
+    flags.master = master.address.into();
     flags.work_dir = dir.path().join("work");
     flags.runtime_dir = dir.path().join("run");
     flags.cgroups_root = format!("agent-test-{}", uuid::Uuid::new_v4());

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use containerizer::{ExitStatus, OutOfMemory, Termination};
+use proto::task::{Ending, ended};
 use proto::v1::task_status::{Reason, Source};
 use proto::v1::{self, TaskState};
 
@@ -143,35 +144,13 @@ fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
 }
 
 fn how_it_ended(status: Option<ExitStatus>) -> String {
-    match status {
-        Some(ExitStatus::Exited(status)) => format!("Command exited with status {status}"),
-        Some(ExitStatus::Signaled(signal)) => {
-            format!("Command terminated with signal {}", signal_name(signal))
-        }
+    const KILL: i32 = nix::libc::SIGKILL;
+    ended(match status {
+        Some(ExitStatus::Exited(status)) => Ending::Exited(status),
+        Some(ExitStatus::Signaled(signal)) => Ending::Signaled(signal),
         // Nobody is left who could tell: it was killed, with whoever kept the record.
-        None => format!("Command terminated with signal {}", signal_name(9)),
-    }
-}
-
-/// A signal as strsignal(3) of the C library names it: clients match on these texts.
-fn signal_name(signal: i32) -> String {
-    #[rustfmt::skip] // Eight to a row, from signal 1 on.
-    const NAMES: [&str; 31] = [
-        "Hangup", "Interrupt", "Quit", "Illegal instruction", "Trace/breakpoint trap", "Aborted",
-        "Bus error", "Floating point exception",
-        "Killed", "User defined signal 1", "Segmentation fault", "User defined signal 2",
-        "Broken pipe", "Alarm clock", "Terminated", "Stack fault",
-        "Child exited", "Continued", "Stopped (signal)", "Stopped", "Stopped (tty input)",
-        "Stopped (tty output)", "Urgent I/O condition", "CPU time limit exceeded",
-        "File size limit exceeded", "Virtual timer expired", "Profiling timer expired",
-        "Window changed", "I/O possible", "Power failure", "Bad system call",
-    ];
-    let index = usize::try_from(signal - 1).ok();
-    match index.and_then(|i| NAMES.get(i)) {
-        Some(name) => (*name).to_owned(),
-        None if (34..=64).contains(&signal) => format!("Real-time signal {}", signal - 34),
-        None => format!("Unknown signal {signal}"),
-    }
+        None => Ending::Signaled(KILL),
+    })
 }
 
 #[cfg(test)]
@@ -180,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    fn ended(status: Option<ExitStatus>) -> Termination {
+    fn termination(status: Option<ExitStatus>) -> Termination {
         Termination {
             status,
             out_of_memory: None,
@@ -218,12 +197,12 @@ mod tests {
             ),
         ];
         for (status, state, message) in table {
-            let report = by_itself(&ended(status));
+            let report = by_itself(&termination(status));
             assert_eq!(
                 (report.state, report.message.as_deref()),
                 (state, Some(message))
             );
-            assert_eq!(killed(&ended(status)).state, TaskState::TaskKilled);
+            assert_eq!(killed(&termination(status)).state, TaskState::TaskKilled);
         }
     }
 
