@@ -155,6 +155,7 @@ fn open(runtime_dir: &Path) -> Containerizer {
         cgroups_root: CGROUPS.to_owned(),
         cgroups_enable_cfs: false,
         cgroups_destroy_timeout: Duration::from_secs(10),
+        hidden: vec![],
     })
     .unwrap()
 }

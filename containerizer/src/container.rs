@@ -14,8 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Shared;
-use crate::error::RecoverError;
-use crate::record::Record;
+use crate::record::{Record, RecordError};
 use crate::sys::{self, Spawned};
 
 /// A handle on one container; clones name the same container.
@@ -49,6 +48,14 @@ pub struct Termination {
     pub out_of_memory: Option<OutOfMemory>,
     /// Host objects that could not be released, each as a sentence.
     pub leftovers: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    #[error("cannot read the containers of an earlier run")]
+    Record(#[from] RecordError),
+    #[error("cannot watch container {id} of an earlier run")]
+    Watch { id: ContainerId, source: io::Error },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +110,7 @@ impl Container {
     pub(crate) fn recover(shared: &Arc<Shared>, record: Record) -> Result<Self, RecoverError> {
         // Without its spec the container cannot be explained, but must still be ended properly.
         let spec = record.spec().unwrap_or_default();
-        let cgroup = shared.cgroup(&record.id, &spec);
+        let cgroup = shared.recovered_cgroup(&record.id, &spec);
         let process = record
             .open_process()
             .and_then(|found| found.map(Process::adopt).transpose());

@@ -1,14 +1,14 @@
 //! What can go wrong, said so that an operator knows what to do.
 
 use std::io;
-use std::path::PathBuf;
 
 use init::{Report, Stage};
+use isolators::PlanError;
 use isolators::cgroups::{BadHierarchy, CgroupError, OutOfMemory};
-use isolators::{ContainerId, PlanError};
 
 use crate::compile::CompileError;
 use crate::container::Termination;
+use crate::record::RecordError;
 
 /// The containerizer cannot work on this host.
 #[derive(Debug, thiserror::Error)]
@@ -23,29 +23,10 @@ pub enum OpenError {
     Helper(#[source] io::Error),
 }
 
-/// A file below the runtime directory.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {attempt} {}", path.display())]
-pub struct RecordError {
-    pub attempt: &'static str,
-    pub path: PathBuf,
-    pub source: io::Error,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    #[error("cannot read the containers of an earlier run")]
-    Record(#[from] RecordError),
-    #[error("cannot watch container {id} of an earlier run")]
-    Watch { id: ContainerId, source: io::Error },
-}
-
 /// A container that did not come to run its command. Nothing of it is left on the host, unless
 /// `leftovers` of the termination say so.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    #[error("container {0} exists already")]
-    Exists(ContainerId),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]

@@ -17,7 +17,7 @@ mod launch;
 mod record;
 mod sys;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +28,12 @@ use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
 pub use compile::CompileError;
-pub use container::{Container, ExitStatus, Termination};
-pub use error::{LaunchError, OpenError, RecoverError};
+pub use container::{Container, ExitStatus, RecoverError, Termination};
+pub use error::{LaunchError, OpenError};
 pub use init::Then;
 pub use isolators::cgroups::{OutOfMemory, Statistics, StatisticsError, Victim};
 pub use launch::Stdio;
+pub use record::RecordError;
 
 /// Where the containerizer keeps its things on this host.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct Config {
     pub cgroups_enable_cfs: bool,
     /// How long the processes of a killed container may take to disappear.
     pub cgroups_destroy_timeout: Duration,
+    /// What containers shall not see of the host, beside `runtime_dir`.
+    pub hidden: Vec<PathBuf>,
 }
 
 /// Files for the container's output; opened by the caller with O_APPEND.
@@ -84,6 +87,24 @@ impl Shared {
         });
         Cgroup::at(&self.hierarchy, &path)
     }
+
+    /// Where a container of an earlier run is. Its record is only a file: whatever that says, nothing
+    /// outside our subtree is ever ended or removed.
+    fn recovered_cgroup(&self, id: &ContainerId, spec: &Spec) -> Cgroup {
+        let root = Path::new("/").join(&self.config.cgroups_root);
+        let named = spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.cgroups_path().clone());
+        let path = named.filter(|path| lies_below(path, &root));
+        let path = path.unwrap_or_else(|| root.join(id.as_str()));
+        Cgroup::at(&self.hierarchy, &path)
+    }
+}
+
+fn lies_below(path: &Path, root: &Path) -> bool {
+    let climbs = path.components().any(|c| c == Component::ParentDir);
+    !climbs && path != root && path.starts_with(root)
 }
 
 impl Containerizer {
@@ -100,12 +121,7 @@ impl Containerizer {
             cfs_by_default: config.cgroups_enable_cfs,
             shell: shell(),
             total_memory: total_memory(),
-            hidden: config
-                .runtime_dir
-                .to_str()
-                .map(str::to_owned)
-                .into_iter()
-                .collect(),
+            hidden: hidden(&config),
             open_files: raise_open_files(),
         };
         let turns = std::thread::available_parallelism().map_or(2, |n| n.get() * 2);
@@ -151,6 +167,11 @@ impl Containerizer {
         launch::launch(self.0.clone(), id.clone(), spec, stdio, then).await
     }
 
+    /// Whether something of a container is still here: until it is not, its id is taken.
+    pub fn holds(&self, id: &ContainerId) -> bool {
+        record::exists(&self.0.config.runtime_dir, id)
+    }
+
     /// Takes away the subtree of cgroups when no container, of ours or of another agent that shares
     /// its name, is in it. Launching needs a containerizer opened anew afterwards.
     pub fn remove_cgroups_root(&self) {
@@ -170,6 +191,19 @@ impl Containerizer {
             .map(|record| Container::recover(&self.0, record))
             .collect()
     }
+}
+
+/// Where containers would find what is hidden from them: no link and no working directory of ours
+/// leads there.
+fn hidden(config: &Config) -> Vec<String> {
+    let paths = std::iter::once(&config.runtime_dir).chain(&config.hidden);
+    let real = paths.map(|path| {
+        std::fs::canonicalize(path)
+            .or_else(|_not_there_yet| std::path::absolute(path))
+            .unwrap_or_else(|_| path.clone())
+    });
+    real.filter_map(|path| path.into_os_string().into_string().ok())
+        .collect()
 }
 
 /// Bash understands brace ranges, which users write; every host has an sh.
@@ -200,4 +234,26 @@ fn total_memory() -> u64 {
     let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_below_the_subtree_of_cgroups_is_taken_for_a_containers() {
+        let table = [
+            ("/mesos/c1", true),
+            ("/mesos/c1/nested", true),
+            ("/mesos", false),
+            ("/mesos/../system.slice", false),
+            ("/mesosphere/c1", false),
+            ("/system.slice/ssh.service", false),
+            ("mesos/c1", false),
+        ];
+        for (path, wanted) in table {
+            let below = lies_below(Path::new(path), Path::new("/mesos"));
+            assert_eq!(below, wanted, "{path}");
+        }
+    }
 }

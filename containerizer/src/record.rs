@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 
-use crate::error::{LaunchError, RecordError};
 use crate::sys::{self, Spawned};
 
 #[derive(Debug, Clone)]
@@ -26,12 +25,24 @@ pub struct Record {
     directory: PathBuf,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("container {0} exists already")]
+    Exists(ContainerId),
+    #[error("cannot {attempt} {}", path.display())]
+    File {
+        attempt: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
 fn containers(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("containers")
 }
 
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordError {
-    move |source| RecordError {
+    move |source| RecordError::File {
         attempt,
         path: path.to_owned(),
         source,
@@ -45,6 +56,10 @@ pub fn prepare(runtime_dir: &Path) -> Result<(), RecordError> {
         .mode(0o755)
         .create(&path);
     made.map_err(failed("create", &path))
+}
+
+pub fn exists(runtime_dir: &Path, id: &ContainerId) -> bool {
+    containers(runtime_dir).join(id.as_str()).exists()
 }
 
 /// Of all containers of an earlier run.
@@ -67,14 +82,14 @@ pub fn list(runtime_dir: &Path) -> Result<Vec<Record>, RecordError> {
 
 impl Record {
     /// Errors: `Exists` when a container of this id was launched and not forgotten.
-    pub fn create(runtime_dir: &Path, id: &ContainerId, spec: &Spec) -> Result<Self, LaunchError> {
+    pub fn create(runtime_dir: &Path, id: &ContainerId, spec: &Spec) -> Result<Self, RecordError> {
         let directory = containers(runtime_dir).join(id.as_str());
         match fs::DirBuilder::new().mode(0o700).create(&directory) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(LaunchError::Exists(id.clone()));
+                return Err(RecordError::Exists(id.clone()));
             }
-            Err(e) => return Err(failed("create", &directory)(e).into()),
+            Err(e) => return Err(failed("create", &directory)(e)),
         }
         let record = Self {
             id: id.clone(),

@@ -32,6 +32,7 @@ impl Host {
             cgroups_root: format!("longshore-test-{}-{name}", std::process::id()),
             cgroups_enable_cfs: false,
             cgroups_destroy_timeout: Duration::from_secs(10),
+            hidden: vec![],
         };
         let containerizer = Containerizer::open(config.clone()).expect("opens");
         Self {
