@@ -5,11 +5,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use proto::error::chain;
 
 use crate::host::disk_usage;
 use crate::paths::{Paths, Run};
+use crate::removal::{RemoveError, remove_tree};
 
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -79,7 +82,8 @@ pub fn collect(
             Ok(()) => collected.removed += 1,
             Err(error) => {
                 collected.failed += 1;
-                tracing::warn!(sandbox = %paths.sandbox(&run).display(), %error, "cannot remove a sandbox");
+                let error = chain(&error);
+                tracing::warn!(sandbox = %paths.sandbox(&run).display(), error, "cannot remove a sandbox");
             }
         }
     }
@@ -118,17 +122,26 @@ pub fn candidates(paths: &Paths) -> io::Result<Vec<Candidate>> {
     Ok(found)
 }
 
+#[derive(Debug, thiserror::Error)]
+enum CollectError {
+    #[error(transparent)]
+    Tree(#[from] RemoveError),
+    #[error("cannot remove the link {}", .link.display())]
+    Link { link: PathBuf, source: io::Error },
+}
+
 /// The checkpoint first: one without its sandbox would be recovered.
-fn remove(paths: &Paths, run: &Run) -> io::Result<()> {
-    let absent_is_fine = |outcome: io::Result<()>| match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    };
-    absent_is_fine(fs::remove_dir_all(paths.meta_run(run)))?;
-    absent_is_fine(fs::remove_dir_all(paths.sandbox(run)))?;
-    let latest = paths.latest_sandbox(run);
-    if fs::read_link(&latest).is_ok_and(|target| target == Path::new(&run.container)) {
-        absent_is_fine(fs::remove_file(&latest))?;
+fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
+    remove_tree(&paths.meta_run(run))?;
+    remove_tree(&paths.sandbox(run))?;
+    let link = paths.latest_sandbox(run);
+    if fs::read_link(&link).is_ok_and(|target| target == Path::new(&run.container)) {
+        match fs::remove_file(&link) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(CollectError::Link { link, source });
+            }
+            _ => {}
+        }
     }
     // `runs` and the executor go with the last run; while another is there they are not empty and
     // stay. The framework stays in any case: a launch may be about to make an executor in it.

@@ -23,6 +23,7 @@ mod http;
 mod link;
 mod paths;
 mod recovery;
+mod removal;
 mod sandbox;
 mod start;
 mod supervisor;
