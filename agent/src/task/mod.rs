@@ -11,6 +11,7 @@ pub mod identity;
 pub mod journal;
 pub mod launch;
 pub mod machine;
+mod notes;
 mod request;
 pub mod updates;
 mod volumes;

@@ -8,6 +8,7 @@ use proto::v1;
 
 use super::environment::{EnvironmentError, environment};
 use super::launch::{Host, Job};
+use super::notes::notes;
 use super::volumes::{VolumeError, mounts};
 
 /// Everything the launch of one task consists of.
@@ -15,8 +16,12 @@ use super::volumes::{VolumeError, mounts};
 pub struct Plan {
     pub container: Request,
     pub fetch: fetcher::Request,
+    /// Bytes that all that is fetched may take together.
+    pub disk_limit: Option<u64>,
     /// To be made in the sandbox first, relative to it.
     pub directories: Vec<PathBuf>,
+    /// Wishes of the task that are not met, each as a sentence.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +75,9 @@ pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan,
     Ok(Plan {
         container,
         fetch,
+        disk_limit: disk_limit(task)?,
         directories: mounts.sandbox_directories,
+        notes: notes(task),
     })
 }
 
@@ -128,7 +135,6 @@ fn shares(
         Some(limit) if limit.value.is_infinite() => Limit::Unlimited,
         Some(limit) => Limit::At(limit.value + overhead),
     };
-    let bytes = |megabytes: f64| (megabytes * f64::from(1 << 20)) as u64;
     let memory_limit = match limit("mem", overhead.mem()) {
         Limit::Default => Limit::Default,
         Limit::Unlimited => Limit::Unlimited,
@@ -144,6 +150,16 @@ fn shares(
             limit: memory_limit,
         },
     ))
+}
+
+fn bytes(megabytes: f64) -> u64 {
+    (megabytes * f64::from(1 << 20)) as u64
+}
+
+/// A task that asks for no disk has not thought of it: it gets the fetcher's own limit.
+fn disk_limit(task: &v1::TaskInfo) -> Result<Option<u64>, PlanError> {
+    let disk = bytes(Resources::from_protos(&task.resources)?.disk());
+    Ok((disk > 0).then_some(disk))
 }
 
 #[cfg(test)]
@@ -182,6 +198,16 @@ mod tests {
                 limit: Limit::Default
             }
         );
+    }
+
+    #[test]
+    fn a_tasks_disk_bounds_what_is_fetched() {
+        let asking = |resources: &str| v1::TaskInfo {
+            resources: Resources::parse(resources, "*").unwrap().to_protos(),
+            ..Default::default()
+        };
+        assert_eq!(disk_limit(&asking("disk:2")).unwrap(), Some(2 << 20));
+        assert_eq!(disk_limit(&asking("cpus:1")).unwrap(), None);
     }
 
     #[test]

@@ -83,7 +83,15 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
     let capabilities = linux.effective_capabilities.is_some()
         || linux.bounding_capabilities.is_some()
         || linux.capability_info.is_some();
+    let docker = container.docker.clone().unwrap_or_default();
     let table = [
+        (docker.privileged(), "docker.privileged"),
+        (!docker.parameters.is_empty(), "docker.parameters"),
+        (
+            !docker.port_mappings.is_empty()
+                || (container.network_infos.iter()).any(|n| !n.port_mappings.is_empty()),
+            "a port mapping",
+        ),
         (
             container.network_infos.iter().any(|n| n.name.is_some()),
             "a named network",
