@@ -139,6 +139,13 @@ pub struct Flags {
     )]
     pub registration_backoff_factor: Duration,
 
+    /// How long the start of a task may take, fetching included, before it fails.
+    #[arg(
+        long = "executor_registration_timeout", env = "MESOS_EXECUTOR_REGISTRATION_TIMEOUT",
+        default_value = "1mins", value_parser = parse_duration
+    )]
+    pub executor_registration_timeout: Duration,
+
     /// Time for the tasks of a framework, or of an agent, that is shut down. Two seconds of it are
     /// kept back for the clean-up.
     #[arg(
@@ -210,6 +217,10 @@ impl Flags {
             (
                 "executor_environment_variables",
                 self.executor_environment_variables.clone(),
+            ),
+            (
+                "executor_registration_timeout",
+                duration(self.executor_registration_timeout),
             ),
             (
                 "executor_shutdown_grace_period",

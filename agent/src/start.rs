@@ -131,6 +131,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         fetch_helper: fetch_helper(&flags),
         frameworks_home: flags.frameworks_home.clone(),
         switch_user: flags.switch_user,
+        start_timeout: flags.executor_registration_timeout,
     });
     let is_known = info.id.is_some();
     let book = Book::new(info, flags.max_completed_executors_per_framework);
@@ -182,8 +183,12 @@ async fn open(flags: &Flags, paths: Paths) -> Result<(Containerizer, Stored), St
         cgroups_root: flags.cgroups_root.clone(),
         cgroups_enable_cfs: flags.cgroups_enable_cfs,
         cgroups_destroy_timeout: flags.cgroups_destroy_timeout,
+        hidden: vec![paths.meta()],
     };
     let opened = tokio::task::spawn_blocking(move || {
+        let meta = paths.meta();
+        std::fs::create_dir_all(&meta)
+            .map_err(|source| HostError::WorkDir { path: meta, source })?;
         let boot_id = boot_id();
         let stored = recovery::read(&paths, boot_id.as_deref())?;
         let containerizer = Containerizer::open(config)?;

@@ -2,20 +2,28 @@
 //! left on the host but the sandbox, whose stderr says why.
 
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use containerizer::{Container, Containerizer, Output};
 use isolators::{BadContainerId, BadUser, ContainerId, User};
 use proto::error::chain;
+use proto::units::format_duration;
 use proto::v1;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::environment::AgentVariables;
 use super::request::{Plan, PlanError, plan};
 use crate::paths::{Paths, Run};
 use crate::sandbox::{self, Sandbox, SandboxError};
+
+/// How long the end of a task waits for a container that was given up while it started. Most go at
+/// once; one whose process hangs in the kernel must not keep the task from ending.
+const PUTTING_AWAY: Duration = Duration::from_secs(2);
 
 /// What this host offers to every launch.
 #[derive(Debug)]
@@ -26,6 +34,8 @@ pub struct Host {
     pub fetch_helper: Vec<String>,
     pub frameworks_home: Option<PathBuf>,
     pub switch_user: bool,
+    /// For all of a launch.
+    pub start_timeout: Duration,
 }
 
 /// One task that is to run.
@@ -62,26 +72,35 @@ enum LaunchError {
     Fetch(#[from] fetcher::FetchError),
     #[error(transparent)]
     Container(#[from] containerizer::LaunchError),
+    #[error(
+        "the task did not run within {} (this agent's --executor_registration_timeout): \
+         {stage} took too long",
+        format_duration(*.limit)
+    )]
+    TooSlow {
+        limit: Duration,
+        stage: &'static str,
+    },
     #[error("the launch was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
 }
 
-/// A launch that is under way, on its own: none may be dropped half way. Dropping this calls it off
-/// as far as that is still possible.
+/// A launch that is under way, on its own. Dropping this leaves it alone once the container itself
+/// has been begun, for the next agent to find, and ends it before that.
 #[derive(Debug)]
 pub struct Launching {
     outcome: oneshot::Receiver<Outcome>,
-    /// Gone once the launch is called off.
+    /// Taken to call the launch off.
     cancel: Option<oneshot::Sender<()>>,
 }
 
 impl Launching {
     pub fn begin(host: Arc<Host>, job: Job) -> Launching {
         let (cancel, cancelled) = oneshot::channel();
-        let (tell, outcome) = oneshot::channel();
+        let (mut tell, outcome) = oneshot::channel();
         tokio::spawn(async move {
-            if let Err(Outcome::Launched(container)) = tell.send(launch(host, job, cancelled).await)
-            {
+            let reached = launch(host, job, cancelled, &mut tell).await;
+            if let Err(Outcome::Launched(container)) = tell.send(reached) {
                 tracing::debug!(container = %container.id(), "launched after the agent had gone");
             }
         });
@@ -91,8 +110,10 @@ impl Launching {
         }
     }
 
+    /// Ends the launch where it is, even inside the container.
     pub fn call_off(&mut self) {
-        self.cancel = None;
+        // Nobody takes it when the launch has ended, and its outcome is on the way.
+        let _ = self.cancel.take().map(|cancel| cancel.send(()));
     }
 
     /// Waits for it, once.
@@ -102,36 +123,98 @@ impl Launching {
     }
 }
 
-/// Launches `job`. `cancel` calls it off, by a message or by being dropped, as long as the
-/// container itself has not been begun.
-async fn launch(host: Arc<Host>, job: Job, cancel: oneshot::Receiver<()>) -> Outcome {
+/// Launches `job`, until a word from `cancel`. Once `listener` has nobody at its other end, no
+/// container is begun.
+async fn launch(
+    host: Arc<Host>,
+    job: Job,
+    cancel: oneshot::Receiver<()>,
+    listener: &mut oneshot::Sender<Outcome>,
+) -> Outcome {
+    let container = job.run.container.clone();
+    let reached = tokio::select! {
+        reached = attempt(&host, job, listener) => reached,
+        // What is under way is dropped, and ends by that. `cancel` itself dropped says nothing.
+        Ok(()) = cancel => Outcome::Cancelled,
+    };
+    if !matches!(reached, Outcome::Launched(_)) {
+        until_put_away(&host.containerizer, container).await;
+    }
+    reached
+}
+
+async fn attempt(host: &Arc<Host>, job: Job, listener: &mut oneshot::Sender<Outcome>) -> Outcome {
+    let clock = Clock::start(host.start_timeout);
     let (sandbox, planned) = {
-        let host = Arc::clone(&host);
-        let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job)).await;
-        match prepared
-            .map_err(LaunchError::from)
-            .and_then(|prepared| prepared)
-        {
-            Ok(prepared) => prepared,
+        let host = Arc::clone(host);
+        let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job));
+        match clock.bound("making the sandbox", prepared).await {
+            Ok(Ok(Ok(prepared))) => prepared,
             // There is no stderr to write to.
-            Err(error) => return Outcome::Failed(chain(&error)),
+            Ok(Ok(Err(error))) | Err(error) => return Outcome::Failed(chain(&error)),
+            Ok(Err(error)) => return Outcome::Failed(chain(&LaunchError::from(error))),
         }
     };
-    let Sandbox { stdout, stderr, .. } = sandbox;
+    let Sandbox { stdout, stderr } = sandbox;
     let log = match stderr.try_clone() {
         Ok(log) => log,
         Err(error) => return Outcome::Failed(chain(&LaunchError::Log(error))),
     };
-    match contain(&host, planned, stdout, stderr, cancel).await {
+    match contain(host, planned, stdout, stderr, &clock, listener).await {
         Ok(Some(container)) => Outcome::Launched(container),
         Ok(None) => Outcome::Cancelled,
         Err(error) => {
             let why = chain(&error);
-            if let Err(error) = writeln!(&log, "Failed to launch container: {why}") {
-                tracing::warn!(%error, "cannot write to a sandbox's stderr");
-            }
+            say(&log, &format!("Failed to launch container: {why}"));
             Outcome::Failed(why)
         }
+    }
+}
+
+/// How long a launch may still take.
+struct Clock {
+    limit: Duration,
+    deadline: Instant,
+}
+
+impl Clock {
+    fn start(limit: Duration) -> Clock {
+        Clock {
+            limit,
+            deadline: Instant::now() + limit,
+        }
+    }
+
+    async fn bound<T>(
+        &self,
+        stage: &'static str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, LaunchError> {
+        let limit = self.limit;
+        let done = timeout_at(self.deadline, work).await;
+        done.map_err(|_elapsed| LaunchError::TooSlow { limit, stage })
+    }
+}
+
+/// A line in the sandbox's log, which is held open since before the task could replace it.
+fn say(mut log: &File, line: &str) {
+    if let Err(error) = writeln!(log, "{line}") {
+        tracing::warn!(%error, "cannot write to a sandbox's stderr");
+    }
+}
+
+/// Waits, within bounds, until a container that was given up has left the host.
+async fn until_put_away(containerizer: &Containerizer, id: String) {
+    let Ok(id) = ContainerId::try_from(id) else {
+        return;
+    };
+    let deadline = Instant::now() + PUTTING_AWAY;
+    while containerizer.holds(&id) {
+        if Instant::now() >= deadline {
+            tracing::warn!(container = %id, "a container that was given up is still ending");
+            return;
+        }
+        sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -142,14 +225,16 @@ fn prepare(host: &Host, job: &Job) -> Result<Prepared, LaunchError> {
     let user = user(host, job);
     // A sandbox is made even for a user that does not exist: its stderr is where one looks.
     let owner = user.as_ref().ok().map(|user| (user.uid, user.gid));
-    let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
     let planned = user.map_err(LaunchError::from).and_then(|user| {
         let id = ContainerId::try_from(job.run.container.clone())?;
-        let plan = plan(job, id, user, host)?;
-        sandbox::create_directories(&sandbox.path, &plan.directories, owner)?;
+        Ok(plan(job, id, user, host)?)
+    });
+    let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
+    let planned = planned.and_then(|plan| {
+        sandbox.create_directories(&plan.directories)?;
         Ok(plan)
     });
-    Ok((sandbox, planned))
+    Ok((sandbox.give_away()?, planned))
 }
 
 fn user(host: &Host, job: &Job) -> Result<User, BadUser> {
@@ -166,28 +251,36 @@ fn user(host: &Host, job: &Job) -> Result<User, BadUser> {
     User::resolve(&nix::unistd::geteuid().to_string())
 }
 
-/// `None` when it was called off in time.
+/// `None` when nobody wants the container any more.
 async fn contain(
     host: &Host,
     planned: Result<Plan, LaunchError>,
     stdout: File,
     stderr: File,
-    mut cancel: oneshot::Receiver<()>,
+    clock: &Clock,
+    listener: &mut oneshot::Sender<Outcome>,
 ) -> Result<Option<Container>, LaunchError> {
     let plan = planned?;
+    for note in &plan.notes {
+        tracing::info!(container = %plan.container.id, note, "a wish of a task is not met");
+        say(&stderr, &format!("Note: {note}"));
+    }
     if !plan.fetch.uris.is_empty() {
         let log = stderr.try_clone().map_err(LaunchError::Log)?;
+        let fetch = fetcher::fetch_within(&host.fetch_helper, &plan.fetch, plan.disk_limit, log);
         tokio::select! {
-            fetched = fetcher::fetch(&host.fetch_helper, &plan.fetch, log) => fetched?,
-            _ = &mut cancel => return Ok(None),
+            fetched = clock.bound("fetching its URIs", fetch) => fetched??,
+            () = listener.closed() => return Ok(None),
         }
     }
-    if !matches!(cancel.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+    if listener.is_closed() {
         return Ok(None);
     }
     let out = Output {
         stdout: stdout.into(),
         stderr: stderr.into(),
     };
-    Ok(Some(host.containerizer.launch(&plan.container, out).await?))
+    let launch = host.containerizer.launch(&plan.container, out);
+    let launched = clock.bound("starting its command in the container", launch);
+    Ok(Some(launched.await??))
 }

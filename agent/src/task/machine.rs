@@ -10,7 +10,7 @@
 //!                └─────launch failed, cancelled──────────────────────┘
 //! ```
 //!
-//! A launch cannot be taken back half way, so a kill that arrives meanwhile waits for its outcome.
+//! A kill that arrives during the launch ends that at once; `launched` may have been on its way.
 //! Source: spec/mesos-agent.md sections 10.1, 12 and 13.
 
 use std::time::{Duration, Instant};
