@@ -589,13 +589,30 @@ async fn root_a_link_in_a_volume_does_not_lead_to_where_mount_points_are_made() 
 
 #[tokio::test]
 async fn root_a_task_cannot_change_its_cgroups_or_see_the_agents_records() {
-    let host = Host::new("confined");
+    let mut host = Host::new("confined");
+    let meta = host.directory.path().join("meta");
+    fs::create_dir(&meta).expect("creates");
+    fs::write(meta.join("secret"), "x").expect("writes");
+    host.config.hidden = vec![meta.clone()];
+    host.containerizer = Containerizer::open(host.config.clone()).expect("opens");
     let script = format!(
         "for f in /sys/fs/cgroup/memory/tasks /sys/fs/cgroup/cgroup.procs; do \
-         [ -e $f ] && (echo $$ > $f) 2>&1 | grep -o 'Read-only'; done; ls {}",
-        host.config.runtime_dir.display()
+         [ -e $f ] && (echo $$ > $f) 2>&1 | grep -o 'Read-only'; done; \
+         ls {run} {meta} /mnt/meta | grep -E 'secret|containers'; \
+         for d in {meta} /mnt/meta; do (echo > $d/x) 2>/dev/null && echo written; done; true",
+        run = host.config.runtime_dir.display(),
+        meta = meta.display(),
     );
-    assert_eq!(host.output(&host.request(&script)).await, "Read-only");
+    let around = Volume {
+        source: host.directory.path().to_owned(),
+        target: "/mnt".into(),
+        access: Access::ReadWrite,
+    };
+    let request = Request {
+        volumes: vec![around],
+        ..host.request(&script)
+    };
+    assert_eq!(host.output(&request).await, "Read-only");
     host.finish();
 }
 

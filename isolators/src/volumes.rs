@@ -14,7 +14,7 @@ impl Isolator for Volumes {
         "volume/host_path"
     }
 
-    fn plan(&self, request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+    fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
         for volume in &request.volumes {
             if !volume.source.is_absolute() {
                 return Err(PlanError::RelativeVolumeSource(volume.source.clone()));
@@ -27,6 +27,13 @@ impl Isolator for Volumes {
             }
             spec.mounts
                 .push(bind(&volume.source, &target, volume.access)?);
+            // What is hidden of the host stays so where a volume shows it again.
+            let again = host.hidden.iter().filter_map(|hidden| {
+                let inside = Path::new(hidden).strip_prefix(&volume.source).ok()?;
+                let shown: PathBuf = target.join(inside).components().collect();
+                shown.into_os_string().into_string().ok()
+            });
+            spec.masked_paths.extend(again);
             if over_sandbox && volume.access == Access::ReadOnly {
                 // The same files at the same place, but the task's own stay its own.
                 let sandbox = &request.sandbox;
@@ -102,6 +109,29 @@ mod tests {
             (to.as_str(), options),
             ("/b", vec!["rbind".to_owned(), "rro".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_volume_does_not_show_what_is_hidden() {
+        let shown = |source: &str| {
+            let volume = Volume {
+                source: source.into(),
+                target: "/mnt".into(),
+                access: Access::ReadWrite,
+            };
+            let request = Request {
+                volumes: vec![volume],
+                ..request()
+            };
+            let spec = plan(&request, &host(Version::V2)).expect("plans");
+            let linux = spec.linux().clone().expect("a linux section");
+            let masked = linux.masked_paths().clone().unwrap_or_default();
+            masked.into_iter().find(|path| path.starts_with("/mnt"))
+        };
+        assert_eq!(shown("/").as_deref(), Some("/mnt/run/agent"));
+        assert_eq!(shown("/run").as_deref(), Some("/mnt/agent"));
+        assert_eq!(shown("/run/agent").as_deref(), Some("/mnt"));
+        assert_eq!(shown("/run/agent2"), None);
     }
 
     #[test]
