@@ -1,25 +1,30 @@
 //! The files API: sandboxes under their virtual paths.
 //!
 //! What a task put into its sandbox is not trusted: every path below one is resolved by the kernel
-//! with `RESOLVE_BENEATH` and used through the descriptor only.
+//! with `RESOLVE_BENEATH`, used through the descriptor only, and opened without waiting: a task can
+//! lease a file, or put a pipe in its place, to hold up whoever opens it.
 //! Source: spec/mesos-agent.md sections 4.3 and 7.4.
 
 mod browse;
 mod download;
+mod gate;
 mod read;
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use super::reply::Failure;
-pub use browse::browse;
+pub use browse::{Listing, browse};
 pub use download::download;
+pub use gate::Gate;
 pub use read::read;
 
 /// Most bytes in one answer to a read.
@@ -64,13 +69,14 @@ impl Tree {
             },
         };
         let (real, below) = self.locate(Path::new(path)).ok_or_else(missing)?;
-        let root = File::open(real).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => missing(),
-            _ => Failure::Io {
-                path: path.to_owned(),
-                source: error,
-            },
-        })?;
+        // Its name may be that of the link to the latest run, which is ours.
+        let root = openat(
+            AT_FDCWD,
+            real,
+            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        );
+        let root = root.map_err(fail)?;
         match open_beneath(&root, below) {
             // An absolute link may still lead to a place inside, as those that a task makes with
             // its $MESOS_SANDBOX do.
@@ -105,11 +111,21 @@ impl Tree {
         if !metadata.is_file() {
             return Err(Failure::NotAFile(path.to_owned()));
         }
-        Ok((File::open(&link).map_err(fail)?, metadata))
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
+            .open(&link);
+        match opened {
+            Ok(file) => Ok((file, metadata)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Failure::Leased(path.to_owned()))
+            }
+            Err(error) => Err(fail(error)),
+        }
     }
 }
 
-fn open_beneath(root: &File, below: &Path) -> Result<OwnedFd, Errno> {
+fn open_beneath(root: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
     let below = match below.as_os_str().is_empty() {
         true => Path::new("."),
         false => below,
@@ -131,10 +147,10 @@ fn resolve_inside(root: &Path, below: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::os::unix::fs::symlink;
-
-    use nix::sys::stat::Mode;
+    use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::lease::Lease;
 
     pub fn tree(real: &Path) -> Tree {
         Tree::new(vec![Attached {
@@ -204,6 +220,20 @@ pub(crate) mod tests {
             let failure = size_of(&tree(dir.path()), &format!("/box/{name}")).unwrap_err();
             assert!(matches!(failure, Failure::NoSuchFile(_)), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_file_that_its_task_has_leased_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("log"), "1").unwrap();
+        let Some(_lease) = Lease::take(&dir.path().join("log")) else {
+            return;
+        };
+        let before = Instant::now();
+        let refused = size_of(&tree(dir.path()), "/box/log");
+        let took = before.elapsed();
+        assert!(matches!(refused, Err(Failure::Leased(_))), "{refused:?}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
     }
 
     #[test]

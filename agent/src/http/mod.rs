@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 use endpoint::Query;
 use endpoint::jsonp::{self, Callback};
@@ -30,7 +30,7 @@ use crate::flags::Flags;
 use crate::gc::Collected;
 use crate::host;
 use crate::supervisor::Event;
-use files::{Attached, Tree};
+use files::{Attached, Gate, Listing, Tree};
 use reply::Failure;
 use route::Route;
 
@@ -46,7 +46,18 @@ pub struct Site {
     /// How long that took.
     recovery: OnceLock<Duration>,
     garbage: Mutex<Garbage>,
+    reading: Gate,
+    listing: Gate,
 }
+
+/// Requests that read files at one time.
+const READERS: usize = 8;
+
+/// Requests that list directories at one time: each may take a few megabytes.
+const LISTERS: usize = 2;
+
+/// Says that an answer is not all there is, and what else there is.
+const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
 
 /// All rounds of garbage collection so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,6 +83,8 @@ impl Site {
                 max_age: flags.gc_delay,
                 ..Garbage::default()
             }),
+            reading: Gate::new(READERS),
+            listing: Gate::new(LISTERS),
         }
     }
 
@@ -160,7 +173,8 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
     let value = match route {
         Route::Health => return Ok(reply::empty()),
         Route::FilesDownload => {
-            return files::download(site.tree().await?, reply::required(&query, "path")?).await;
+            let (tree, path) = (site.tree().await?, reply::required(&query, "path")?);
+            return files::download(site.reading.clone(), tree, path).await;
         }
         Route::Version => Value::Object(proto::version::info()),
         Route::Flags => json!({ "flags": state::flags(site) }),
@@ -178,7 +192,13 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
         Route::SystemStats => Value::Object(host::system().stats()),
         Route::FilesBrowse => {
             let (tree, path) = (site.tree().await?, reply::required(&query, "path")?);
-            blocking(move || files::browse(&tree, &path)).await?
+            let listed = site.listing.run(move || files::browse(&tree, &path));
+            let Listing { entries, cut } = listed.await?;
+            let mut response = jsonp::answer(&entries, callback.as_ref());
+            if let Some(Ok(cut)) = cut.map(HeaderValue::try_from) {
+                response.headers_mut().insert(TRUNCATED, cut);
+            }
+            return Ok(response);
         }
         Route::FilesRead => {
             let (tree, path) = (site.tree().await?, reply::required(&query, "path")?);
@@ -186,7 +206,8 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
                 reply::number(&query, "offset")?,
                 reply::number(&query, "length")?,
             );
-            blocking(move || files::read(&tree, &path, offset, length)).await?
+            let read = move || files::read(&tree, &path, offset, length);
+            site.reading.run(read).await?
         }
         Route::FilesDebug => site.tree().await?.debug(),
     };

@@ -34,6 +34,10 @@ pub enum Failure {
     Escape(String),
     #[error("{0:?} may not be read")]
     Forbidden(String),
+    #[error("{0:?} is leased by a process that writes it, which is asked to let go: try again")]
+    Leased(String),
+    #[error("too many requests for files are waiting: try again")]
+    Crowded,
     #[error("cannot read {path:?}")]
     Io { path: String, source: io::Error },
     #[error("the request was interrupted: see the agent's log")]
@@ -66,7 +70,9 @@ impl Failure {
             | Failure::Escape(_) => StatusCode::BAD_REQUEST,
             Failure::Forbidden(_) => StatusCode::FORBIDDEN,
             Failure::Io { .. } | Failure::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Failure::Recovering | Failure::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Recovering | Failure::Leaving | Failure::Leased(_) | Failure::Crowded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 

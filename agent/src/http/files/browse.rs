@@ -1,7 +1,7 @@
 //! `/files/browse`: what is in a directory.
 
-use std::collections::HashMap;
-use std::ffi::CString;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{CStr, CString};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -12,7 +12,18 @@ use serde_json::{Value, json};
 
 use super::{Failure, Tree};
 
-pub fn browse(tree: &Tree, path: &str) -> Result<Value, Failure> {
+/// Most entries of one answer. A task may make any number of files.
+const MOST: usize = 10_000;
+
+/// What is in a directory: all of it, or the first in order of name, and always the task's logs.
+#[derive(Debug)]
+pub struct Listing {
+    pub entries: Value,
+    /// What was left out, as a sentence.
+    pub cut: Option<String>,
+}
+
+pub fn browse(tree: &Tree, path: &str) -> Result<Listing, Failure> {
     let found = tree.find(path)?;
     let fail = |errno: Errno| match errno {
         Errno::ENOTDIR => Failure::NoSuchFile(path.to_owned()),
@@ -23,14 +34,11 @@ pub fn browse(tree: &Tree, path: &str) -> Result<Value, Failure> {
     };
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut directory = Dir::openat(&found, ".", flags, Mode::empty()).map_err(fail)?;
-    let mut names = Vec::new();
+    let mut names = Names::default();
     for entry in directory.iter() {
-        let name = entry.map_err(fail)?.file_name().to_owned();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            names.push(name);
-        }
+        names.add(entry.map_err(fail)?.file_name());
     }
-    names.sort();
+    let cut = names.cut();
     let shown = path.trim_end_matches('/');
     let mut owners = Owners::default();
     let entry = |name: CString| {
@@ -39,7 +47,49 @@ pub fn browse(tree: &Tree, path: &str) -> Result<Value, Failure> {
         let path = format!("{shown}/{}", name.to_string_lossy());
         Some(describe(&path, &stat, &mut owners))
     };
-    Ok(names.into_iter().filter_map(entry).collect())
+    Ok(Listing {
+        entries: names.sorted().filter_map(entry).collect(),
+        cut,
+    })
+}
+
+/// The first names of a directory, however many it has.
+#[derive(Default)]
+struct Names {
+    first: BTreeSet<CString>,
+    logs: BTreeSet<CString>,
+    total: u64,
+}
+
+impl Names {
+    fn add(&mut self, name: &CStr) {
+        let kept = match name.to_bytes() {
+            b"." | b".." => return,
+            b"stdout" | b"stderr" => &mut self.logs,
+            _ => &mut self.first,
+        };
+        self.total += 1;
+        kept.insert(name.to_owned());
+        if self.first.len() > MOST {
+            self.first.pop_last();
+        }
+    }
+
+    fn cut(&self) -> Option<String> {
+        let shown = (self.first.len() + self.logs.len()) as u64;
+        (shown < self.total).then(|| {
+            format!(
+                "{shown} of {} entries, the first in order of name; others are read and downloaded \
+                 by their paths",
+                self.total
+            )
+        })
+    }
+
+    fn sorted(mut self) -> impl Iterator<Item = CString> {
+        self.first.append(&mut self.logs);
+        self.first.into_iter()
+    }
 }
 
 fn describe(path: &str, stat: &FileStat, owners: &mut Owners) -> Value {
@@ -126,6 +176,8 @@ mod tests {
         fs::write(dir.path().join("stdout"), "12").unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
         let listed = browse(&tree(dir.path()), "/box/.").unwrap();
+        assert_eq!(listed.cut, None);
+        let listed = listed.entries;
         let paths: Vec<_> = listed
             .as_array()
             .unwrap()
@@ -135,6 +187,23 @@ mod tests {
         assert_eq!(paths, ["/box/./data", "/box/./stdout"]);
         assert_eq!(listed[1]["size"], 2);
         assert!(listed[0]["mode"].as_str().unwrap().starts_with('d'));
+    }
+
+    #[test]
+    fn of_a_huge_directory_the_first_entries_and_the_logs_are_listed() {
+        let mut names = Names::default();
+        for n in (0..30_000).rev() {
+            names.add(&CString::new(format!("{n:05}")).unwrap());
+        }
+        names.add(c"stdout");
+        let cut = names.cut().unwrap();
+        assert!(cut.starts_with("10001 of 30001 entries"), "{cut}");
+        let shown: Vec<_> = names.sorted().collect();
+        assert_eq!(
+            (shown[0].as_c_str(), shown[MOST - 1].as_c_str()),
+            (c"00000", c"09999")
+        );
+        assert_eq!(shown[MOST].as_c_str(), c"stdout");
     }
 
     #[test]

@@ -1,22 +1,32 @@
 //! `/files/download`: a file as it is.
 
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
 
-use super::super::blocking;
-use super::{Failure, PAGES, Tree};
+use super::{Failure, Gate, PAGES, Tree};
 
-pub async fn download(tree: Tree, path: String) -> Result<Response, Failure> {
+pub async fn download(gate: Gate, tree: Tree, path: String) -> Result<Response, Failure> {
     let name = path.trim_end_matches('/').rsplit('/').next();
     let name = name.unwrap_or("").to_owned();
-    let (file, metadata) = blocking(move || tree.open_file(&path)).await?;
+    let asked = path.clone();
+    let (file, metadata) = gate.run(move || tree.open_file(&asked)).await?;
     // As long as it is now: a log may grow while it is sent.
     let size = metadata.size();
-    let body = Body::from_stream(chunks(tokio::fs::File::from_std(file), size));
+    let download = Download {
+        gate,
+        path,
+        file: Arc::new(file),
+        offset: 0,
+        size,
+    };
+    let body = Body::from_stream(try_unfold(download, Download::chunk));
     let disposition = format!("attachment; filename={}", token(&name));
     let headers = [
         (CONTENT_TYPE, content_type(&name).to_owned()),
@@ -26,6 +36,36 @@ pub async fn download(tree: Tree, path: String) -> Result<Response, Failure> {
     Ok((headers, body).into_response())
 }
 
+/// A file on its way to a client, who takes its chunks as slowly as it likes.
+struct Download {
+    gate: Gate,
+    path: String,
+    file: Arc<File>,
+    offset: u64,
+    size: u64,
+}
+
+impl Download {
+    async fn chunk(mut self) -> Result<Option<(Bytes, Download)>, Failure> {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        let (offset, wanted) = (self.offset, PAGES.min(self.size - self.offset));
+        let read = move || {
+            let mut chunk = vec![0; wanted as usize];
+            match file.read_at(&mut chunk, offset) {
+                Ok(n) => chunk.truncate(n),
+                Err(source) => return Err(Failure::Io { path, source }),
+            }
+            Ok(chunk)
+        };
+        let chunk = match wanted {
+            0 => return Ok(None),
+            _ => self.gate.run(read).await?,
+        };
+        self.offset += chunk.len() as u64;
+        Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), self)))
+    }
+}
+
 /// A name as a header may carry it without quotes: the name is the task's, and nothing of it may end
 /// the parameter or the header. Source: RFC 9110 section 5.6.2.
 fn token(name: &str) -> String {
@@ -33,18 +73,6 @@ fn token(name: &str) -> String {
     name.chars()
         .map(|c| if is_token(c) { c } else { '_' })
         .collect()
-}
-
-fn chunks(
-    file: tokio::fs::File,
-    size: u64,
-) -> impl futures_util::Stream<Item = io::Result<bytes::Bytes>> {
-    use tokio::io::AsyncReadExt as _;
-    futures_util::stream::try_unfold(file.take(size), |mut file| async move {
-        let mut chunk = bytes::BytesMut::with_capacity(PAGES as usize);
-        let n = file.read_buf(&mut chunk).await?;
-        Ok((n > 0).then(|| (chunk.freeze(), file)))
-    })
 }
 
 fn content_type(name: &str) -> &'static str {
