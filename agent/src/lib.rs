@@ -20,6 +20,8 @@ mod flags;
 mod gc;
 mod host;
 mod http;
+#[cfg(test)]
+mod lease;
 mod link;
 mod paths;
 mod recovery;
