@@ -41,14 +41,72 @@ pub async fn launch(
     then: Then,
 ) -> Result<Container, LaunchError> {
     let (mut done, answer) = oneshot::channel();
+    let underway = Underway::begin(&shared, &id);
     // A task of its own: when the caller gives up, someone must still put things away.
     tokio::spawn(async move {
         let launched = start_and_hear(&shared, id, spec, stdio, then, &mut done).await;
-        if let Err(Ok(container)) = done.send(launched) {
-            put_away(&container).await;
-        }
+        // Whether it cannot be sent, or is sent and never received: both times it is dropped.
+        drop(done.send(launched.map(Unclaimed::new)));
+        drop(underway);
     });
-    answer.await.unwrap_or(Err(LaunchError::GivenUp))
+    let launched = answer.await.unwrap_or(Err(LaunchError::GivenUp));
+    launched.map(Unclaimed::claim)
+}
+
+/// A container on its way to the caller. One that does not arrive is put away.
+struct Unclaimed {
+    container: Container,
+    claimed: bool,
+}
+
+impl Unclaimed {
+    fn new(container: Container) -> Self {
+        Self {
+            container,
+            claimed: false,
+        }
+    }
+
+    fn claim(mut self) -> Container {
+        self.claimed = true;
+        self.container.clone()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if self.claimed {
+            return;
+        }
+        // Killed at once, should the runtime be about to end.
+        self.container.kill();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let container = self.container.clone();
+            runtime.spawn(async move { put_away(&container).await });
+        }
+    }
+}
+
+/// Says that a launch is under way, from before its record is there.
+struct Underway {
+    shared: Arc<Shared>,
+    id: ContainerId,
+}
+
+impl Underway {
+    fn begin(shared: &Arc<Shared>, id: &ContainerId) -> Self {
+        shared.underway().insert(id.clone());
+        Self {
+            shared: shared.clone(),
+            id: id.clone(),
+        }
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.shared.underway().remove(&self.id);
+    }
 }
 
 async fn start_and_hear(
@@ -57,7 +115,7 @@ async fn start_and_hear(
     spec: Spec,
     stdio: Stdio,
     then: Then,
-    caller: &mut oneshot::Sender<Result<Container, LaunchError>>,
+    caller: &mut oneshot::Sender<Result<Unclaimed, LaunchError>>,
 ) -> Result<Container, LaunchError> {
     let turn = tokio::select! {
         turn = shared.turns.acquire() => turn.map_err(|_closed| LaunchError::GivenUp)?,

@@ -17,8 +17,9 @@ mod launch;
 mod record;
 mod sys;
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use isolators::cgroups::{Cgroup, Hierarchy};
@@ -71,6 +72,8 @@ struct Shared {
     helper: helper::Helper,
     /// Launches at one time: more would only fight over the processors.
     turns: Semaphore,
+    /// Launches that have begun and whose end is not known yet.
+    underway: Mutex<BTreeSet<ContainerId>>,
 }
 
 impl Shared {
@@ -86,6 +89,11 @@ impl Shared {
                 .join(id.as_str())
         });
         Cgroup::at(&self.hierarchy, &path)
+    }
+
+    fn underway(&self) -> MutexGuard<'_, BTreeSet<ContainerId>> {
+        // No panic leaves a set half changed.
+        self.underway.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a container of an earlier run is. Its record is only a file: whatever that says, nothing
@@ -132,6 +140,7 @@ impl Containerizer {
             hierarchy,
             helper,
             turns,
+            underway: Mutex::default(),
         })))
     }
 
@@ -169,7 +178,7 @@ impl Containerizer {
 
     /// Whether something of a container is still here: until it is not, its id is taken.
     pub fn holds(&self, id: &ContainerId) -> bool {
-        record::exists(&self.0.config.runtime_dir, id)
+        self.0.underway().contains(id) || record::exists(&self.0.config.runtime_dir, id)
     }
 
     /// Takes away the subtree of cgroups when no container, of ours or of another agent that shares
