@@ -588,6 +588,41 @@ async fn root_a_link_in_a_volume_does_not_lead_to_where_mount_points_are_made() 
 }
 
 #[tokio::test]
+async fn root_a_link_in_the_sandbox_is_not_followed_to_a_volumes_source() {
+    let host = Host::new("source");
+    let (sandbox, secrets) = (host.sandbox(), host.directory.path().join("secrets"));
+    fs::create_dir_all(secrets.join("a")).expect("creates");
+    // As a task of the same user would plant it, for a directory that its user cannot get to.
+    std::os::unix::fs::symlink(&secrets, sandbox.join("cache")).expect("links");
+    for source in ["cache", "cache/a"] {
+        let volume = Volume {
+            source: sandbox.join(source),
+            target: "/mnt".into(),
+            access: Access::ReadWrite,
+        };
+        let refusal = host
+            .refusal(&Request {
+                volumes: vec![volume],
+                ..host.request("true")
+            })
+            .await;
+        assert!(refusal.contains("symbolic link"), "{refusal}");
+    }
+    fs::create_dir_all(sandbox.join("own/a")).expect("creates");
+    let volume = Volume {
+        source: sandbox.join("own/a"),
+        target: "/mnt".into(),
+        access: Access::ReadWrite,
+    };
+    let request = Request {
+        volumes: vec![volume],
+        ..host.request("touch /mnt/x; ls own/a")
+    };
+    assert_eq!(host.output(&request).await, "x");
+    host.finish();
+}
+
+#[tokio::test]
 async fn root_a_task_cannot_change_its_cgroups_or_see_the_agents_records() {
     let mut host = Host::new("confined");
     let meta = host.directory.path().join("meta");

@@ -84,9 +84,11 @@ pub enum Step {
         mount: Mount,
     },
     /// Takes hold of host paths (the flag: with everything mounted below) before any mount of ours
-    /// can hide them; `Bind` names them by their place in this list.
+    /// can hide them; `Bind` names them by their place in this list. On the way to one below `own`
+    /// no link is followed.
     OpenSources {
         sources: Vec<(String, bool)>,
+        own: Option<String>,
     },
     /// Binds a host path that `OpenSources` opened. `set` and `clear` are mount_setattr(2)
     /// attributes, applied to the whole tree when `recursive`.
@@ -279,7 +281,7 @@ wire_enum!(Step {
     18 => Mask { path },
     19 => ReadOnly { path, recursive },
     20 => Sysctl { name, value },
-    21 => OpenSources { sources },
+    21 => OpenSources { sources, own },
     22 => ReadOnlyRoot {},
 });
 

@@ -24,7 +24,7 @@ impl Root {
     }
 
     /// A directory inside, below which links are refused (`ELOOP`).
-    fn strictly(&self, base: &str) -> io::Result<Self> {
+    pub fn strictly(&self, base: &str) -> io::Result<Self> {
         let fd = self.open_at(base, OPEN_DIR)?;
         Ok(Self {
             fd,

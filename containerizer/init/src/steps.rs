@@ -1,6 +1,7 @@
 //! Carries out the steps of a program, in order, until one fails.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use init::{Stage, Step, fd};
@@ -60,7 +61,7 @@ impl Container {
                 let tree = mounts::create(&mount)?;
                 self.attach(tree, &mount.target)
             }
-            Step::OpenSources { sources } => self.open_sources(&sources),
+            Step::OpenSources { sources, own } => self.open_sources(&sources, own.as_deref()),
             Step::Bind {
                 source,
                 target,
@@ -149,15 +150,29 @@ impl Container {
             .map_err(because(format!("mount on {target} in the container")))
     }
 
-    fn open_sources(&mut self, sources: &[(String, bool)]) -> Result<(), Failure> {
+    fn open_sources(
+        &mut self,
+        sources: &[(String, bool)],
+        own: Option<&str>,
+    ) -> Result<(), Failure> {
         for (path, recursive) in sources {
-            let tree = sys::openat2(root::cwd(), path, libc::O_PATH, 0)
+            let tree = self
+                .open_source(path, own)
                 .and_then(|at| sys::clone_tree(at.as_raw_fd(), "", *recursive))
                 .map_err(because(format!("bind {path} of the host")))
                 .map_err(|failure| failure.at(Stage::Source {}))?;
             self.sources.push(Some(tree));
         }
         Ok(())
+    }
+
+    /// Below `own` the user of the container can change names while we look.
+    fn open_source(&self, path: &str, own: Option<&str>) -> io::Result<OwnedFd> {
+        let below = own.and_then(|own| Some((own, path.strip_prefix(own)?.strip_prefix('/')?)));
+        match below {
+            Some((own, below)) => self.root.strictly(own)?.resolve(below),
+            None => sys::openat2(root::cwd(), path, libc::O_PATH, 0),
+        }
     }
 
     fn bind(

@@ -41,7 +41,11 @@ pub fn steps(spec: &Spec, linux: &Linux, facts: &Facts<'_>) -> Result<Vec<Step>,
         flags: propagation(linux.rootfs_propagation().as_deref()),
     }];
     if !sources.is_empty() {
-        steps.push(Step::OpenSources { sources });
+        let own = match host_root && cwd != Path::new("/") {
+            true => Some(text("working directory", cwd)?),
+            false => None,
+        };
+        steps.push(Step::OpenSources { sources, own });
     }
     if !host_root {
         steps.push(Step::NewRoot {
