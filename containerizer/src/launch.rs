@@ -16,8 +16,9 @@ use tokio::sync::oneshot;
 
 use crate::Shared;
 use crate::compile::{self, Facts, Kind};
-use crate::container::{Container, Process, Termination};
+use crate::container::{Container, Process};
 use crate::error::LaunchError;
+use crate::handover::{Unclaimed, Underway, put_away};
 use crate::helper;
 use crate::record::Record;
 use crate::sys;
@@ -53,62 +54,6 @@ pub async fn launch(
     launched.map(Unclaimed::claim)
 }
 
-/// A container on its way to the caller. One that does not arrive is put away.
-struct Unclaimed {
-    container: Container,
-    claimed: bool,
-}
-
-impl Unclaimed {
-    fn new(container: Container) -> Self {
-        Self {
-            container,
-            claimed: false,
-        }
-    }
-
-    fn claim(mut self) -> Container {
-        self.claimed = true;
-        self.container.clone()
-    }
-}
-
-impl Drop for Unclaimed {
-    fn drop(&mut self) {
-        if self.claimed {
-            return;
-        }
-        // Killed at once, should the runtime be about to end.
-        self.container.kill();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let container = self.container.clone();
-            runtime.spawn(async move { put_away(&container).await });
-        }
-    }
-}
-
-/// Says that a launch is under way, from before its record is there.
-struct Underway {
-    shared: Arc<Shared>,
-    id: ContainerId,
-}
-
-impl Underway {
-    fn begin(shared: &Arc<Shared>, id: &ContainerId) -> Self {
-        shared.underway().insert(id.clone());
-        Self {
-            shared: shared.clone(),
-            id: id.clone(),
-        }
-    }
-}
-
-impl Drop for Underway {
-    fn drop(&mut self) {
-        self.shared.underway().remove(&self.id);
-    }
-}
-
 async fn start_and_hear(
     shared: &Arc<Shared>,
     id: ContainerId,
@@ -142,14 +87,6 @@ async fn start_and_hear(
         }
         Ok(Heard::Nothing) | Err(_) => Err(LaunchError::Died(put_away(&container).await)),
     }
-}
-
-/// Ends a container that nobody will own.
-async fn put_away(container: &Container) -> Termination {
-    container.kill();
-    let termination = container.wait().await;
-    container.forget();
-    termination
 }
 
 async fn hear(report: OwnedFd) -> io::Result<Heard> {

@@ -12,6 +12,7 @@
 mod compile;
 mod container;
 mod error;
+mod handover;
 mod helper;
 mod launch;
 mod record;
