@@ -20,9 +20,7 @@ async fn root_a_kill_ends_a_start_that_hangs_in_the_container() {
     let program = node.dir.path().join("program");
     std::fs::copy("/bin/true", &program).unwrap();
     let (handle, mut link) = node.start().await;
-    let Some(lease) = Lease::take(&program) else {
-        return node.end(handle).await;
-    };
+    let lease = Lease::take(&program);
     let mut slow = task("slow", "");
     slow.command = Some(v1::CommandInfo {
         shell: Some(false),
