@@ -12,7 +12,7 @@
 //! is spoken to only as any other framework would.
 #![forbid(unsafe_code)]
 
-pub mod app;
+mod app;
 mod backoff;
 mod deployment;
 mod engine;

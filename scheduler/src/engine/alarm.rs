@@ -70,8 +70,10 @@ impl Engine {
                 let Some((inactive, expunge)) = self.patience(&instance.app, since) else {
                     return;
                 };
-                self.alarms.set(inactive, Alarm::Look(instance.id.clone()));
-                self.alarms.set(expunge, Alarm::Look(instance.id.clone()));
+                // What is past was seen to when the app was driven.
+                for at in [inactive, expunge].into_iter().filter(|at| *at > now) {
+                    self.alarms.set(at, Alarm::Look(instance.id.clone()));
+                }
             }
             Phase::Running | Phase::Killing => {}
         }
@@ -96,18 +98,39 @@ impl Engine {
         }
     }
 
+    /// Forgets the instances of `app` that are out of reach for longer than the app, as it is
+    /// wanted now, has patience, and looks again at the others when that is over.
+    pub(super) fn expunge(&mut self, app: &AppId, now: Timestamp, effects: &mut Effects) {
+        let unreachable = self
+            .instances(app)
+            .filter(|i| matches!(i.phase, Phase::Unreachable { .. }));
+        let (forgotten, kept): (Vec<Instance>, Vec<Instance>) =
+            unreachable.cloned().partition(|i| self.is_expunged(i, now));
+        for instance in forgotten {
+            self.remove(&instance.id, effects);
+        }
+        for instance in kept {
+            self.watch(&instance, now);
+        }
+    }
+
+    fn is_expunged(&self, instance: &Instance, now: Timestamp) -> bool {
+        match instance.phase {
+            Phase::Unreachable { since } => self
+                .patience(&instance.app, since)
+                .is_some_and(|(_, expunge)| expunge <= now),
+            Phase::Staging | Phase::Starting | Phase::Running | Phase::Killing => false,
+        }
+    }
+
     fn look(&mut self, id: &InstanceId, now: Timestamp, effects: &mut Effects) {
         let Some(instance) = self.instances.get(id) else {
             return;
         };
         match instance.phase {
-            Phase::Unreachable { since } => {
-                let patience = self.patience(&instance.app, since);
+            // What comes of it is decided with all that is known of the app.
+            Phase::Unreachable { .. } => {
                 self.dirty.insert(instance.app.clone());
-                if patience.is_some_and(|(_, expunge)| expunge <= now) {
-                    self.remove(id, effects);
-                    return;
-                }
             }
             Phase::Staging | Phase::Starting if instance.ending.is_none() => {
                 if later(instance.staged_at, self.config.task_launch_timeout) <= now {

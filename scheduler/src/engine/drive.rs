@@ -22,7 +22,8 @@ enum Standing {
 
 impl Engine {
     /// Until nothing is dirty any more. Ends: a deployment's step is only ever counted upwards,
-    /// and driving an app marks nothing dirty.
+    /// and driving an app marks it dirty only for an instance that it kills or forgets, which
+    /// happens to each of them once.
     pub(super) fn settle(&mut self, now: Timestamp, effects: &mut Effects) {
         while let Some(app) = self.dirty.pop_first() {
             self.drive(&app, now, effects);
@@ -34,6 +35,7 @@ impl Engine {
     }
 
     fn drive(&mut self, app: &AppId, now: Timestamp, effects: &mut Effects) {
+        self.expunge(app, now, effects);
         let goal = self.goal(app);
         let (launch, kill) = match &goal {
             Goal::Gone => (

@@ -3,6 +3,7 @@
 use proto::v1;
 use proto::v1::TaskState;
 use proto::v1::network_info::Protocol;
+use proto::v1::task_status::Reason;
 use serde::{Deserialize, Serialize};
 
 use super::alarm::Alarm;
@@ -25,37 +26,77 @@ pub struct TaskFailure {
     pub at: Timestamp,
 }
 
-/// What a state means to us.
+/// What an update means to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Alive(Phase),
     OutOfReach,
     Over(End),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Finished or killed: nothing that is worth remembering.
+    /// It finished, or somebody killed it.
     Plain,
     Failure,
-    /// Taken away together with its agent, which is not the app's fault.
-    Gone,
+    /// It went with its agent, or never got there.
+    Lost,
+    /// An operator empties its agent.
+    Drained,
 }
 
-fn meaning(state: TaskState) -> Meaning {
-    match state {
-        TaskState::TaskStaging => Meaning::Alive(Phase::Staging),
-        TaskState::TaskStarting => Meaning::Alive(Phase::Starting),
-        TaskState::TaskRunning => Meaning::Alive(Phase::Running),
-        TaskState::TaskKilling => Meaning::Alive(Phase::Killing),
-        TaskState::TaskUnreachable => Meaning::OutOfReach,
-        TaskState::TaskFinished | TaskState::TaskKilled => Meaning::Over(End::Plain),
-        TaskState::TaskFailed
-        | TaskState::TaskError
-        | TaskState::TaskLost
-        | TaskState::TaskDropped
-        | TaskState::TaskUnknown => Meaning::Over(End::Failure),
-        TaskState::TaskGone | TaskState::TaskGoneByOperator => Meaning::Over(End::Gone),
+impl End {
+    /// Whether a user who asks what went wrong is told of it.
+    fn is_remembered(self) -> bool {
+        match self {
+            End::Failure | End::Lost => true,
+            End::Plain | End::Drained => false,
+        }
     }
+
+    /// Whether the next instance has to wait. Not where another agent is all that it takes.
+    /// Source: spec/marathon-api.md, sections 9.6 and 10.
+    fn delays_the_next(self) -> bool {
+        match self {
+            End::Plain | End::Failure => true,
+            End::Lost | End::Drained => false,
+        }
+    }
+}
+
+fn meaning(state: TaskState, reason: Option<Reason>) -> Meaning {
+    let lost = match reason {
+        Some(reason) if is_of_present_agent(reason) => End::Failure,
+        Some(_) | None => End::Lost,
+    };
+    let end = match state {
+        TaskState::TaskStaging => return Meaning::Alive(Phase::Staging),
+        TaskState::TaskStarting => return Meaning::Alive(Phase::Starting),
+        TaskState::TaskRunning => return Meaning::Alive(Phase::Running),
+        TaskState::TaskKilling => return Meaning::Alive(Phase::Killing),
+        TaskState::TaskUnreachable => return Meaning::OutOfReach,
+        TaskState::TaskFinished | TaskState::TaskKilled => End::Plain,
+        TaskState::TaskFailed | TaskState::TaskError => End::Failure,
+        TaskState::TaskLost | TaskState::TaskDropped => lost,
+        TaskState::TaskGone | TaskState::TaskGoneByOperator | TaskState::TaskUnknown => lost,
+    };
+    Meaning::Over(match reason {
+        Some(Reason::AgentDraining) => End::Drained,
+        Some(_) | None => end,
+    })
+}
+
+/// The agent is there and could not take or keep the task. It may offer the same again within
+/// milliseconds, and without a delay we would accept, and be refused, for ever.
+fn is_of_present_agent(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ContainerPreempted
+            | Reason::ContainerUpdateFailed
+            | Reason::ExecutorTerminated
+            | Reason::GcError
+            | Reason::ResourcesUnknown
+    )
 }
 
 impl Engine {
@@ -70,7 +111,8 @@ impl Engine {
         let task = &status.task_id.value;
         let known = InstanceId::parse(task).ok();
         let known = known.filter(|id| self.instances.get(id).is_some_and(|i| i.task_id() == *task));
-        match (known, meaning(status.state())) {
+        let reason = status.reason.and_then(|r| Reason::try_from(r).ok());
+        match (known, meaning(status.state(), reason)) {
             (None, Meaning::Alive(_)) => {
                 tracing::info!(task, "killing a task that no app has any more");
                 let agent = status.agent_id.map(|a| a.value);
@@ -116,6 +158,8 @@ impl Engine {
         if *instance != before {
             let instance = instance.clone();
             self.dirty.insert(instance.app.clone());
+            // Back from an agent out of reach it may still have to start.
+            self.watch(&instance, now);
             effects.writes.push(Write::Instance(instance));
         }
     }
@@ -139,10 +183,7 @@ impl Engine {
         instance.phase = Phase::Unreachable { since };
         let instance = instance.clone();
         self.dirty.insert(instance.app.clone());
-        self.watch(&instance, now);
         effects.writes.push(Write::Instance(instance));
-        // By default it is given up at once.
-        self.ring(now, effects);
     }
 
     fn has_ended(
@@ -160,7 +201,7 @@ impl Engine {
             Cause::Wanted | Cause::Killed => true,
             Cause::Overdue => false,
         });
-        if end != End::Plain && !was_wanted {
+        if end.is_remembered() && !was_wanted {
             let failure = failure(&instance, status, now);
             tracing::info!(
                 task = failure.task,
@@ -174,7 +215,7 @@ impl Engine {
                 .push(Write::Failure(app.clone(), Some(failure.clone())));
             self.failures.insert(app, failure);
         }
-        if end != End::Gone && !was_wanted {
+        if end.delays_the_next() && !was_wanted {
             self.back_off(&instance, now, effects);
         }
     }
@@ -230,4 +271,35 @@ fn addresses(status: &v1::TaskStatus) -> Vec<Address> {
         .flat_map(|info| &info.ip_addresses)
         .filter_map(address)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_took_along_delays_nothing_and_what_it_refused_does() {
+        use TaskState::*;
+        #[rustfmt::skip]
+        let table = [
+            (TaskFinished, None, End::Plain),
+            (TaskKilled, None, End::Plain),
+            (TaskKilled, Some(Reason::AgentDraining), End::Drained),
+            (TaskFailed, Some(Reason::ContainerLaunchFailed), End::Failure),
+            (TaskError, Some(Reason::TaskInvalid), End::Failure),
+            (TaskLost, Some(Reason::AgentDisconnected), End::Lost),
+            (TaskDropped, Some(Reason::AgentRestarted), End::Lost),
+            (TaskDropped, Some(Reason::InvalidOffers), End::Lost),
+            (TaskDropped, Some(Reason::AgentDraining), End::Drained),
+            (TaskDropped, Some(Reason::GcError), End::Failure),
+            (TaskDropped, Some(Reason::ResourcesUnknown), End::Failure),
+            (TaskGone, None, End::Lost),
+            (TaskGoneByOperator, Some(Reason::AgentRemovedByOperator), End::Lost),
+            (TaskUnknown, Some(Reason::Reconciliation), End::Lost),
+        ];
+        for (state, reason, end) in table {
+            let got = meaning(state, reason);
+            assert_eq!(got, Meaning::Over(end), "{state:?} {reason:?}");
+        }
+    }
 }

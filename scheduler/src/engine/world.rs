@@ -11,8 +11,14 @@ pub struct World {
     pub engine: Engine,
     store: Store,
     pub now: i64,
-    /// Task to state.
+    /// Task to state, but for those on agents that are out of reach.
     pub tasks: BTreeMap<String, v1::TaskState>,
+    /// Task to its agent.
+    agents: BTreeMap<String, String>,
+    /// Tasks that go on where nobody sees them.
+    pub out_of_reach: BTreeSet<String>,
+    /// Tasks that came back from there, beside what was launched in their place.
+    pub returned: BTreeSet<String>,
     /// Every task there ever was.
     pub used: BTreeSet<String>,
     /// Every task that was ever killed.
@@ -33,6 +39,9 @@ impl World {
             store: Store::in_memory(),
             now: 0,
             tasks: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            out_of_reach: BTreeSet::new(),
+            returned: BTreeSet::new(),
             used: BTreeSet::new(),
             killed: BTreeSet::new(),
             asked: Vec::new(),
@@ -65,7 +74,9 @@ impl World {
                 Call::Suppress => self.wants_offers = false,
                 Call::Accept { tasks, .. } => {
                     for task in tasks {
+                        let agent = task.agent_id.value;
                         let task = task.task_id.value;
+                        self.agents.insert(task.clone(), agent);
                         assert!(self.used.insert(task.clone()), "{task} was used before");
                         self.tasks.insert(task, v1::TaskState::TaskStaging);
                     }
@@ -129,6 +140,14 @@ impl World {
         self.tell(&task, next);
     }
 
+    /// Every task does its work and is done.
+    pub fn finish_all(&mut self) {
+        let tasks: Vec<String> = self.tasks.keys().cloned().collect();
+        for task in tasks {
+            self.tell(&task, v1::TaskState::TaskFinished);
+        }
+    }
+
     fn tell(&mut self, task: &str, state: v1::TaskState) {
         if proto::task::is_terminal(state) {
             self.tasks.remove(task);
@@ -136,6 +155,34 @@ impl World {
             self.tasks.insert(task.to_owned(), state);
         }
         self.step(Event::Update(Box::new(status(task, state))));
+    }
+
+    /// The `pick`th task's agent is lost with all that runs there; each of its tasks ends in
+    /// `state`, or goes on unseen if that is UNREACHABLE.
+    pub fn lose_agent(&mut self, pick: usize, state: v1::TaskState) {
+        let Some(task) = self.tasks.keys().nth(pick % self.tasks.len().max(1)) else {
+            return;
+        };
+        let lost = self.agents[task].clone();
+        let there = |task: &&String| self.agents[*task] == lost;
+        let tasks: Vec<String> = self.tasks.keys().filter(there).cloned().collect();
+        for task in &tasks {
+            self.tasks.remove(task);
+            if state == v1::TaskState::TaskUnreachable {
+                self.out_of_reach.insert(task.clone());
+            }
+        }
+        for task in tasks {
+            self.step(Event::Update(Box::new(status(&task, state))));
+        }
+    }
+
+    /// Every agent that was out of reach is back, and its tasks are as they were.
+    pub fn find_agents(&mut self) {
+        for task in std::mem::take(&mut self.out_of_reach) {
+            self.returned.insert(task.clone());
+            self.tell(&task, v1::TaskState::TaskRunning);
+        }
     }
 
     /// The connection breaks, and kills on the way are lost with it.
@@ -172,15 +219,20 @@ impl World {
     /// Tells of tasks that the engine asked about and that are not there.
     fn answer(&mut self) {
         for task in std::mem::take(&mut self.asked) {
-            if !self.tasks.contains_key(&task) {
-                let gone = status(&task, v1::TaskState::TaskGone);
-                self.step(Event::Update(Box::new(gone)));
+            if self.tasks.contains_key(&task) {
+                continue;
             }
+            let state = match self.out_of_reach.contains(&task) {
+                true => v1::TaskState::TaskUnreachable,
+                false => v1::TaskState::TaskGone,
+            };
+            self.step(Event::Update(Box::new(status(&task, state))));
         }
     }
 
     /// Nothing bad happens for a while.
     pub fn calm_down(&mut self) {
+        self.find_agents();
         for _ in 0..200 {
             self.now += 60_000;
             self.step(Event::Tick);

@@ -85,6 +85,74 @@ fn a_patient_app_waits_for_its_unreachable_instance() {
 }
 
 #[test]
+fn an_app_can_be_deleted_while_an_instance_that_it_waits_for_is_out_of_reach() {
+    for strategy in [
+        json!("disabled"),
+        json!({"inactiveAfterSeconds": 600, "expungeAfterSeconds": 900}),
+    ] {
+        let mut bench = Bench::new();
+        let mut body = app(1);
+        body["unreachableStrategy"] = strategy;
+        bench.create(body);
+        let tasks = bench.offer();
+        bench.run(&tasks);
+        bench.report(&tasks[0], v1::TaskState::TaskUnreachable);
+        assert_eq!(bench.states("/a"), ["TASK_UNREACHABLE"]);
+        let (app, force) = (id("/a"), false);
+        bench.change(Change::Delete { app, force }).unwrap();
+        assert_eq!(bench.engine.deployments().count(), 0);
+        let effects = bench.report(&tasks[0], v1::TaskState::TaskRunning);
+        assert_eq!(killed(&effects), [tasks[0].as_str()]);
+    }
+}
+
+#[test]
+fn less_patience_holds_for_an_instance_that_is_out_of_reach_already() {
+    let mut bench = Bench::new();
+    let mut body = app(1);
+    body["unreachableStrategy"] = json!("disabled");
+    bench.create(body);
+    let tasks = bench.offer();
+    bench.run(&tasks);
+    bench.report(&tasks[0], v1::TaskState::TaskUnreachable);
+    let strategy = json!({"inactiveAfterSeconds": 10, "expungeAfterSeconds": 20});
+    let body = json!({"unreachableStrategy": strategy});
+    bench.update("/a", body).unwrap();
+    bench.now += 30_000;
+    bench.step(Event::Tick);
+    assert_eq!(bench.states("/a"), [""; 0]);
+}
+
+#[test]
+fn waiting_for_an_instance_out_of_reach_keeps_nobody_busy() {
+    let mut bench = Bench::new();
+    let mut body = app(1);
+    body["unreachableStrategy"] = json!({"inactiveAfterSeconds": 10, "expungeAfterSeconds": 20});
+    bench.create(body);
+    let tasks = bench.offer();
+    bench.run(&tasks);
+    bench.report(&tasks[0], v1::TaskState::TaskUnreachable);
+    bench.now += 12_000;
+    bench.step(Event::Tick);
+    bench.step(Event::Tick);
+    assert!(bench.engine.next_alarm().unwrap() > at(bench.now));
+}
+
+#[test]
+fn a_task_that_comes_back_before_it_started_has_to_start_in_time() {
+    let mut bench = Bench::new();
+    let mut body = app(1);
+    body["unreachableStrategy"] = json!("disabled");
+    bench.create(body);
+    let tasks = bench.offer();
+    bench.report(&tasks[0], v1::TaskState::TaskUnreachable);
+    bench.now += 300_000;
+    assert!(killed(&bench.step(Event::Tick)).is_empty());
+    bench.report(&tasks[0], v1::TaskState::TaskStaging);
+    assert_eq!(killed(&bench.step(Event::Tick)), [tasks[0].as_str()]);
+}
+
+#[test]
 fn a_task_that_never_starts_is_killed_and_replaced() {
     let mut bench = Bench::new();
     bench.create(app(1));

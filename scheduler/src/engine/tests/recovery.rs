@@ -102,3 +102,57 @@ fn a_restart_forgets_neither_the_delay_of_an_app_nor_its_last_failure() {
         "it rings although nothing else happens"
     );
 }
+
+#[test]
+fn the_delay_of_an_app_that_finishes_again_and_again_grows_across_restarts() {
+    let mut world = World::new(1);
+    world.change(json!({
+        "cmd": "true", "cpus": 0.1, "mem": 1,
+        "backoffSeconds": 1, "backoffFactor": 2, "maxLaunchDelaySeconds": 5,
+    }));
+    let app = id("/a");
+    for delay in [1000, 2000, 4000, 5000, 5000] {
+        world.offer();
+        world.finish_all();
+        let until = at(world.now + delay);
+        assert_eq!(world.engine.delayed_until(&app, at(world.now)), Some(until));
+        world.crash();
+        world.offer();
+        assert!(
+            world.tasks.is_empty(),
+            "{delay}: it waits after the restart too"
+        );
+        assert_eq!(world.engine.delayed_until(&app, at(world.now)), Some(until));
+        world.now += delay;
+        world.step(Event::Tick);
+        world.offer();
+        assert_eq!(world.tasks.len(), 1, "{delay}");
+    }
+    assert!(
+        world.engine.last_failure(&app).is_none(),
+        "nothing went wrong"
+    );
+}
+
+#[test]
+fn the_delay_starts_over_after_a_restart_that_was_long_enough() {
+    let mut world = World::new(1);
+    world.change(json!({
+        "cmd": "true", "cpus": 0.1, "mem": 1,
+        "backoffSeconds": 1, "backoffFactor": 2, "maxLaunchDelaySeconds": 5,
+    }));
+    let app = id("/a");
+    for _ in 0..2 {
+        world.offer();
+        world.finish_all();
+        world.now += 2_000;
+        world.step(Event::Tick);
+    }
+    world.offer();
+    // While nothing runs here, the delay of two seconds and the longest one pass.
+    world.now += 7_001;
+    world.crash();
+    world.finish_all();
+    let until = at(world.now + 1000);
+    assert_eq!(world.engine.delayed_until(&app, at(world.now)), Some(until));
+}
