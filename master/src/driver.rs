@@ -1,28 +1,39 @@
 //! The task that owns the cluster: takes commands one by one, and performs what `step` says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use prost::Message as _;
 use proto::media::Encoding;
 use proto::v1::scheduler;
 use proto::{link, recordio};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::backlog::{Records, Writer, backlog};
 use crate::cluster::{Cluster, Effect, Event, LinkId, Now, Refusal, StreamId, Write};
 use crate::registry::{Registry, RegistryError};
 
-/// Records a slow reader may be behind before its stream is given up.
-const MAX_BACKLOG: usize = 65_536;
 /// Commands that may wait for the owner; more wait at their senders.
 const MAX_COMMANDS: usize = 1024;
 /// How long one write of the registry may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The records of an open stream, as they go out.
-pub type Records = mpsc::Receiver<Bytes>;
+/// A connection that ended, from either side.
+#[derive(Debug, Clone, Copy)]
+pub enum End {
+    Stream(StreamId),
+    Link(LinkId),
+}
+
+impl From<End> for Event {
+    fn from(end: End) -> Self {
+        match end {
+            End::Stream(stream) => Self::StreamClosed { stream },
+            End::Link(link) => Self::LinkClosed { link },
+        }
+    }
+}
 
 type Look = Box<dyn FnOnce(&Cluster, Now) + Send>;
 
@@ -43,7 +54,7 @@ enum Command {
         done: oneshot::Sender<Result<(), Refusal>>,
     },
     /// Nobody waits for the outcome.
-    Note(Event),
+    Note(End),
     Look(Look),
 }
 
@@ -86,10 +97,10 @@ impl Owner {
         outcome.await.map_err(|_gone| Stopped)
     }
 
-    /// Tells something that already happened, such as the end of a connection.
-    pub async fn note(&self, event: Event) {
+    /// Tells that a connection has ended.
+    pub async fn note(&self, end: End) {
         // A master that is stopping has no use for it.
-        let _ = self.send(Command::Note(event)).await;
+        let _ = self.send(Command::Note(end)).await;
     }
 
     /// Computes something from the cluster as it is now.
@@ -128,8 +139,8 @@ pub struct Driver {
     cluster: Cluster,
     registry: Arc<Registry>,
     commands: mpsc::Receiver<Command>,
-    streams: HashMap<StreamId, (Encoding, mpsc::Sender<Bytes>)>,
-    links: HashMap<LinkId, mpsc::Sender<Bytes>>,
+    streams: HashMap<StreamId, (Encoding, Writer)>,
+    links: HashMap<LinkId, Writer>,
     started: Instant,
 }
 
@@ -178,15 +189,15 @@ impl Driver {
                 event,
                 opened,
             } => {
-                let (sender, records) = mpsc::channel(MAX_BACKLOG);
-                self.streams.insert(id, (encoding, sender));
+                let (writer, records) = backlog();
+                self.streams.insert(id, (encoding, writer));
                 // If the caller has gone, the end of its stream is noted soon after.
                 let _ = opened.send(records);
                 self.step(event).await?;
             }
             Command::OpenLink { id, event, opened } => {
-                let (sender, records) = mpsc::channel(MAX_BACKLOG);
-                self.links.insert(id, sender);
+                let (writer, records) = backlog();
+                self.links.insert(id, writer);
                 let _ = opened.send(records);
                 self.step(event).await?;
             }
@@ -194,13 +205,12 @@ impl Driver {
                 let refused = self.step(event).await?;
                 let _ = done.send(refused.map_or(Ok(()), Err));
             }
-            Command::Note(event) => {
-                match event {
-                    Event::StreamClosed { stream } => drop(self.streams.remove(&stream)),
-                    Event::LinkClosed { link } => drop(self.links.remove(&link)),
-                    _ => {}
+            Command::Note(end) => {
+                match end {
+                    End::Stream(stream) => drop(self.streams.remove(&stream)),
+                    End::Link(link) => drop(self.links.remove(&link)),
                 }
-                self.step(event).await?;
+                self.step(end.into()).await?;
             }
             Command::Look(look) => look(&self.cluster, self.now()),
         }
@@ -215,23 +225,39 @@ impl Driver {
         }
     }
 
-    /// The reason, when the cluster did not take the event.
+    /// The reason, when the cluster did not take the event. Readers that are cut off on the way
+    /// have ended: waiting for their connections to notice would leave them their offers.
     async fn step(&mut self, event: Event) -> Result<Option<Refusal>, DriverError> {
-        let effects = self.cluster.step(event, self.now());
         let mut refused = None;
-        for effect in effects {
-            match effect {
-                Effect::Store(writes) => self.store(writes).await?,
-                Effect::ToAgent { link, message } => {
-                    let message = link::ToAgent {
-                        message: Some(*message),
-                    };
-                    self.write_order(link, &message);
-                }
-                Effect::CloseLink(link) => drop(self.links.remove(&link)),
-                Effect::ToFramework { stream, event } => self.write_event(stream, &event),
-                Effect::CloseStream(stream) => drop(self.streams.remove(&stream)),
-                Effect::Refuse(refusal) => refused = Some(refusal),
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for effect in self.cluster.step(event, self.now()) {
+                let cut_off = match effect {
+                    Effect::Store(writes) => {
+                        self.store(writes).await?;
+                        None
+                    }
+                    Effect::ToAgent { link, message } => {
+                        let message = link::ToAgent {
+                            message: Some(*message),
+                        };
+                        self.write_order(link, &message)
+                    }
+                    Effect::CloseLink(link) => {
+                        self.links.remove(&link);
+                        None
+                    }
+                    Effect::ToFramework { stream, event } => self.write_event(stream, &event),
+                    Effect::CloseStream(stream) => {
+                        self.streams.remove(&stream);
+                        None
+                    }
+                    Effect::Refuse(refusal) => {
+                        refused = Some(refusal);
+                        None
+                    }
+                };
+                events.extend(cut_off.map(Event::from));
             }
         }
         Ok(refused)
@@ -248,26 +274,23 @@ impl Driver {
         Ok(written.map_err(|_panicked| DriverError::StorePanicked)??)
     }
 
-    /// A reader that is too far behind loses its stream; its end is noted as for any other.
-    fn write_event(&mut self, stream: StreamId, event: &scheduler::Event) {
-        let Some((encoding, records)) = self.streams.get(&stream) else {
-            return;
-        };
+    /// The end of the stream, if its reader is too far behind.
+    fn write_event(&mut self, stream: StreamId, event: &scheduler::Event) -> Option<End> {
+        let (encoding, writer) = self.streams.get(&stream)?;
         let record = recordio::encode(&encoding.encode(event));
-        if records.try_send(record.into()).is_err() {
-            tracing::warn!(%stream, "scheduler does not read its stream, which is closed");
-            self.streams.remove(&stream);
-        }
+        writer.push(record.into()).err()?;
+        tracing::warn!(%stream, "scheduler does not read its stream, which is closed");
+        self.streams.remove(&stream);
+        Some(End::Stream(stream))
     }
 
-    fn write_order(&mut self, link: LinkId, message: &link::ToAgent) {
-        let Some(records) = self.links.get(&link) else {
-            return;
-        };
+    /// The end of the link, if its reader is too far behind.
+    fn write_order(&mut self, link: LinkId, message: &link::ToAgent) -> Option<End> {
+        let writer = self.links.get(&link)?;
         let record = recordio::encode(&message.encode_to_vec());
-        if records.try_send(record.into()).is_err() {
-            tracing::warn!(%link, "agent does not read its link, which is closed");
-            self.links.remove(&link);
-        }
+        writer.push(record.into()).err()?;
+        tracing::warn!(%link, "agent does not read its link, which is closed");
+        self.links.remove(&link);
+        Some(End::Link(link))
     }
 }

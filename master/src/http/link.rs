@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::reply::{self, Answer, LINK_ID, MESSAGE_CONTENT_TYPE};
 use super::stream::{Body, Guard};
 use crate::cluster::Event;
-use crate::driver::Owner;
+use crate::driver::{End, Owner};
 
 pub async fn serve(owner: &Owner, request: Request) -> Answer {
     let (head, body) = request.into_parts();
@@ -31,7 +31,7 @@ pub async fn serve(owner: &Owner, request: Request) -> Answer {
     match (reply::header(&head.headers, LINK_ID), message) {
         (None, from_agent::Message::Register(register)) => {
             let link = Uuid::new_v4();
-            let guard = Guard::new(owner, Event::LinkClosed { link });
+            let guard = Guard::new(owner, End::Link(link));
             let event = Event::Register {
                 link,
                 register: Box::new(register),

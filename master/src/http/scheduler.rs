@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::reply::{self, Answer, Early, MESSAGE_ACCEPT, MESSAGE_CONTENT_TYPE, STREAM_ID};
 use super::stream::{Body, Guard};
 use crate::cluster::{Event, HEARTBEAT_SECONDS, heartbeat};
-use crate::driver::Owner;
+use crate::driver::{End, Owner};
 
 pub async fn serve(owner: &Owner, request: Request) -> Answer {
     let (head, body) = request.into_parts();
@@ -66,7 +66,7 @@ async fn subscribe(owner: &Owner, headers: &HeaderMap, encoding: Encoding, call:
         .map_err(|e| refuse_media(&e))?;
 
     let id = Uuid::new_v4();
-    let guard = Guard::new(owner, Event::StreamClosed { stream: id });
+    let guard = Guard::new(owner, End::Stream(id));
     let event = Event::Subscribe {
         stream: id,
         id: call.framework_id,

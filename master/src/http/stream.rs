@@ -9,15 +9,15 @@ use futures_util::Stream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::cluster::Event;
-use crate::driver::{Owner, Records};
+use crate::backlog::Records;
+use crate::driver::{End, Owner};
 
 /// Held by whoever serves a connection; when it is dropped, the end is noted. It exists before the
 /// stream does, so that no stream can be opened whose end nobody hears of.
 pub struct Guard(#[expect(dead_code, reason = "its drop is the message")] oneshot::Sender<()>);
 
 impl Guard {
-    pub fn new(owner: &Owner, end: Event) -> Self {
+    pub fn new(owner: &Owner, end: End) -> Self {
         let (open, closed) = oneshot::channel();
         let owner = owner.clone();
         tokio::spawn(async move {
@@ -66,7 +66,7 @@ impl Stream for Body {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let Poll::Ready(record) = self.records.poll_recv(cx) {
+        if let Poll::Ready(record) = self.records.poll_next(cx) {
             self.flush = true;
             return Poll::Ready(record.map(Ok));
         }
