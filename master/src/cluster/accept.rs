@@ -118,10 +118,16 @@ impl Cluster {
             }
             (Type::LaunchGroup, _, Some(group)) => self.launch_group(id, offer, group),
             (kind, ..) => {
-                let message = format!(
-                    "operation {} cannot be carried out by this master: possible are LAUNCH and LAUNCH_GROUP",
-                    kind.as_str_name()
-                );
+                let name = kind.as_str_name();
+                let message = match kind {
+                    Type::Launch | Type::LaunchGroup => {
+                        let field = name.to_lowercase();
+                        format!("an operation of type {name} needs the field {field:?}")
+                    }
+                    _ => format!(
+                        "operation {name} cannot be carried out by this master: possible are LAUNCH and LAUNCH_GROUP"
+                    ),
+                };
                 tracing::warn!(framework = %id, message, "operation refused");
                 self.tell_operation(
                     id,

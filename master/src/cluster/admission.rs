@@ -103,6 +103,7 @@ impl Cluster {
             capabilities: register.capabilities.iter().map(|c| c.r#type()).collect(),
             free: total.clone(),
             total,
+            overcommitted: false,
             link: Link::Up {
                 id: link,
                 next_ping,

@@ -12,7 +12,8 @@ use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
 /// One connection of an agent; a new one replaces the older.
 pub type LinkId = Uuid;
 
-/// Invariant: `total` = `free` + what tasks and executors use + what is offered.
+/// Invariant: `total` = `free` + what tasks and executors use + what is offered, unless the agent is
+/// overcommitted.
 #[derive(Debug)]
 pub struct Agent {
     pub id: AgentId,
@@ -23,6 +24,9 @@ pub struct Agent {
     pub capabilities: Vec<v1::agent_info::capability::Type>,
     pub total: Resources,
     pub free: Resources,
+    /// More runs on it than it has, since it came back smaller: `free` must be counted anew whenever
+    /// something ends.
+    pub overcommitted: bool,
     pub link: Link,
     pub registered: f64,
     pub reregistered: Option<f64>,
@@ -76,6 +80,20 @@ impl Agent {
     pub fn pid(&self) -> String {
         let ip = self.address.ip.as_deref().unwrap_or(&self.info.hostname);
         format!("slave(1)@{ip}:{}", self.address.port)
+    }
+
+    /// Takes from what is free. Where too little is, nothing of that name is left.
+    pub fn occupy(&mut self, taken: &Resources) {
+        if let Some(rest) = self.free.try_sub(taken) {
+            self.free = rest;
+            return;
+        }
+        self.overcommitted = true;
+        for resource in taken.iter() {
+            let rest = self.free.try_sub(&Resources::from(resource.clone()));
+            let of_other_names = || self.free.filter(|other| other.name() != resource.name());
+            self.free = rest.unwrap_or_else(of_other_names);
+        }
     }
 
     pub fn has(&self, capability: v1::agent_info::capability::Type) -> bool {

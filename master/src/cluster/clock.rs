@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use proto::v1::TimeInfo;
+
 use super::ids::{AgentId, FrameworkId, OfferId};
 
 /// One reading of both clocks.
@@ -12,6 +14,13 @@ pub struct Now {
     pub up: Duration,
     /// Seconds since 1970, for what people and frameworks read.
     pub wall: f64,
+}
+
+/// Seconds since 1970 as messages have them.
+pub fn time_info(seconds: f64) -> TimeInfo {
+    // A cast from a double saturates.
+    let nanoseconds = (seconds * 1e9) as i64;
+    TimeInfo { nanoseconds }
 }
 
 /// What a deadline is about.

@@ -1,12 +1,12 @@
 //! How agents leave, and what becomes of their tasks.
 
 use proto::link::to_agent;
+use proto::v1::TaskState;
 use proto::v1::task_status::Reason;
-use proto::v1::{TaskState, TimeInfo};
 use proto::{link, v1};
 
 use super::agent::Link;
-use super::clock::Timer;
+use super::clock::{Timer, time_info};
 use super::ids::{AgentId, FrameworkId, TaskId};
 use super::task::{or_lost, status};
 use super::{Cluster, LinkId, Quantities, Write, events};
@@ -14,6 +14,30 @@ use v1::framework_info::capability::Type as Capability;
 
 /// Agents that were lost or left are remembered up to this number, the oldest go first.
 const MAX_UNREACHABLE: usize = 102_400;
+
+/// Why a task ends without its agent's saying so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// The connection broke, and the framework does not checkpoint.
+    AgentDisconnected,
+    /// The agent may still run the task, and come back with it.
+    AgentUnreachable,
+    /// The agent left for good.
+    AgentGone,
+    FrameworkRemoved,
+}
+
+impl Loss {
+    /// What a framework that knows partitions is told.
+    fn told(self) -> (TaskState, Reason) {
+        match self {
+            Self::AgentDisconnected => (TaskState::TaskLost, Reason::AgentDisconnected),
+            Self::AgentUnreachable => (TaskState::TaskUnreachable, Reason::AgentRemoved),
+            Self::AgentGone => (TaskState::TaskGone, Reason::AgentRemoved),
+            Self::FrameworkRemoved => (TaskState::TaskKilled, Reason::FrameworkRemoved),
+        }
+    }
+}
 
 impl Cluster {
     /// The stream to an agent ended. It keeps its tasks for as long as it could have been silent.
@@ -51,14 +75,7 @@ impl Cluster {
                 .is_some_and(|f| !f.info.checkpoint())
             {
                 let message = format!("Agent {hostname} disconnected");
-                let state = TaskState::TaskLost;
-                self.end_task(
-                    &framework,
-                    &task,
-                    state,
-                    Reason::AgentDisconnected,
-                    &message,
-                );
+                self.end_task(&framework, &task, Loss::AgentDisconnected, &message);
             }
         }
     }
@@ -85,7 +102,7 @@ impl Cluster {
                     since,
                 }]);
                 self.counters.count("master/slave_unreachable_completed");
-                self.forget_agent(id, TaskState::TaskUnreachable, "is unreachable");
+                self.forget_agent(id, Loss::AgentUnreachable, "is unreachable");
                 self.remember_unreachable(id.clone(), since);
             }
         }
@@ -124,11 +141,11 @@ impl Cluster {
         self.store(vec![Write::Remove { id: id.clone() }]);
         self.counters
             .count("master/slave_removals/reason_unregistered");
-        self.forget_agent(id, TaskState::TaskGone, "has left the cluster");
+        self.forget_agent(id, Loss::AgentGone, "has left the cluster");
     }
 
-    /// Drops an agent with everything on it. `state` is for frameworks that know partitions.
-    pub(super) fn forget_agent(&mut self, id: &AgentId, state: TaskState, what: &str) {
+    /// Drops an agent with everything on it.
+    pub(super) fn forget_agent(&mut self, id: &AgentId, loss: Loss, what: &str) {
         let Some(agent) = self.agents.get(id) else {
             return;
         };
@@ -138,7 +155,7 @@ impl Cluster {
             self.rescind(&offer);
         }
         for (framework, task) in self.tasks_on(id) {
-            self.end_task(&framework, &task, state, Reason::AgentRemoved, &message);
+            self.end_task(&framework, &task, loss, &message);
         }
         let Some(agent) = self.agents.remove(id) else {
             return;
@@ -169,9 +186,8 @@ impl Cluster {
     }
 
     pub(super) fn discharge(&mut self, framework: &FrameworkId, role: &str, freed: &Quantities) {
-        let framework = self.frameworks.get_mut(framework);
-        if let Some(allocated) = framework.and_then(|framework| framework.allocated.get_mut(role)) {
-            allocated.subtract(freed);
+        if let Some(framework) = self.frameworks.get_mut(framework) {
+            framework.discharge(role, freed);
         }
     }
 
@@ -188,8 +204,7 @@ impl Cluster {
         &mut self,
         framework: &FrameworkId,
         task: &TaskId,
-        state: TaskState,
-        reason: Reason,
+        loss: Loss,
         message: &str,
     ) {
         let Some(mut task) = self.remove_task(framework, task) else {
@@ -202,19 +217,21 @@ impl Cluster {
             owner.completed.push(task);
             return;
         }
+        let (state, reason) = loss.told();
         let state = or_lost(owner.has(Capability::PartitionAware), state);
         let message = message.to_owned();
         let agent = Some(task.agent.wire());
         let mut status = status(&task.wire.task_id, agent, state, reason, message, self.now);
         status.executor_id.clone_from(&task.wire.executor_id);
-        if reason == Reason::AgentRemoved && state != TaskState::TaskGone {
-            let nanoseconds = (self.now.wall * 1e9) as i64;
-            status.unreachable_time = Some(TimeInfo { nanoseconds });
+        if loss == Loss::AgentUnreachable {
+            status.unreachable_time = Some(time_info(self.now.wall));
         }
         task.record(&status, state);
-        match reason {
-            Reason::AgentRemoved => owner.unreachable.push(task),
-            _ => owner.completed.push(task),
+        match loss {
+            Loss::AgentUnreachable => owner.unreachable.push(task),
+            Loss::AgentDisconnected | Loss::AgentGone | Loss::FrameworkRemoved => {
+                owner.completed.push(task);
+            }
         }
         self.counters.count_state(state);
         self.tell(framework, events::update(status));

@@ -15,6 +15,9 @@ use super::task::Task;
 /// What "for ever" comes down to: 100 years, which every clock can still count.
 const MAX_FAILOVER_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// The most tasks of one framework that have not ended, or whose end it has not acknowledged.
+pub const MAX_TASKS: usize = 50_000;
+
 /// One subscription; a new one replaces the older.
 pub type StreamId = Uuid;
 
@@ -114,6 +117,24 @@ impl Framework {
 
     pub fn has(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)
+    }
+
+    pub fn charge(&mut self, role: &str, taken: &Quantities) {
+        if !taken.is_empty() {
+            let allocated = self.allocated.entry(role.to_owned()).or_default();
+            allocated.add(taken);
+        }
+    }
+
+    /// The reverse of `charge`. A role with nothing left is forgotten: frameworks may change theirs
+    /// as often as they like.
+    pub fn discharge(&mut self, role: &str, freed: &Quantities) {
+        if let Some(allocated) = self.allocated.get_mut(role) {
+            allocated.subtract(freed);
+            if allocated.is_empty() {
+                self.allocated.remove(role);
+            }
+        }
     }
 
     pub fn stream(&self) -> Option<StreamId> {

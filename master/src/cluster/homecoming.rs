@@ -13,7 +13,7 @@ use super::framework::Framework;
 use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use super::roles::unallocated;
 use super::task::{Kill, Task};
-use super::{Cluster, Quantities, events};
+use super::{Agent, Cluster, Quantities, events};
 
 impl Cluster {
     /// Brings what the agent runs and what we know together. The agent knows better.
@@ -25,8 +25,10 @@ impl Cluster {
         for task in register.tasks {
             let owner = FrameworkId::try_from(&task.framework_id);
             if let (Ok(framework), Ok(task_id)) = (owner, TaskId::try_from(&task.task_id)) {
-                reported.insert((framework.clone(), task_id.clone()));
-                self.take_in_task(id, &framework, task_id, task);
+                // One that comes twice is there once.
+                if reported.insert((framework.clone(), task_id.clone())) {
+                    self.take_in_task(id, &framework, task_id, task);
+                }
             }
         }
         for executor in register.executors {
@@ -34,6 +36,9 @@ impl Cluster {
         }
         self.ask_about_missing(id, &reported);
         self.repeat_kills(id);
+        if let Some(agent) = self.agents.get(id).filter(|agent| agent.overcommitted) {
+            tracing::warn!(agent = %agent.id, total = %agent.total, "agent has less than what runs on it");
+        }
     }
 
     fn recover_framework(&mut self, agent: &AgentId, info: v1::FrameworkInfo) {
@@ -78,10 +83,8 @@ impl Cluster {
         let partition_aware = framework.has(Capability::PartitionAware);
         let must_end = was_lost || (was_unreachable && !partition_aware);
 
-        if let Some(live) = &live
-            && let Some(allocated) = framework.allocated.get_mut(&live.role)
-        {
-            allocated.subtract(&Quantities::of(&live.resources));
+        if let Some(live) = &live {
+            framework.discharge(&live.role, &Quantities::of(&live.resources));
         }
         let resources = match is_over {
             true => Resources::new(),
@@ -134,7 +137,9 @@ impl Cluster {
         let (Some(owner), Ok(id)) = (owner, id) else {
             return;
         };
-        if !self.frameworks.contains_key(&owner) {
+        let key = (owner.clone(), id.clone());
+        let known = |host: &Agent| host.executors.contains_key(&key);
+        if !self.frameworks.contains_key(&owner) || self.agents.get(agent).is_some_and(known) {
             return;
         }
         let role = allocation_role(&info.resources).unwrap_or("*").to_owned();
@@ -210,7 +215,7 @@ impl Cluster {
                 task_id: task.wire(),
             });
             if let Some(agent) = self.agents.get_mut(id) {
-                agent.free = agent.free.try_sub(&still_used).unwrap_or_default();
+                agent.occupy(&still_used);
             }
         }
         if !missing.is_empty() {

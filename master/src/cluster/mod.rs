@@ -296,21 +296,10 @@ impl Cluster {
     /// Moves free resources of an agent to a framework. They must be free.
     fn take(&mut self, agent: &AgentId, framework: &FrameworkId, role: &str, taken: &Resources) {
         if let Some(agent) = self.agents.get_mut(agent) {
-            match agent.free.try_sub(taken) {
-                Some(rest) => agent.free = rest,
-                None => {
-                    // Only an agent that came back smaller than what runs on it gets here.
-                    tracing::warn!(agent = %agent.id, %taken, free = %agent.free, "agent is overcommitted");
-                    agent.free = Resources::new();
-                }
-            }
+            agent.occupy(taken);
         }
         if let Some(framework) = self.frameworks.get_mut(framework) {
-            framework
-                .allocated
-                .entry(role.to_owned())
-                .or_default()
-                .add(&Quantities::of(taken));
+            framework.charge(role, &Quantities::of(taken));
         }
     }
 
@@ -325,14 +314,34 @@ impl Cluster {
         if freed.is_empty() {
             return;
         }
-        if let Some(agent) = self.agents.get_mut(agent) {
-            agent.free += freed;
-            self.unallocated.include(&agent.id);
+        if let Some(host) = self.agents.get_mut(agent) {
+            if host.overcommitted {
+                self.count_free(agent);
+            } else {
+                host.free += freed;
+            }
+            self.unallocated.include(agent);
         }
-        if let Some(framework) = self.frameworks.get_mut(framework)
-            && let Some(allocated) = framework.allocated.get_mut(role)
-        {
-            allocated.subtract(&Quantities::of(freed));
+        self.discharge(framework, role, &Quantities::of(freed));
+    }
+
+    /// What is free on an agent that may still have less than what runs on it.
+    fn count_free(&mut self, id: &AgentId) {
+        let Some(agent) = self.agents.get(id) else {
+            return;
+        };
+        let tasks = agent.tasks.iter().filter_map(|(framework, task)| {
+            let framework = self.frameworks.get(framework)?;
+            Some(framework.tasks.get(task)?.resources.clone())
+        });
+        let executors = agent.executors.values().map(|it| it.resources.clone());
+        let offers = agent.offers.iter().filter_map(|id| self.offers.get(id));
+        let offers = offers.map(|offer| offer.resources.clone());
+        let parts: Vec<Resources> = tasks.chain(executors).chain(offers).collect();
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.overcommitted = false;
+            agent.free = agent.total.clone();
+            parts.iter().for_each(|part| agent.occupy(part));
         }
     }
 }

@@ -23,6 +23,7 @@ impl Quantities {
         Self(sums)
     }
 
+    /// What is no number counts as nothing.
     pub fn from_amounts<'a>(amounts: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
         Self(
             amounts
@@ -30,6 +31,10 @@ impl Quantities {
                 .map(|(name, n)| (name.to_owned(), thousandths(n)))
                 .collect(),
         )
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -75,6 +80,7 @@ impl Quantities {
     }
 }
 
+/// Saturates, and is 0 for what is no number.
 fn thousandths(amount: f64) -> i64 {
     (amount * 1000.0).round() as i64
 }

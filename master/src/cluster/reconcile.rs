@@ -6,13 +6,21 @@ use proto::v1::scheduler::call::reconcile;
 use proto::v1::scheduler::call::reconcile_operations;
 use proto::v1::task_status::Reason;
 
+use super::clock::time_info;
+use super::framework::MAX_TASKS;
 use super::ids::FrameworkId;
 use super::task::{or_lost, status};
-use super::{Cluster, Task, events};
+use super::{Cluster, Refusal, Task, events};
 
 impl Cluster {
     /// Without tasks, all that have not ended are reported.
     pub(super) fn reconcile(&mut self, id: &FrameworkId, tasks: &[reconcile::Task]) {
+        if tasks.len() > MAX_TASKS {
+            return self.refuse(Refusal::Invalid(format!(
+                "RECONCILE names {} tasks: name at most {MAX_TASKS}, or none to ask for all",
+                tasks.len()
+            )));
+        }
         for task in tasks {
             self.reconcile_one(id, task);
         }
@@ -113,11 +121,8 @@ impl Cluster {
         let state = or_lost(self.partition_aware(id), state);
         let (reason, message) = (Reason::Reconciliation, message.to_owned());
         let made = status(&asked.task_id, agent, state, reason, message, self.now);
-        let unreachable_time = since.map(|at| v1::TimeInfo {
-            nanoseconds: (at * 1e9) as i64,
-        });
         Some(v1::TaskStatus {
-            unreachable_time,
+            unreachable_time: since.map(time_info),
             ..made
         })
     }

@@ -1,10 +1,9 @@
 //! How frameworks leave: their connection ends, and in the end they do.
 
 use proto::link::{self, to_agent};
-use proto::v1::TaskState;
-use proto::v1::task_status::Reason;
 
 use super::clock::Timer;
+use super::departure::Loss;
 use super::framework::Connection;
 use super::ids::{AgentId, FrameworkId};
 use super::{Agent, Cluster, Completed, Effect, Refusal, StreamId, Unallocated};
@@ -87,13 +86,7 @@ impl Cluster {
         agents.dedup();
         for task in framework.tasks.keys().cloned().collect::<Vec<_>>() {
             let message = format!("Framework {id} removed: {why}");
-            self.end_task(
-                id,
-                &task,
-                TaskState::TaskKilled,
-                Reason::FrameworkRemoved,
-                &message,
-            );
+            self.end_task(id, &task, Loss::FrameworkRemoved, &message);
         }
         for agent in agents {
             self.remove_executors(&agent, id);

@@ -9,9 +9,21 @@ use super::framework::{Connection, roles_of};
 use super::ids::{AgentId, FrameworkId};
 use super::{Cluster, Effect, Framework, Refusal, StreamId, Unallocated, events};
 
+/// Frameworks that are known at a time. Those that left stay known for as long as they wished.
+const MAX_FRAMEWORKS: usize = 10_000;
+
+/// Roles of one framework: each is looked at for each agent with something free.
+const MAX_ROLES: usize = 1024;
+
 /// Why a framework cannot subscribe as it describes itself.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 enum Unfit {
+    #[error(
+        "this master already knows {MAX_FRAMEWORKS} frameworks: remove some with POST /teardown"
+    )]
+    TooManyFrameworks,
+    #[error("framework_info.roles names {0} roles: name at most {MAX_ROLES}")]
+    TooManyRoles(usize),
     #[error(
         "framework_info.roles needs the capability MULTI_ROLE; without it set framework_info.role"
     )]
@@ -82,6 +94,7 @@ impl Cluster {
         self.check(wish)?;
         // An empty id is how some clients say that they have none.
         let given = |id: Option<v1::FrameworkId>| id.filter(|id| !id.value.is_empty());
+        let is_full = self.frameworks.len() >= MAX_FRAMEWORKS;
         let id = match (given(id), given(wish.info.id.clone())) {
             (Some(call), Some(info)) if call != info => {
                 return Err(Unfit::TwoIds {
@@ -90,6 +103,7 @@ impl Cluster {
                 });
             }
             (Some(id), _) | (None, Some(id)) => FrameworkId::try_from(&id)?,
+            (None, None) if is_full => return Err(Unfit::TooManyFrameworks),
             (None, None) => {
                 self.next_framework += 1;
                 return Ok(FrameworkId::assigned(
@@ -102,6 +116,9 @@ impl Cluster {
             return Err(Unfit::Removed);
         }
         let before = self.frameworks.get(&id);
+        if before.is_none() && is_full {
+            return Err(Unfit::TooManyFrameworks);
+        }
         if before.is_some_and(|before| before.info.principal != wish.info.principal) {
             return Err(Unfit::Principal);
         }
@@ -122,6 +139,9 @@ impl Cluster {
             return Err(Unfit::BothRoleAndRoles);
         }
         let roles = roles_of(info);
+        if roles.len() > MAX_ROLES {
+            return Err(Unfit::TooManyRoles(roles.len()));
+        }
         for role in &roles {
             proto::ids::check_role(role)?;
         }

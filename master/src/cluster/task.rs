@@ -8,6 +8,10 @@ use proto::v1::{TaskState, TaskStatus};
 use super::clock::Now;
 use super::ids::{AgentId, TaskId};
 
+/// Statuses of one task that are kept; the oldest makes room. An executor may go back and forth
+/// between two states for ever.
+const MAX_STATUSES: usize = 64;
+
 #[derive(Debug, Clone)]
 pub struct Task {
     pub id: TaskId,
@@ -56,8 +60,10 @@ impl Task {
         };
         match self.wire.statuses.last_mut() {
             Some(last) if last.state == status.state => *last = kept,
-            _ => self.wire.statuses.push(kept),
+            Some(_) | None => self.wire.statuses.push(kept),
         }
+        let surplus = self.wire.statuses.len().saturating_sub(MAX_STATUSES);
+        self.wire.statuses.drain(..surplus);
     }
 }
 

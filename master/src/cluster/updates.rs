@@ -65,11 +65,11 @@ impl Cluster {
             return self.counters.count("master/invalid_status_updates");
         };
         let connected = framework.stream().is_some();
-        let task = framework
-            .tasks
-            .get_mut(&id)
-            .filter(|task| task.agent == *agent);
-        if let Some(task) = task {
+        if let Some(task) = framework.tasks.get_mut(&id) {
+            if task.agent != *agent {
+                tracing::warn!(%agent, framework = %owner, task = %id, "update for a task of another agent");
+                return self.counters.count("master/invalid_status_updates");
+            }
             let had_ended = task.is_terminal();
             task.record(&update.status, latest);
             task.held = (!connected).then(|| update.status.clone());

@@ -8,13 +8,28 @@ use super::world::World;
 use crate::cluster::{Cluster, FrameworkId, Link, Quantities};
 
 pub fn check(world: &World) {
-    let cluster = &world.cluster;
-    agents_add_up(cluster);
-    allocations_add_up(cluster);
-    capacity_adds_up(cluster);
+    check_books(&world.cluster);
+    agents_add_up(&world.cluster);
     offers_are_known_to_all(world);
     connected_agents_are_durable(world);
+}
+
+/// What holds whatever agents and frameworks say.
+pub fn check_books(cluster: &Cluster) {
+    nothing_is_free_that_is_not_there(cluster);
+    allocations_add_up(cluster);
+    capacity_adds_up(cluster);
     every_filter_has_a_deadline(cluster);
+}
+
+fn nothing_is_free_that_is_not_there(cluster: &Cluster) {
+    for agent in cluster.agents.values() {
+        let mut free = agent.free.clone();
+        for offer in &agent.offers {
+            free += &cluster.offers[offer].resources;
+        }
+        assert!(agent.total.contains(&free), "agent {}: {free}", agent.id);
+    }
 }
 
 /// Total = free + used + offered, and no port is counted twice.

@@ -9,7 +9,7 @@ use super::invariants;
 use super::scenarios::last;
 use super::world::{World, some_resources};
 
-fn executor(id: &str, kind: v1::executor_info::Type) -> v1::ExecutorInfo {
+pub fn executor(id: &str, kind: v1::executor_info::Type) -> v1::ExecutorInfo {
     let command = v1::CommandInfo {
         value: Some("./executor".to_owned()),
         ..Default::default()

@@ -1,5 +1,6 @@
 //! The state machine under random agents and frameworks, checked after every step.
 
+mod hostile;
 mod invariants;
 mod launches;
 mod moves;

@@ -16,6 +16,10 @@ use crate::cluster::{Cluster, Event};
 
 impl World {
     pub fn agent_joins(&mut self, n: usize) {
+        self.agent_joins_with(n, &format!("cpus:{};mem:1024;ports:[31000-31009]", n + 1));
+    }
+
+    pub fn agent_joins_with(&mut self, n: usize, resources: &str) {
         let link = Uuid::from_u128(rand::random());
         let agent = &mut self.agents[n];
         agent.link = Some(link);
@@ -23,7 +27,7 @@ impl World {
             id: agent.id.clone(),
             attributes: proto::attributes::parse(agent.attributes).unwrap(),
             hostname: format!("host{n}"),
-            resources: some_resources(&format!("cpus:{};mem:1024;ports:[31000-31009]", n + 1)),
+            resources: some_resources(resources),
             ..v1::AgentInfo::default()
         };
         let register = link::Register {

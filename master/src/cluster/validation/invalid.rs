@@ -3,6 +3,7 @@
 use proto::ids::BadId;
 use proto::resources::BadResources;
 
+use crate::cluster::framework::MAX_TASKS;
 use crate::cluster::ids::{ExecutorId, TaskId};
 
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,11 @@ pub enum Invalid {
     ExecutorId { id: String, source: BadId },
     #[error("task id {0} is in use by a task of this framework: take a new id for every launch")]
     Duplicate(TaskId),
+    #[error(
+        "task {0} is one too many: a framework has at most {MAX_TASKS} that have not ended or whose \
+         end it has not acknowledged"
+    )]
+    TooManyTasks(TaskId),
     #[error("agent_id is {given:?} but the offer is of agent {offered}: copy it from the offer")]
     OtherAgent { given: String, offered: String },
     #[error("task {0} has neither command nor executor: set one of them")]

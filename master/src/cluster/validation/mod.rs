@@ -5,13 +5,15 @@ mod invalid;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use proto::resources::Resources;
 use proto::v1;
 use v1::executor_info::Type as ExecutorType;
 use v1::offer::operation::LaunchGroup;
 
 use super::agent::Agent;
-use super::framework::Framework;
+use super::framework::{Framework, MAX_TASKS};
 use super::ids::{ExecutorId, TaskId};
 use super::roles::unallocated;
 use checks::{
@@ -90,9 +92,10 @@ impl Terms<'_> {
             .map(|new| new.resources.clone())
             .unwrap_or_default();
         let mut tasks: Vec<Accepted> = Vec::new();
+        let mut ids = BTreeSet::new();
         for task in &group.task_group.tasks {
             let id = self.task_id(task)?;
-            if tasks.iter().any(|other| other.id == id) {
+            if !ids.insert(id.clone()) {
                 return Err(Invalid::Duplicate(id));
             }
             let mut accepted = self.accept(id, task)?;
@@ -114,6 +117,9 @@ impl Terms<'_> {
             id: task.task_id.value.clone(),
             source,
         })?;
+        if self.framework.tasks.len() >= MAX_TASKS {
+            return Err(Invalid::TooManyTasks(id));
+        }
         let unreachable = self.framework.unreachable.get(id.as_str());
         if self.framework.tasks.contains_key(&id) || unreachable.is_some() {
             return Err(Invalid::Duplicate(id));
