@@ -57,11 +57,20 @@ fn task(n: usize) -> v1::TaskInfo {
     }
 }
 
+/// The third task is the first once more; four are more than the agent has.
 fn register(tasks: usize, again: bool) -> from_agent::Message {
+    let used = match tasks {
+        0..4 => "cpus:0.4;mem:100",
+        _ => "cpus:1;mem:600;ports:[31002-31004]",
+    };
     let wire = |n| {
         let mut wire = proto::task::new(&task(n), &framework_id(), TaskState::TaskRunning);
-        wire.resources = some_resources("cpus:1;mem:600;ports:[31002-31004]");
+        wire.resources = some_resources(used);
         wire
+    };
+    let custom = v1::ExecutorInfo {
+        framework_id: Some(framework_id()),
+        ..executor("e", v1::executor_info::Type::Custom)
     };
     from_agent::Message::Register(link::Register {
         agent: v1::AgentInfo {
@@ -77,8 +86,8 @@ fn register(tasks: usize, again: bool) -> from_agent::Message {
         },
         version: "1.11.0".to_owned(),
         frameworks: vec![framework_info(0, Some(framework_id()))],
-        tasks: (0..tasks).map(|n| wire(n % 3)).collect(),
-        executors: vec![executor("e", v1::executor_info::Type::Custom); tasks.min(2)],
+        tasks: (0..tasks).map(|n| wire(n % 2)).collect(),
+        executors: vec![custom; tasks.min(2)],
         ..link::Register::default()
     })
 }

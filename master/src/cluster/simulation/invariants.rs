@@ -9,7 +9,13 @@ use crate::cluster::{Cluster, FrameworkId, Link, Quantities};
 
 pub fn check(world: &World) {
     check_books(&world.cluster);
-    agents_add_up(&world.cluster);
+    assert!(
+        world
+            .cluster
+            .agents
+            .values()
+            .all(|agent| !agent.overcommitted)
+    );
     offers_are_known_to_all(world);
     connected_agents_are_durable(world);
 }
@@ -17,6 +23,7 @@ pub fn check(world: &World) {
 /// What holds whatever agents and frameworks say.
 pub fn check_books(cluster: &Cluster) {
     nothing_is_free_that_is_not_there(cluster);
+    agents_add_up(cluster);
     allocations_add_up(cluster);
     capacity_adds_up(cluster);
     every_filter_has_a_deadline(cluster);
@@ -34,7 +41,7 @@ fn nothing_is_free_that_is_not_there(cluster: &Cluster) {
 
 /// Total = free + used + offered, and no port is counted twice.
 fn agents_add_up(cluster: &Cluster) {
-    for agent in cluster.agents.values() {
+    for agent in cluster.agents.values().filter(|agent| !agent.overcommitted) {
         let used = agent
             .tasks
             .iter()
