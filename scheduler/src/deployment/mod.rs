@@ -11,6 +11,7 @@
 pub mod plan;
 pub mod replace;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -120,17 +121,24 @@ impl Deployment {
         let Some(after) = &difference.after else {
             return Some(Goal::Gone);
         };
-        let turn = self.turn_of(app);
-        Some(match (turn, &difference.before) {
-            (Some((at, Action::Restart)), _) if at == self.current => Goal::Replace {
-                revision: Arc::clone(after),
+        let Some((turn, action)) = self.turn_of(app) else {
+            return Some(Goal::keep(after));
+        };
+        Some(match turn.cmp(&self.current) {
+            Ordering::Less => Goal::keep(after),
+            Ordering::Equal => match action {
+                Action::Restart => Goal::Replace {
+                    revision: Arc::clone(after),
+                },
+                Action::Start | Action::Stop | Action::Scale => Goal::keep(after),
             },
-            (Some((at, _)), Some(before)) if at > self.current => Goal::keep(before),
-            (Some((at, _)), None) if at > self.current => Goal::Keep {
-                revision: Arc::clone(after),
-                count: 0,
+            Ordering::Greater => match &difference.before {
+                Some(before) => Goal::keep(before),
+                None => Goal::Keep {
+                    revision: Arc::clone(after),
+                    count: 0,
+                },
             },
-            _ => Goal::keep(after),
         })
     }
 

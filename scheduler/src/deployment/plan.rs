@@ -51,17 +51,41 @@ fn action(old: &Revision, new: &Revision, is_stale: bool) -> Option<Action> {
 struct Levels(BTreeMap<AppId, usize>);
 
 impl Levels {
+    /// Layer by layer, without recursion: a chain of dependencies is as long as a user makes it.
     fn of(root: &Root) -> Result<Self, Cyclic> {
-        let mut levels = BTreeMap::new();
-        for app in root.apps.keys() {
-            visit(root, app, &mut levels)?;
+        let mut missing: BTreeMap<&AppId, usize> = BTreeMap::new();
+        let mut dependents: BTreeMap<&AppId, Vec<&AppId>> = BTreeMap::new();
+        for (app, revision) in &root.apps {
+            let needed = dependencies(root, app, revision);
+            missing.insert(app, needed.len());
+            for dependency in needed {
+                dependents.entry(dependency).or_default().push(app);
+            }
         }
-        Ok(Self(
-            levels
-                .into_iter()
-                .filter_map(|(app, mark)| Some((app, mark?)))
-                .collect(),
-        ))
+        let free = missing.iter().filter(|(_, count)| **count == 0);
+        let mut layer: Vec<&AppId> = free.map(|(app, _)| *app).collect();
+        let mut levels = BTreeMap::new();
+        for level in 0.. {
+            if layer.is_empty() {
+                break;
+            }
+            levels.extend(layer.iter().map(|app| ((*app).clone(), level)));
+            let mut next = Vec::new();
+            for app in layer.iter().filter_map(|app| dependents.get(app)).flatten() {
+                if let Some(count) = missing.get_mut(app) {
+                    *count -= 1;
+                    if *count == 0 {
+                        next.push(*app);
+                    }
+                }
+            }
+            layer = next;
+        }
+        // What never got free waits for itself.
+        if levels.len() < root.apps.len() {
+            return Err(Cyclic);
+        }
+        Ok(Self(levels))
     }
 
     fn level(&self, app: &AppId) -> usize {
@@ -69,40 +93,13 @@ impl Levels {
     }
 }
 
-/// Marks `app` with its level; None while its dependencies are being looked at.
-fn visit(
-    root: &Root,
-    app: &AppId,
-    levels: &mut BTreeMap<AppId, Option<usize>>,
-) -> Result<usize, Cyclic> {
-    match levels.get(app) {
-        Some(Some(level)) => return Ok(*level),
-        Some(None) => return Err(Cyclic),
-        None => {}
-    }
-    levels.insert(app.clone(), None);
-    let mut level = 0;
-    for dependency in dependencies(root, app) {
-        level = level.max(visit(root, &dependency, levels)? + 1);
-    }
-    levels.insert(app.clone(), Some(level));
-    Ok(level)
-}
-
 /// All apps that `app` waits for. Ids that name nothing have no effect.
-fn dependencies(root: &Root, app: &AppId) -> BTreeSet<AppId> {
-    let Some(revision) = root.apps.get(app) else {
-        return BTreeSet::new();
-    };
+fn dependencies<'a>(root: &'a Root, app: &AppId, revision: &Revision) -> Vec<&'a AppId> {
     let enclosing = std::iter::successors(app.parent(), AppId::parent);
     let of_groups = enclosing
         .filter_map(|id| root.groups.get(&id))
         .flat_map(|g| &g.dependencies);
     let named: BTreeSet<&AppId> = revision.app.dependencies.iter().chain(of_groups).collect();
-    let is_named = |id: &AppId| named.iter().any(|named| id == *named || id.is_below(named));
-    root.apps
-        .keys()
-        .filter(|id| is_named(id))
-        .cloned()
-        .collect()
+    let is_named = |id: &&AppId| named.iter().any(|named| id == named || id.is_below(named));
+    root.apps.keys().filter(is_named).collect()
 }

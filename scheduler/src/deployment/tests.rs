@@ -128,6 +128,20 @@ fn a_cycle_is_refused() {
 }
 
 #[test]
+fn a_chain_of_dependencies_may_be_longer_than_the_stack_is_deep() {
+    const LENGTH: usize = 1000;
+    let link = |n: usize| revision(&format!("/a{n}"), 1, &[&format!("/a{}", n + 1)]);
+    let after = root(&(0..LENGTH).map(link).collect::<Vec<_>>());
+    let planned = std::thread::Builder::new()
+        .stack_size(128 << 10)
+        .spawn(move || plan(&Root::default(), &after, &BTreeSet::new()));
+    let steps = planned.unwrap().join().unwrap().unwrap();
+    // The first registers them all.
+    assert_eq!(steps.len(), 1 + LENGTH);
+    assert!(steps[1].contains_key(&id(&format!("/a{}", LENGTH - 1))));
+}
+
+#[test]
 fn an_app_keeps_what_it_was_until_its_turn() {
     let (a, b) = (revision("/a", 1, &["/b"]), revision("/b", 1, &[]));
     let before = root(&[a.clone(), b.clone()]);
