@@ -103,10 +103,8 @@ impl Clock {
     }
 
     pub fn now(&self) -> Timestamp {
-        crate::backoff::later(
-            self.began,
-            Duration::from_millis(self.since.elapsed().as_millis() as u64),
-        )
+        let millis = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(self.began.millis().saturating_add(millis))
     }
 
     fn until(&self, moment: Timestamp) -> Duration {
@@ -187,8 +185,12 @@ impl Batch {
             let written = tokio::task::spawn_blocking(move || store.apply(&writes)).await;
             match written {
                 Ok(result) => result?,
+                // Whether it was stored is unknown, so nothing may follow from it.
+                Err(stopped) if stopped.is_panic() => {
+                    std::panic::resume_unwind(stopped.into_panic())
+                }
                 // The runtime is shutting down: nothing was promised yet.
-                Err(_) => return Ok(()),
+                Err(_cancelled) => return Ok(()),
             }
         }
         let id = engine.framework_id();
