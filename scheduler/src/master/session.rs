@@ -18,6 +18,8 @@ const PROTOBUF: &str = "application/x-protobuf";
 const STREAM_ID: &str = "Mesos-Stream-Id";
 /// A record holds the offers of the whole cluster at most.
 const MAX_RECORD: usize = 64 << 20;
+/// In bytes; it goes to the log.
+const MAX_EXPLANATION: usize = 4 << 10;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heartbeats missed until the master is taken for gone.
 const MISSED_HEARTBEATS: f64 = 5.0;
@@ -31,12 +33,16 @@ pub enum Refused {
     Elsewhere(String),
     #[error("cannot reach the master at {url}")]
     Unreachable { url: String, source: reqwest::Error },
-    #[error("the master did not answer within {ANSWER_TIMEOUT:?}")]
-    Silent,
-    #[error("the master refused: {status} {message}")]
-    Status { status: u16, message: String },
-    #[error("the master's answer has no {STREAM_ID} header")]
-    NoStreamId,
+    #[error("the master at {url} did not answer within {ANSWER_TIMEOUT:?}")]
+    Silent { url: String },
+    #[error("the master at {url} refused the subscription: {status} {message}")]
+    Status {
+        url: String,
+        status: u16,
+        message: String,
+    },
+    #[error("the answer from {url} has no {STREAM_ID} header (does --master name a master?)")]
+    NoStreamId { url: String },
 }
 
 /// Why a stream is over.
@@ -85,7 +91,7 @@ impl Session {
         let response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(source)) => return Err(Refused::Unreachable { url, source }),
-            Err(_) => return Err(Refused::Silent),
+            Err(_elapsed) => return Err(Refused::Silent { url }),
         };
         if response.status().is_redirection() {
             let location = header(&response, LOCATION.as_str());
@@ -95,10 +101,16 @@ impl Session {
         }
         if !response.status().is_success() {
             let status = response.status().as_u16();
-            let message = response.text().await.unwrap_or_default();
-            return Err(Refused::Status { status, message });
+            let message = explanation(response).await;
+            return Err(Refused::Status {
+                url,
+                status,
+                message,
+            });
         }
-        let stream_id = header(&response, STREAM_ID).ok_or(Refused::NoStreamId)?;
+        let Some(stream_id) = header(&response, STREAM_ID) else {
+            return Err(Refused::NoStreamId { url });
+        };
         let silence = Duration::from_secs_f64(DEFAULT_HEARTBEAT * MISSED_HEARTBEATS);
         Ok(Self {
             reader: Reader {
@@ -205,6 +217,7 @@ impl Reader {
         }
         if let Some(error) = event.error {
             tracing::error!(message = error.message, "the master ended the subscription");
+            // The protocol has no code for it: "Framework has been removed", in several wordings.
             let is_removed = error.message.to_ascii_lowercase().contains("removed");
             return Heard::End(if is_removed { End::Removed } else { End::Lost });
         }
@@ -247,7 +260,7 @@ impl Speaker {
             Ok(answer) if answer.status().is_success() => true,
             Ok(answer) => {
                 let status = answer.status().as_u16();
-                let message = answer.text().await.unwrap_or_default();
+                let message = explanation(answer).await;
                 tracing::warn!(call = kind.as_str_name(), status, message, "call refused");
                 // 403: this subscription is not the master's any more.
                 status != 403
@@ -258,6 +271,22 @@ impl Speaker {
             }
         }
     }
+}
+
+/// What a refusal says, or the beginning of it.
+async fn explanation(mut response: reqwest::Response) -> String {
+    let mut text = Vec::new();
+    let read = async {
+        while text.len() < MAX_EXPLANATION
+            && let Ok(Some(bytes)) = response.chunk().await
+        {
+            text.extend_from_slice(&bytes);
+        }
+    };
+    // Whoever is slow to explain is quoted with what arrived.
+    let _ = tokio::time::timeout(ANSWER_TIMEOUT, read).await;
+    text.truncate(MAX_EXPLANATION);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 enum Heard {
