@@ -54,7 +54,7 @@ const CACHE: usize = 4 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("cannot create directory {path}")]
+    #[error("cannot create directory {path} (--work_dir says where it shall be)")]
     Directory {
         path: PathBuf,
         source: std::io::Error,
@@ -69,12 +69,15 @@ pub enum StoreError {
         path: PathBuf,
         source: Box<redb::Error>,
     },
-    #[error("cannot write to the scheduler's store {path}")]
+    #[error("cannot write to the scheduler's store {path} (is its file system full?)")]
     Write {
         path: PathBuf,
         source: Box<redb::Error>,
     },
-    #[error("entry {key:?} of table {table:?} in {path} cannot be understood")]
+    #[error(
+        "cannot read entry {key:?} of table {table:?} in {path} (start the version that wrote it, \
+         or move the file away to begin without apps)"
+    )]
     Entry {
         path: PathBuf,
         table: String,
@@ -174,14 +177,21 @@ impl Store {
         Ok(self.values_by_key(table)?.into_values().collect())
     }
 
-    /// Keys are ids that we wrote, so they can be read.
     fn values_by_id<T: DeserializeOwned>(
         &self,
         table: Table,
     ) -> Result<BTreeMap<AppId, T>, StoreError> {
         let values = self.values_by_key(table)?;
-        let by_id = |(id, value): (String, T)| Some((id.parse().ok()?, value));
-        Ok(values.into_iter().filter_map(by_id).collect())
+        let by_id = |(key, value): (String, T)| match key.parse() {
+            Ok(id) => Ok((id, value)),
+            Err(bad) => Err(StoreError::Entry {
+                path: self.path.clone(),
+                table: redb::TableHandle::name(&table).to_owned(),
+                key,
+                source: serde::de::Error::custom::<crate::app::BadAppId>(bad),
+            }),
+        };
+        values.into_iter().map(by_id).collect()
     }
 
     fn values_by_key<T: DeserializeOwned>(
