@@ -27,6 +27,9 @@ mod start;
 mod store;
 mod task;
 
+// Counts have 32 bits in apps and in the store: `as usize` loses nothing of them.
+const _: () = assert!(usize::BITS >= u32::BITS);
+
 pub use flags::Flags;
 pub use start::{Handle, StartError, start};
 pub use store::StoreError;

@@ -73,7 +73,8 @@ fn of_ports(
 /// A port for a container with an address of its own that asks for any: the same for the same
 /// task, 1025 or above.
 fn made_up_port(task_id: &str, index: usize) -> u16 {
-    let hash = task_id.bytes().fold(index as u32, |hash, byte| {
+    let seed = u32::try_from(index).unwrap_or(u32::MAX);
+    let hash = task_id.bytes().fold(seed, |hash, byte| {
         hash.wrapping_mul(31).wrapping_add(u32::from(byte))
     });
     let span = u32::from(u16::MAX) - 1025;

@@ -166,6 +166,7 @@ fn put_some(out: &mut Map<String, Value>, key: &str, value: Option<impl Into<Val
 fn number(value: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() < EXACT {
+        // Loses nothing: whole, and small enough to be exact.
         json!(value as i64)
     } else {
         json!(value)

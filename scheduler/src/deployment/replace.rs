@@ -36,6 +36,7 @@ pub struct Bounds {
 // Keeps 0.7 × 10 = 7.000000000000001 from being rounded up to 8.
 const ROUNDING: f64 = 1e-9;
 
+/// The products saturate at what 32 bits hold, far beyond any cluster.
 pub fn bounds(target: u32, strategy: UpgradeStrategy) -> Bounds {
     let n = f64::from(target);
     let min_ready = (n * strategy.minimum_health_capacity - ROUNDING)

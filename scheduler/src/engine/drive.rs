@@ -72,7 +72,7 @@ impl Engine {
         let ending = self
             .instances(&app.id)
             .filter(|i| self.standing(i, now) == Standing::Ending);
-        let present = (standing.len() + ending.count()) as u32;
+        let present = u32::try_from(standing.len() + ending.count()).unwrap_or(u32::MAX);
         (
             count.saturating_sub(present),
             victims::choose(app, standing, surplus),

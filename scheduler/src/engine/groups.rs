@@ -232,7 +232,7 @@ fn remove_below(target: &mut Root, group: &GroupId) {
     target.groups.retain(|id, _| !is_below(id, group));
 }
 
-/// As many as an app can have.
+/// As many as an app can have; exact, as every 32-bit number is.
 const MOST_INSTANCES: f64 = i32::MAX as f64;
 
 fn scale(
@@ -254,6 +254,7 @@ fn scale(
             let error = format!("{id} cannot have {instances:e} instances");
             return Err(rule("/scaleBy", error));
         }
+        // Loses nothing: whole and within bounds, which is checked above.
         let instances = instances as u32;
         if instances != revision.app.instances {
             *revision = Arc::new(revision.scaled(instances, version));

@@ -10,7 +10,7 @@ use proto::v1;
 use rand::Rng as _;
 
 use super::{Call, Effects, Engine, Write};
-use crate::app::{AppId, Timestamp};
+use crate::app::{App, AppId, Timestamp};
 use crate::instance::{Instance, InstanceId, Phase};
 use crate::placement::{self, Pool, Reason, Scene, Share, Site};
 use crate::root::Revision;
@@ -27,11 +27,11 @@ pub struct Demand {
 /// What became of the offers that this demand has seen.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    pub processed: u32,
-    pub unused: u32,
+    pub processed: usize,
+    pub unused: usize,
     pub last_used_at: Option<Timestamp>,
     pub last_unused_at: Option<Timestamp>,
-    pub reasons: BTreeMap<Reason, u32>,
+    pub reasons: BTreeMap<Reason, usize>,
     /// The newest offer of each agent, unless it was used; by agent id.
     pub newest: BTreeMap<String, Unused>,
 }
@@ -74,6 +74,24 @@ pub(super) enum Asked {
     },
 }
 
+impl Asked {
+    /// Whether the master offers enough for `wanted` without being told again.
+    fn covers(&self, wanted: &BTreeMap<AppId, u32>) -> bool {
+        match self {
+            Asked::None
+            | Asked::For {
+                cut_short: true, ..
+            } => false,
+            Asked::For {
+                wanted: before,
+                cut_short: false,
+            } => wanted
+                .iter()
+                .all(|(app, count)| before.get(app).is_some_and(|b| b >= count)),
+        }
+    }
+}
+
 impl Link {
     pub(super) fn new() -> Self {
         Link::Up { asked: None }
@@ -91,6 +109,68 @@ struct Bid {
     tasks: Vec<v1::TaskInfo>,
 }
 
+/// Where the instances of one app go, among the offers at hand.
+struct Search<'a> {
+    app: &'a App,
+    sites: &'a [Site],
+    /// Where instances of this definition are, those just placed included.
+    placed: Vec<&'a Site>,
+    /// Offers that may take more: how many instances each took, and its index.
+    open: Vec<(u32, usize)>,
+    refused: BTreeMap<usize, Reason>,
+    is_any_used: bool,
+}
+
+impl<'a> Search<'a> {
+    fn new(app: &'a App, sites: &'a [Site], placed: Vec<&'a Site>) -> Self {
+        Self {
+            app,
+            sites,
+            placed,
+            open: (0..sites.len()).map(|at| (0, at)).collect(),
+            refused: BTreeMap::new(),
+            is_any_used: false,
+        }
+    }
+
+    /// Cuts the share of one more instance from the offer that took the fewest so far, and says
+    /// which that is. `full` instances are what one offer takes at most.
+    fn next(&mut self, bids: &mut [Bid], full: usize, lot: usize) -> Option<(usize, Share)> {
+        self.open.retain(|(_, at)| bids[*at].tasks.len() < full);
+        self.open.sort_unstable();
+        let candidates: Vec<&Site> = self.sites.iter().collect();
+        let scene = Scene {
+            placed: &self.placed,
+            candidates: &candidates,
+            target: self.app.instances,
+        };
+        let mut found = None;
+        let mut hopeless = Vec::new();
+        for (order, &(_, at)) in self.open.iter().enumerate() {
+            let pool = &mut bids[at].pool;
+            match placement::place(self.app, &self.sites[at], pool, scene, lot) {
+                Ok(share) => {
+                    found = Some((order, at, share));
+                    break;
+                }
+                Err(reason) => {
+                    self.refused.insert(at, reason);
+                    // Another placement may open a constraint again, but nothing refills an offer.
+                    if reason != Reason::UnfulfilledConstraint {
+                        hopeless.push(at);
+                    }
+                }
+            }
+        }
+        let (order, at, share) = found?;
+        self.open[order].0 += 1;
+        self.open.retain(|(_, at)| !hopeless.contains(at));
+        self.placed.push(&self.sites[at]);
+        self.is_any_used = true;
+        Some((at, share))
+    }
+}
+
 impl Engine {
     pub(super) fn ask_for_offers(&mut self, now: Timestamp, effects: &mut Effects) {
         let wanted = self.launchable(now);
@@ -104,16 +184,7 @@ impl Engine {
             }
             return;
         }
-        let is_covered = match asked {
-            Some(Asked::For {
-                wanted: before,
-                cut_short: false,
-            }) => wanted
-                .iter()
-                .all(|(app, count)| before.get(app).is_some_and(|b| b >= count)),
-            _ => false,
-        };
-        if !is_covered {
+        if !asked.as_ref().is_some_and(|asked| asked.covers(&wanted)) {
             effects.calls.push(Call::Revive);
         }
         *asked = Some(Asked::For {
@@ -194,50 +265,22 @@ impl Engine {
         };
         let definition = revision.last_config_change_at;
         let alike = self.instances(app).filter(|i| i.definition == definition);
-        let mut placed: Vec<Site> = alike.map(|i| i.site.clone()).collect();
-        let candidates: Vec<&Site> = sites.iter().collect();
-        let mut open: Vec<(u32, usize)> = (0..bids.len()).map(|at| (0, at)).collect();
-        let mut refused: BTreeMap<usize, Reason> = BTreeMap::new();
+        let placed: Vec<Site> = alike.map(|i| i.site.clone()).collect();
+        let mut search = Search::new(&revision.app, sites, placed.iter().collect());
         for _ in 0..count {
-            open.sort_unstable();
-            open.retain(|(_, at)| bids[*at].tasks.len() < self.config.max_instances_per_offer);
             let lot = self.rng.random_range(0..usize::from(u16::MAX));
-            let mut found = None;
-            let mut hopeless = Vec::new();
-            for (order, &(_, at)) in open.iter().enumerate() {
-                let on: Vec<&Site> = placed.iter().collect();
-                let target = revision.app.instances;
-                let scene = Scene {
-                    placed: &on,
-                    candidates: &candidates,
-                    target,
-                };
-                let pool = &mut bids[at].pool;
-                match placement::place(&revision.app, &sites[at], pool, scene, lot) {
-                    Ok(share) => {
-                        found = Some((order, at, share));
-                        break;
-                    }
-                    Err(reason) => {
-                        refused.insert(at, reason);
-                        // Another placement may open a constraint again, but nothing refills
-                        // an offer.
-                        if reason != Reason::UnfulfilledConstraint {
-                            hopeless.push(at);
-                        }
-                    }
-                }
-            }
-            let Some((order, at, share)) = found else {
+            let full = self.config.max_instances_per_offer;
+            let Some((at, share)) = search.next(bids, full, lot) else {
                 break;
             };
-            open[order].0 += 1;
-            open.retain(|(_, at)| !hopeless.contains(at));
-            placed.push(sites[at].clone());
             self.launch(&revision, &sites[at], &mut bids[at], share, now, effects);
         }
-        let used = open.iter().any(|(taken, _)| *taken > 0);
-        self.record(app, bids, &refused, used, now);
+        let Search {
+            refused,
+            is_any_used,
+            ..
+        } = search;
+        self.record(app, bids, &refused, is_any_used, now);
     }
 
     fn launch(
@@ -284,8 +327,8 @@ impl Engine {
         let Some(Demand { tally, .. }) = self.demands.get_mut(app) else {
             return;
         };
-        tally.processed += bids.len() as u32;
-        tally.unused += refused.len() as u32;
+        tally.processed += bids.len();
+        tally.unused += refused.len();
         if used {
             tally.last_used_at = Some(now);
         }

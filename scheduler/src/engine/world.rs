@@ -193,7 +193,7 @@ impl World {
 
     /// The process dies, and another takes its place.
     pub fn crash(&mut self) {
-        let (seed, now) = (self.now as u64, at(self.now));
+        let (seed, now) = (self.now.unsigned_abs(), at(self.now));
         self.engine = Engine::new(config(), seed, self.store.load().unwrap(), now);
         self.subscribe();
     }

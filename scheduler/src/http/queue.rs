@@ -49,17 +49,19 @@ impl Api {
 fn item(engine: &Engine, id: &AppId, demand: &Demand, now: Timestamp) -> Option<Value> {
     let revision = engine.root().apps.get(id)?;
     let until = engine.delayed_until(id, now);
-    let left = until.map_or(0, |until| (until.millis() - now.millis()).max(0) as u64);
+    let left = until.map_or(0, |until| {
+        u64::try_from(until.millis() - now.millis()).unwrap_or(0)
+    });
     let tally = &demand.tally;
     let attempt = |reason| tally.reasons.get(&reason).copied().unwrap_or(0);
     let newest = |reason| {
         let all = tally.newest.values();
-        all.filter(|unused| unused.reason == reason).count() as u32
+        all.filter(|unused| unused.reason == reason).count()
     };
     let mut summary = json!({
         "processedOffersCount": tally.processed,
         "unusedOffersCount": tally.unused,
-        "rejectSummaryLastOffers": funnel(tally.newest.len() as u32, newest),
+        "rejectSummaryLastOffers": funnel(tally.newest.len(), newest),
         "rejectSummaryLaunchAttempt": funnel(tally.unused, attempt),
     });
     if let Some(at) = tally.last_unused_at {
@@ -78,7 +80,7 @@ fn item(engine: &Engine, id: &AppId, demand: &Demand, now: Timestamp) -> Option<
 }
 
 /// What one check refuses does not get to the next.
-fn funnel(unused: u32, declined: impl Fn(Reason) -> u32) -> Vec<Value> {
+fn funnel(unused: usize, declined: impl Fn(Reason) -> usize) -> Vec<Value> {
     let mut processed = unused;
     let row = |reason: &Reason| {
         let declined = declined(*reason);

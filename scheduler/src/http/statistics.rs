@@ -39,6 +39,7 @@ fn summary(instances: &[&Instance], now: Timestamp) -> Value {
         "healthy": counts.healthy,
         "unhealthy": counts.unhealthy,
     }});
+    // Milliseconds and counts are exact as f64 up to 2^53.
     let age = |i: &&Instance| Some((now.millis() - i.started_at?.millis()).max(0) as f64 / 1000.0);
     let mut ages: Vec<f64> = instances.iter().filter_map(age).collect();
     ages.sort_by(f64::total_cmp);

@@ -5,6 +5,7 @@ use proto::v1;
 /// Thousandths: the precision of scalar resources.
 pub type Milli = i64;
 
+/// Saturates; whatever is that large fits into no offer.
 pub fn milli(amount: f64) -> Milli {
     (amount * 1000.0).round() as Milli
 }
@@ -52,7 +53,7 @@ impl Pool {
             .iter()
             .filter(|r| r.name == name)
             .map(amount)
-            .sum()
+            .fold(0, Milli::saturating_add)
     }
 
     /// Cuts `wanted` of a scalar, from several pieces if need be. None if there is too little.
@@ -135,6 +136,7 @@ fn amount(resource: &v1::Resource) -> Milli {
 
 fn with_amount(resource: &v1::Resource, amount: Milli) -> v1::Resource {
     let scalar = Some(v1::value::Scalar {
+        // Exact up to 2^53 thousandths.
         value: amount as f64 / 1000.0,
     });
     v1::Resource {

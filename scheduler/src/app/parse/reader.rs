@@ -113,13 +113,13 @@ impl<'a> At<'a> {
         if value.fract() != 0.0 {
             return self.wrong("error.expected.jsnumber");
         }
+        // Exact: no bound that is asked for is beyond 2^53, so neither is what lies between.
         if value < min as f64 {
             return self.wrong("error.min");
         }
         if value > max as f64 {
             return self.wrong("error.max");
         }
-        // Exact: beyond 2^53 is beyond every `max` that is asked for.
         Some(value as u64)
     }
 
@@ -245,7 +245,9 @@ impl Read for f64 {
 impl Read for u32 {
     fn read(at: &At<'_>) -> Option<u32> {
         // The reference counts in signed 32 bits, and so do its clients.
-        at.integer(0, i32::MAX as u64)?.try_into().ok()
+        at.integer(0, i32::MAX.unsigned_abs().into())?
+            .try_into()
+            .ok()
     }
 }
 

@@ -27,19 +27,7 @@ fn a_changed_definition_starts_without_delay_and_a_changed_number_does_not() {
             .delayed_until(&id("/a"), at(bench.now))
             .is_some()
     );
-    let edit = Edit {
-        app: id("/a"),
-        body: json!({"cmd": "b"}),
-        partial: true,
-        missing: Missing::Refuse,
-        at: String::new(),
-    };
-    bench
-        .change(Change::Update {
-            edits: vec![edit],
-            force: true,
-        })
-        .unwrap();
+    bench.force("/a", json!({"cmd": "b"})).unwrap();
     assert!(
         bench
             .engine
@@ -120,19 +108,7 @@ fn a_locked_app_is_refused_and_force_takes_it_over() {
     let lock = bench.engine.deployments().next().unwrap().id;
     let refusal = bench.update("/a", json!({"instances": 2})).unwrap_err();
     assert!(matches!(refusal, Refusal::Locked(locks) if locks == [lock]));
-    let edit = Edit {
-        app: id("/a"),
-        body: json!({"instances": 2}),
-        partial: true,
-        missing: Missing::Refuse,
-        at: String::new(),
-    };
-    bench
-        .change(Change::Update {
-            edits: vec![edit],
-            force: true,
-        })
-        .unwrap();
+    bench.force("/a", json!({"instances": 2})).unwrap();
     assert_eq!(bench.engine.deployments().count(), 1);
     assert_ne!(bench.engine.deployments().next().unwrap().id, lock);
     assert_eq!(bench.offer().len(), 2);

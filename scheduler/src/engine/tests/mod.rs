@@ -115,6 +115,15 @@ impl Bench {
     }
 
     fn update(&mut self, app: &str, body: Value) -> Result<(Done, Effects), Refusal> {
+        self.edit(app, body, false)
+    }
+
+    /// Updates whatever deployment is in the way.
+    fn force(&mut self, app: &str, body: Value) -> Result<(Done, Effects), Refusal> {
+        self.edit(app, body, true)
+    }
+
+    fn edit(&mut self, app: &str, body: Value, force: bool) -> Result<(Done, Effects), Refusal> {
         let edit = Edit {
             app: id(app),
             body,
@@ -124,7 +133,7 @@ impl Bench {
         };
         self.change(Change::Update {
             edits: vec![edit],
-            force: false,
+            force,
         })
     }
 

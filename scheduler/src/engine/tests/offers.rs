@@ -50,6 +50,8 @@ fn an_offer_that_was_cut_short_is_asked_for_again_at_once() {
     let effects = bench.step(Event::Offers(vec![offer("o", "a", 8.0)]));
     assert_eq!(launched(&effects).len(), 5);
     assert_eq!(effects.calls.last(), Some(&Call::Revive));
+    let (_, demand) = bench.engine.demands().next().unwrap();
+    assert_eq!(demand.tally.last_used_at, Some(at(bench.now)));
     assert_eq!(bench.offer().len(), 2);
 }
 

@@ -75,7 +75,7 @@ impl FakeMaster {
 
 async fn api(State(state): State<Shared>, headers: HeaderMap, body: Bytes) -> Response<Body> {
     assert_eq!(headers["content-type"], "application/x-protobuf");
-    let call = Call::decode(body).unwrap();
+    let call = proto::wire::decode::<Call>(&body).unwrap();
     let mut cluster = state.lock().unwrap();
     if let Some(subscribe) = &call.subscribe {
         assert!(!headers.contains_key("mesos-stream-id"));
