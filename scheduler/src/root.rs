@@ -126,7 +126,8 @@ impl RootChange {
     }
 }
 
-fn put_back<T: Clone>(things: &mut BTreeMap<AppId, T>, id: &AppId, before: &Option<T>) {
+/// Makes `things` hold what was `before` under `id`, which may be nothing.
+pub fn put_back<T: Clone>(things: &mut BTreeMap<AppId, T>, id: &AppId, before: &Option<T>) {
     match before {
         Some(before) => things.insert(id.clone(), before.clone()),
         None => things.remove(id),
@@ -144,19 +145,20 @@ impl Root {
 
     /// An id that is both an app and a group.
     pub fn app_and_group(&self) -> Option<AppId> {
-        let above_apps = self.apps.keys().filter_map(AppId::parent);
-        let groups = above_apps.chain(self.groups.keys().cloned());
-        let all = groups.flat_map(|id| std::iter::successors(Some(id), AppId::parent));
-        all.into_iter().find(|id| self.apps.contains_key(id))
+        self.all_groups().find(|id| self.apps.contains_key(id))
     }
 
     /// The groups directly below `group`, stored or implied; None is the root.
     pub fn children(&self, group: &Option<AppId>) -> BTreeSet<AppId> {
+        let all = self.all_groups();
+        all.filter(|id| id.parent() == *group).collect()
+    }
+
+    /// Every group, stored or implied by what lies below it; some more than once.
+    fn all_groups(&self) -> impl Iterator<Item = AppId> {
         let above_apps = self.apps.keys().filter_map(AppId::parent);
         let groups = above_apps.chain(self.groups.keys().cloned());
-        // Groups between here and an app need not be stored.
-        let all = groups.flat_map(|id| std::iter::successors(Some(id), AppId::parent));
-        all.filter(|id| id.parent() == *group).collect()
+        groups.flat_map(|id| std::iter::successors(Some(id), AppId::parent))
     }
 
     /// Whether `id` is a group, stored or implied by an app.

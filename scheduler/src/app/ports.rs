@@ -114,6 +114,11 @@ pub fn requested(app: &App) -> Vec<PortRequest> {
     }
 }
 
+/// The service ports of `app`, in the order of its ports; 0 where none is chosen yet.
+pub fn service_ports(app: &App) -> Vec<u16> {
+    requested(app).iter().map(|r| r.service_port).collect()
+}
+
 /// Each requested port with the host port that a task was given for it.
 pub fn assigned<'a>(
     requests: &'a [PortRequest],

@@ -171,11 +171,15 @@ pub fn limits(app: &App) -> BTreeMap<String, v1::value::Scalar> {
 
 /// The time between SIGTERM and SIGKILL, where the app names one.
 pub fn kill_policy(app: &App) -> Option<v1::KillPolicy> {
-    let grace = Duration::from_secs(app.task_kill_grace_period_seconds?.into());
+    let seconds = app.task_kill_grace_period_seconds?;
+    Some(kill_after(Duration::from_secs(seconds.into())))
+}
+
+pub fn kill_after(grace: Duration) -> v1::KillPolicy {
     let nanoseconds = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
-    Some(v1::KillPolicy {
+    v1::KillPolicy {
         grace_period: Some(v1::DurationInfo { nanoseconds }),
-    })
+    }
 }
 
 pub fn labels(app: &App) -> Option<v1::Labels> {

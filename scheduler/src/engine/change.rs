@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::alarm::Alarm;
 use super::service_ports::{self, Exhausted};
 use super::{Effects, Engine, GroupChange, Write};
-use crate::app::{self, App, AppId, Invalid, Timestamp};
+use crate::app::{self, App, AppId, Invalid, Timestamp, ports};
 use crate::deployment::plan::{Cyclic, plan};
 use crate::deployment::{Deployment, DeploymentId, Step};
 use crate::instance::{Cause, Instance, InstanceId};
-use crate::root::{Revision, Root, RootChange};
+use crate::root::{Revision, Root, RootChange, put_back};
 
 #[derive(Debug)]
 pub enum Change {
@@ -187,7 +187,7 @@ impl Engine {
                 self.deploy(target, version, force, effects)
             }
             Change::Kill { instances, then } => {
-                self.kill_all(instances, then, target, (version, now), effects)
+                self.kill_all(instances, then, target, version, now, effects)
             }
             Change::Group { change, force } => self.change_group(change, force, version, effects),
             Change::RollBack { deployment } => {
@@ -252,7 +252,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let current = target.apps.get(&app.id).cloned();
         let others = target.apps.values().filter(|r| r.app.id != app.id);
-        let taken: BTreeSet<u16> = others.flat_map(|r| service_ports::of(&r.app)).collect();
+        let taken: BTreeSet<u16> = others.flat_map(|r| ports::service_ports(&r.app)).collect();
         let previous = current.as_ref().map(|r| &r.app);
         service_ports::assign(&mut app, previous, &taken, self.config.local_ports.clone())
             .map_err(|Exhausted(range)| Refusal::NoPorts(range))?;
@@ -401,7 +401,8 @@ impl Engine {
         ids: Vec<InstanceId>,
         then: AfterKill,
         mut target: Root,
-        (version, now): (Timestamp, Timestamp),
+        version: Timestamp,
+        now: Timestamp,
         effects: &mut Effects,
     ) -> Result<Done, Refusal> {
         let ids: BTreeSet<InstanceId> = ids.into_iter().collect();
@@ -437,25 +438,11 @@ impl Engine {
 /// Takes back in `target` what `deployment` changed.
 fn undo(deployment: &Deployment, target: &mut Root, version: Timestamp) {
     for (id, difference) in &deployment.apps {
-        match &difference.before {
-            Some(before) => {
-                target
-                    .apps
-                    .insert(id.clone(), Arc::new(before.restored(version)));
-            }
-            None => {
-                target.apps.remove(id);
-            }
-        }
+        let before = difference.before.as_ref();
+        let restored = before.map(|before| Arc::new(before.restored(version)));
+        put_back(&mut target.apps, id, &restored);
     }
     for (id, difference) in &deployment.groups {
-        match &difference.before {
-            Some(before) => {
-                target.groups.insert(id.clone(), before.clone());
-            }
-            None => {
-                target.groups.remove(id);
-            }
-        }
+        put_back(&mut target.groups, id, &difference.before);
     }
 }

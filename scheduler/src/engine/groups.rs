@@ -223,7 +223,8 @@ impl Engine {
     }
 }
 
-fn is_below(id: &AppId, group: &GroupId) -> bool {
+/// Everything is below the root.
+pub fn is_below(id: &AppId, group: &GroupId) -> bool {
     group.as_ref().is_none_or(|group| id.is_below(group))
 }
 

@@ -1,6 +1,6 @@
 //! The root as it was: the newest changes are kept, and taken back one by one to look behind them.
 
-use super::{Effects, Engine, GroupId, Refusal, Write};
+use super::{Effects, Engine, GroupId, Refusal, Write, is_below};
 use crate::app::{AppId, Timestamp};
 use crate::root::{Root, RootChange};
 
@@ -24,8 +24,8 @@ impl Engine {
             return versions;
         }
         // Its last change is forgotten; the apps remember theirs.
-        let is_in = |id: &AppId| group.as_ref().is_none_or(|group| id.is_below(group));
-        let apps = self.root.apps.values().filter(|r| is_in(&r.app.id));
+        let apps = self.root.apps.values();
+        let apps = apps.filter(|r| is_below(&r.app.id, group));
         let newest = apps.map(|r| r.version).max();
         vec![newest.unwrap_or(self.last_version)]
     }

@@ -42,7 +42,7 @@ use crate::root::{Revision, Root, RootChange};
 
 pub use change::{AfterKill, Change, Done, Edit, Missing, Refusal};
 pub use effects::{Call, Effects, Write};
-pub use groups::{GroupChange, GroupId};
+pub use groups::{GroupChange, GroupId, is_below};
 pub use offers::{Demand, Unused};
 pub use status::TaskFailure;
 
@@ -161,6 +161,7 @@ impl Engine {
             }
             Event::Disconnected => self.link = Link::Down,
             Event::Removed => {
+                self.link = Link::Down;
                 self.framework_id = None;
                 effects.writes.push(Write::FrameworkId(None));
                 self.lose_all(&mut effects);

@@ -5,18 +5,11 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use crate::app::App;
+use crate::app::ports::service_ports;
 
 /// Every number of the range is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exhausted(pub RangeInclusive<u16>);
-
-/// The service ports of `app`, in the order of its ports; 0 where none is chosen yet.
-pub fn of(app: &App) -> Vec<u16> {
-    crate::app::ports::requested(app)
-        .iter()
-        .map(|r| r.service_port)
-        .collect()
-}
 
 /// Gives every port of `app` that has no number the one it had in `previous`, else the lowest
 /// number of `range` that nobody has. Required ports stay as they are: for those the number is also
@@ -27,8 +20,8 @@ pub fn assign(
     taken: &BTreeSet<u16>,
     range: RangeInclusive<u16>,
 ) -> Result<(), Exhausted> {
-    let before = previous.map(of).unwrap_or_default();
-    let mut mine: BTreeSet<u16> = of(app).into_iter().collect();
+    let before = previous.map(service_ports).unwrap_or_default();
+    let mut mine: BTreeSet<u16> = service_ports(app).into_iter().collect();
     let require_ports = app.require_ports;
     let definitions = app.port_definitions.iter_mut().filter(|_| !require_ports);
     let mappings = app.container.iter_mut().flat_map(|c| &mut c.port_mappings);
@@ -68,10 +61,10 @@ mod tests {
         let taken = BTreeSet::from([10000, 10002]);
         let mut first = app(&[0, 80, 0]);
         assign(&mut first, None, &taken, 10000..=10009).unwrap();
-        assert_eq!(of(&first), [10001, 80, 10003]);
+        assert_eq!(service_ports(&first), [10001, 80, 10003]);
         let mut second = app(&[0, 80, 0, 0]);
         assign(&mut second, Some(&first), &taken, 10000..=10009).unwrap();
-        assert_eq!(of(&second), [10001, 80, 10003, 10004]);
+        assert_eq!(service_ports(&second), [10001, 80, 10003, 10004]);
     }
 
     #[test]
@@ -88,6 +81,6 @@ mod tests {
         let body = json!({"id": "/a", "cmd": "true", "ports": [0], "requirePorts": true});
         let mut app = App::create(&body).unwrap();
         assign(&mut app, None, &BTreeSet::new(), 1..=2).unwrap();
-        assert_eq!(of(&app), [0]);
+        assert_eq!(service_ports(&app), [0]);
     }
 }

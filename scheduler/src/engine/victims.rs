@@ -70,7 +70,7 @@ mod tests {
 
     fn instance(number: u128, phase: Phase, rack: &str) -> Instance {
         let app: crate::app::AppId = "/a".parse().unwrap();
-        let staged_at = Timestamp::from_millis(number as i64);
+        let staged_at = Timestamp::from_millis(i64::try_from(number).unwrap());
         Instance {
             id: InstanceId::new(&app, Uuid::from_u128(number)),
             app,

@@ -11,7 +11,7 @@ use super::reply::{Content, Reply};
 use super::selector::Selector;
 use super::{Api, Call};
 use crate::app::{App, AppId, BadAppId, Invalid, Timestamp};
-use crate::engine::{Change, Done, Edit, Engine, GroupId, Missing};
+use crate::engine::{Change, Done, Edit, Engine, Missing, is_below};
 use crate::root::Revision;
 
 impl Api {
@@ -161,7 +161,7 @@ impl Api {
         let embed = embed(&call.query);
         let group = self.known_group(group).await?;
         let apps = self
-            .view(move |e| list(e, embed, |r| below(&group, &r.app.id)))
+            .view(move |e| list(e, embed, |r| is_below(&r.app.id, &group)))
             .await?;
         Ok(Reply::json(json!({"*": apps})))
     }
@@ -214,10 +214,6 @@ impl Api {
             ))),
         }
     }
-}
-
-pub(super) fn below(group: &GroupId, id: &AppId) -> bool {
-    group.as_ref().is_none_or(|group| id.is_below(group))
 }
 
 /// The answer to a change that made a deployment.

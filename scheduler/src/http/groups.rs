@@ -3,14 +3,14 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::apps::{below, deployed, embed, list, wrong_type};
+use super::apps::{deployed, embed, list, wrong_type};
 use super::error::ApiError;
 use super::group_document::{self as document, Parts};
 use super::json as render;
 use super::reply::Reply;
 use super::{Api, Call};
 use crate::app::{AppId, Timestamp};
-use crate::engine::{Change, GroupChange, GroupId};
+use crate::engine::{Change, GroupChange, GroupId, is_below};
 
 impl Api {
     /// `path` is the group that the URL names.
@@ -86,7 +86,7 @@ impl Api {
         }
         let group = self.known_group(path).await?;
         let embed = embed(&call.query);
-        let apps = self.view(move |engine| list(engine, embed, |r| below(&group, &r.app.id)));
+        let apps = self.view(move |engine| list(engine, embed, |r| is_below(&r.app.id, &group)));
         Ok(Reply::json(apps.await?.into()))
     }
 

@@ -115,14 +115,9 @@ pub fn task(engine: &Engine, instance: &Instance) -> Value {
     task
 }
 
-pub fn service_ports(engine: &Engine, app: &AppId) -> Vec<u16> {
-    let Some(revision) = engine.root().apps.get(app) else {
-        return Vec::new();
-    };
-    ports::requested(&revision.app)
-        .iter()
-        .map(|r| r.service_port)
-        .collect()
+fn service_ports(engine: &Engine, app: &AppId) -> Vec<u16> {
+    let revision = engine.root().apps.get(app);
+    revision.map_or(Vec::new(), |r| ports::service_ports(&r.app))
 }
 
 /// One line per service port, for load balancers that are configured by a script.

@@ -4,13 +4,13 @@ use axum::http::Method;
 use endpoint::Query;
 use serde_json::{Value, json};
 
-use super::apps::{below, deployed, wrong_type};
+use super::apps::{deployed, wrong_type};
 use super::error::ApiError;
 use super::json as render;
 use super::reply::Reply;
 use super::{Api, Call, Wants};
 use crate::app::AppId;
-use crate::engine::{AfterKill, Change, Done, Engine};
+use crate::engine::{AfterKill, Change, Done, Engine, is_below};
 use crate::instance::{Instance, InstanceId, Phase};
 
 impl Api {
@@ -27,7 +27,7 @@ impl Api {
             return Ok(call.method_not_allowed("GET"));
         }
         let group = self.known_group(group).await?;
-        self.list_tasks(call, move |app| below(&group, app), |_| true)
+        self.list_tasks(call, move |app| is_below(app, &group), |_| true)
             .await
     }
 
@@ -54,13 +54,7 @@ impl Api {
     }
 
     pub(super) async fn app_tasks(&self, id: AppId, call: &Call) -> Result<Reply, ApiError> {
-        let wanted = id.clone();
-        if !self
-            .view(move |e| e.root().apps.contains_key(&wanted))
-            .await?
-        {
-            return Err(ApiError::no_app(&id));
-        }
+        self.must_exist(&id).await?;
         match call.method {
             Method::GET => self.list_tasks(call, move |app| *app == id, |_| true).await,
             Method::DELETE => {
@@ -89,13 +83,7 @@ impl Api {
         if call.method != Method::DELETE {
             return Ok(call.method_not_allowed("DELETE"));
         }
-        let wanted = app.clone();
-        if !self
-            .view(move |e| e.root().apps.contains_key(&wanted))
-            .await?
-        {
-            return Err(ApiError::no_app(&app));
-        }
+        self.must_exist(&app).await?;
         let id = InstanceId::parse(&task).map_err(|_odd| ApiError::no_task(&task))?;
         let wanted = id.clone();
         let is_known = self.view(move |e| e.instance(&wanted).is_some_and(|i| i.app == app));
@@ -104,6 +92,15 @@ impl Api {
         }
         self.kill(vec![id], call, |mut tasks| json!({"task": tasks.pop()}))
             .await
+    }
+
+    async fn must_exist(&self, app: &AppId) -> Result<(), ApiError> {
+        let wanted = app.clone();
+        let exists = self.view(move |e| e.root().apps.contains_key(&wanted));
+        match exists.await? {
+            true => Ok(()),
+            false => Err(ApiError::no_app(app)),
+        }
     }
 
     pub(super) async fn tasks_delete(&self, call: Call) -> Result<Reply, ApiError> {

@@ -6,6 +6,7 @@ use proto::v1;
 use proto::v1::scheduler;
 use proto::v1::scheduler::call::{self, Type};
 
+use crate::app::task::kill_after;
 use crate::engine::Call;
 
 pub fn subscribe(info: v1::FrameworkInfo) -> scheduler::Call {
@@ -69,16 +70,10 @@ pub fn encode(call: Call, framework_id: v1::FrameworkId) -> scheduler::Call {
             }
         }
         Call::Kill { task, agent, grace } => {
-            let nanoseconds = |grace: Duration| i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
-            let policy = |grace| v1::KillPolicy {
-                grace_period: Some(v1::DurationInfo {
-                    nanoseconds: nanoseconds(grace),
-                }),
-            };
             let kill = call::Kill {
                 task_id: v1::TaskId { value: task },
                 agent_id: agent.map(|value| v1::AgentId { value }),
-                kill_policy: grace.map(policy),
+                kill_policy: grace.map(kill_after),
             };
             scheduler::Call {
                 kill: Some(kill),

@@ -205,3 +205,17 @@ fn a_restarted_scheduler_goes_on_where_it_was() {
     );
     assert_eq!(engine.deployments().count(), 0);
 }
+
+#[test]
+fn a_framework_that_was_removed_says_nothing_until_it_is_subscribed_anew() {
+    let mut bench = Bench::new();
+    bench.create(app(1));
+    let tasks = bench.offer();
+    bench.run(&tasks);
+    let effects = bench.step(Event::Removed);
+    assert!(effects.calls.is_empty(), "{effects:?}");
+    let framework_id = "f2".into();
+    let effects = bench.step(Event::Subscribed { framework_id });
+    assert!(effects.calls.contains(&Call::Revive), "{effects:?}");
+    assert_eq!(bench.offer().len(), 1, "its tasks went with the old id");
+}
