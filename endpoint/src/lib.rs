@@ -22,5 +22,5 @@ mod serve;
 pub use body::{BodyError, MAX_BODY_BYTES, bounded_body};
 pub use client::{NoMaster, client, locate};
 pub use listen::{ListenError, NoAddress, advertised, listen};
-pub use query::Query;
+pub use query::{Query, query_value};
 pub use serve::serve;

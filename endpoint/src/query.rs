@@ -1,7 +1,7 @@
 //! Query strings, and forms, which are written alike.
 
 use axum::http::Uri;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// The parameters of a URL, as leniently read as clients write them: any text is a query.
 ///
@@ -56,6 +56,19 @@ impl Query {
     }
 }
 
+/// All but what needs no encoding in a value, and the slashes of paths, which read better.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'/');
+
+/// `text` as the value of a parameter, for links.
+#[must_use]
+pub fn query_value(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
+}
+
 fn decode(part: &str) -> String {
     let spaced = part.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
@@ -83,6 +96,14 @@ mod tests {
         assert_eq!(query.get("y"), Some("100%"));
         let uri = Uri::from_static("/files/read?offset=1");
         assert_eq!(Query::of(&uri).get("offset"), Some("1"));
+    }
+
+    #[test]
+    fn an_encoded_value_is_read_as_it_was() {
+        for text in ["/frameworks/f-0/executors/a.b_c", "a+b&c=d%20#e?\"<ü"] {
+            let query = Query::parse(&format!("path={}&x=1", query_value(text)));
+            assert_eq!(query.get("path"), Some(text));
+        }
     }
 
     #[test]

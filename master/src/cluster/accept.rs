@@ -140,18 +140,13 @@ impl Cluster {
     }
 
     fn launch(&mut self, id: &FrameworkId, offer: &mut Offer, info: v1::TaskInfo) {
-        let Some((framework, agent)) = self.both_sides(id, offer) else {
+        let Some(terms) = self.terms(id, offer) else {
             return;
-        };
-        let terms = Terms {
-            framework,
-            agent,
-            role: &offer.role,
         };
         match terms.task(&info, &offer.resources) {
             Ok(accepted) => {
                 let run = link::RunTask {
-                    framework: framework.info.clone(),
+                    framework: terms.framework.info.clone(),
                     task: accepted.info.clone(),
                 };
                 self.charge(id, offer, accepted);
@@ -166,18 +161,13 @@ impl Cluster {
 
     /// All or nothing.
     fn launch_group(&mut self, id: &FrameworkId, offer: &mut Offer, group: LaunchGroup) {
-        let Some((framework, agent)) = self.both_sides(id, offer) else {
+        let Some(terms) = self.terms(id, offer) else {
             return;
-        };
-        let terms = Terms {
-            framework,
-            agent,
-            role: &offer.role,
         };
         match terms.group(&group, &offer.resources) {
             Ok(accepted) => {
                 let run = link::RunTaskGroup {
-                    framework: framework.info.clone(),
+                    framework: terms.framework.info.clone(),
                     executor: accepted.executor,
                     task_group: v1::TaskGroupInfo {
                         tasks: accepted
@@ -202,12 +192,12 @@ impl Cluster {
         }
     }
 
-    fn both_sides(
-        &self,
-        id: &FrameworkId,
-        offer: &Offer,
-    ) -> Option<(&super::Framework, &super::Agent)> {
-        Some((self.frameworks.get(id)?, self.agents.get(&offer.agent)?))
+    fn terms<'a>(&'a self, id: &FrameworkId, offer: &'a Offer) -> Option<Terms<'a>> {
+        Some(Terms {
+            framework: self.frameworks.get(id)?,
+            agent: self.agents.get(&offer.agent)?,
+            role: &offer.role,
+        })
     }
 
     /// Turns a part of the offer into a task. It was allocated as an offer and stays allocated.

@@ -78,8 +78,17 @@ impl Agent {
 
     /// `slave(1)@ip:port`, the form resolvers and web interfaces parse.
     pub fn pid(&self) -> String {
-        let ip = self.address.ip.as_deref().unwrap_or(&self.info.hostname);
-        format!("slave(1)@{ip}:{}", self.address.port)
+        format!("slave(1)@{}", self.authority())
+    }
+
+    /// `ip:port` where its HTTP API listens, as URLs have it.
+    pub fn authority(&self) -> String {
+        let host = self.address.ip.as_deref().unwrap_or(&self.info.hostname);
+        let port = self.address.port;
+        match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        }
     }
 
     /// Takes from what is free. Where too little is, nothing of that name is left.

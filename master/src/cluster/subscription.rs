@@ -59,6 +59,21 @@ struct Wish {
     constrained: Vec<String>,
 }
 
+impl Wish {
+    fn new(
+        info: v1::FrameworkInfo,
+        suppressed: Vec<String>,
+        constraints: Option<v1::scheduler::OfferConstraints>,
+    ) -> Self {
+        let by_role = constraints.unwrap_or_default().role_constraints;
+        Self {
+            info,
+            suppressed,
+            constrained: by_role.into_keys().collect(),
+        }
+    }
+}
+
 impl Cluster {
     pub(super) fn subscribe(
         &mut self,
@@ -67,15 +82,11 @@ impl Cluster {
         subscribe: Subscribe,
     ) {
         self.counters.count("master/messages_register_framework");
-        let constraints = subscribe
-            .offer_constraints
-            .unwrap_or_default()
-            .role_constraints;
-        let wish = Wish {
-            info: subscribe.framework_info,
-            suppressed: subscribe.suppressed_roles,
-            constrained: constraints.into_keys().collect(),
-        };
+        let wish = Wish::new(
+            subscribe.framework_info,
+            subscribe.suppressed_roles,
+            subscribe.offer_constraints,
+        );
         match self.identify(id, &wish) {
             Ok(id) => self.connect(stream, id, wish),
             Err(unfit) => {
@@ -237,15 +248,11 @@ impl Cluster {
     }
 
     pub(super) fn update_framework(&mut self, id: &FrameworkId, update: UpdateFramework) {
-        let constraints = update
-            .offer_constraints
-            .unwrap_or_default()
-            .role_constraints;
-        let wish = Wish {
-            info: update.framework_info,
-            suppressed: update.suppressed_roles,
-            constrained: constraints.into_keys().collect(),
-        };
+        let wish = Wish::new(
+            update.framework_info,
+            update.suppressed_roles,
+            update.offer_constraints,
+        );
         let Some(now) = self.frameworks.get(id).map(|framework| &framework.info) else {
             return;
         };

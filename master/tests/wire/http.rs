@@ -4,7 +4,7 @@ use crate::support::{
     DEADLINE, FakeAgent, FakeFramework, JSON, agent_info, flags, framed, framework_info, get,
     master, register, subscribe_call, url,
 };
-use proto::v1;
+use proto::v1::{self, TaskState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 async fn post(master: &master::Handle, headers: &[(&str, &str)], body: &str) -> (u16, String) {
@@ -299,6 +299,50 @@ async fn odd_requests_get_clear_answers() {
     assert!(page.contains("<h2>Agents</h2>"));
     let big = "x".repeat(9 << 20);
     assert_eq!(post(&master, &[("Content-Type", JSON)], &big).await.0, 413);
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_leads_to_what_a_task_wrote() {
+    let master = master(&[]).await;
+    let agent = FakeAgent::join(&master, register(agent_info("cpus:4;mem:2048"))).await;
+    let mut framework = FakeFramework::subscribe(&master, framework_info()).await;
+    let offer = framework.offer().await;
+    framework.launch(&offer, "a&b", "cpus:1;mem:64").await;
+    let page = async || {
+        let response = reqwest::get(url(&master, "/")).await.expect("the page");
+        response.text().await.expect("text")
+    };
+    let sandbox = format!(
+        "/frameworks/{}/executors/a%26b/runs/latest",
+        framework.id.value
+    );
+    let links = [
+        format!("http://127.0.0.1:5051/files/browse?path={sandbox}"),
+        format!("http://127.0.0.1:5051/files/download?path={sandbox}/stdout"),
+        format!("http://127.0.0.1:5051/files/download?path={sandbox}/stderr"),
+        "http://127.0.0.1:5051/state".to_owned(),
+    ];
+    let shown = page().await;
+    for link in &links {
+        assert!(
+            shown.contains(&format!("href=\"{link}\"")),
+            "{link}: {shown}"
+        );
+    }
+    agent
+        .report(&framework.id, "a&b", TaskState::TaskFailed)
+        .await;
+    let status = framework.status().await;
+    framework.acknowledge(&status).await;
+    let shown = page().await;
+    let (_, ended) = shown
+        .split_once("Ended tasks")
+        .expect("a table of the past");
+    assert!(
+        ended.contains("TASK_FAILED") && ended.contains(&links[1]),
+        "{shown}"
+    );
     master.stop().await;
 }
 
