@@ -62,15 +62,22 @@ fn an_unreachable_instance_is_replaced_at_once_and_killed_when_it_returns() {
     assert_eq!(killed(&effects), [tasks[0].as_str()]);
 }
 
-#[test]
-fn a_patient_app_waits_for_its_unreachable_instance() {
+/// An app whose only task ran until its agent got out of reach.
+fn out_of_reach(strategy: Value) -> (Bench, Vec<String>) {
     let mut bench = Bench::new();
     let mut body = app(1);
-    body["unreachableStrategy"] = json!({"inactiveAfterSeconds": 10, "expungeAfterSeconds": 20});
+    body["unreachableStrategy"] = strategy;
     bench.create(body);
     let tasks = bench.offer();
     bench.run(&tasks);
     bench.report(&tasks[0], v1::TaskState::TaskUnreachable);
+    (bench, tasks)
+}
+
+#[test]
+fn a_patient_app_waits_for_its_unreachable_instance() {
+    let (mut bench, tasks) =
+        out_of_reach(json!({"inactiveAfterSeconds": 10, "expungeAfterSeconds": 20}));
     assert!(bench.offer().is_empty());
     bench.now += 10_000;
     assert!(bench.step(Event::Tick).calls.contains(&Call::Revive));
@@ -90,13 +97,7 @@ fn an_app_can_be_deleted_while_an_instance_that_it_waits_for_is_out_of_reach() {
         json!("disabled"),
         json!({"inactiveAfterSeconds": 600, "expungeAfterSeconds": 900}),
     ] {
-        let mut bench = Bench::new();
-        let mut body = app(1);
-        body["unreachableStrategy"] = strategy;
-        bench.create(body);
-        let tasks = bench.offer();
-        bench.run(&tasks);
-        bench.report(&tasks[0], v1::TaskState::TaskUnreachable);
+        let (mut bench, tasks) = out_of_reach(strategy);
         assert_eq!(bench.states("/a"), ["TASK_UNREACHABLE"]);
         let (app, force) = (id("/a"), false);
         bench.change(Change::Delete { app, force }).unwrap();
@@ -108,13 +109,7 @@ fn an_app_can_be_deleted_while_an_instance_that_it_waits_for_is_out_of_reach() {
 
 #[test]
 fn less_patience_holds_for_an_instance_that_is_out_of_reach_already() {
-    let mut bench = Bench::new();
-    let mut body = app(1);
-    body["unreachableStrategy"] = json!("disabled");
-    bench.create(body);
-    let tasks = bench.offer();
-    bench.run(&tasks);
-    bench.report(&tasks[0], v1::TaskState::TaskUnreachable);
+    let (mut bench, _) = out_of_reach(json!("disabled"));
     let strategy = json!({"inactiveAfterSeconds": 10, "expungeAfterSeconds": 20});
     let body = json!({"unreachableStrategy": strategy});
     bench.update("/a", body).unwrap();
@@ -125,13 +120,8 @@ fn less_patience_holds_for_an_instance_that_is_out_of_reach_already() {
 
 #[test]
 fn waiting_for_an_instance_out_of_reach_keeps_nobody_busy() {
-    let mut bench = Bench::new();
-    let mut body = app(1);
-    body["unreachableStrategy"] = json!({"inactiveAfterSeconds": 10, "expungeAfterSeconds": 20});
-    bench.create(body);
-    let tasks = bench.offer();
-    bench.run(&tasks);
-    bench.report(&tasks[0], v1::TaskState::TaskUnreachable);
+    let (mut bench, _) =
+        out_of_reach(json!({"inactiveAfterSeconds": 10, "expungeAfterSeconds": 20}));
     bench.now += 12_000;
     bench.step(Event::Tick);
     bench.step(Event::Tick);
