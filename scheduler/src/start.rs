@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use endpoint::{ListenError, NoAddress};
+use proto::address::Master;
 use proto::error::chain;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -29,6 +30,11 @@ pub enum StartError {
     NoServicePorts { min: u16, max: u16 },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("cannot make an HTTP client for the master at {master}")]
+    Client {
+        master: Master,
+        source: reqwest::Error,
+    },
 }
 
 /// A running scheduler. Tasks go on when it stops.
@@ -58,6 +64,12 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             .ip()
             .to_string(),
     };
+    let client = endpoint::client()
+        .build()
+        .map_err(|source| StartError::Client {
+            master: flags.master.clone(),
+            source,
+        })?;
     let store = Arc::new(Store::open(&flags.work_dir)?);
     let snapshot = store.load()?;
 
@@ -81,7 +93,8 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         webui_url: format!("http://{hostname}:{}", address.port()),
         failover_timeout: Duration::from_secs(flags.failover_timeout),
     };
-    let link = master::stay_subscribed(flags.master.clone(), identity, known_id, events, outgoing);
+    let master = flags.master.clone();
+    let link = master::stay_subscribed(client, master, identity, known_id, events, outgoing);
     let about = About {
         flags,
         hostname,

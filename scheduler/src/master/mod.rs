@@ -60,6 +60,7 @@ impl Identity {
 
 /// Keeps us subscribed at `master` until the receiver of events is gone.
 pub async fn stay_subscribed(
+    client: reqwest::Client,
     master: Master,
     identity: Identity,
     framework_id: watch::Receiver<Option<String>>,
@@ -69,7 +70,6 @@ pub async fn stay_subscribed(
     let mut delay = FIRST_DELAY;
     // Where a master sent us, until that one is not there either.
     let mut leader: Option<String> = None;
-    let client = session::client();
     loop {
         let id = framework_id.borrow().clone();
         let info = identity.framework_info(id.as_deref());

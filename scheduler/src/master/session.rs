@@ -70,11 +70,6 @@ struct Speaker {
     stream_id: String,
 }
 
-pub fn client() -> reqwest::Client {
-    // Fails only where the operating system gives no TLS roots; none are asked for here.
-    endpoint::client().build().unwrap_or_default()
-}
-
 impl Session {
     pub async fn subscribe(
         client: &reqwest::Client,
