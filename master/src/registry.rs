@@ -25,9 +25,9 @@ pub enum RegistryError {
     Directory(PathBuf, #[source] std::io::Error),
     #[error("cannot open the registry {0}: is another master using this --work_dir?")]
     Open(PathBuf, #[source] Box<redb::Error>),
-    #[error("cannot read the registry {0}")]
+    #[error("cannot read the registry {0}: if it is damaged, remove it to start anew")]
     Read(PathBuf, #[source] Box<redb::Error>),
-    #[error("cannot write the registry {0}")]
+    #[error("cannot write the registry {0}: is its disk full or read-only?")]
     Write(PathBuf, #[source] Box<redb::Error>),
     #[error(
         "the registry {file} holds the agent {id:?}, which cannot be read; remove the file to start anew"

@@ -15,6 +15,9 @@ use super::task::Task;
 /// What "for ever" comes down to: 100 years, which every clock can still count.
 const MAX_FAILOVER_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// Frameworks that are known at a time. Those that left stay known for as long as they wished.
+pub const MAX_FRAMEWORKS: usize = 10_000;
+
 /// The most tasks of one framework that have not ended, or whose end it has not acknowledged.
 pub const MAX_TASKS: usize = 50_000;
 

@@ -9,7 +9,7 @@ use proto::v1::task_status::Reason;
 use v1::framework_info::capability::Type as Capability;
 
 use super::agent::Executor;
-use super::framework::Framework;
+use super::framework::{Framework, MAX_FRAMEWORKS};
 use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use super::roles::unallocated;
 use super::task::{Kill, Task};
@@ -54,7 +54,11 @@ impl Cluster {
                 framework_id: id.wire(),
             };
             self.tell_agent(agent, to_agent::Message::ShutdownFramework(shutdown));
-        } else if !self.frameworks.contains_key(&id) {
+        } else if self.frameworks.contains_key(&id) {
+            // Its scheduler, or another agent, has told of it before.
+        } else if self.frameworks.len() >= MAX_FRAMEWORKS {
+            tracing::warn!(framework = %id, %agent, limit = MAX_FRAMEWORKS, "too many frameworks to recover one more");
+        } else {
             tracing::info!(framework = %id, name = info.name, %agent, "framework recovered");
             let framework =
                 Framework::new(id.clone(), info, self.now.wall, &self.config.remembered);

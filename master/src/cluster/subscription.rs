@@ -5,12 +5,9 @@ use proto::v1;
 use proto::v1::scheduler::call::{Subscribe, UpdateFramework};
 use v1::framework_info::capability::Type as Capability;
 
-use super::framework::{Connection, roles_of};
+use super::framework::{Connection, MAX_FRAMEWORKS, roles_of};
 use super::ids::{AgentId, FrameworkId};
 use super::{Cluster, Effect, Framework, Refusal, StreamId, Unallocated, events};
-
-/// Frameworks that are known at a time. Those that left stay known for as long as they wished.
-const MAX_FRAMEWORKS: usize = 10_000;
 
 /// Roles of one framework: each is looked at for each agent with something free.
 const MAX_ROLES: usize = 1024;

@@ -64,7 +64,10 @@ async fn answer(context: &Context, request: Request) -> Answer {
 /// Without a scheme, as clients of Mesos expect it.
 fn redirect(context: &Context) -> Answer {
     let location = format!("//{}", context.about.endpoint);
-    let location = HeaderValue::from_str(&location)
-        .map_err(|_bad| reply::bad_request("this master's hostname cannot be used in a header"))?;
+    let location = HeaderValue::from_str(&location).map_err(|_bad| {
+        let why =
+            format!("{location:?} cannot be in a header: start the master with another --hostname");
+        reply::refuse(StatusCode::INTERNAL_SERVER_ERROR, why)
+    })?;
     Ok((StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response())
 }
