@@ -1,5 +1,5 @@
 //! The language of the cluster: Mesos v1 messages and their JSON form, RecordIO framing, resource
-//! arithmetic, the texts of flags (resources, attributes, durations, sizes), and the messages of
+//! arithmetic, the texts of flags (resources, attributes, durations), and the messages of
 //! the link between agent and master.
 //!
 //! Invariant: nothing in this crate does I/O or knows a clock; it depends on no other crate of ours.
