@@ -224,7 +224,10 @@ impl Container {
             }
             None => None,
         };
-        let out_of_memory = self.0.cgroup.out_of_memory();
+        let cgroup = self.0.cgroup.clone();
+        // It reads the kernel's whole log.
+        let looked = tokio::task::spawn_blocking(move || cgroup.out_of_memory()).await;
+        let out_of_memory = looked.unwrap_or(None);
         let leftovers = self.release(patience).await;
         // A supervising init leaves the command's status in its record; otherwise the process that
         // ended was the command itself, or an init that was killed: the same answer serves both.
@@ -271,12 +274,15 @@ impl Process {
                 pidfd,
             }),
             Err((pidfd, error)) => {
-                // It can only be gone already.
-                let _ = sys::pidfd_send_signal(&pidfd, libc::SIGKILL);
-                sys::wait(&pidfd);
+                end(&pidfd);
                 Err(error)
             }
         }
+    }
+
+    /// Kills it, with its pid namespace, and reaps it; waits for that.
+    pub(crate) fn end(self) {
+        end(self.pidfd.get_ref());
     }
 
     async fn ended(&self) {
@@ -285,6 +291,12 @@ impl Process {
             std::future::pending().await
         }
     }
+}
+
+fn end(pidfd: &OwnedFd) {
+    // It can only be gone already.
+    let _ = sys::pidfd_send_signal(pidfd, libc::SIGKILL);
+    sys::wait(pidfd);
 }
 
 /// Returns when the kernel has killed a process of `cgroup` for memory; never, when that cannot be

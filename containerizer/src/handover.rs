@@ -45,21 +45,26 @@ impl Drop for Unclaimed {
 pub struct Underway {
     shared: Arc<Shared>,
     id: ContainerId,
+    /// Another launch of the same id, which will be refused, must not take back the mark of the first.
+    first: bool,
 }
 
 impl Underway {
     pub fn begin(shared: &Arc<Shared>, id: &ContainerId) -> Self {
-        shared.underway().insert(id.clone());
+        let first = shared.underway().insert(id.clone());
         Self {
             shared: shared.clone(),
             id: id.clone(),
+            first,
         }
     }
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.shared.underway().remove(&self.id);
+        if self.first {
+            self.shared.underway().remove(&self.id);
+        }
     }
 }
 

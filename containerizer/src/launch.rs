@@ -172,15 +172,14 @@ fn start(
         attempt: "watch the first process",
         source,
     })?;
+    // A container that a later agent would not find is better not there at all.
+    if let Err(error) = record.write_pid(process.pid) {
+        process.end();
+        return Err(error.into());
+    }
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
-    let recorded = record.write_pid(process.pid);
     let container = Container::watch(shared, record, spec, cgroup, process, oom);
-    if let Err(error) = recorded {
-        // A later agent would not find it: better no container than one that nobody knows.
-        container.kill();
-        tracing::warn!(container = %id, %error, "cannot record the pid of a container");
-    }
     Ok(Started { container, report })
 }
 

@@ -121,9 +121,14 @@ impl Containerizer {
     /// subtree of cgroups and `init`.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let hierarchy = Hierarchy::detect(&config.cgroups_hierarchy)?;
-        Cgroup::prepare_root(&hierarchy, &config.cgroups_root)?;
         record::prepare(&config.runtime_dir)?;
         let helper = helper::Helper::load().map_err(OpenError::Helper)?;
+        // Last, because it is what would be left behind.
+        if let Err(error) = Cgroup::prepare_root(&hierarchy, &config.cgroups_root) {
+            // The first failure is what the caller must hear.
+            let _ = Cgroup::remove_root(&hierarchy, &config.cgroups_root);
+            return Err(error.into());
+        }
         let host = Host {
             cgroups: hierarchy.version(),
             cgroups_root: config.cgroups_root.clone(),
@@ -155,7 +160,7 @@ impl Containerizer {
     ///
     /// Dropping the future kills a container that is still starting.
     pub async fn launch(&self, request: &Request, out: Output) -> Result<Container, LaunchError> {
-        let spec = self.plan(request)?;
+        let spec = self.plan(&resolved(request))?;
         let stdio = Stdio {
             stdin: None,
             stdout: out.stdout,
@@ -214,6 +219,22 @@ fn hidden(config: &Config) -> Vec<String> {
     });
     real.filter_map(|path| path.into_os_string().into_string().ok())
         .collect()
+}
+
+/// Volumes by their real paths, so that what is hidden is recognised behind links. Not those in the
+/// sandbox: its links are the task's own, and `init` refuses them.
+fn resolved(request: &Request) -> Request {
+    let mut request = request.clone();
+    for volume in &mut request.volumes {
+        if volume.source.starts_with(&request.sandbox) {
+            continue;
+        }
+        // One that does not exist is reported by its own name later.
+        if let Ok(real) = volume.source.canonicalize() {
+            volume.source = real;
+        }
+    }
+    request
 }
 
 /// Bash understands brace ranges, which users write; every host has an sh.

@@ -97,8 +97,11 @@ impl Record {
         };
         let path = record.directory.join("config.json");
         let json = serde_json::to_vec(spec).map_err(io::Error::from);
-        let written = json.and_then(|json| fs::write(&path, json));
-        written.map_err(failed("write", &path))?;
+        if let Err(error) = json.and_then(|json| fs::write(&path, json)) {
+            // The first failure is what the caller must hear.
+            let _ = record.remove();
+            return Err(failed("write", &path)(error));
+        }
         Ok(record)
     }
 

@@ -722,3 +722,44 @@ async fn root_cgroups_made_inside_do_not_outlive_the_container() {
     container.forget();
     host.finish();
 }
+
+#[tokio::test]
+async fn root_a_file_over_a_directory_is_refused_with_both_names() {
+    let host = Host::new("kinds");
+    let file = host.directory.path().join("file");
+    fs::write(&file, "x").expect("writes");
+    let volume = Volume {
+        source: file.clone(),
+        target: "/etc".into(),
+        access: Access::ReadOnly,
+    };
+    let request = Request {
+        volumes: vec![volume],
+        ..host.request("true")
+    };
+    let expected = format!(
+        "volume source {} is a file, but /etc in the container is a directory: mount it on another \
+         path",
+        file.display()
+    );
+    assert_eq!(host.refusal(&request).await, expected);
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_what_is_hidden_is_recognised_behind_a_link() {
+    let host = Host::new("hidden");
+    let link = host.directory.path().join("link");
+    std::os::unix::fs::symlink(host.directory.path(), &link).expect("links");
+    let volume = Volume {
+        source: link,
+        target: "/mnt".into(),
+        access: Access::ReadOnly,
+    };
+    let request = Request {
+        volumes: vec![volume],
+        ..host.request("ls /mnt; ls /mnt/run")
+    };
+    assert_eq!(host.output(&request).await, "link\nrun\nsandbox");
+    host.finish();
+}

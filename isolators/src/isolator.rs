@@ -57,6 +57,8 @@ const ISOLATORS: &[&dyn Isolator] = &[
 pub enum PlanError {
     #[error("volume {0}: the path on the host must be absolute")]
     RelativeVolumeSource(PathBuf),
+    #[error("volume target {0} is taken in every container: mount the volume elsewhere")]
+    ReservedTarget(PathBuf),
     #[error("volume target {0}: it must not contain '..'")]
     VolumeTargetLeaves(PathBuf),
     #[error(

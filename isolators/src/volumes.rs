@@ -20,6 +20,12 @@ impl Isolator for Volumes {
                 return Err(PlanError::RelativeVolumeSource(volume.source.clone()));
             }
             let target = target(volume, &request.sandbox)?;
+            let kernels = ["/proc", "/sys"]
+                .into_iter()
+                .any(|top| target.starts_with(top));
+            if kernels || target == Path::new("/dev") || target == Path::new("/") {
+                return Err(PlanError::ReservedTarget(target));
+            }
             let over_sandbox = request.sandbox.starts_with(&target);
             if over_sandbox && target != volume.source {
                 let sandbox = request.sandbox.clone();
@@ -142,17 +148,17 @@ mod tests {
 
     #[test]
     fn a_volume_may_not_hide_the_sandbox() {
-        let error = planned("/data", "/", Access::ReadWrite).expect_err("refused");
+        let error = planned("/data", "/sandbox", Access::ReadWrite).expect_err("refused");
         assert_eq!(
             error,
-            "volume target / would hide the task's sandbox /sandbox: mount it elsewhere, or give the \
+            "volume target /sandbox would hide the task's sandbox /sandbox: mount it elsewhere, or give the \
              agent another --work_dir"
         );
     }
 
     #[test]
     fn a_read_only_view_of_what_holds_the_sandbox_leaves_the_sandbox_writable() {
-        let (to, options) = planned("/", "/", Access::ReadOnly).expect("plans");
+        let (to, options) = planned("/sandbox", "/sandbox", Access::ReadOnly).expect("plans");
         assert_eq!(
             (to.as_str(), options),
             ("/sandbox", vec!["rbind".to_owned(), "rw".to_owned()])
@@ -163,6 +169,15 @@ mod tests {
     fn a_target_with_parent_components_is_refused() {
         let error = planned("/a", "../x", Access::ReadWrite).expect_err("refused");
         assert_eq!(error, "volume target ../x: it must not contain '..'");
+    }
+
+    #[test]
+    fn what_is_the_kernels_or_the_root_is_no_place_for_a_volume() {
+        for reserved in ["/", "/dev", "/proc", "/proc/self", "/sys/fs"] {
+            let error = planned("/data", reserved, Access::ReadOnly).expect_err("refused");
+            assert!(error.contains("is taken in every container"), "{error}");
+        }
+        assert!(planned("/data", "/dev/mine", Access::ReadOnly).is_ok());
     }
 
     #[test]

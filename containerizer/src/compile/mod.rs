@@ -44,6 +44,18 @@ pub enum CompileError {
         .0.display()
     )]
     MissingSource(PathBuf),
+    #[error(
+        "volume source {} is a {source_kind}, but {} in the container is a {target_kind}: mount it on \
+         another path",
+        mount_source.display(),
+        target.display()
+    )]
+    KindMismatch {
+        mount_source: PathBuf,
+        source_kind: Kind,
+        target: PathBuf,
+        target_kind: Kind,
+    },
     #[error("{what} {} is not valid UTF-8", path.display())]
     NotUtf8 { what: &'static str, path: PathBuf },
     #[error("unknown resource limit {0}")]
@@ -68,6 +80,12 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     let owns_mounts = namespaces::has(linux, LinuxNamespaceType::Mount);
     if !owns_mounts {
         return Err(CompileError::Unsupported("the host's mount namespace"));
+    }
+    if facts.then == (Then::Supervise {}) && !namespaces::has(linux, LinuxNamespaceType::Pid) {
+        // Its SIGTERM would go to every process of the host.
+        return Err(CompileError::Unsupported(
+            "a supervised command without a pid namespace",
+        ));
     }
     let mut steps = Vec::new();
     if facts.cgroup_files > 0 {

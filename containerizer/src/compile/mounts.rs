@@ -120,7 +120,15 @@ impl Plan<'_> {
             .ok_or_else(|| CompileError::NoSource(target.clone()))?;
         let kind = (self.facts.lookup)(source)
             .ok_or_else(|| CompileError::MissingSource(source.clone()))?;
-        self.mount_point(target, kind)?;
+        let there = self.mount_point(target, kind)?;
+        if there != kind {
+            return Err(CompileError::KindMismatch {
+                mount_source: source.clone(),
+                source_kind: kind,
+                target: target.clone(),
+                target_kind: there,
+            });
+        }
         let index = self.sources.len() as u32;
         self.sources
             .push((text("volume source", source)?, options.recursive));
@@ -219,13 +227,14 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn mount_point(&mut self, target: &Path, kind: Kind) -> Result<(), CompileError> {
+    /// Makes sure that there is something to mount on, and says what: `kind`, where it is made.
+    fn mount_point(&mut self, target: &Path, kind: Kind) -> Result<Kind, CompileError> {
         let base = if self.own == Path::new("/") {
             // A root file system of its own: its links are its own, too.
             None
         } else {
             match self.view.mount_point(target, self.own) {
-                MountPoint::Exists => return Ok(()),
+                MountPoint::Exists(there) => return Ok(there),
                 MountPoint::Make { base } => Some(base),
                 MountPoint::MakeIn { rebuild } => {
                     if rebuild == Path::new("/") {
@@ -249,7 +258,7 @@ impl Plan<'_> {
             },
             Kind::File => Step::MakeFile { path, base },
         });
-        Ok(())
+        Ok(kind)
     }
 
     fn propagate(&mut self, target: String, options: &Options) {

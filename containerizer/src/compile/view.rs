@@ -11,6 +11,15 @@ pub enum Kind {
     File,
 }
 
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "directory",
+            Self::File => "file",
+        })
+    }
+}
+
 /// What there is at an absolute path of the host, links followed; `None` when nothing is.
 pub type Lookup<'a> = dyn Fn(&Path) -> Option<Kind> + 'a;
 
@@ -33,7 +42,7 @@ struct Bind {
 /// How a mount point comes to be.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MountPoint {
-    Exists,
+    Exists(Kind),
     /// It can be made in place, below a directory that is the container's own.
     Make {
         base: PathBuf,
@@ -75,8 +84,8 @@ impl<'a> View<'a> {
     /// A writable volume is not rebuilt: what the container writes there later must reach its
     /// source, so the mount point is made in the source, as Docker does.
     pub fn mount_point(&self, target: &Path, own: &Path) -> MountPoint {
-        if self.kind(target).is_some() {
-            return MountPoint::Exists;
+        if let Some(kind) = self.kind(target) {
+            return MountPoint::Exists(kind);
         }
         if target.starts_with(own) {
             return MountPoint::Make {
@@ -153,7 +162,7 @@ mod tests {
     #[test]
     fn the_deepest_directory_that_the_host_has_is_rebuilt() {
         let view = View::new(&host);
-        assert_eq!(point(&view, "/tmp"), MountPoint::Exists);
+        assert_eq!(point(&view, "/tmp"), MountPoint::Exists(Kind::Directory));
         assert_eq!(
             point(&view, "/opt/a/b"),
             MountPoint::MakeIn {
@@ -180,7 +189,10 @@ mod tests {
     fn a_volume_in_a_volume_is_looked_for_in_the_outer_ones_source() {
         let mut view = View::new(&host);
         view.add_bind(Path::new("/opt"), Path::new("/data"), false);
-        assert_eq!(point(&view, "/opt/logs"), MountPoint::Exists);
+        assert_eq!(
+            point(&view, "/opt/logs"),
+            MountPoint::Exists(Kind::Directory)
+        );
         let rebuild = PathBuf::from("/opt");
         assert_eq!(point(&view, "/opt/none"), MountPoint::MakeIn { rebuild });
     }

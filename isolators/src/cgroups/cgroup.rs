@@ -75,8 +75,10 @@ impl Cgroup {
         }
     }
 
-    /// Takes the subtree away when no container is in it: agents come and go, and leave nothing.
+    /// Takes the subtree away when nothing is in it (else `Busy`): agents come and go, and leave
+    /// nothing. A cgroup in it that is still empty may be another agent's next container, so it stays.
     pub fn remove_root(hierarchy: &Hierarchy, root: &str) -> Result<(), CgroupError> {
+        let remove = |path: &Path| told(path, fs::remove_dir(path));
         match hierarchy {
             Hierarchy::V1(mounts) => mounts.iter().try_for_each(|m| remove(&m.path.join(root))),
             Hierarchy::V2(mount) => remove(&mount.join(root)),
@@ -286,17 +288,20 @@ fn make(path: &Path) -> Result<(), CgroupError> {
 
 /// With everything below it: a container may have made cgroups of its own where it could.
 fn remove(path: &Path) -> Result<(), CgroupError> {
-    match fs::remove_dir(path) {
+    let removed = match fs::remove_dir(path) {
         Err(e) if e.kind() == io::ErrorKind::ResourceBusy => remove_children(path),
         removed => removed,
-    }
-    .or_else(|e| match e.kind() {
+    };
+    told(path, removed)
+}
+
+fn told(path: &Path, removed: io::Result<()>) -> Result<(), CgroupError> {
+    let path = || path.to_owned();
+    removed.or_else(|e| match e.kind() {
         io::ErrorKind::NotFound => Ok(()),
-        io::ErrorKind::ResourceBusy => Err(CgroupError::Busy {
-            path: path.to_owned(),
-        }),
+        io::ErrorKind::ResourceBusy => Err(CgroupError::Busy { path: path() }),
         _ => Err(CgroupError::Remove {
-            path: path.to_owned(),
+            path: path(),
             source: e,
         }),
     })
