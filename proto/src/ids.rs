@@ -8,6 +8,13 @@ const MAX_ID: usize = 255;
 /// Longest container id, in bytes: it is also part of other file names.
 const MAX_CONTAINER_ID: usize = 242;
 
+/// Longest role, in bytes.
+const MAX_ROLE: usize = 255;
+
+/// Levels of the deepest role. The share of each role above one is accounted for, so that the cost
+/// of a role grows with its levels and the bytes of each.
+const MAX_ROLE_LEVELS: usize = 16;
+
 /// Why a text cannot be an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadId {
@@ -72,6 +79,10 @@ fn check_with(id: &str, max: usize, forbidden: impl Fn(char) -> bool) -> Result<
 pub enum BadRole {
     #[error("a role must not be empty; the default role is \"*\"")]
     Empty,
+    #[error("a role may have at most {MAX_ROLE} bytes, this one has {length}: {start:?}…")]
+    TooLong { start: String, length: usize },
+    #[error("role {role:?} has {levels} levels, {MAX_ROLE_LEVELS} are allowed: leave some out")]
+    TooDeep { role: String, levels: usize },
     #[error("role {role:?} must not begin with '-'")]
     Dash { role: String },
     #[error("role {role:?} has the empty level before or after a '/': write levels as a/b/c")]
@@ -84,7 +95,7 @@ pub enum BadRole {
     Character { role: String, forbidden: char },
 }
 
-/// Whether `role` may be a role: `*`, or levels joined by `/`.
+/// Whether `role` may be a role: `*`, or a bounded number of levels joined by `/`.
 pub fn check_role(role: &str) -> Result<(), BadRole> {
     let owned = || role.to_owned();
     if role == "*" {
@@ -93,6 +104,12 @@ pub fn check_role(role: &str) -> Result<(), BadRole> {
     if role.is_empty() {
         return Err(BadRole::Empty);
     }
+    if role.len() > MAX_ROLE {
+        return Err(BadRole::TooLong {
+            start: role.chars().take(32).collect(),
+            length: role.len(),
+        });
+    }
     if role.starts_with('-') {
         return Err(BadRole::Dash { role: owned() });
     }
@@ -100,6 +117,13 @@ pub fn check_role(role: &str) -> Result<(), BadRole> {
         return Err(BadRole::Character {
             role: owned(),
             forbidden,
+        });
+    }
+    let levels = role.split('/').count();
+    if levels > MAX_ROLE_LEVELS {
+        return Err(BadRole::TooDeep {
+            role: owned(),
+            levels,
         });
     }
     for level in role.split('/') {
@@ -187,6 +211,29 @@ mod tests {
         ] {
             assert!(check_role(role).is_err(), "{role:?}");
         }
+    }
+
+    #[test]
+    fn a_role_is_bounded_in_bytes_and_in_levels() {
+        let levels = |n| vec!["a"; n].join("/");
+        for role in ["x".repeat(255), levels(16)] {
+            assert_eq!(check_role(&role), Ok(()), "{role}");
+        }
+        let told = |role: &str| check_role(role).map_err(|error| error.to_string());
+        assert_eq!(
+            told(&levels(17)),
+            Err(format!(
+                "role {:?} has 17 levels, 16 are allowed: leave some out",
+                levels(17)
+            ))
+        );
+        assert_eq!(
+            told(&levels(40_000)),
+            Err(format!(
+                "a role may have at most 255 bytes, this one has 79999: {:?}…",
+                "a/".repeat(16)
+            ))
+        );
     }
 
     #[test]
