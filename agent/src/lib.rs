@@ -23,6 +23,7 @@ mod http;
 #[cfg(test)]
 mod lease;
 mod link;
+mod lock;
 mod paths;
 mod recovery;
 mod removal;

@@ -9,6 +9,7 @@
 //! │   │   └── whatever was fetched and written
 //! │   └── latest -> <container>
 //! └── meta
+//!     ├── agent.lock                       held by the agent that runs here
 //!     ├── boot_id
 //!     └── slaves
 //!         ├── latest -> <agent>
@@ -64,6 +65,10 @@ impl Paths {
 
     pub fn meta(&self) -> PathBuf {
         self.work_dir.join("meta")
+    }
+
+    pub fn lock(&self) -> PathBuf {
+        self.meta().join("agent.lock")
     }
 
     pub fn boot_id(&self) -> PathBuf {

@@ -19,6 +19,7 @@ use crate::flags::Flags;
 use crate::host::{HostError, HostFacts, boot_id};
 use crate::http::{Site, serve};
 use crate::link::Link;
+use crate::lock::{Lock, LockError};
 use crate::paths::{Paths, Run};
 use crate::recovery::{RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
@@ -42,6 +43,8 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Host(#[from] HostError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error(transparent)]
     Listen(#[from] endpoint::ListenError),
     #[error(transparent)]
@@ -75,6 +78,7 @@ pub struct Handle {
     background: Vec<JoinHandle<()>>,
     host: Arc<Host>,
     destroy_timeout: Duration,
+    lock: Arc<Lock>,
 }
 
 /// Starts an agent: returns once it listens, has taken over what an earlier one left running, and
@@ -91,6 +95,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         flags.advertise_port,
         "advertise_ip",
     )?;
+    let lock = lock(&flags, &paths).await?;
     // Before recovery, which may take its time: /health answers meanwhile.
     let site = Arc::new(Site::new(&flags, address));
     let server = tokio::spawn(serve(listener, Arc::clone(&site)));
@@ -162,17 +167,29 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         events.clone(),
         Arc::clone(&site),
     ));
+    let held = Arc::clone(&lock);
+    let supervisor = async move {
+        supervisor.run(inbox).await;
+        drop(held);
+    };
     Ok(Handle {
         address,
         events,
         id: id_seen,
         dismissal: dismissed,
-        supervisor: tokio::spawn(supervisor.run(inbox)),
+        supervisor: tokio::spawn(supervisor),
         link: tokio::spawn(link.run()),
         background: vec![server, collector],
         host,
         destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
+        lock,
     })
+}
+
+async fn lock(flags: &Flags, paths: &Paths) -> Result<Arc<Lock>, StartError> {
+    let (runtime_dir, paths) = (flags.runtime_dir.clone(), paths.clone());
+    let lock = tokio::task::spawn_blocking(move || Lock::take(&runtime_dir, &paths));
+    Ok(Arc::new(lock.await??))
 }
 
 /// What of the start blocks: looks at the host, reads the state, notes the boot.
@@ -315,14 +332,15 @@ impl Handle {
     }
 
     /// The agent goes away. Tasks of frameworks that checkpoint keep running, for the next one.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.leave(Leaving::Stop).await;
         self.link.abort();
         self.background.iter().for_each(JoinHandle::abort);
+        drop(self.lock);
     }
 
     /// Kills every task, waits until nothing is left of them, and leaves the cluster.
-    pub async fn destroy(self) {
+    pub async fn destroy(mut self) {
         let farewell = self.leave(Leaving::Destroy).await;
         let mut link = self.link;
         if farewell == Farewell::OnItsWay {
@@ -349,15 +367,18 @@ impl Handle {
         if let Err(error) = removed.await {
             tracing::warn!(%error, "cannot remove the subtree of cgroups");
         }
+        drop(self.lock);
     }
 
-    async fn leave(&self, how: Leaving) -> Farewell {
+    async fn leave(&mut self, how: Leaving) -> Farewell {
         let (done, left) = oneshot::channel();
         if self.events.send(Event::Leave { how, done }).await.is_err() {
             return Farewell::Unsaid;
         }
         let farewell = tokio::time::timeout(self.destroy_timeout, left).await;
         self.supervisor.abort();
+        // It has a share in the lock. Ended or aborted, it is gone.
+        let _ = (&mut self.supervisor).await;
         match farewell {
             Ok(farewell) => farewell.unwrap_or(Farewell::Unsaid),
             Err(_elapsed) => {

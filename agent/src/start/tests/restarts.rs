@@ -70,6 +70,29 @@ async fn root_tasks_outlive_the_agent_and_the_next_one_takes_them_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_a_second_agent_on_the_same_directories_is_refused_and_the_firsts_task_lives() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000"))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    let pid = link.update().await.container_status.unwrap().executor_pid();
+    let same_work = Flags {
+        runtime_dir: node.dir.path().join("run2"),
+        ..node.flags.clone()
+    };
+    for (flags, name) in [(node.flags.clone(), "runtime_dir"), (same_work, "work_dir")] {
+        let error = start(flags).await.unwrap_err().to_string();
+        let wanted = format!(
+            "is in use by process {}: stop it, or give this agent its own --{name}",
+            std::process::id()
+        );
+        assert!(error.ends_with(&wanted), "{error}");
+    }
+    assert!(Path::new(&format!("/proc/{pid}")).exists());
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_tasks_that_do_not_checkpoint_end_with_the_agent() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;

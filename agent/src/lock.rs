@@ -1,0 +1,127 @@
+//! One agent at a time in a directory: two would take each other's tasks for orphans.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::paths::Paths;
+
+/// More than the digits of any process id, in bytes.
+const MAX_PID: u64 = 32;
+
+/// The directories of one agent: nobody else's until this is dropped, or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _directories: [Flock<File>; 2],
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error(
+        "{name} {} is in use by {holder}: stop it, or give this agent its own --{name}",
+        .directory.display()
+    )]
+    InUse {
+        name: &'static str,
+        directory: PathBuf,
+        holder: String,
+    },
+    #[error("cannot lock {} for this agent: choose another directory with --{name}", .file.display())]
+    File {
+        name: &'static str,
+        file: PathBuf,
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Does not wait for another agent to end. Blocks.
+    pub fn take(runtime_dir: &Path, paths: &Paths) -> Result<Lock, LockError> {
+        let runtime_lock = runtime_dir.join("runtime.lock");
+        Ok(Lock {
+            _directories: [
+                lock("runtime_dir", runtime_dir, &runtime_lock)?,
+                lock("work_dir", paths.work_dir(), &paths.lock())?,
+            ],
+        })
+    }
+}
+
+fn lock(name: &'static str, directory: &Path, file: &Path) -> Result<Flock<File>, LockError> {
+    let fail = |source| LockError::File {
+        name,
+        file: file.to_owned(),
+        source,
+    };
+    let opened = open(file).map_err(fail)?;
+    match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => {
+            sign(&lock).map_err(fail)?;
+            Ok(lock)
+        }
+        Err((held, Errno::EWOULDBLOCK)) => Err(LockError::InUse {
+            name,
+            directory: directory.to_owned(),
+            holder: holder(&held),
+        }),
+        Err((_, errno)) => Err(fail(errno.into())),
+    }
+}
+
+fn open(file: &Path) -> io::Result<File> {
+    if let Some(above) = file.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(above)?;
+    }
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    options.mode(0o600).open(file)
+}
+
+/// Leaves this process's id for whoever comes next.
+fn sign(mut file: &File) -> io::Result<()> {
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())
+}
+
+/// Who has signed a file, as far as that can be read.
+fn holder(file: &File) -> String {
+    let mut text = String::new();
+    let read = file.take(MAX_PID).read_to_string(&mut text);
+    match (read, text.trim().parse::<u32>()) {
+        (Ok(_), Ok(pid)) => format!("process {pid}"),
+        _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_agent_has_another_does_not_get_until_it_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let [run, work] = ["run", "work"].map(|name| dir.path().join(name));
+        let first = Lock::take(&run, &Paths::new(&work)).unwrap();
+        let error = Lock::take(&run, &Paths::new(&dir.path().join("other"))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "runtime_dir {} is in use by process {}: stop it, or give this agent its own \
+                 --runtime_dir",
+                run.display(),
+                std::process::id()
+            )
+        );
+        let error = Lock::take(&dir.path().join("else"), &Paths::new(&work)).unwrap_err();
+        assert!(error.to_string().ends_with("its own --work_dir"), "{error}");
+        drop(first);
+        Lock::take(&run, &Paths::new(&work)).unwrap();
+    }
+}
