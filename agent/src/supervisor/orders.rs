@@ -69,7 +69,13 @@ impl Supervisor {
                     framework: shutdown.framework_id.value,
                     task: shutdown.executor_id.value,
                 };
-                self.kill(key, Some(self.constants.shutdown_grace));
+                match self.tasks.contains_key(&key) {
+                    true => self.kill(key, Some(self.constants.shutdown_grace)),
+                    // There is no task of it that a status could be about.
+                    false => {
+                        tracing::warn!(executor = %key, "ignored a shutdown: there is no such executor")
+                    }
+                }
             }
             to_agent::Message::FrameworkMessage(message) => {
                 tracing::debug!(

@@ -1,6 +1,6 @@
 //! Tasks from their launch to their end.
 
-use proto::link::{Reconcile, reconcile};
+use proto::link::{Reconcile, ShutdownExecutor, reconcile};
 use proto::v1::TaskState;
 use proto::v1::task_status::{Reason, Source};
 
@@ -260,5 +260,27 @@ async fn root_a_hundred_tasks_run_at_once() {
     }
     // Nobody reads the hundred ends.
     drop(link);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_shutdown_of_an_executor_that_never_was_is_ignored() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "true"))).await;
+    story(&mut link).await;
+    link.say(to_agent::Message::ShutdownExecutor(ShutdownExecutor {
+        framework_id: v1::FrameworkId { value: "F".into() },
+        executor_id: v1::ExecutorId {
+            value: "invented".into(),
+        },
+    }))
+    .await;
+    link.say(run(task("t2", "true"))).await;
+    let updates = story(&mut link).await;
+    assert!(
+        updates.iter().all(|u| u.task_id.value == "t2"),
+        "{updates:?}"
+    );
     node.end(handle).await;
 }
