@@ -54,10 +54,7 @@ impl Cluster {
             Some(id) => Some(AgentId::try_from(id).map_err(Unfit::Id)?),
             None => self.earlier_life(&register.address),
         };
-        let id = returning.unwrap_or_else(|| {
-            self.next_agent += 1;
-            AgentId::assigned(&self.config.master.id, self.next_agent - 1)
-        });
+        let id = returning.unwrap_or_else(|| self.new_agent_id(register));
         let info = v1::AgentInfo {
             id: Some(id.wire()),
             ..register.agent.clone()
@@ -145,19 +142,41 @@ impl Cluster {
         self.tell_agent(id, to_agent::Message::Ping(link::Ping { connected: true }));
     }
 
-    /// An agent that registers anew from the address of one we know has lost its memory. If that
-    /// one had nothing running it is simply the same; otherwise its tasks are gone.
+    /// An agent that registers anew from the address of one that is disconnected has lost its
+    /// memory. If that one had nothing running it is simply the same; otherwise its tasks are gone.
+    ///
+    /// One that is connected lives: an address is what an agent says of itself, so that nobody may
+    /// end the tasks of another by claiming its address.
     fn earlier_life(&mut self, address: &v1::Address) -> Option<AgentId> {
         let before = self
             .agents
             .values()
-            .find(|agent| agent.address == *address)?;
+            .find(|agent| agent.address == *address && agent.link_id().is_none())?;
         let id = before.id.clone();
         if before.tasks.is_empty() {
             return Some(id);
         }
         self.unregister(&id);
         None
+    }
+
+    fn new_agent_id(&mut self, register: &link::Register) -> AgentId {
+        self.next_agent += 1;
+        let id = AgentId::assigned(&self.config.master.id, self.next_agent - 1);
+        let namesake = self
+            .agents
+            .values()
+            .find(|agent| agent.address == register.address);
+        if let Some(other) = namesake {
+            tracing::warn!(
+                agent = %id,
+                other = %other.id,
+                address = other.authority(),
+                hostname = register.agent.hostname,
+                "a new agent names the address of one that is connected: each is to have its own --ip and --port"
+            );
+        }
+        id
     }
 
     /// Ends the older link, the offers made over it, and its deadline.

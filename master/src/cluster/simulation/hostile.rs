@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::invariants;
 use super::launches::executor;
 use super::scenarios::last;
-use super::world::{World, config, framework_info, some_resources};
+use super::world::{FakeAgent, World, config, framework_info, some_resources};
 use crate::cluster::{Cluster, Effect, Event, Now, Registered};
 
 const LINK: Uuid = Uuid::from_u128(1);
@@ -366,6 +366,50 @@ fn an_agent_cannot_end_the_task_of_another() {
         message: Box::new(from_agent::Message::Update(update)),
     });
     assert_eq!(world.frameworks[0].updates.len(), heard);
+    invariants::check(&world);
+}
+
+#[test]
+fn nobody_ends_the_tasks_of_a_connected_agent_by_claiming_its_address() {
+    let mut world = World::new();
+    world.agent_joins(1);
+    world.subscribe(0);
+    world.launch(0, 1, 3600.0);
+    world.task_moves(0, TaskState::TaskRunning);
+    let link = world.agents[1].link;
+
+    world.agents[2].link = Some(LINK);
+    let from_agent::Message::Register(stranger) = register(0, false) else {
+        unreachable!()
+    };
+    world.step(Event::Register {
+        link: LINK,
+        register: Box::new(stranger),
+    });
+
+    let of_the_cluster: Vec<_> = world.cluster.agents.values().collect();
+    assert_eq!(of_the_cluster.len(), 2);
+    assert_eq!(of_the_cluster[0].address, of_the_cluster[1].address);
+    assert_ne!(world.agents[2].id, world.agents[1].id);
+    assert_eq!(world.agents[1].link, link);
+    assert_eq!(last(&world, 0).state(), TaskState::TaskRunning);
+    assert!(world.frameworks[0].lost_agents.is_empty());
+    invariants::check(&world);
+}
+
+#[test]
+fn an_agent_that_lost_its_memory_ends_what_it_ran_once_its_link_is_down() {
+    let mut world = World::new();
+    world.agent_joins(1);
+    world.subscribe(0);
+    world.launch(0, 1, 3600.0);
+    world.task_moves(0, TaskState::TaskRunning);
+    world.link_breaks(1);
+    world.agents[1] = FakeAgent::default();
+    world.agent_joins(1);
+    assert_eq!(world.cluster.agents.len(), 1);
+    assert_eq!(last(&world, 0).state(), TaskState::TaskLost);
+    assert_eq!(world.frameworks[0].lost_agents.len(), 1);
     invariants::check(&world);
 }
 
