@@ -31,5 +31,5 @@ mod task;
 const _: () = assert!(usize::BITS >= u32::BITS);
 
 pub use flags::Flags;
-pub use start::{Handle, StartError, start};
+pub use start::{FailureReason, Handle, StartError, start};
 pub use store::StoreError;

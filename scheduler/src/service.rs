@@ -30,7 +30,7 @@ pub struct Service {
 
 /// The engine has stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("the scheduler is shutting down")]
+#[error("the scheduler has stopped (its log says why): it answers again once it is started anew")]
 pub struct Stopped;
 
 impl<T> From<mpsc::error::SendError<T>> for Stopped {
@@ -62,6 +62,11 @@ impl Service {
     ) -> (Self, impl Future<Output = Result<(), StoreError>>) {
         let (requests, inbox) = mpsc::channel(BATCH);
         (Self { requests }, own(engine, clock, wiring, inbox))
+    }
+
+    /// Whether the engine has stopped: then nothing will be answered again.
+    pub fn is_stopped(&self) -> bool {
+        self.requests.is_closed()
     }
 
     /// Returns when the change is stored.
@@ -209,5 +214,95 @@ impl Batch {
             let _ = answer.send(result);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use clap::Parser as _;
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+    use serde_json::json;
+
+    use super::*;
+    use crate::app::App;
+
+    /// A disk that is full from some moment on.
+    #[derive(Debug)]
+    struct Disk {
+        memory: InMemoryBackend,
+        is_full: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn room(&self) -> io::Result<()> {
+            match self.is_full.load(Ordering::SeqCst) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.memory.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.memory.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.room().and_then(|()| self.memory.set_len(len))
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.room().and_then(|()| self.memory.sync_data())
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.room().and_then(|()| self.memory.write(offset, data))
+        }
+    }
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: crate::Flags,
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_ends_the_engine_and_its_door_shows_it() {
+        let is_full = Arc::new(AtomicBool::new(false));
+        let disk = Disk {
+            memory: InMemoryBackend::new(),
+            is_full: Arc::clone(&is_full),
+        };
+        let store = Arc::new(Store::on(disk).unwrap());
+        let flags = Cli::parse_from(["scheduler", "--master=127.0.0.1:5050"]).flags;
+        let clock = Clock::start();
+        let snapshot = store.load().unwrap();
+        let engine = Engine::new(flags.engine(), rand::random(), snapshot, clock.now());
+        let (_events, incoming) = mpsc::channel(1);
+        let (calls, _outgoing) = mpsc::channel(1);
+        let wiring = Wiring {
+            store,
+            events: incoming,
+            calls,
+            framework_id: watch::Sender::new(None),
+        };
+        let (service, owner) = Service::new(engine, clock, wiring);
+        let owner = tokio::spawn(owner);
+        let create = |id: &str| Change::Create {
+            app: Box::new(App::create(&json!({"id": id, "cmd": "true"})).unwrap()),
+            force: false,
+        };
+        service.change(create("/a")).await.unwrap().unwrap();
+        assert!(!service.is_stopped());
+
+        is_full.store(true, Ordering::SeqCst);
+        assert!(service.change(create("/b")).await.is_err());
+        let outcome = owner.await.unwrap();
+        assert!(matches!(outcome, Err(StoreError::Write { .. })));
+        assert!(service.is_stopped());
     }
 }

@@ -37,10 +37,20 @@ pub enum StartError {
     },
 }
 
+/// Why a scheduler ended without having been asked to.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FailureReason {
+    #[error("the store failed")]
+    Store(#[from] Arc<StoreError>),
+    #[error("{part} panicked (the log says where)")]
+    Panicked { part: &'static str },
+}
+
 /// A running scheduler. Tasks go on when it stops.
 pub struct Handle {
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    failure: watch::Receiver<Option<FailureReason>>,
     engine: JoinHandle<()>,
     server: JoinHandle<()>,
     link: JoinHandle<()>,
@@ -109,22 +119,70 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     };
     let server = endpoint::serve(listener, http::router(service, about), asked_to_stop);
     tracing::info!(%address, "scheduler listening");
+    let (report, failure) = watch::channel(None);
+    let watched = |part| PanicReport {
+        part,
+        report: report.clone(),
+    };
+    let (of_engine, of_server, of_link) = (
+        watched("the engine"),
+        watched("the HTTP server"),
+        watched("the connection to the master"),
+    );
     Ok(Handle {
         address,
         stop,
+        failure,
         engine: tokio::spawn(async move {
+            let _of_engine = of_engine;
             if let Err(error) = owner.await {
-                tracing::error!(error = chain(&error), "scheduler stopped");
+                tracing::error!(error = chain(&error), "the scheduler cannot go on");
+                report.send_replace(Some(FailureReason::Store(Arc::new(error))));
             }
         }),
-        server: tokio::spawn(server),
-        link: tokio::spawn(link),
+        server: tokio::spawn(async move {
+            let _of_server = of_server;
+            server.await;
+        }),
+        link: tokio::spawn(async move {
+            let _of_link = of_link;
+            link.await;
+        }),
     })
+}
+
+/// Lives as long as a part of the scheduler, and tells when that ends by a panic. Parts that end
+/// otherwise were asked to, or follow one that has told.
+struct PanicReport {
+    part: &'static str,
+    report: watch::Sender<Option<FailureReason>>,
+}
+
+impl Drop for PanicReport {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let part = self.part;
+            self.report
+                .send_replace(Some(FailureReason::Panicked { part }));
+        }
+    }
 }
 
 impl Handle {
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits for the scheduler to end by itself. It does when its store fails, on a full disk for
+    /// one: then nothing may follow from what could not be stored, and it has to be started anew.
+    pub async fn failed(&self) -> FailureReason {
+        let mut failure = self.failure.clone();
+        let reported = failure.wait_for(Option::is_some).await;
+        match reported.ok().and_then(|reason| reason.clone()) {
+            Some(reason) => reason,
+            // All parts have ended, and none failed.
+            None => std::future::pending().await,
+        }
     }
 
     /// Answers what was asked, stores what was decided, and leaves the master, which keeps the
@@ -143,5 +201,24 @@ impl Handle {
         // With the last door the engine ends, and with the engine the link.
         let _ = self.engine.await;
         let _ = self.link.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_is_reported() {
+        let (report, mut failure) = watch::channel(None);
+        let part = "the engine";
+        let watched = PanicReport { part, report };
+        let task = tokio::spawn(async move {
+            let _watched = watched;
+            panic!("as the test wants it");
+        });
+        assert!(task.await.is_err());
+        let reason = failure.wait_for(Option::is_some).await.unwrap().clone();
+        assert!(matches!(reason, Some(FailureReason::Panicked { part: told }) if told == part));
     }
 }

@@ -103,6 +103,13 @@ impl Store {
         Self::prepare(database, path)
     }
 
+    /// Kept in `backend` instead of a file.
+    #[cfg(test)]
+    pub fn on(backend: impl redb::StorageBackend) -> Result<Self, StoreError> {
+        let database = Database::builder().create_with_backend(backend);
+        Self::prepare(database, PathBuf::from("backend of a test"))
+    }
+
     fn prepare(
         database: Result<Database, redb::DatabaseError>,
         path: PathBuf,

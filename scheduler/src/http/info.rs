@@ -5,10 +5,11 @@ use proto::address::Master;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::reply::{Content, Reply};
+use super::reply::Reply;
 use super::{Api, Call, Wants};
 use crate::flags::Flags;
 use crate::instance::Phase;
+use crate::service::Stopped;
 
 /// The Marathon whose API this is.
 const VERSION: &str = "1.10.0";
@@ -27,17 +28,18 @@ impl About {
     }
 }
 
-pub(super) fn ping(call: &Call) -> Reply {
-    match call.wants {
-        Wants::Json => Reply::json(json!("pong")),
-        Wants::Text | Wants::Any => Reply::new(
-            axum::http::StatusCode::OK,
-            Content::Text("pong\n".to_owned()),
-        ),
-    }
-}
-
 impl Api {
+    /// Refused once the engine is gone, so that whoever watches over us sees it.
+    pub(super) fn ping(&self, call: &Call) -> Result<Reply, ApiError> {
+        if self.service.is_stopped() {
+            return Err(Stopped.into());
+        }
+        Ok(match call.wants {
+            Wants::Json => Reply::json(json!("pong")),
+            Wants::Text | Wants::Any => Reply::text("pong\n".to_owned()),
+        })
+    }
+
     pub(super) fn leader(&self, call: &Call) -> Result<Reply, ApiError> {
         if call.method != Method::GET {
             return Ok(call.method_not_allowed("GET"));

@@ -111,7 +111,7 @@ impl Api {
         };
         let call = read(request).await?;
         match route {
-            Route::Ping => Ok(info::ping(&call)),
+            Route::Ping => self.ping(&call),
             Route::Metrics => self.metrics(&call).await,
             Route::Info => self.info(&call).await,
             Route::Leader => self.leader(&call),
