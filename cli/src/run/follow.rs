@@ -9,15 +9,26 @@ use crate::api::{self, Api};
 /// Rounds that a silent file is left alone, at most.
 const LONGEST_REST: u32 = 5;
 
-/// Bytes asked for at a time.
+/// Bytes read of a file in one round, so that what is read is shown before there is more of it.
+/// The agent gives no more at a time.
 const CHUNK: u64 = 64 * 1024;
 
-/// A line and where it came from.
+/// Bytes of a file that are shown after the end of the run was asked for.
+const LAST_WORDS: u64 = 1024 * 1024;
+
+/// What was read of a file.
 #[derive(Debug, PartialEq)]
 pub struct Output {
-    pub task: String,
     pub stream: Stream,
-    pub line: String,
+    pub lines: Vec<String>,
+}
+
+/// A part of a file that is not shown.
+#[derive(Debug, PartialEq)]
+pub struct Omission {
+    pub task: String,
+    pub bytes: u64,
+    pub path: String,
 }
 
 /// All tasks whose output is shown.
@@ -43,6 +54,8 @@ struct File {
     /// Rounds without news, and rounds still to skip.
     silent: u32,
     resting: u32,
+    /// There was more than fits into a round.
+    behind: bool,
     complete: bool,
 }
 
@@ -56,6 +69,7 @@ impl Followed {
             lines: Lines::default(),
             silent: 0,
             resting: 0,
+            behind: false,
             complete: false,
         };
         self.tasks.entry(task.to_owned()).or_insert_with(|| Task {
@@ -78,12 +92,25 @@ impl Followed {
 
     /// Everything of every task that has ended was read.
     pub fn is_complete(&self) -> bool {
-        let mut files = self
-            .tasks
-            .values()
-            .filter(|t| t.ended)
-            .flat_map(|t| &t.files);
-        files.all(|file| file.complete)
+        !self.tasks.values().any(Task::has_more_to_its_end)
+    }
+
+    /// The task has ended, and not all of its output was read.
+    pub fn has_more_to_its_end(&self, task: &str) -> bool {
+        self.tasks.get(task).is_some_and(Task::has_more_to_its_end)
+    }
+
+    /// Tasks write faster than a round reads.
+    pub fn is_behind(&self) -> bool {
+        let mut files = self.tasks.values().flat_map(|task| &task.files);
+        files.any(|file| file.behind)
+    }
+
+    /// Tasks whose output may not be complete.
+    pub fn unread(&self) -> Vec<String> {
+        let unread = |task: &Task| task.files.iter().any(|file| !file.complete);
+        let tasks = self.tasks.iter().filter(|(_, task)| unread(task));
+        tasks.map(|(id, _)| id.clone()).collect()
     }
 
     /// Whether this was the last line that was read of the task.
@@ -93,25 +120,45 @@ impl Followed {
             .is_some_and(|task| task.last_line == line)
     }
 
-    /// Reads what is new, in some order of tasks, each file in its own order.
-    pub async fn read(&mut self, agent: &Api) -> anyhow::Result<Vec<Output>> {
+    /// Reads what is new of a task, a bounded part of each file.
+    pub async fn read(&mut self, agent: &Api, task: &str) -> anyhow::Result<Vec<Output>> {
+        let Some(task) = self.tasks.get_mut(task) else {
+            return Ok(Vec::new());
+        };
         let mut output = Vec::new();
-        for (id, task) in &mut self.tasks {
-            let ended = task.ended;
-            for file in task.files.iter_mut().filter(|file| !file.complete) {
-                let lines = file.read(agent, ended).await?;
+        for file in task.files.iter_mut().filter(|file| !file.complete) {
+            let lines = file.read(agent, task.ended).await?;
+            if let Some(last) = lines.last() {
+                task.last_line.clone_from(last);
                 let stream = file.stream;
-                if let Some(last) = lines.last() {
-                    task.last_line.clone_from(last);
-                }
-                output.extend(lines.into_iter().map(|line| Output {
-                    task: id.clone(),
-                    stream,
-                    line,
-                }));
+                output.push(Output { stream, lines });
             }
         }
         Ok(output)
+    }
+
+    /// Goes on near the end of files of which much is unread, and tells what that leaves out.
+    pub async fn skip_to_last_words(&mut self, agent: &Api) -> anyhow::Result<Vec<Omission>> {
+        let mut omissions = Vec::new();
+        for (id, task) in &mut self.tasks {
+            for file in task.files.iter_mut().filter(|file| !file.complete) {
+                let bytes = file.skip(file.size(agent).await?);
+                if bytes > 0 {
+                    omissions.push(Omission {
+                        task: id.clone(),
+                        bytes,
+                        path: file.path.clone(),
+                    });
+                }
+            }
+        }
+        Ok(omissions)
+    }
+}
+
+impl Task {
+    fn has_more_to_its_end(&self) -> bool {
+        self.ended && self.files.iter().any(|file| !file.complete)
     }
 }
 
@@ -121,29 +168,50 @@ impl File {
             self.resting -= 1;
             return Ok(Vec::new());
         }
-        let mut lines = Vec::new();
-        loop {
-            let text = self.chunk(agent).await?;
-            if text.is_empty() {
-                break;
-            }
-            // The agent gives as many bytes of text as it read from the file: a character that is
-            // not whole yet it leaves for the next time.
-            self.offset += text.len() as u64;
+        let text = self.chunk(agent).await?;
+        Ok(self.take(&text, ended))
+    }
+
+    /// The lines in what was read.
+    fn take(&mut self, text: &str, ended: bool) -> Vec<String> {
+        // The agent gives as many bytes of text as it read from the file: a character that is not
+        // whole yet it leaves for the next time.
+        let bytes = text.len() as u64;
+        self.offset += bytes;
+        self.behind = bytes >= CHUNK / 2;
+        if bytes > 0 {
             self.silent = 0;
-            lines.extend(self.lines.push(&text));
-            if (text.len() as u64) < CHUNK / 2 && !ended {
-                return Ok(lines);
-            }
+            return self.lines.push(text);
         }
         if ended {
             self.complete = true;
-            lines.extend(self.lines.finish());
-        } else {
-            self.silent = (self.silent + 1).min(LONGEST_REST);
-            self.resting = self.silent;
+            return self.lines.finish().into_iter().collect();
         }
-        Ok(lines)
+        self.silent = (self.silent + 1).min(LONGEST_REST);
+        self.resting = self.silent;
+        Vec::new()
+    }
+
+    /// Leaves the last words of a file of this size; says how many bytes are left out.
+    fn skip(&mut self, size: u64) -> u64 {
+        let start = size.saturating_sub(LAST_WORDS);
+        let bytes = start.saturating_sub(self.offset);
+        if bytes > 0 {
+            self.offset = start;
+            // Its line is cut, too.
+            self.lines = Lines::default();
+        }
+        bytes
+    }
+
+    async fn size(&self, agent: &Api) -> anyhow::Result<u64> {
+        let path = encode(&self.path);
+        let ask = format!("/files/read?path={path}&offset=-1");
+        match agent.get(&ask).await {
+            Ok(answer) => Ok(answer["offset"].as_u64().unwrap_or_default()),
+            Err(error) if api::refusal(&error).is_some() => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     async fn chunk(&self, agent: &Api) -> anyhow::Result<String> {
@@ -188,5 +256,47 @@ mod tests {
         assert!(followed.is_complete());
         followed.ended("a");
         assert!(!followed.is_complete());
+    }
+
+    fn file() -> File {
+        let mut followed = Followed::default();
+        followed.add("a", "/sandbox");
+        let [file, _] = followed.tasks.remove("a").unwrap().files;
+        file
+    }
+
+    #[test]
+    fn a_full_round_is_followed_by_another_at_once() {
+        let mut file = file();
+        let full = "\n".repeat(CHUNK as usize);
+        assert_eq!(file.take(&full, false).len(), full.len());
+        assert!(file.behind);
+        assert_eq!(file.take("end\n", false), ["end"]);
+        assert!(!file.behind);
+        assert_eq!(file.offset, CHUNK + 4);
+    }
+
+    #[test]
+    fn silence_ends_only_what_has_ended() {
+        let mut file = file();
+        assert_eq!(file.take("a\nrest", false), ["a"]);
+        assert!(file.take("", false).is_empty());
+        assert!(!file.complete && file.resting > 0);
+        assert_eq!(file.take("", true), ["rest"]);
+        assert!(file.complete);
+    }
+
+    #[test]
+    fn last_words_are_bounded() {
+        let mut file = file();
+        assert_eq!(file.take("a\ncut", false), ["a"]);
+        assert_eq!(
+            file.skip(LAST_WORDS + 5),
+            0,
+            "all that is left is short enough"
+        );
+        assert_eq!(file.skip(LAST_WORDS + 105), 100);
+        assert_eq!(file.offset, 105);
+        assert_eq!(file.take("whole\n", true), ["whole"]);
     }
 }

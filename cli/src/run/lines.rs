@@ -14,10 +14,11 @@ impl Lines {
     pub fn push(&mut self, text: &str) -> Vec<String> {
         self.rest.push_str(text);
         let mut lines = Vec::new();
-        while let Some(end) = self.rest.find('\n') {
+        if let Some(end) = self.rest.rfind('\n') {
             let rest = self.rest.split_off(end + 1);
-            let line = std::mem::replace(&mut self.rest, rest);
-            lines.push(line.trim_end_matches(['\n', '\r']).to_owned());
+            let whole = std::mem::replace(&mut self.rest, rest);
+            let each = whole.split_terminator('\n');
+            lines.extend(each.map(|line| line.trim_end_matches('\r').to_owned()));
         }
         if self.rest.len() > LONGEST {
             lines.push(std::mem::take(&mut self.rest));

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::app::{Mode, Notice};
 use super::draft::{Draft, Kind};
-use super::follow::Followed;
+use super::follow::{Followed, Output};
 use super::look::{self, Look, Task, failure, tasks};
 use super::show::Show;
 use super::watch::Watch;
@@ -117,7 +117,9 @@ impl Session {
                 return Ok(self.watch.exit_code());
             }
             tick = tick.wrapping_add(1);
-            sleep(TICK).await;
+            if !self.followed.is_behind() {
+                sleep(TICK).await;
+            }
         }
     }
 
@@ -131,7 +133,18 @@ impl Session {
         let look = self.observe().await?;
         self.watch.step(&look);
         self.follow(&look);
+        for left_out in self.followed.skip_to_last_words(&self.agent).await? {
+            let task = left_out.task;
+            let name = self.watch.name(&task).unwrap_or(task);
+            self.show.note(&format!(
+                "{name}: {} bytes are left out here: read them in {}",
+                left_out.bytes, left_out.path
+            ));
+        }
         self.print_output().await?;
+        while !self.followed.is_complete() {
+            self.print_output().await?;
+        }
         self.show.clear();
         Ok(())
     }
@@ -154,6 +167,9 @@ impl Session {
                 } => {
                     // Its output comes first.
                     self.print_output().await?;
+                    while self.followed.has_more_to_its_end(&task) {
+                        self.print_output().await?;
+                    }
                     self.tell_end(&task, state, message.as_deref());
                 }
                 Notice::LaunchRest { app, instances } => self.launch_rest(&app, instances).await?,
@@ -194,10 +210,14 @@ impl Session {
         }
     }
 
+    /// Shows one round of what tasks write.
     async fn print_output(&mut self) -> anyhow::Result<()> {
-        for output in self.followed.read(&self.agent).await? {
-            let name = self.watch.name(&output.task).unwrap_or(output.task);
-            self.show.line(output.stream, &name, &output.line);
+        for task in self.followed.unread() {
+            let output = self.followed.read(&self.agent, &task).await?;
+            let name = self.watch.name(&task).unwrap_or(task);
+            for Output { stream, lines } in output {
+                self.show.lines(stream, &name, &lines);
+            }
         }
         Ok(())
     }

@@ -59,12 +59,16 @@ impl Show {
         self.undisturbed(|| terminal::err(text));
     }
 
-    /// A line that a task wrote.
-    pub fn line(&self, stream: Stream, task: &str, line: &str) {
-        let line = format!("{task} | {line}");
+    /// Lines that a task wrote.
+    pub fn lines(&self, stream: Stream, task: &str, lines: &[String]) {
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| format!("{task} | {line}"))
+            .collect();
+        let text = lines.join("\n");
         self.undisturbed(|| match stream {
-            Stream::Stdout => terminal::out(&line),
-            Stream::Stderr => terminal::err(&line),
+            Stream::Stdout => terminal::out(&text),
+            Stream::Stderr => terminal::err(&text),
         });
     }
 
