@@ -229,14 +229,39 @@ impl Cluster {
         }
     }
 
+    /// Agents know a command task by its own id, as the executor of itself.
     fn shut_down_executor(&mut self, id: &FrameworkId, shutdown: call::Shutdown) {
-        if let Some(agent) = self.agent_named(&shutdown.agent_id) {
-            let message = link::ShutdownExecutor {
-                framework_id: id.wire(),
-                executor_id: shutdown.executor_id,
-            };
-            self.tell_agent(&agent, to_agent::Message::ShutdownExecutor(message));
-        }
+        let Some(agent) = self.host_of_executor(id, &shutdown) else {
+            tracing::debug!(
+                framework = %id,
+                agent = shutdown.agent_id.value,
+                executor = shutdown.executor_id.value,
+                "shutdown of an executor that is not there"
+            );
+            return self.counters.count("master/dropped_messages");
+        };
+        let message = link::ShutdownExecutor {
+            framework_id: id.wire(),
+            executor_id: shutdown.executor_id,
+        };
+        self.tell_agent(&agent, to_agent::Message::ShutdownExecutor(message));
+    }
+
+    /// The agent that the call names, if the framework has that executor there.
+    fn host_of_executor(&self, id: &FrameworkId, shutdown: &call::Shutdown) -> Option<AgentId> {
+        let agent = self.agents.get(shutdown.agent_id.value.as_str())?;
+        let executor = ExecutorId::try_from(&shutdown.executor_id).ok()?;
+        let task = self.frameworks.get(id)?.tasks.get(executor.as_str());
+        let is_task = task.is_some_and(|task| {
+            task.agent == agent.id
+                && task
+                    .wire
+                    .executor_id
+                    .as_ref()
+                    .is_none_or(|own| *own == shutdown.executor_id)
+        });
+        let known = is_task || agent.executors.contains_key(&(id.clone(), executor));
+        known.then(|| agent.id.clone())
     }
 
     fn forward_message(&mut self, id: &FrameworkId, message: call::Message) {

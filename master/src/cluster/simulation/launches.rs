@@ -190,3 +190,55 @@ fn a_task_beyond_its_offer_is_an_error_that_says_by_how_much() {
     assert!(status.message().contains("cpus:64"), "{}", status.message());
     invariants::check(&world);
 }
+
+#[test]
+fn a_shutdown_reaches_an_agent_only_for_what_the_framework_has_there() {
+    let mut world = World::new();
+    world.agent_joins(0);
+    world.agent_joins(1);
+    world.subscribe(0);
+    let host = world.agents[0].id.clone().unwrap();
+    let (mine, others): (Vec<_>, Vec<_>) = std::mem::take(&mut world.frameworks[0].offers)
+        .into_iter()
+        .partition(|offer| offer.agent_id == host);
+    let elsewhere = others[0].agent_id.clone();
+    let custom = v1::TaskInfo {
+        command: None,
+        executor: Some(executor("e", v1::executor_info::Type::Custom)),
+        ..world.task(&mine[0])
+    };
+    let of_executor = custom.task_id.value.clone();
+    let command = world.task(&mine[0]);
+    let of_command = command.task_id.value.clone();
+    world.accept(0, &mine[0], vec![custom, command], 3600.0);
+
+    let mut shut_down = |executor: &str, agent_id: &v1::AgentId| {
+        let executor_id = v1::ExecutorId {
+            value: executor.to_owned(),
+        };
+        let shutdown = Some(call::Shutdown {
+            executor_id,
+            agent_id: agent_id.clone(),
+        });
+        world.call(
+            0,
+            Call {
+                r#type: Some(Type::Shutdown.into()),
+                shutdown,
+                ..Call::default()
+            },
+        );
+        let told = |n: usize| world.agents[n].shut_down.contains(&executor.to_owned());
+        told(0) || told(1)
+    };
+    assert!(!shut_down("nothing", &host));
+    assert!(!shut_down("../e", &host));
+    assert!(
+        !shut_down(&of_executor, &host),
+        "a task is not its executor"
+    );
+    assert!(!shut_down("e", &elsewhere));
+    assert!(!shut_down(&of_command, &elsewhere));
+    assert!(shut_down("e", &host));
+    assert!(shut_down(&of_command, &host));
+}

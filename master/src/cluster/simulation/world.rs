@@ -20,6 +20,8 @@ pub struct FakeAgent {
     pub link: Option<Uuid>,
     pub tasks: BTreeMap<String, v1::Task>,
     pub frameworks: BTreeMap<String, v1::FrameworkInfo>,
+    /// Executors it was told to end.
+    pub shut_down: Vec<String>,
 }
 
 #[derive(Default)]
@@ -204,6 +206,9 @@ impl World {
                 {
                     agent.tasks.remove(&acknowledge.task_id.value);
                 }
+            }
+            to_agent::Message::ShutdownExecutor(shutdown) => {
+                agent.shut_down.push(shutdown.executor_id.value);
             }
             to_agent::Message::ShutdownFramework(shutdown) => {
                 agent
