@@ -161,8 +161,7 @@ impl Cluster {
     }
 
     fn new_agent_id(&mut self, register: &link::Register) -> AgentId {
-        self.next_agent += 1;
-        let id = AgentId::assigned(&self.config.master.id, self.next_agent - 1);
+        let id = self.unused_agent_id();
         let namesake = self
             .agents
             .values()
@@ -177,6 +176,20 @@ impl Cluster {
             );
         }
         id
+    }
+
+    /// Agents bring ids of their own, which may be what this master would assign next.
+    fn unused_agent_id(&mut self) -> AgentId {
+        loop {
+            let id = AgentId::assigned(&self.config.master.id, self.next_agent);
+            self.next_agent += 1;
+            let is_used = self.agents.contains_key(&id)
+                || self.recovered.contains_key(&id)
+                || self.unreachable.contains_key(&id);
+            if !is_used {
+                return id;
+            }
+        }
     }
 
     /// Ends the older link, the offers made over it, and its deadline.

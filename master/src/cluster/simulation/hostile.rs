@@ -398,6 +398,25 @@ fn nobody_ends_the_tasks_of_a_connected_agent_by_claiming_its_address() {
 }
 
 #[test]
+fn an_id_that_an_agent_brought_is_assigned_to_no_other() {
+    let mut world = World::new();
+    world.agents[2].link = Some(LINK);
+    let from_agent::Message::Register(first) = register(0, true) else {
+        unreachable!()
+    };
+    world.step(Event::Register {
+        link: LINK,
+        register: Box::new(first),
+    });
+    assert_eq!(world.agents[2].id, Some(agent_id()));
+    world.agent_joins(0);
+    assert_ne!(world.agents[0].id, world.agents[2].id);
+    assert_eq!(world.agents[2].link, Some(LINK));
+    assert_eq!(world.cluster.agents.len(), 2);
+    invariants::check(&world);
+}
+
+#[test]
 fn an_agent_that_lost_its_memory_ends_what_it_ran_once_its_link_is_down() {
     let mut world = World::new();
     world.agent_joins(1);
