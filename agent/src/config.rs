@@ -34,6 +34,11 @@ pub enum ConfigError {
         text: String,
         source: serde_json::Error,
     },
+    #[error(
+        "bad --cgroups_root {0:?}: it must be a path relative to the top of the cgroup hierarchy, such \
+         as mesos or a/b, without . or .. or control characters"
+    )]
+    CgroupsRoot(String),
     #[error("bad --gc_disk_headroom {0}: it must be a fraction from 0 to 1")]
     Headroom(f64),
 }
@@ -42,6 +47,9 @@ impl Config {
     pub fn new(flags: &Flags, host: &HostFacts) -> Result<Config, ConfigError> {
         if !(0.0..=1.0).contains(&flags.gc_disk_headroom) {
             return Err(ConfigError::Headroom(flags.gc_disk_headroom));
+        }
+        if !flags.cgroups_root.split('/').all(is_plain) {
+            return Err(ConfigError::CgroupsRoot(flags.cgroups_root.clone()));
         }
         let attributes = flags.attributes.as_deref().unwrap_or("");
         let attributes =
@@ -67,6 +75,11 @@ impl Config {
             domain: None,
         }
     }
+}
+
+/// One component of a path that leads down.
+fn is_plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(char::is_control)
 }
 
 fn hostname(flags: &Flags, host: &HostFacts) -> String {
@@ -154,6 +167,19 @@ mod tests {
             "n5"
         );
         assert_eq!(config(&["--hostname=web1"]).unwrap().hostname, "web1");
+    }
+
+    #[test]
+    fn the_subtree_of_cgroups_lies_below_the_hierarchys_top() {
+        for good in ["mesos", "a/b.slice", "..."] {
+            config(&[&format!("--cgroups_root={good}")]).unwrap();
+        }
+        for bad in [
+            "", "/", "/mesos", ".", "..", "a/../..", "a//b", "a/", "a\nb",
+        ] {
+            let error = config(&[&format!("--cgroups_root={bad}")]).unwrap_err();
+            assert!(matches!(error, ConfigError::CgroupsRoot(_)), "{bad:?}");
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub struct Flags {
     )]
     pub cgroups_hierarchy: PathBuf,
 
-    /// The subtree of cgroups that this agent owns.
+    /// The subtree of cgroups that this agent owns, relative to the top of the hierarchy.
     #[arg(
         long = "cgroups_root",
         env = "MESOS_CGROUPS_ROOT",
