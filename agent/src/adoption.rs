@@ -1,13 +1,15 @@
 //! Takes over what an earlier process of this agent left running: carries out what `recovery`
 //! decided.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Instant, SystemTime};
 
 use containerizer::Container;
 
 use crate::book::{Executor, ExecutorState};
-use crate::recovery::{Fate, Stored, StoredFramework, StoredRun, StoredTask, decide, record};
+use crate::recovery::{
+    Fate, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide, record,
+};
 use crate::supervisor::Supervisor;
 use crate::task::Key;
 use crate::task::actor::{Beginning, Resumed};
@@ -17,7 +19,8 @@ use crate::task::machine::Phase;
 /// Containers by their id.
 type Found = HashMap<String, Container>;
 
-/// Gives every stored task its actor again. What is left in `found` belongs to nobody.
+/// Gives every stored task its actor again. What is left in `found` belongs to nobody, but for what
+/// the checkpoints that could not be read are about.
 pub fn adopt(supervisor: &mut Supervisor, stored: Stored, found: &mut Found) {
     for error in &stored.errors {
         tracing::error!(
@@ -105,6 +108,25 @@ fn adopt_run(
         let beginning = Beginning::Resume(Box::new(resumed));
         supervisor.start(key, Some(run.clone()), true, beginning);
     }
+}
+
+/// Takes out of `found` what nobody can say anything about: it goes on running, for an agent that can
+/// read its checkpoint again. Returns the ids.
+pub fn spare(found: &mut Found, unread: &Unread) -> BTreeSet<String> {
+    let mut spared = BTreeSet::new();
+    found.retain(|id, _| {
+        let is_spared = unread.contains(id);
+        if is_spared {
+            tracing::error!(
+                container = id,
+                "left a container alone: its checkpoint may be among those that could not be read; \
+                 mend them and restart the agent"
+            );
+            spared.insert(id.clone());
+        }
+        !is_spared
+    });
+    spared
 }
 
 /// Ends containers that belong to nobody: tasks of frameworks that do not checkpoint, launches that

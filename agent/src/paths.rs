@@ -102,6 +102,12 @@ impl Paths {
             .join("framework.info")
     }
 
+    pub fn meta_executors(&self, agent: &str, framework: &str) -> PathBuf {
+        self.meta_frameworks(agent)
+            .join(framework)
+            .join("executors")
+    }
+
     pub fn runs(&self, run: &Run) -> PathBuf {
         executor_below(
             &self.agents().join(&run.agent),
@@ -123,8 +129,12 @@ impl Paths {
         self.meta_executor(run).join("executor.info")
     }
 
+    pub fn meta_runs(&self, run: &Run) -> PathBuf {
+        self.meta_executor(run).join("runs")
+    }
+
     pub fn meta_run(&self, run: &Run) -> PathBuf {
-        self.meta_executor(run).join("runs").join(&run.container)
+        self.meta_runs(run).join(&run.container)
     }
 
     pub fn sentinel(&self, run: &Run) -> PathBuf {

@@ -4,6 +4,7 @@
 
 mod changed;
 mod fate;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use crate::paths::{Paths, Run};
 use crate::task::journal::{History, TaskJournal};
 pub use changed::{Changed, Reconfiguration, check_unchanged};
 pub use fate::{Fate, decide, record};
+pub use unread::Unread;
 
 /// Everything below `meta`, as far as it is about this agent.
 #[derive(Debug, Default)]
@@ -28,6 +30,7 @@ pub struct Stored {
     pub frameworks: Vec<StoredFramework>,
     /// What could not be read, each as a sentence; it is left where it is.
     pub errors: Vec<String>,
+    pub unread: Unread,
 }
 
 #[derive(Debug)]
@@ -74,9 +77,12 @@ pub fn read(paths: &Paths, boot_id: Option<&str>) -> Result<Stored, RecoveryErro
         ..Stored::default()
     };
     for framework in entries(&paths.meta_frameworks(&agent))? {
-        match read_framework(paths, &agent, &framework, &mut stored.errors) {
+        match read_framework(paths, &agent, &framework, &mut stored) {
             Ok(framework) => stored.frameworks.extend(framework),
-            Err(error) => stored.errors.push(proto::error::chain(&error)),
+            Err(error) => {
+                stored.errors.push(proto::error::chain(&error));
+                stored.unread.add_framework(paths, &agent, &framework);
+            }
         }
     }
     Ok(stored)
@@ -91,27 +97,35 @@ fn read_framework(
     paths: &Paths,
     agent: &str,
     id: &str,
-    errors: &mut Vec<String>,
+    stored: &mut Stored,
 ) -> Result<Option<StoredFramework>, RecoveryError> {
     let Some(info) = checkpoint::read(&paths.framework_info(agent, id))? else {
         return Ok(None);
     };
     let mut runs = Vec::new();
-    for executor in entries(&paths.meta_frameworks(agent).join(id).join("executors"))? {
-        let mut run = Run {
+    for executor in entries(&paths.meta_executors(agent, id))? {
+        let run = Run {
             agent: agent.to_owned(),
             framework: id.to_owned(),
             executor,
             container: String::new(),
         };
         // Only the latest run of an executor is of interest.
-        let Some(latest) = read_link(&paths.latest_sandbox(&run))? else {
-            continue;
+        let read = match read_link(&paths.latest_sandbox(&run)) {
+            Ok(None) => continue,
+            Ok(Some(latest)) => {
+                let mut run = run.clone();
+                run.container = latest.to_string_lossy().into_owned();
+                read_run(paths, run)
+            }
+            Err(error) => Err(error),
         };
-        run.container = latest.to_string_lossy().into_owned();
-        match read_run(paths, run) {
+        match read {
             Ok(run) => runs.extend(run),
-            Err(error) => errors.push(proto::error::chain(&error)),
+            Err(error) => {
+                stored.errors.push(proto::error::chain(&error));
+                stored.unread.add_executor(paths, &run);
+            }
         }
     }
     Ok(Some(StoredFramework { info, runs }))

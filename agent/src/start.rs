@@ -100,7 +100,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let site = Arc::new(Site::new(&flags, address));
     let server = tokio::spawn(serve(listener, Arc::clone(&site)));
 
-    let (containerizer, stored) = open(&flags, paths.clone()).await?;
+    let (containerizer, mut stored) = open(&flags, paths.clone()).await?;
     let containers = containerizer
         .recover()
         .await
@@ -149,9 +149,11 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         id,
     );
     let mut found = adoption::by_id(containers);
+    let unread = std::mem::take(&mut stored.unread);
     if is_known {
         adoption::adopt(&mut supervisor, stored, &mut found);
     }
+    let spared = adoption::spare(&mut found, &unread);
     adoption::destroy_orphans(found);
 
     let link = Link::new(
@@ -166,6 +168,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         paths.clone(),
         events.clone(),
         Arc::clone(&site),
+        spared,
     ));
     let held = Arc::clone(&lock);
     let supervisor = async move {
@@ -264,7 +267,14 @@ fn fetch_helper(flags: &Flags) -> Vec<String> {
     }
 }
 
-async fn collect_garbage(flags: Flags, paths: Paths, events: mpsc::Sender<Event>, site: Arc<Site>) {
+/// Containers that are `spared` keep their sandboxes.
+async fn collect_garbage(
+    flags: Flags,
+    paths: Paths,
+    events: mpsc::Sender<Event>,
+    site: Arc<Site>,
+    spared: BTreeSet<String>,
+) {
     let policy = gc::Policy {
         delay: flags.gc_delay,
         headroom: flags.gc_disk_headroom,
@@ -273,7 +283,7 @@ async fn collect_garbage(flags: Flags, paths: Paths, events: mpsc::Sender<Event>
     let interval = flags.disk_watch_interval.max(Duration::from_secs(1));
     loop {
         tokio::time::sleep(interval).await;
-        match collect_once(&policy, &paths, &events).await {
+        match collect_once(&policy, &paths, &events, &spared).await {
             Ok(Some(collected)) => site.collected(&collected),
             Ok(None) => return,
             Err(error) => tracing::warn!(%error, "cannot look for sandboxes to remove"),
@@ -286,9 +296,11 @@ async fn collect_once(
     policy: &gc::Policy,
     paths: &Paths,
     events: &mpsc::Sender<Event>,
+    spared: &BTreeSet<String>,
 ) -> io::Result<Option<gc::Collected>> {
     let listed = paths.clone();
-    let candidates = tokio::task::spawn_blocking(move || gc::candidates(&listed)).await??;
+    let mut candidates = tokio::task::spawn_blocking(move || gc::candidates(&listed)).await??;
+    candidates.retain(|candidate| !spared.contains(&candidate.run.container));
     let (ask, answer) = oneshot::channel();
     if events.send(Event::Snapshot(ask)).await.is_err() {
         return Ok(None);

@@ -93,6 +93,30 @@ async fn root_a_second_agent_on_the_same_directories_is_refused_and_the_firsts_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_whose_checkpoint_cannot_be_read_runs_on_until_it_can() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000"))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    let pid = link.update().await.container_status.unwrap().executor_pid();
+    drop(link);
+    handle.stop().await;
+    let frameworks = node.flags.work_dir.join("meta/slaves/M-S0/frameworks");
+    let file = frameworks.join("F/framework.info");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "x").unwrap();
+    let (handle, link) = node.start().await;
+    assert!(link.register.tasks.is_empty());
+    drop(link);
+    handle.stop().await;
+    assert!(Path::new(&format!("/proc/{pid}")).exists());
+    std::fs::write(&file, whole).unwrap();
+    let (handle, link) = node.start().await;
+    assert_eq!(link.register.tasks.len(), 1);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_tasks_that_do_not_checkpoint_end_with_the_agent() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
