@@ -1,26 +1,43 @@
 //! What the user reads: plain lines, written whole.
 
 use std::io::{self, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long a program that has failed waits for somebody to read why.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A line to stdout. A reader that has gone away (`| head`) is not an error of ours.
 pub fn out(line: &str) {
-    write(&mut io::stdout().lock(), line);
+    let _reader_gone = try_out(line);
+}
+
+/// The same, for those who want to know whether somebody reads it.
+pub fn try_out(line: &str) -> io::Result<()> {
+    write(&mut io::stdout().lock(), line)
 }
 
 /// A line to stderr.
 pub fn err(line: &str) {
-    write(&mut io::stderr().lock(), line);
+    let _reader_gone = write(&mut io::stderr().lock(), line);
 }
 
-fn write(to: &mut impl Write, line: &str) {
-    let _reader_gone = to
-        .write_all(format!("{line}\n").as_bytes())
-        .and_then(|()| to.flush());
+fn write(to: &mut impl Write, line: &str) -> io::Result<()> {
+    to.write_all(format!("{line}\n").as_bytes())?;
+    to.flush()
 }
 
-/// An error with its causes, as one line: `error: …: caused by …`.
+/// An error with its causes, as one line: `error: …: caused by …`. Meant for the end: a pipe that
+/// nobody reads keeps the program only for a moment.
 pub fn failure(error: &anyhow::Error) {
-    err(&format!("error: {}", chain(error)));
+    let line = format!("error: {}", chain(error));
+    let (written, wait) = mpsc::channel();
+    thread::spawn(move || {
+        err(&line);
+        let _too_late = written.send(());
+    });
+    let _unread = wait.recv_timeout(PATIENCE);
 }
 
 /// Causes that only repeat what was said are left out.

@@ -1,6 +1,7 @@
 //! A cluster in one process: `longshore up` and `longshore run`.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::eventually;
 use crate::host;
@@ -37,6 +38,15 @@ impl Local {
 
     /// `words` are the subcommand and what belongs to it.
     pub fn start(&self, words: &[&str]) -> Program {
+        Program::start(words[0], &self.arguments(words), self.directory())
+    }
+
+    /// The same, but its stdout goes elsewhere.
+    pub fn start_into(&self, stdout: impl Into<Stdio>, words: &[&str]) -> Program {
+        Program::start_into(stdout, words[0], &self.arguments(words), self.directory())
+    }
+
+    fn arguments(&self, words: &[&str]) -> Vec<String> {
         let place = self.directory.path().display();
         let mut arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         arguments.extend([
@@ -47,7 +57,7 @@ impl Local {
             format!("--master_port={}", self.ports[0]),
             format!("--agent_port={}", self.ports[1]),
         ]);
-        Program::start(words[0], &arguments, self.directory.path())
+        arguments
     }
 
     /// An app in a file of its own.

@@ -20,18 +20,42 @@ pub struct Program {
 impl Program {
     /// `arguments` start with the subcommand. Output is appended to `<name>.log` in `directory`.
     pub fn start(name: &str, arguments: &[String], directory: &Path) -> Self {
+        let log = Self::log(name, directory);
+        let stdout = log.try_clone().unwrap();
+        Self::spawn(name, arguments, directory, stdout, log)
+    }
+
+    /// The same, but its stdout goes elsewhere.
+    pub fn start_into(
+        stdout: impl Into<Stdio>,
+        name: &str,
+        arguments: &[String],
+        directory: &Path,
+    ) -> Self {
+        let log = Self::log(name, directory);
+        Self::spawn(name, arguments, directory, stdout, log)
+    }
+
+    fn log(name: &str, directory: &Path) -> File {
+        let path = directory.join(format!("{name}.log"));
+        let mut append = File::options();
+        append.create(true).append(true).open(path).unwrap()
+    }
+
+    fn spawn(
+        name: &str,
+        arguments: &[String],
+        directory: &Path,
+        stdout: impl Into<Stdio>,
+        stderr: File,
+    ) -> Self {
         let log = directory.join(format!("{name}.log"));
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
         let program = longshore();
         let child = Command::new(&program)
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| {
                 panic!("cannot start {} {arguments:?}: {error}", program.display())

@@ -1,5 +1,8 @@
 //! `longshore run` and `longshore up`, as on somebody's first day.
 
+use std::os::fd::AsFd as _;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use tests::apps::{example_path, shell};
 use tests::eventually;
@@ -14,6 +17,45 @@ async fn root_run_shows_the_output_and_ctrl_c_leaves_nothing() {
     run.signal(Signal::SIGINT);
     assert_eq!(run.wait().code(), Some(130), "{}", run.output());
     local.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_run_ends_when_the_reader_of_its_output_has_gone() {
+    let local = Local::new("head");
+    let file = local.file(
+        "app.json",
+        &shell("chatty", "while echo more; do sleep 0.1; done"),
+    );
+    let (reader, stdout) = std::io::pipe().unwrap();
+    let mut run = local.start_into(stdout, &["run", &file]);
+    drop(reader);
+    assert_eq!(run.wait().code(), Some(130), "{}", run.output());
+    local.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_run_hears_ctrl_c_while_nobody_reads_its_output() {
+    let local = Local::new("unread");
+    let file = local.file(
+        "app.json",
+        &shell("flood", "exec yes a line of some length"),
+    );
+    let (reader, stdout) = std::io::pipe().unwrap();
+    let ours = stdout.try_clone().unwrap();
+    let mut run = local.start_into(stdout, &["run", &file]);
+    // From then on whoever writes waits for a reader.
+    eventually("the pipe is full", || async {
+        let mut pipe = [PollFd::new(ours.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut pipe, PollTimeout::ZERO) {
+            Ok(0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.wait().code(), Some(130), "{}", run.output());
+    local.nothing_left().await;
+    drop(reader);
 }
 
 #[tokio::test]

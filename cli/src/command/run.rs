@@ -7,12 +7,9 @@ use anyhow::{Context as _, bail};
 
 use super::block_on;
 use crate::local::{self, Cluster};
-use crate::run::{self, Draft, Mode, Session};
+use crate::run::{self, Draft, INTERRUPTED, Mode, Session};
 use crate::signals::Requests;
 use crate::{logs, terminal};
-
-/// What a shell expects of a program that ended for Ctrl-C.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
@@ -61,12 +58,20 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         let attended = tokio::select! {
             attended = attend(&mut session, drafts) => attended,
             () = requests.stop() => {
-                session.note("ending all tasks; Ctrl-C again leaves them running");
+                session.hurry();
+                session.note("ending all tasks; Ctrl-C again leaves them running").await;
                 Ok(INTERRUPTED)
             }
         };
+        session.hurry();
+        let end = async {
+            let ended = session.end().await;
+            session.leave_terminal().await;
+            cluster.destroy().await;
+            ended
+        };
         tokio::select! {
-            ended = async { let ended = session.end().await; cluster.destroy().await; ended } => {
+            ended = end => {
                 if let Err(error) = ended {
                     terminal::failure(&error.context("cannot end the apps in order"));
                 }

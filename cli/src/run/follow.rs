@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::lines::Lines;
-use super::show::Stream;
+use super::screen::Stream;
 use crate::api::{self, Api};
 
 /// Rounds that a silent file is left alone, at most.

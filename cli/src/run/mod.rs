@@ -7,10 +7,11 @@ mod follow;
 mod lines;
 mod look;
 mod outcome;
+mod screen;
 mod session;
 mod show;
 mod watch;
 
 pub use app::Mode;
 pub use draft::{Draft, read};
-pub use session::Session;
+pub use session::{INTERRUPTED, Session};

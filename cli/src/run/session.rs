@@ -26,6 +26,9 @@ const SETTLED: u32 = 10;
 /// How long apps may take to end when they are asked to.
 const ENDING: Duration = Duration::from_secs(60);
 
+/// What a shell expects of a program that ended for Ctrl-C, or for want of a reader.
+pub const INTERRUPTED: u8 = 130;
+
 pub struct Session {
     scheduler: Api,
     agent: Api,
@@ -45,19 +48,21 @@ impl Session {
             follows,
             watch: Watch::new(mode),
             followed: Followed::default(),
-            show: Show::on_terminal(),
+            show: Show::on_terminal()?,
         })
     }
 
     /// Removes the apps of an earlier run that had no time to.
-    pub async fn clean_up(&self) -> anyhow::Result<()> {
+    pub async fn clean_up(&mut self) -> anyhow::Result<()> {
         let apps = self.apps().await?;
         let ids: Vec<&str> = apps.iter().filter_map(|app| app["id"].as_str()).collect();
         if !ids.is_empty() {
-            self.show.note(&format!(
-                "ending what an earlier run left behind: {}",
-                ids.join(", ")
-            ));
+            self.show
+                .note(&format!(
+                    "ending what an earlier run left behind: {}",
+                    ids.join(", ")
+                ))
+                .await;
             self.remove(&ids).await;
             self.wait_for_end(&ids).await?;
         }
@@ -104,8 +109,8 @@ impl Session {
         Ok(answer["apps"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Shows what happens. Returns, with the exit code, when all has ended for good; that is never
-    /// in [`Mode::Forever`].
+    /// Shows what happens. Returns, with the exit code, when all has ended for good, which is never
+    /// in [`Mode::Forever`], or when nobody reads the output any more.
     pub async fn attend(&mut self) -> anyhow::Result<u8> {
         let mut tick = 0_u32;
         loop {
@@ -113,7 +118,11 @@ impl Session {
                 self.look().await?;
             }
             self.print_output().await?;
+            if self.show.reader_is_gone() {
+                return Ok(INTERRUPTED);
+            }
             if self.mode == Mode::Once && self.watch.is_done() && self.followed.is_complete() {
+                self.show.clear().await;
                 return Ok(self.watch.exit_code());
             }
             tick = tick.wrapping_add(1);
@@ -136,21 +145,32 @@ impl Session {
         for left_out in self.followed.skip_to_last_words(&self.agent).await? {
             let task = left_out.task;
             let name = self.watch.name(&task).unwrap_or(task);
-            self.show.note(&format!(
-                "{name}: {} bytes are left out here: read them in {}",
-                left_out.bytes, left_out.path
-            ));
+            self.show
+                .note(&format!(
+                    "{name}: {} bytes are left out here: read them in {}",
+                    left_out.bytes, left_out.path
+                ))
+                .await;
         }
         self.print_output().await?;
         while !self.followed.is_complete() {
             self.print_output().await?;
         }
-        self.show.clear();
         Ok(())
     }
 
-    pub fn note(&self, text: &str) {
-        self.show.note(text);
+    /// From now on output that nobody reads is waited for only for a moment.
+    pub fn hurry(&mut self) {
+        self.show.hurry();
+    }
+
+    pub async fn note(&mut self, text: &str) {
+        self.show.note(text).await;
+    }
+
+    /// Leaves the terminal with everything written.
+    pub async fn leave_terminal(&mut self) {
+        self.show.clear().await;
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {
@@ -159,7 +179,7 @@ impl Session {
         self.follow(&look);
         for notice in notices {
             match notice {
-                Notice::Phase { app, phase } => self.show.phase(&app, phase),
+                Notice::Phase { app, phase } => self.show.phase(&app, phase).await,
                 Notice::Ended {
                     task,
                     state,
@@ -170,7 +190,7 @@ impl Session {
                     while self.followed.has_more_to_its_end(&task) {
                         self.print_output().await?;
                     }
-                    self.tell_end(&task, state, message.as_deref());
+                    self.tell_end(&task, state, message.as_deref()).await;
                 }
                 Notice::LaunchRest { app, instances } => self.launch_rest(&app, instances).await?,
             }
@@ -178,7 +198,7 @@ impl Session {
         Ok(())
     }
 
-    fn tell_end(&self, task: &str, state: TaskState, message: Option<&str>) {
+    async fn tell_end(&mut self, task: &str, state: TaskState, message: Option<&str>) {
         let name = self.watch.name(task).unwrap_or_else(|| task.to_owned());
         let word = match state {
             TaskState::TaskFinished => "finished",
@@ -189,8 +209,8 @@ impl Session {
         };
         // A launch that fails says so in the sandbox too, where it was just read.
         match message.filter(|message| !self.followed.has_said(task, message)) {
-            Some(message) => self.show.note(&format!("{name}: {word}: {message}")),
-            None => self.show.note(&format!("{name}: {word}")),
+            Some(message) => self.show.note(&format!("{name}: {word}: {message}")).await,
+            None => self.show.note(&format!("{name}: {word}")).await,
         }
     }
 
@@ -216,7 +236,7 @@ impl Session {
             let output = self.followed.read(&self.agent, &task).await?;
             let name = self.watch.name(&task).unwrap_or(task);
             for Output { stream, lines } in output {
-                self.show.lines(stream, &name, &lines);
+                self.show.lines(stream, &name, &lines).await;
             }
         }
         Ok(())
