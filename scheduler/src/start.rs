@@ -9,6 +9,7 @@ use proto::address::Master;
 use proto::error::chain;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::flags::Flags;
@@ -60,6 +61,9 @@ pub struct Handle {
 const QUEUE: usize = 1024;
 /// How long requests that are being answered may hold up the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long the engine may take after that. It waits for a master that answers slowly; what it
+/// has promised is stored before.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Listens, opens the store, and keeps subscribing with the master, which need not be there yet.
 pub async fn start(flags: Flags) -> Result<Handle, StartError> {
@@ -199,8 +203,14 @@ impl Handle {
             let _ = server.await;
         }
         // With the last door the engine ends, and with the engine the link.
-        let _ = self.engine.await;
-        let _ = self.link.await;
+        let deadline = Instant::now() + LAST_WRITES;
+        for (part, mut task) in [("engine", self.engine), ("link", self.link)] {
+            if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+                tracing::warn!(part, within = ?LAST_WRITES, "did not end; it is cut off");
+                task.abort();
+                let _ = task.await;
+            }
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Calls that find no subscription are dropped. The engine does not rely on them: with each new
 //! subscription it asks about every task, repeats its kills and says anew what it wants.
+//!
+//! Invariant: whatever is waited for here, calls are taken meanwhile. Both lanes are bounded, and
+//! the engine takes no events while it waits for room for its calls.
 
 mod call;
 mod session;
@@ -85,8 +88,10 @@ pub async fn stay_subscribed(
                     End::Removed => Event::Removed,
                     End::Lost => Event::Disconnected,
                 };
-                if events.send(event).await.is_err() {
-                    return;
+                // The engine may be waiting for room for calls, and then takes no event.
+                tokio::select! {
+                    told = events.send(event) => if told.is_err() { return },
+                    () = discard(&mut calls) => return,
                 }
             }
             Err(Refused::Elsewhere(other)) => {
@@ -127,3 +132,114 @@ async fn discard(calls: &mut mpsc::Receiver<Vec<Call>>) {
 // A master in the same process is ready within milliseconds.
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use axum::http::{HeaderMap, Response, StatusCode};
+    use axum::routing::post;
+    use prost::Message as _;
+    use proto::v1::scheduler::{Event as Heard, event};
+    use tokio::sync::Notify;
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    fn subscribed() -> Heard {
+        Heard {
+            r#type: Some(event::Type::Subscribed.into()),
+            subscribed: Some(event::Subscribed {
+                framework_id: v1::FrameworkId { value: "f".into() },
+                heartbeat_interval_seconds: Some(15.0),
+                master_info: None,
+            }),
+            ..Heard::default()
+        }
+    }
+
+    fn update(number: usize) -> Heard {
+        let status = v1::TaskStatus {
+            task_id: v1::TaskId {
+                value: number.to_string(),
+            },
+            state: v1::TaskState::TaskRunning.into(),
+            ..v1::TaskStatus::default()
+        };
+        Heard {
+            r#type: Some(event::Type::Update.into()),
+            update: Some(event::Update { status }),
+            ..Heard::default()
+        }
+    }
+
+    /// Streams updates, answers no call, and drops the subscription when `end` says so.
+    async fn deaf_master(end: Arc<Notify>) -> Master {
+        let api = move |headers: HeaderMap| async move {
+            let mut response = Response::new(Body::empty());
+            if headers.contains_key("mesos-stream-id") {
+                end.notified().await;
+                *response.status_mut() = StatusCode::FORBIDDEN;
+                return response;
+            }
+            let events = std::iter::once(subscribed()).chain((0..100).map(update));
+            let records = events.map(|event| proto::recordio::encode(&event.encode_to_vec()));
+            let stream = tokio_stream::iter(records).chain(tokio_stream::pending());
+            *response.body_mut() = Body::from_stream(stream.map(Ok::<_, Infallible>));
+            let stream_id = "1".parse().unwrap();
+            response.headers_mut().insert("mesos-stream-id", stream_id);
+            response
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().route("/api/v1/scheduler", post(api));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        address.into()
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_waits_for_room_for_calls_still_hears_that_the_master_is_lost() {
+        let end = Arc::new(Notify::new());
+        let master = deaf_master(Arc::clone(&end)).await;
+        let identity = Identity {
+            name: "marathon".into(),
+            user: String::new(),
+            role: "*".into(),
+            hostname: "node-1".into(),
+            webui_url: String::new(),
+            failover_timeout: Duration::ZERO,
+        };
+        let (_id, known_id) = watch::channel(None);
+        let (events, mut incoming) = mpsc::channel(1);
+        let (calls, outgoing) = mpsc::channel(1);
+        let client = endpoint::client().build().unwrap();
+        let link = stay_subscribed(client, master, identity, known_id, events.clone(), outgoing);
+        tokio::spawn(link);
+
+        // As the engine does: it answers each event with a call, and takes no other before.
+        let engine = async {
+            while let Some(event) = incoming.recv().await {
+                if matches!(event, Event::Disconnected) {
+                    return;
+                }
+                let is_full = calls.capacity() == 0;
+                let send = calls.send(vec![Call::Revive]);
+                let both_are_full = async {
+                    while !is_full || events.capacity() > 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    end.notify_one();
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    sent = send => sent.unwrap(),
+                    () = both_are_full => {}
+                }
+            }
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(8), engine).await;
+        heard.expect("the engine and the link wait for each other");
+    }
+}
