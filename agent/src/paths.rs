@@ -24,7 +24,7 @@
 //!                         └── tasks/<task>/{task.info,task.updates}
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The tree below one `--work_dir`.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct Paths {
 }
 
 /// Names one run of an executor. Every part is safe as one component of a path.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Run {
     pub agent: String,
     pub framework: String,
@@ -121,6 +121,35 @@ impl Paths {
         self.runs(run).join(&run.container)
     }
 
+    /// The sandbox that a path of the files API lies in, by its names alone, and the way on from
+    /// there. `agent` is the one that paths without an agent mean. Source: spec/mesos-agent.md
+    /// section 4.3.
+    pub fn sandbox_above<'a>(&self, path: &'a Path, agent: &str) -> Option<(PathBuf, &'a Path)> {
+        let (agent, below) = match path.strip_prefix(self.agents()) {
+            Ok(below) => {
+                let mut names = below.components();
+                (name(names.next()?)?, names.as_path())
+            }
+            Err(_not_a_real_path) => (agent, path.strip_prefix("/").ok()?),
+        };
+        let mut names = below.components();
+        let mut run = Run {
+            agent: agent.to_owned(),
+            ..Run::default()
+        };
+        for (above, place) in [
+            ("frameworks", &mut run.framework),
+            ("executors", &mut run.executor),
+            ("runs", &mut run.container),
+        ] {
+            if name(names.next()?)? != above {
+                return None;
+            }
+            name(names.next()?)?.clone_into(place);
+        }
+        Some((self.sandbox(&run), names.as_path()))
+    }
+
     pub fn latest_sandbox(&self, run: &Run) -> PathBuf {
         self.runs(run).join("latest")
     }
@@ -158,6 +187,13 @@ impl Paths {
     }
 }
 
+fn name(component: Component<'_>) -> Option<&str> {
+    match component {
+        Component::Normal(name) => name.to_str(),
+        _ => None,
+    }
+}
+
 fn executor_below(root: &Path, framework: &str, executor: &str) -> PathBuf {
     root.join("frameworks")
         .join(framework)
@@ -168,6 +204,40 @@ fn executor_below(root: &Path, framework: &str, executor: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sandbox_is_known_by_the_names_above_a_path() {
+        let paths = Paths::new(Path::new("/w"));
+        let above = |path: &'static str| paths.sandbox_above(Path::new(path), "S1");
+        let real = "/w/slaves/S0/frameworks/F/executors/E/runs/C";
+        let table = [
+            (
+                "/w/slaves/S0/frameworks/F/executors/E/runs/C/a/b",
+                real,
+                "a/b",
+            ),
+            ("/w/slaves/S0/frameworks/F/executors/E/runs/C", real, ""),
+            (
+                "/frameworks/F/executors/E/runs/latest/../../x",
+                "/w/slaves/S1/frameworks/F/executors/E/runs/latest",
+                "../../x",
+            ),
+        ];
+        for (path, sandbox, below) in table {
+            let found = Some((PathBuf::from(sandbox), Path::new(below)));
+            assert_eq!(above(path), found, "{path}");
+        }
+        for elsewhere in [
+            "/w/slaves/S0/frameworks/F/executors/E/runs",
+            "/w/slaves/S0/frameworks/F/executors/../runs/C",
+            "/w/slaves/../meta/frameworks/F/executors/E/runs/C",
+            "/w/meta/slaves/S0/frameworks/F/executors/E/runs/C",
+            "/frameworks/F/executors/E/tasks/C",
+            "frameworks/F/executors/E/runs/C",
+        ] {
+            assert_eq!(above(elsewhere), None, "{elsewhere}");
+        }
+    }
 
     #[test]
     fn the_layout_is_the_one_operators_know() {

@@ -22,6 +22,7 @@ use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use super::reply::Failure;
+use crate::paths::Paths;
 pub use browse::{Listing, browse};
 pub use download::download;
 pub use gate::Gate;
@@ -37,20 +38,30 @@ pub struct Attached {
     pub real: PathBuf,
 }
 
-/// All that can be browsed.
-#[derive(Debug, Clone, Default)]
-pub struct Tree(Vec<Attached>);
+/// All that can be browsed: runs that are known, and for as long as their sandboxes are on disk,
+/// those that are forgotten.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    attached: Vec<Attached>,
+    paths: Paths,
+    /// Id of this agent; empty before its first registration, when there are no sandboxes.
+    agent: String,
+}
 
 impl Tree {
     /// Of two entries with one virtual path the first counts: live runs come before completed ones.
-    pub fn new(attached: Vec<Attached>) -> Tree {
-        Tree(attached)
+    pub fn new(attached: Vec<Attached>, paths: Paths, agent: String) -> Tree {
+        Tree {
+            attached,
+            paths,
+            agent,
+        }
     }
 
     pub fn debug(&self) -> Value {
         let pair = |a: &Attached| (a.virtual_path.display().to_string(), json!(a.real));
         // Backwards, so that the first of a name is the one that stays.
-        Value::Object(self.0.iter().rev().map(pair).collect())
+        Value::Object(self.attached.iter().rev().map(pair).collect())
     }
 
     /// Opens what `path` names, for looking at only: no file is opened for real before it is known
@@ -72,7 +83,7 @@ impl Tree {
         // Its name may be that of the link to the latest run, which is ours.
         let root = openat(
             AT_FDCWD,
-            real,
+            &real,
             OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
             Mode::empty(),
         );
@@ -81,7 +92,7 @@ impl Tree {
             // An absolute link may still lead to a place inside, as those that a task makes with
             // its $MESOS_SANDBOX do.
             Err(Errno::EXDEV) => {
-                let inside = resolve_inside(real, below).ok_or_else(escape)?;
+                let inside = resolve_inside(&real, below).ok_or_else(escape)?;
                 open_beneath(&root, &inside).map_err(fail)
             }
             found => found.map_err(fail),
@@ -89,11 +100,12 @@ impl Tree {
     }
 
     /// The directory of the host that `path` is in or is, and the way on from there.
-    fn locate<'a>(&'a self, path: &'a Path) -> Option<(&'a Path, &'a Path)> {
-        self.0.iter().find_map(|attached| {
+    fn locate<'a>(&self, path: &'a Path) -> Option<(PathBuf, &'a Path)> {
+        let known = self.attached.iter().find_map(|attached| {
             let below = path.strip_prefix(&attached.virtual_path).ok()?;
-            Some((attached.real.as_path(), below))
-        })
+            Some((attached.real.clone(), below))
+        });
+        known.or_else(|| self.paths.sandbox_above(path, &self.agent))
     }
 
     fn open_file(&self, path: &str) -> Result<(File, Metadata), Failure> {
@@ -153,10 +165,11 @@ pub(crate) mod tests {
     use crate::lease::Lease;
 
     pub fn tree(real: &Path) -> Tree {
-        Tree::new(vec![Attached {
+        let attached = Attached {
             virtual_path: "/box".into(),
             real: real.to_owned(),
-        }])
+        };
+        Tree::new(vec![attached], Paths::new(real), "S0".into())
     }
 
     fn size_of(tree: &Tree, path: &str) -> Result<Value, Failure> {
@@ -249,7 +262,7 @@ pub(crate) mod tests {
         ));
         assert!(matches!(
             browse(&tree, "/box/pipe"),
-            Err(Failure::NoSuchFile(_))
+            Err(Failure::NotADirectory(_))
         ));
     }
 }

@@ -29,6 +29,7 @@ use crate::book::Book;
 use crate::flags::Flags;
 use crate::gc::Collected;
 use crate::host;
+use crate::paths::Paths;
 use crate::supervisor::Event;
 use files::{Attached, Gate, Listing, Tree};
 use reply::Failure;
@@ -38,6 +39,7 @@ use route::Route;
 #[derive(Debug)]
 pub struct Site {
     flags: Vec<(&'static str, String)>,
+    paths: Paths,
     address: SocketAddr,
     started: SystemTime,
     since: Instant,
@@ -74,6 +76,7 @@ impl Site {
     pub fn new(flags: &Flags, address: SocketAddr) -> Site {
         Site {
             flags: flags.texts(),
+            paths: Paths::new(&flags.work_dir),
             address,
             started: SystemTime::now(),
             since: Instant::now(),
@@ -118,13 +121,10 @@ impl Site {
     }
 
     async fn tree(&self) -> Result<Tree, Failure> {
-        Ok(Tree::new(
-            self.book()
-                .await?
-                .all_executors()
-                .flat_map(attached)
-                .collect(),
-        ))
+        let book = self.book().await?;
+        let agent = book.info.id.clone().unwrap_or_default().value;
+        let attached = book.all_executors().flat_map(attached).collect();
+        Ok(Tree::new(attached, self.paths.clone(), agent))
     }
 }
 
@@ -231,7 +231,12 @@ mod tests {
 
     /// A site with the book of one running task, whose sandbox is at `sandbox`.
     fn site(sandbox: PathBuf) -> Site {
-        let site = Site::new(&parse(&[]), "10.0.0.5:5051".parse().unwrap());
+        site_in("/work", sandbox)
+    }
+
+    fn site_in(work_dir: &str, sandbox: PathBuf) -> Site {
+        let flags = parse(&[&format!("--work_dir={work_dir}")]);
+        let site = Site::new(&flags, "10.0.0.5:5051".parse().unwrap());
         let (events, mut inbox) = mpsc::channel(1);
         site.open(events);
         tokio::spawn(async move {
@@ -379,6 +384,30 @@ mod tests {
             assert_eq!((status, body.as_str()), (StatusCode::OK, "hello\n"));
         }
         assert_eq!(get_json(&site, "/files/debug").await[names[1]], real);
+    }
+
+    #[tokio::test]
+    async fn a_log_is_read_for_as_long_as_it_is_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let work_dir = dir.path().to_str().unwrap();
+        let runs = dir
+            .path()
+            .join("slaves/S0/frameworks/F/executors/long-ago/runs");
+        std::fs::create_dir_all(runs.join("C9")).unwrap();
+        std::os::unix::fs::symlink("C9", runs.join("latest")).unwrap();
+        std::fs::write(runs.join("C9/stdout"), "old\n").unwrap();
+        let site = site_in(work_dir, "/s".into());
+        let runs = runs.display();
+        for path in [
+            format!("{runs}/C9/stdout"),
+            format!("{runs}/latest/stdout"),
+            "/frameworks/F/executors/long-ago/runs/latest/stdout".to_owned(),
+        ] {
+            let read = get_json(&site, &format!("/files/read?path={path}&offset=0")).await;
+            assert_eq!(read["data"], "old\n", "{path}");
+        }
+        let gone = format!("/files/read?path={runs}/C8/stdout&offset=0");
+        assert_eq!(get(&site, &gone).await.0, StatusCode::NOT_FOUND);
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ pub enum Failure {
     Method { method: Method, path: String },
     #[error("Expecting '{0}=value' in query.")]
     Missing(&'static str),
-    #[error("query parameter {name}={value:?} is not a number: give a whole number, -1 or more")]
+    #[error("query parameter {name}={value:?} must be a whole number, -1 or more")]
     NotANumber { name: &'static str, value: String },
     #[error(transparent)]
     Jsonp(#[from] endpoint::jsonp::BadCallback),
@@ -28,6 +28,8 @@ pub enum Failure {
     NoSuchFile(String),
     #[error("{0:?} is a directory: use /files/browse")]
     IsDirectory(String),
+    #[error("{0:?} is not a directory: use /files/read")]
+    NotADirectory(String),
     #[error("{0:?} is neither a file nor a directory, and is not read")]
     NotAFile(String),
     #[error("{0:?} leads out of its sandbox: name a path inside it, without \"..\" or such a link")]
@@ -59,7 +61,10 @@ fn routes() -> String {
 impl Failure {
     fn status(&self) -> StatusCode {
         match self {
-            Failure::NoSuchRoute(_) | Failure::NoSuchFile(_) => StatusCode::NOT_FOUND,
+            // Clients take 404 for "no such directory"; spec/mesos-agent.md section 7.4.
+            Failure::NoSuchRoute(_) | Failure::NoSuchFile(_) | Failure::NotADirectory(_) => {
+                StatusCode::NOT_FOUND
+            }
             Failure::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Failure::Missing(_)
             | Failure::NotANumber { .. }

@@ -26,7 +26,7 @@ pub struct Listing {
 pub fn browse(tree: &Tree, path: &str) -> Result<Listing, Failure> {
     let found = tree.find(path)?;
     let fail = |errno: Errno| match errno {
-        Errno::ENOTDIR => Failure::NoSuchFile(path.to_owned()),
+        Errno::ENOTDIR => Failure::NotADirectory(path.to_owned()),
         errno => Failure::Io {
             path: path.to_owned(),
             source: errno.into(),
