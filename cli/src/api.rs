@@ -95,7 +95,11 @@ impl fmt::Display for Refused {
                 for detail in details {
                     let path = detail["path"].as_str().unwrap_or("/");
                     let errors = detail["errors"].as_array().into_iter().flatten();
-                    for error in errors.filter_map(Value::as_str) {
+                    let errors: Vec<&str> = errors.filter_map(Value::as_str).collect();
+                    // A word of the protocol says less than the sentence that may follow it.
+                    let explained = errors.iter().any(|error| error.starts_with("got "));
+                    let is_word = |error: &str| error.starts_with("error.");
+                    for error in errors.into_iter().filter(|e| !(explained && is_word(e))) {
                         write!(f, "\n    {path}: {}", in_words(error))?;
                     }
                 }
@@ -171,6 +175,12 @@ mod tests {
             shown(json!({"message": "Invalid JSON", "details": details})),
             "Invalid JSON\n    /cmd: must be a text in double quotes\n    /: Port names must be \
              unique."
+        );
+        let details =
+            json!([{"path": "/cpus", "errors": ["error.min", "got -1, expected 0 or more"]}]);
+        assert_eq!(
+            shown(json!({"message": "Invalid JSON", "details": details})),
+            "Invalid JSON\n    /cpus: got -1, expected 0 or more"
         );
         assert_eq!(shown(json!({"message": "no"})), "no");
         assert_eq!(shown(json!("plain")), "plain");

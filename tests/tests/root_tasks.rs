@@ -109,6 +109,7 @@ async fn root_a_command_that_the_shell_cannot_find_ends_with_127() {
         .failure_of(&shell("typo", "no-such-command-here"))
         .await;
     assert!(message.contains("127"), "{message}");
+    assert!(message.contains("not found"), "{message}");
     let task = failure["taskId"].as_str().unwrap();
     cluster.agents[0]
         .says(task, "stderr", "no-such-command-here")

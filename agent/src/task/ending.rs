@@ -145,12 +145,22 @@ fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
 
 fn how_it_ended(status: Option<ExitStatus>) -> String {
     const KILL: i32 = nix::libc::SIGKILL;
-    ended(match status {
+    let mut sentence = ended(match status {
         Some(ExitStatus::Exited(status)) => Ending::Exited(status),
         Some(ExitStatus::Signaled(signal)) => Ending::Signaled(signal),
         // Nobody is left who could tell: it was killed, with whoever kept the record.
         None => Ending::Signaled(KILL),
-    })
+    });
+    sentence.push_str(match status {
+        Some(ExitStatus::Exited(126)) => {
+            " (shells say so of a command that may not be executed: see stderr)"
+        }
+        Some(ExitStatus::Exited(127)) => {
+            " (shells say so of a command that is not found: see stderr)"
+        }
+        _ => "",
+    });
+    sentence
 }
 
 #[cfg(test)]
@@ -179,6 +189,12 @@ mod tests {
                 Some(ExitStatus::Exited(7)),
                 TaskState::TaskFailed,
                 "Command exited with status 7",
+            ),
+            (
+                Some(ExitStatus::Exited(127)),
+                TaskState::TaskFailed,
+                "Command exited with status 127 (shells say so of a command that is not found: see \
+                 stderr)",
             ),
             (
                 Some(ExitStatus::Signaled(15)),

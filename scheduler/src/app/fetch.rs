@@ -18,15 +18,30 @@ pub struct Fetch {
 impl Fetch {
     /// The meaning of one of the old plain `uris`: unpacked if its name says that it is an archive.
     pub fn from_uri(uri: &str) -> Fetch {
-        let path = uri.split(['?', '#']).next().unwrap_or(uri);
         Fetch {
             uri: uri.to_owned(),
-            extract: ARCHIVES.iter().any(|ending| path.ends_with(ending)),
+            extract: ARCHIVES.iter().any(|end| without_query(uri).ends_with(end)),
             executable: false,
             cache: false,
             dest_path: None,
         }
     }
+
+    /// What it is called in the sandbox, where that is not the end of its URI as an agent takes it:
+    /// with the query of a URL. Source: spec/marathon-api.md section 4.5.
+    pub fn output_file(&self) -> Option<String> {
+        let stripped = || {
+            let path = without_query(&self.uri);
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let is_url = self.uri.contains("://") && !self.uri.starts_with("file:");
+            (is_url && path != self.uri && !name.is_empty()).then(|| name.to_owned())
+        };
+        self.dest_path.clone().or_else(stripped)
+    }
+}
+
+fn without_query(uri: &str) -> &str {
+    uri.split(['?', '#']).next().unwrap_or(uri)
 }
 
 /// Whether the text can be a URI, or a path on the agent.
@@ -44,5 +59,26 @@ mod tests {
         assert!(Fetch::from_uri("/srv/PlayHello.zip").extract);
         assert!(!Fetch::from_uri("http://host/hello.sh").extract);
         assert!(!Fetch::from_uri("http://host/get?name=a.zip").extract);
+    }
+
+    #[test]
+    fn a_files_name_is_that_of_its_url_without_the_query() {
+        let name = |uri: &str| Fetch::from_uri(uri).output_file();
+        assert_eq!(
+            name("http://host/app.tar.gz?token=/1").as_deref(),
+            Some("app.tar.gz")
+        );
+        assert_eq!(name("https://host/a.zip#x").as_deref(), Some("a.zip"));
+        for as_it_is in [
+            "http://host/a.zip",
+            "/srv/a?b",
+            "file:///srv/a#b",
+            "http://host/?q",
+        ] {
+            assert_eq!(name(as_it_is), None, "{as_it_is}");
+        }
+        let mut named = Fetch::from_uri("http://host/app.tar.gz?token=1");
+        named.dest_path = Some("lib/app.tgz".into());
+        assert_eq!(named.output_file().as_deref(), Some("lib/app.tgz"));
     }
 }

@@ -25,7 +25,7 @@ pub fn command(app: &App) -> v1::CommandInfo {
         executable: Some(fetch.executable),
         extract: Some(fetch.extract),
         cache: Some(fetch.cache),
-        output_file: fetch.dest_path.clone(),
+        output_file: fetch.output_file(),
     };
     v1::CommandInfo {
         uris: app.fetch.iter().map(uri).collect(),

@@ -57,6 +57,16 @@ pub(super) struct At<'a> {
     pub problems: &'a Problems,
 }
 
+/// A value as its author wrote it, as far as it helps to find it.
+fn shortened(value: &Value) -> String {
+    const MOST: usize = 60;
+    let text = value.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 /// Something that can be read from JSON.
 pub(super) trait Read: Sized {
     fn read(at: &At<'_>) -> Option<Self>;
@@ -73,6 +83,14 @@ impl<'a> At<'a> {
 
     pub fn wrong<T>(&self, word: &str) -> Option<T> {
         self.problems.syntax(&self.path, word);
+        None
+    }
+
+    /// The same, and what would be right, for words that do not say it.
+    fn wrong_unless<T>(&self, word: &str, expected: impl std::fmt::Display) -> Option<T> {
+        self.problems.syntax(&self.path, word);
+        let says = format!("got {}, expected {expected}", shortened(self.value));
+        self.problems.syntax(&self.path, &says);
         None
     }
 
@@ -111,14 +129,14 @@ impl<'a> At<'a> {
         };
         let value = number.as_f64().unwrap_or(f64::NAN);
         if value.fract() != 0.0 {
-            return self.wrong("error.expected.jsnumber");
+            return self.wrong_unless("error.expected.jsnumber", "a whole number");
         }
         // Exact: no bound that is asked for is beyond 2^53, so neither is what lies between.
         if value < min as f64 {
-            return self.wrong("error.min");
+            return self.wrong_unless("error.min", format_args!("{min} or more"));
         }
         if value > max as f64 {
-            return self.wrong("error.max");
+            return self.wrong_unless("error.max", format_args!("{max} or less"));
         }
         Some(value as u64)
     }
@@ -133,7 +151,11 @@ impl<'a> At<'a> {
             .find(|(word, _)| word.eq_ignore_ascii_case(text))
         {
             Some((_, meaning)) => Some(*meaning),
-            None => self.wrong("error.unknown.enum.literal"),
+            None => {
+                let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                let expected = format!("one of {}", known.join(", "));
+                self.wrong_unless("error.unknown.enum.literal", expected)
+            }
         }
     }
 
@@ -235,7 +257,7 @@ impl Read for f64 {
     fn read(at: &At<'_>) -> Option<f64> {
         match at.value.as_f64() {
             None => at.wrong("error.expected.jsnumber"),
-            Some(value) if value < 0.0 => at.wrong("error.min"),
+            Some(value) if value < 0.0 => at.wrong_unless("error.min", "0 or more"),
             // -0 would be written as `-0.0`.
             Some(value) => Some(value.abs()),
         }
@@ -323,6 +345,13 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_shown_shortened() {
+        let long = shortened(&json!("ä".repeat(100)));
+        assert_eq!(long, format!("\"{}…", "ä".repeat(59)));
+        assert_eq!(shortened(&json!(2.5)), "2.5");
+    }
+
+    #[test]
     fn every_error_is_noted_with_its_path() {
         let errors = errors_of::<BTreeMap<String, Vec<u16>>>(json!({"a": [1, "x", -1], "b": 3}));
         assert_eq!(
@@ -332,7 +361,13 @@ mod tests {
                     "/a(1)".to_owned(),
                     vec!["error.expected.jsnumber".to_owned()]
                 ),
-                ("/a(2)".to_owned(), vec!["error.min".to_owned()]),
+                (
+                    "/a(2)".to_owned(),
+                    vec![
+                        "error.min".to_owned(),
+                        "got -1, expected 0 or more".to_owned()
+                    ]
+                ),
                 ("/b".to_owned(), vec!["error.expected.jsarray".to_owned()]),
             ]
         );

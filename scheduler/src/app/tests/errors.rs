@@ -12,6 +12,8 @@ fn what_cannot_be_read_is_named_by_path() {
     .unwrap_err();
     assert_eq!(error.status, 422);
     let word = |path: &str, word: &str| json!({"path": path, "errors": [word]});
+    let explained =
+        |path: &str, word: &str, says: &str| json!({"path": path, "errors": [word, says]});
     let mut details = error.body()["details"].as_array().unwrap().clone();
     details.sort_by_key(|d| d["path"].to_string());
     assert_eq!(
@@ -20,13 +22,21 @@ fn what_cannot_be_read_is_named_by_path() {
             word("/args", "error.expected.jsarray"),
             word("/cmd", "error.expected.jsstring"),
             word("/container/docker/image", "error.path.missing"),
-            word("/container/type", "error.unknown.enum.literal"),
+            explained(
+                "/container/type",
+                "error.unknown.enum.literal",
+                "got \"PODMAN\", expected one of DOCKER, MESOS"
+            ),
             word("/container/volumes(0)/hostPath", "error.path.missing"),
             word("/cpus", "error.expected.jsnumber"),
             word("/env", "error.expected.jsobject"),
             word("/id", "error.path.missing"),
-            word("/instances", "error.min"),
-            word("/ports(0)", "error.max"),
+            explained("/instances", "error.min", "got -1, expected 0 or more"),
+            explained(
+                "/ports(0)",
+                "error.max",
+                "got 70000, expected 65535 or less"
+            ),
             word(
                 "/upgradeStrategy/minimumHealthCapacity",
                 "error.expected.jsnumber"
