@@ -14,7 +14,7 @@ use super::Key;
 use super::ending::Report;
 use super::identity::Identity;
 use super::journal::{History, TaskJournal};
-use super::launch::{Host, Job, Launching, Outcome};
+use super::launch::{Host, Job, Launching, Outcome, Stage};
 use super::machine::{Effect, Event, Machine, Phase, Policy};
 use super::updates::Stream;
 use crate::checkpoint::{self, CheckpointError, Durability};
@@ -102,7 +102,7 @@ struct Life {
 
 enum Input {
     Message(Option<Message>),
-    Launch(Outcome),
+    Launch(Stage),
     Ended(Termination),
     Woke,
 }
@@ -129,7 +129,7 @@ impl Actor {
             match life.next().await {
                 Input::Message(Some(Message::Leave) | None) => return,
                 Input::Message(Some(message)) => life.on_message(message).await,
-                Input::Launch(outcome) => life.on_launch(outcome).await,
+                Input::Launch(stage) => life.on_launch(stage).await,
                 Input::Ended(termination) => life.on_ended(termination).await,
                 Input::Woke => life.on_woke().await,
             }
@@ -149,13 +149,11 @@ impl Life {
     async fn begin(&mut self, beginning: Beginning) {
         match beginning {
             Beginning::Launch { job, policy } => {
-                let (machine, effects) = Machine::start(policy);
-                self.machine = machine;
+                self.machine = Machine::start(policy);
                 if job.framework.checkpoint() {
                     self.create_journal(&job).await;
                 }
                 self.launch = Some(Launching::begin(Arc::clone(&self.actor.host), *job));
-                self.carry_out(effects).await;
             }
             Beginning::Refuse(report) => self.report(report).await,
             Beginning::Resume(resumed) => {
@@ -195,7 +193,7 @@ impl Life {
         };
         tokio::select! {
             message = self.actor.mailbox.recv() => Input::Message(message),
-            outcome = launched(self.launch.as_mut()) => Input::Launch(outcome),
+            stage = launched(self.launch.as_mut()) => Input::Launch(stage),
             termination = ended(self.container.as_ref()) => Input::Ended(termination),
             () = woken(wake_at) => Input::Woke,
         }
@@ -233,7 +231,10 @@ impl Life {
         }
     }
 
-    async fn on_launch(&mut self, outcome: Outcome) {
+    async fn on_launch(&mut self, stage: Stage) {
+        let Stage::Over(outcome) = stage else {
+            return self.step(Event::Fetched).await;
+        };
         self.launch = None;
         let event = match outcome {
             Outcome::Launched(container) => {
@@ -410,9 +411,9 @@ impl Life {
     }
 }
 
-async fn launched(launch: Option<&mut Launching>) -> Outcome {
+async fn launched(launch: Option<&mut Launching>) -> Stage {
     match launch {
-        Some(launch) => launch.outcome().await,
+        Some(launch) => launch.stage().await,
         None => pending().await,
     }
 }

@@ -13,7 +13,7 @@ use isolators::{BadContainerId, BadUser, ContainerId, User};
 use proto::error::chain;
 use proto::units::format_duration;
 use proto::v1;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::environment::AgentVariables;
@@ -46,6 +46,15 @@ pub struct Job {
     pub framework: v1::FrameworkInfo,
     pub executor: v1::ExecutorInfo,
     pub task: v1::TaskInfo,
+}
+
+/// What a launch tells of itself.
+#[derive(Debug)]
+pub enum Stage {
+    /// All that the task needs is in its sandbox.
+    Fetched,
+    /// The last word.
+    Over(Outcome),
 }
 
 #[derive(Debug)]
@@ -89,7 +98,7 @@ enum LaunchError {
 /// has been begun, for the next agent to find, and ends it before that.
 #[derive(Debug)]
 pub struct Launching {
-    outcome: oneshot::Receiver<Outcome>,
+    stages: mpsc::Receiver<Stage>,
     /// Taken to call the launch off.
     cancel: Option<oneshot::Sender<()>>,
 }
@@ -97,15 +106,18 @@ pub struct Launching {
 impl Launching {
     pub fn begin(host: Arc<Host>, job: Job) -> Launching {
         let (cancel, cancelled) = oneshot::channel();
-        let (mut tell, outcome) = oneshot::channel();
+        // As many as there are stages, so that a launch never waits for its listener.
+        let (tell, stages) = mpsc::channel(2);
         tokio::spawn(async move {
-            let reached = launch(host, job, cancelled, &mut tell).await;
-            if let Err(Outcome::Launched(container)) = tell.send(reached) {
+            let reached = launch(host, job, cancelled, &tell).await;
+            if let Err(mpsc::error::SendError(Stage::Over(Outcome::Launched(container)))) =
+                tell.send(Stage::Over(reached)).await
+            {
                 tracing::debug!(container = %container.id(), "launched after the agent had gone");
             }
         });
         Launching {
-            outcome,
+            stages,
             cancel: Some(cancel),
         }
     }
@@ -116,10 +128,11 @@ impl Launching {
         let _ = self.cancel.take().map(|cancel| cancel.send(()));
     }
 
-    /// Waits for it, once.
-    pub async fn outcome(&mut self) -> Outcome {
-        let outcome = (&mut self.outcome).await;
-        outcome.unwrap_or_else(|_panicked| Outcome::Failed("the launch was interrupted".to_owned()))
+    /// Waits for the next one; not to be asked again when it is over. Cancel safe.
+    pub async fn stage(&mut self) -> Stage {
+        let interrupted = || Outcome::Failed("the launch was interrupted".to_owned());
+        let stage = self.stages.recv().await;
+        stage.unwrap_or_else(|| Stage::Over(interrupted()))
     }
 }
 
@@ -129,7 +142,7 @@ async fn launch(
     host: Arc<Host>,
     job: Job,
     cancel: oneshot::Receiver<()>,
-    listener: &mut oneshot::Sender<Outcome>,
+    listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
     let container = job.run.container.clone();
     let reached = tokio::select! {
@@ -143,7 +156,7 @@ async fn launch(
     reached
 }
 
-async fn attempt(host: &Arc<Host>, job: Job, listener: &mut oneshot::Sender<Outcome>) -> Outcome {
+async fn attempt(host: &Arc<Host>, job: Job, listener: &mpsc::Sender<Stage>) -> Outcome {
     let clock = Clock::start(host.start_timeout);
     let (sandbox, planned) = {
         let host = Arc::clone(host);
@@ -258,7 +271,7 @@ async fn contain(
     stdout: File,
     stderr: File,
     clock: &Clock,
-    listener: &mut oneshot::Sender<Outcome>,
+    listener: &mpsc::Sender<Stage>,
 ) -> Result<Option<Container>, LaunchError> {
     let plan = planned?;
     for note in &plan.notes {
@@ -273,7 +286,7 @@ async fn contain(
             () = listener.closed() => return Ok(None),
         }
     }
-    if listener.is_closed() {
+    if listener.send(Stage::Fetched).await.is_err() {
         return Ok(None);
     }
     let out = Output {

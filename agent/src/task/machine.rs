@@ -1,13 +1,13 @@
 //! The life of one task, as a pure machine.
 //!
 //! ```text
-//!           launched            kill, time up              ended
-//! Launching ────────► Running ───────────────► Killing ──────────► Ended
-//!    │  │                └───────────────────────────ended──────────►▲
-//!    │  └─launch failed──────────────────────────────────────────────┤
-//!    │ kill                                                          │
-//!    └─────► Aborting ──launched (then killed)──► Killing            │
-//!                └─────launch failed, cancelled──────────────────────┘
+//!          fetched           launched         kill, time up          ended
+//! Fetching ───────► Launching ───────► Running ────────────► Killing ─────► Ended
+//!    │                │  │                └─────────────────────ended────────►▲
+//!    ├────────────────│──┴─launch failed──────────────────────────────────────┤
+//!    │ kill           │ kill                                                  │
+//!    └────────────────┴────► Aborting ──launched (then killed)──► Killing     │
+//!                                └─────launch failed, cancelled───────────────┘
 //! ```
 //!
 //! A kill that arrives during the launch ends that at once; `launched` may have been on its way.
@@ -33,7 +33,9 @@ pub struct Policy {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// Fetching, or on the way into its container.
+    /// Its files are on the way: the task is staging.
+    Fetching,
+    /// On the way into its container: the task is starting.
     Launching,
     /// Was killed while launching; the launch is being called off.
     Aborting,
@@ -58,6 +60,8 @@ pub enum Cause {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// All that it needs is in its sandbox.
+    Fetched,
     /// The command runs.
     Launched,
     /// Nothing of the container is left; why, as a sentence.
@@ -90,22 +94,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A task that was accepted: its launch begins with the effects.
-    pub fn start(policy: Policy) -> (Machine, Vec<Effect>) {
-        let starting = Effect::Report(Report::executor(TaskState::TaskStarting));
-        (
-            Machine {
-                policy,
-                phase: Phase::Launching,
-            },
-            vec![starting],
-        )
+    /// A task that was accepted. A command executor, which its framework believes in, says that it
+    /// is starting only once it runs itself, after the fetch.
+    pub fn start(policy: Policy) -> Machine {
+        Machine {
+            policy,
+            phase: Phase::Fetching,
+        }
     }
 
     /// When `Woke` should be sent.
     pub fn wake_at(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Launching | Phase::Aborting | Phase::Ended => None,
+            Phase::Fetching | Phase::Launching | Phase::Aborting | Phase::Ended => None,
             Phase::Running { time_up } => time_up,
             Phase::Killing { deadline, .. } => deadline,
         }
@@ -114,6 +115,7 @@ impl Machine {
     /// Takes `event` at the time `now` and says what must be done, in order.
     pub fn step(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let (phase, effects) = match event {
+            Event::Fetched => self.on_fetched(),
             Event::Launched => self.on_launched(now),
             Event::LaunchFailed(why) => self.on_launch_failed(why),
             Event::LaunchCancelled => self.on_launch_cancelled(),
@@ -125,9 +127,23 @@ impl Machine {
         effects
     }
 
+    fn on_fetched(&self) -> (Phase, Vec<Effect>) {
+        match self.phase {
+            Phase::Fetching => {
+                let starting = Effect::Report(Report::executor(TaskState::TaskStarting));
+                (Phase::Launching, vec![starting])
+            }
+            Phase::Launching
+            | Phase::Aborting
+            | Phase::Running { .. }
+            | Phase::Killing { .. }
+            | Phase::Ended => self.unmoved(),
+        }
+    }
+
     fn on_launched(&self, now: Instant) -> (Phase, Vec<Effect>) {
         match self.phase {
-            Phase::Launching => {
+            Phase::Fetching | Phase::Launching => {
                 let time_up = self.policy.max_completion_time.map(|limit| now + limit);
                 let running = Effect::Report(Report::executor(TaskState::TaskRunning));
                 (Phase::Running { time_up }, vec![running])
@@ -145,7 +161,7 @@ impl Machine {
 
     fn on_launch_failed(&self, why: String) -> (Phase, Vec<Effect>) {
         match self.phase {
-            Phase::Launching => (
+            Phase::Fetching | Phase::Launching => (
                 Phase::Ended,
                 vec![Effect::Report(ending::launch_failed(why))],
             ),
@@ -157,7 +173,7 @@ impl Machine {
 
     fn on_launch_cancelled(&self) -> (Phase, Vec<Effect>) {
         match self.phase {
-            Phase::Launching | Phase::Aborting => (
+            Phase::Fetching | Phase::Launching | Phase::Aborting => (
                 Phase::Ended,
                 vec![Effect::Report(ending::killed_during_launch())],
             ),
@@ -167,7 +183,7 @@ impl Machine {
 
     fn on_kill(&self, asked: Instant) -> (Phase, Vec<Effect>) {
         match self.phase {
-            Phase::Launching => (Phase::Aborting, vec![Effect::CancelLaunch]),
+            Phase::Fetching | Phase::Launching => (Phase::Aborting, vec![Effect::CancelLaunch]),
             Phase::Running { .. } => {
                 let killing = Phase::Killing {
                     cause: Cause::Asked,
@@ -218,7 +234,8 @@ impl Machine {
                 },
                 vec![Effect::Kill],
             ),
-            Phase::Launching
+            Phase::Fetching
+            | Phase::Launching
             | Phase::Aborting
             | Phase::Running { .. }
             | Phase::Killing { .. }
@@ -229,7 +246,9 @@ impl Machine {
     fn on_ended(&self, termination: &Termination) -> (Phase, Vec<Effect>) {
         let report = match self.phase {
             // Launched and over before anyone said so, or found dead after a restart.
-            Phase::Launching | Phase::Running { .. } => ending::by_itself(termination),
+            Phase::Fetching | Phase::Launching | Phase::Running { .. } => {
+                ending::by_itself(termination)
+            }
             Phase::Aborting => ending::killed_during_launch(),
             Phase::Killing {
                 cause: Cause::Asked,

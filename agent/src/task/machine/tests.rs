@@ -18,8 +18,14 @@ fn exit(status: i32) -> Event {
     })
 }
 
+fn launching(policy: Policy, now: Instant) -> Machine {
+    let mut machine = Machine::start(policy);
+    machine.step(Event::Fetched, now);
+    machine
+}
+
 fn running(policy: Policy, now: Instant) -> Machine {
-    let (mut machine, _) = Machine::start(policy);
+    let mut machine = launching(policy, now);
     machine.step(Event::Launched, now);
     machine
 }
@@ -35,10 +41,13 @@ fn states(effects: &[Effect]) -> Vec<TaskState> {
 }
 
 #[test]
-fn a_task_starts_runs_and_finishes() {
+fn a_task_starts_once_its_files_are_there_runs_and_finishes() {
     let now = Instant::now();
-    let (mut machine, effects) = Machine::start(POLICY);
-    assert_eq!(states(&effects), [TaskState::TaskStarting]);
+    let mut machine = Machine::start(POLICY);
+    assert_eq!(
+        states(&machine.step(Event::Fetched, now)),
+        [TaskState::TaskStarting]
+    );
     assert_eq!(
         states(&machine.step(Event::Launched, now)),
         [TaskState::TaskRunning]
@@ -107,24 +116,25 @@ fn a_later_kill_shortens_the_grace_and_never_prolongs_it() {
 fn a_kill_during_launch_calls_it_off_and_is_reported_as_such() {
     let now = Instant::now();
     for outcome in [Event::LaunchCancelled, Event::LaunchFailed("no".into())] {
-        let (mut machine, _) = Machine::start(POLICY);
-        assert_eq!(
-            machine.step(Event::Kill { grace: None }, now),
-            [Effect::CancelLaunch]
-        );
-        let effects = machine.step(outcome, now);
-        let [Effect::Report(report)] = effects.as_slice() else {
-            panic!("{effects:?}")
-        };
-        assert_eq!(report.state, TaskState::TaskKilled);
-        assert_eq!(report.reason, Some(Reason::TaskKilledDuringLaunch));
+        for mut machine in [Machine::start(POLICY), launching(POLICY, now)] {
+            assert_eq!(
+                machine.step(Event::Kill { grace: None }, now),
+                [Effect::CancelLaunch]
+            );
+            let effects = machine.step(outcome.clone(), now);
+            let [Effect::Report(report)] = effects.as_slice() else {
+                panic!("{effects:?}")
+            };
+            assert_eq!(report.state, TaskState::TaskKilled);
+            assert_eq!(report.reason, Some(Reason::TaskKilledDuringLaunch));
+        }
     }
 }
 
 #[test]
 fn a_launch_that_could_not_be_called_off_is_killed_at_once() {
     let now = Instant::now();
-    let (mut machine, _) = Machine::start(POLICY);
+    let mut machine = launching(POLICY, now);
     machine.step(Event::Kill { grace: None }, now);
     assert_eq!(machine.step(Event::Launched, now), [Effect::Kill]);
     assert_eq!(
@@ -155,6 +165,7 @@ fn a_task_past_its_completion_time_is_killed_without_grace_and_fails() {
 
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
+        Just(Event::Fetched),
         Just(Event::Launched),
         Just(Event::LaunchFailed("no".into())),
         Just(Event::LaunchCancelled),
@@ -182,7 +193,8 @@ proptest! {
             ..POLICY
         };
         let mut now = Instant::now();
-        let (mut machine, mut effects) = Machine::start(policy);
+        let mut machine = Machine::start(policy);
+        let mut effects = Vec::new();
         let mut deadline = None;
         for (event, seconds) in events {
             now += Duration::from_secs(seconds);
