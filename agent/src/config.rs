@@ -1,8 +1,10 @@
 //! From flags to what the agent relies on: parsed once, here; valid ever after. Pure.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use proto::attributes::BadAttributes;
+use proto::ids::BadRole;
 use proto::resources::{BadResources, Resources};
 use proto::v1;
 
@@ -24,6 +26,8 @@ pub struct Config {
 pub enum ConfigError {
     #[error("bad --resources {text:?}")]
     Resources { text: String, source: BadResources },
+    #[error("bad --default_role {role:?}")]
+    DefaultRole { role: String, source: BadRole },
     #[error("bad --attributes {text:?}")]
     Attributes { text: String, source: BadAttributes },
     #[error(
@@ -34,6 +38,15 @@ pub enum ConfigError {
         text: String,
         source: serde_json::Error,
     },
+    #[error(
+        "bad --executor_environment_variables: the name {0:?} is empty or contains '=', or it or its \
+         value contains a NUL byte, which no environment can hold"
+    )]
+    Variable(String),
+    #[error("bad --hostname {0:?}: give a name or address that others can reach this host by")]
+    Hostname(String),
+    #[error("--runtime_dir and --work_dir are both {}: give each a directory of its own", .0.display())]
+    SameDirectory(PathBuf),
     #[error(
         "bad --cgroups_root {0:?}: it must be a path relative to the top of the cgroup hierarchy, such \
          as mesos or a/b, without . or .. or control characters"
@@ -51,6 +64,14 @@ impl Config {
         if !flags.cgroups_root.split('/').all(is_plain) {
             return Err(ConfigError::CgroupsRoot(flags.cgroups_root.clone()));
         }
+        if flags.runtime_dir == flags.work_dir {
+            return Err(ConfigError::SameDirectory(flags.work_dir.clone()));
+        }
+        let role = &flags.default_role;
+        proto::ids::check_role(role).map_err(|source| ConfigError::DefaultRole {
+            role: role.clone(),
+            source,
+        })?;
         let attributes = flags.attributes.as_deref().unwrap_or("");
         let attributes =
             proto::attributes::parse(attributes).map_err(|source| ConfigError::Attributes {
@@ -58,7 +79,7 @@ impl Config {
                 source,
             })?;
         Ok(Config {
-            hostname: hostname(flags, host),
+            hostname: hostname(flags, host)?,
             resources: resources(flags, host)?,
             attributes,
             executor_variables: executor_variables(flags)?,
@@ -82,13 +103,22 @@ fn is_plain(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(char::is_control)
 }
 
-fn hostname(flags: &Flags, host: &HostFacts) -> String {
+fn hostname(flags: &Flags, host: &HostFacts) -> Result<String, ConfigError> {
     match &flags.hostname {
-        Some(name) => name.clone(),
+        // It stands in URLs.
+        Some(name) if name.is_empty() || name.contains(|c: char| !is_of_a_host(c)) => {
+            Err(ConfigError::Hostname(name.clone()))
+        }
+        Some(name) => Ok(name.clone()),
         // The host's own name would lead nobody to an agent that listens on loopback only.
-        None if flags.ip.is_loopback() => "localhost".to_owned(),
-        None => host.hostname.clone(),
+        None if flags.ip.is_loopback() => Ok("localhost".to_owned()),
+        None => Ok(host.hostname.clone()),
     }
+}
+
+/// Names with letters of any script, and addresses of both kinds.
+fn is_of_a_host(c: char) -> bool {
+    c.is_alphanumeric() || ".-_:[]".contains(c)
 }
 
 /// What was asked for, plus what was detected for the names that were not.
@@ -122,10 +152,19 @@ fn executor_variables(flags: &Flags) -> Result<BTreeMap<String, String>, ConfigE
     let Some(text) = &flags.executor_environment_variables else {
         return Ok(BTreeMap::new());
     };
-    serde_json::from_str(text).map_err(|source| ConfigError::Environment {
-        text: text.clone(),
-        source,
-    })
+    let parsed = serde_json::from_str(text);
+    let variables: BTreeMap<String, String> =
+        parsed.map_err(|source| ConfigError::Environment {
+            text: text.clone(),
+            source,
+        })?;
+    let is_bad = |(name, value): &(&String, &String)| {
+        name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
+    };
+    match variables.iter().find(is_bad) {
+        Some((name, _)) => Err(ConfigError::Variable(name.clone())),
+        None => Ok(variables),
+    }
 }
 
 #[cfg(test)]
@@ -184,8 +223,20 @@ mod tests {
 
     #[test]
     fn bad_flags_are_named_with_the_remedy() {
-        let table: [(&str, &str); 3] = [
+        let table = [
             ("--resources=cpus", "--resources"),
+            ("--default_role=a b", "--default_role"),
+            ("--hostname=", "--hostname"),
+            ("--hostname=a b", "--hostname"),
+            ("--work_dir=/run/longshore", "a directory of its own"),
+            (
+                r#"--executor_environment_variables={"a=b":"c"}"#,
+                "the name \"a=b\"",
+            ),
+            (
+                r#"--executor_environment_variables={"":"c"}"#,
+                "the name \"\"",
+            ),
             ("--executor_environment_variables=[1]", "JSON object"),
             ("--gc_disk_headroom=7", "from 0 to 1"),
         ];

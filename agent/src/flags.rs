@@ -61,9 +61,9 @@ pub struct Flags {
     #[arg(long = "hostname", env = "MESOS_HOSTNAME")]
     pub hostname: Option<String>,
 
-    /// What to offer, e.g. 'cpus:4;mem:8192;ports:[31000-32000]', or a JSON array. What is not
-    /// named is detected.
-    #[arg(long = "resources", env = "MESOS_RESOURCES")]
+    /// What to offer, e.g. 'cpus:4;mem:8192;ports:[31000-32000]', or a JSON array, or file:///path of
+    /// a file with either. What is not named is detected.
+    #[arg(long = "resources", env = "MESOS_RESOURCES", value_parser = text_or_file)]
     pub resources: Option<String>,
 
     /// Role of resources that name none.
@@ -117,10 +117,11 @@ pub struct Flags {
     #[arg(long = "frameworks_home", env = "MESOS_FRAMEWORKS_HOME")]
     pub frameworks_home: Option<PathBuf>,
 
-    /// JSON object of strings: environment for every task.
+    /// JSON object of strings, or file:///path of a file with one: environment for every task.
     #[arg(
         long = "executor_environment_variables",
-        env = "MESOS_EXECUTOR_ENVIRONMENT_VARIABLES"
+        env = "MESOS_EXECUTOR_ENVIRONMENT_VARIABLES",
+        value_parser = text_or_file
     )]
     pub executor_environment_variables: Option<String>,
 
@@ -188,6 +189,16 @@ pub struct Flags {
     /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.
     #[arg(skip)]
     pub fetch_helper: Vec<String>,
+}
+
+/// The text itself, or what the file holds that it names with `file://`.
+fn text_or_file(text: &str) -> Result<String, String> {
+    match text.strip_prefix("file://") {
+        None => Ok(text.to_owned()),
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))
+        }
+    }
 }
 
 impl Flags {
@@ -279,6 +290,19 @@ pub(crate) mod tests {
     pub fn parse(arguments: &[&str]) -> Flags {
         let line = ["agent", "--master=127.0.0.1:1"].iter().chain(arguments);
         Line::parse_from(line).flags
+    }
+
+    #[test]
+    fn what_is_json_may_stand_in_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("resources");
+        std::fs::write(&path, "cpus:3").unwrap();
+        let flag = format!("--resources=file://{}", path.display());
+        assert_eq!(parse(&[&flag]).resources.as_deref(), Some("cpus:3"));
+        let missing = "--resources=file:///no/such/file";
+        let parsed = Line::try_parse_from(["agent", "--master=a:1", missing]);
+        let error = parsed.map(|line| line.flags).unwrap_err();
+        assert!(error.to_string().contains("cannot read /no/such/file"));
     }
 
     #[test]

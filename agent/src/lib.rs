@@ -16,6 +16,7 @@ mod adoption;
 mod book;
 mod checkpoint;
 mod config;
+mod disks;
 mod flags;
 mod gc;
 mod host;

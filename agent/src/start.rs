@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::book::Book;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::config::{Config, ConfigError};
+use crate::disks::DiskError;
 use crate::flags::Flags;
 use crate::host::{HostError, HostFacts, boot_id};
 use crate::http::{Site, serve};
@@ -25,7 +26,7 @@ use crate::recovery::{RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
-use crate::{adoption, gc, recovery};
+use crate::{adoption, disks, gc, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
@@ -39,6 +40,18 @@ const CLEANUP: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error(
+        "an agent must run as root, this is user {0}: containers take cgroups, mounts and other users"
+    )]
+    NotRoot(nix::unistd::Uid),
+    #[error("bad --{flag} {}", .path.display())]
+    Directory {
+        flag: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -84,8 +97,14 @@ pub struct Handle {
 /// Starts an agent: returns once it listens, has taken over what an earlier one left running, and
 /// is about to register.
 pub async fn start(flags: Flags) -> Result<Handle, StartError> {
+    let user = nix::unistd::geteuid();
+    if !user.is_root() {
+        return Err(StartError::NotRoot(user));
+    }
+    let flags = with_whole_paths(flags)?;
     let facts = HostFacts::gather(&flags.work_dir)?;
     let config = Config::new(&flags, &facts)?;
+    disks::prepare(&config.resources.to_protos(), &flags.work_dir)?;
     let paths = Paths::new(&flags.work_dir);
 
     let (listener, bound) = endpoint::listen(flags.ip, flags.port, flags.insecure).await?;
@@ -187,6 +206,25 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
         lock,
     })
+}
+
+/// Tasks hear of these directories, and their own working directory is another than ours.
+fn with_whole_paths(mut flags: Flags) -> Result<Flags, StartError> {
+    let directories = [
+        ("work_dir", Some(&mut flags.work_dir)),
+        ("runtime_dir", Some(&mut flags.runtime_dir)),
+        ("frameworks_home", flags.frameworks_home.as_mut()),
+    ];
+    for (flag, directory) in directories {
+        if let Some(path) = directory {
+            *path = std::path::absolute(&*path).map_err(|source| StartError::Directory {
+                flag,
+                path: path.clone(),
+                source,
+            })?;
+        }
+    }
+    Ok(flags)
 }
 
 async fn lock(flags: &Flags, paths: &Paths) -> Result<Arc<Lock>, StartError> {
@@ -348,6 +386,7 @@ impl Handle {
         self.leave(Leaving::Stop).await;
         self.link.abort();
         self.background.iter().for_each(JoinHandle::abort);
+        self.host.remove_cgroups_root().await;
         drop(self.lock);
     }
 
@@ -373,12 +412,7 @@ impl Handle {
             }
             _ => {}
         }
-        let removed = tokio::task::spawn_blocking(move || {
-            self.host.containerizer.remove_cgroups_root();
-        });
-        if let Err(error) = removed.await {
-            tracing::warn!(%error, "cannot remove the subtree of cgroups");
-        }
+        self.host.remove_cgroups_root().await;
         drop(self.lock);
     }
 

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// The requests that a user or init system makes of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// SIGINT or SIGTERM.
+    /// SIGINT or SIGTERM, or SIGHUP where that matters.
     Stop,
     /// SIGUSR1: leave the cluster for good.
     Leave,
@@ -18,6 +18,8 @@ pub struct Requests {
     interrupt: Signal,
     terminate: Signal,
     user: Signal,
+    /// Of those who end with their terminal.
+    hangup: Option<Signal>,
 }
 
 impl Requests {
@@ -27,6 +29,21 @@ impl Requests {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             user: signal(SignalKind::user_defined1())?,
+            hangup: None,
+        })
+    }
+
+    /// The same, and a terminal that is closed, or a connection to it that breaks, asks to stop;
+    /// not one that was started with nohup(1).
+    pub fn listen_on_terminal() -> io::Result<Requests> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let hangup = match ignores_hangup(&status) {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
+        Ok(Requests {
+            hangup,
+            ..Requests::listen()?
         })
     }
 
@@ -35,10 +52,37 @@ impl Requests {
             _ = self.interrupt.recv() => Request::Stop,
             _ = self.terminate.recv() => Request::Stop,
             _ = self.user.recv() => Request::Leave,
+            () = hung_up(self.hangup.as_mut()) => Request::Stop,
         }
     }
 
     pub async fn stop(&mut self) {
         while self.next().await != Request::Stop {}
+    }
+}
+
+/// By the mask of proc_pid_status(5), where bit n-1 is signal n.
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 << (SignalKind::hangup().as_raw_value() - 1) != 0)
+}
+
+async fn hung_up(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nohup_is_recognised() {
+        assert!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hangup("Name:\tx\nSigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup(""));
     }
 }

@@ -38,6 +38,17 @@ pub struct Host {
     pub start_timeout: Duration,
 }
 
+impl Host {
+    /// Leaves nothing of an agent that goes, unless containers stay.
+    pub async fn remove_cgroups_root(&self) {
+        let containerizer = self.containerizer.clone();
+        let removed = tokio::task::spawn_blocking(move || containerizer.remove_cgroups_root());
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "cannot remove the subtree of cgroups");
+        }
+    }
+}
+
 /// One task that is to run.
 #[derive(Debug, Clone)]
 pub struct Job {

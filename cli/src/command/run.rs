@@ -49,7 +49,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     // Apart from what `longshore up` keeps in the same place: this cluster ends with the command.
     let place = flags.cluster.apart("run");
     block_on(async move {
-        let mut requests = Requests::listen().context("cannot listen for signals")?;
+        let mut requests = Requests::listen_on_terminal().context("cannot listen for signals")?;
         let cluster = tokio::select! {
             cluster = Cluster::start(place.clone()) => cluster?,
             () = requests.stop() => return Ok(ExitCode::from(INTERRUPTED)),

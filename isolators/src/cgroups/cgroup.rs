@@ -39,7 +39,7 @@ pub enum Entry {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
-    #[error("cannot create cgroup {path}")]
+    #[error("cannot create cgroup {path}{}", hint(source))]
     Create { path: PathBuf, source: io::Error },
     #[error("cannot open cgroup file {path}")]
     Open { path: PathBuf, source: io::Error },
@@ -59,6 +59,26 @@ pub enum CgroupError {
     Busy { path: PathBuf },
     #[error("cannot remove cgroup {path}")]
     Remove { path: PathBuf, source: io::Error },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            " (cgroups are mounted read-only here, as in most containers: run the agent on the host, or \
+             mount them rw)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            " (are you root? a service manager may own it: Delegate=yes)"
+        }
+        // EAGAIN of a cgroup.max.descendants or cgroup.max.depth above.
+        io::ErrorKind::WouldBlock => {
+            " (a limit on cgroups is reached: see cgroup.max.descendants and cgroup.max.depth above it)"
+        }
+        io::ErrorKind::StorageFull => {
+            " (the kernel has no more cgroups to give: are old ones left over?)"
+        }
+        _ => "",
+    }
 }
 
 impl Cgroup {

@@ -62,6 +62,8 @@ pub enum Problem {
     Nothing,
     #[error("{amount} is not whole: give whole devices")]
     NotWhole { amount: String },
+    #[error("it reaches to {port}: ports end at 65535")]
+    Port { port: u64 },
     #[error("it must be {expected}, not {found}")]
     Kind { expected: Kind, found: Kind },
     #[error("it is {found} here and {before} before: use one type for a name")]

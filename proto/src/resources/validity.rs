@@ -42,6 +42,13 @@ pub(super) fn check(resource: &Resource) -> Result<(), Problem> {
             amount: amount.to_string(),
         });
     }
+    if let Amount::Ranges(ranges) = &resource.amount
+        && resource.name == "ports"
+        && let Some(last) = ranges.ranges().last()
+        && *last.end() > u64::from(u16::MAX)
+    {
+        return Err(Problem::Port { port: *last.end() });
+    }
     if let Some(disk) = resource.disk() {
         if resource.name != "disk" {
             return Err(Problem::DiskOfOther);
