@@ -24,10 +24,10 @@ pub fn new(info: &v1::TaskInfo, framework: &v1::FrameworkId, state: TaskState) -
         state: state.into(),
         resources: info.resources.clone(),
         labels: info.labels.clone(),
-        discovery: info.discovery.clone(),
-        container: info.container.clone(),
+        discovery: info.discovery.clone().map(Box::new),
+        container: info.container.clone().map(Box::new),
         user: command.and_then(|command| command.user.clone()),
-        health_check: info.health_check.clone(),
+        health_check: info.health_check.clone().map(Box::new),
         kill_policy: info.kill_policy,
         limits: info.limits.clone(),
         ..v1::Task::default()

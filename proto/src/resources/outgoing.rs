@@ -13,7 +13,7 @@ pub(super) fn post_refinement(resource: &Resource) -> v1::Resource {
     let mut message = v1::Resource {
         name: resource.name.clone(),
         reservations: resource.reservations.iter().map(reservation_info).collect(),
-        disk: resource.disk().cloned(),
+        disk: resource.disk().cloned().map(Box::new),
         revocable: resource.revocable.then_some(RevocableInfo {}),
         shared: resource.shared.then_some(SharedInfo {}),
         provider_id: resource
@@ -71,7 +71,7 @@ pub(super) fn endpoint(resource: &Resource) -> v1::Resource {
                     labels,
                     ..ReservationInfo::default()
                 };
-                message.reservation = Some(info);
+                message.reservation = Some(Box::new(info));
             }
         }
         _ => {}

@@ -40,7 +40,7 @@ pub enum ReservationKind {
 
 /// What makes a disk resource special. Kept as the message, which is passed through as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Disk(pub(super) v1::resource::DiskInfo);
+pub(super) struct Disk(pub(super) Box<v1::resource::DiskInfo>);
 
 /// Where a volume appears in a container says how it is used, not which one it is.
 impl PartialEq for Disk {
@@ -103,7 +103,7 @@ impl Resource {
 
     #[must_use]
     pub fn disk(&self) -> Option<&v1::resource::DiskInfo> {
-        self.disk.as_ref().map(|disk| &disk.0)
+        self.disk.as_ref().map(|disk| &*disk.0)
     }
 
     #[must_use]

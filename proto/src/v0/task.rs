@@ -28,17 +28,17 @@ pub fn task(task: &v1::Task) -> Value {
     set(
         &mut object,
         "discovery",
-        task.discovery.as_ref().map(form::to_value),
+        task.discovery.as_deref().map(form::to_value),
     );
     set(
         &mut object,
         "container",
-        task.container.as_ref().map(form::to_value),
+        task.container.as_deref().map(form::to_value),
     );
     set(
         &mut object,
         "health_check",
-        task.health_check.as_ref().map(form::to_value),
+        task.health_check.as_deref().map(form::to_value),
     );
     Value::Object(object)
 }
