@@ -32,6 +32,12 @@ const RULES: &[Rule] = &[
         broken: |app| app.cmd.as_deref().is_some_and(|cmd| cmd.trim().is_empty()),
     },
     Rule {
+        path: "/args(0)",
+        says: "must not be empty: name the program to run",
+        // What an image's entrypoint makes of its arguments is its own affair.
+        broken: |app| !has_image(app) && app.args.first().is_some_and(|a| a.trim().is_empty()),
+    },
+    Rule {
         path: "/cpus",
         says: "must be 0 or at least 0.001",
         broken: |app| app.cpus > 0.0 && app.cpus < 0.001,

@@ -90,6 +90,11 @@ fn broken_rules_are_named_by_path() {
         ),
         (json!({"cmd": ""}), "/cmd", "must not be empty"),
         (
+            json!({"cmd": null, "args": ["", "x"]}),
+            "/args(0)",
+            "must not be empty: name the program to run",
+        ),
+        (
             json!({"upgradeStrategy": {"minimumHealthCapacity": 2}}),
             "/upgradeStrategy/minimumHealthCapacity",
             "got 2.0, expected between 0.0 and 1.0",

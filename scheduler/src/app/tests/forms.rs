@@ -104,6 +104,12 @@ fn uris_become_files_to_fetch() {
 }
 
 #[test]
+fn an_argument_of_an_image_may_be_empty() {
+    let docker = json!({"cmd": null, "args": [""], "container": {"docker": {"image": "i"}}});
+    assert_eq!(with(docker).args, [""]);
+}
+
+#[test]
 fn old_network_forms_become_canonical() {
     let docker = |docker: Value| {
         let mut docker = docker;
