@@ -258,16 +258,10 @@ fn below(limit: Limit, request: f64) -> bool {
 fn env(app: &App, problems: &Problems) {
     for (name, value) in &app.env {
         let path = format!("/env/{name}");
-        if name.is_empty() || name.contains(['=', '\0']) {
-            problems.rule(
-                &path,
-                "a variable's name must not be empty nor contain '=' or NUL",
-            );
+        if name.is_empty() || name.contains('=') {
+            problems.rule(&path, "a variable's name must not be empty nor contain '='");
         }
         match value {
-            EnvValue::Text(text) if text.contains('\0') => {
-                problems.rule(&path, "must not contain NUL");
-            }
             EnvValue::Secret(secret) if !app.secrets.contains_key(secret) => {
                 problems.rule(
                     &path,

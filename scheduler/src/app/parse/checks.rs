@@ -1,7 +1,5 @@
 //! Reads health, general and readiness checks.
 
-use serde_json::Value;
-
 use super::reader::{At, Fields, Read};
 use crate::app::health::{
     Check, CheckPort, CheckProbe, HealthCheck, IpProtocol, Probe, ReadinessCheck, Scheme,
@@ -92,10 +90,7 @@ fn port(fields: &Fields<'_>) -> CheckPort {
 /// `{"command": {"value": text}}`, or the text alone.
 fn command(fields: &Fields<'_>, key: &str, inner: &str) -> Option<String> {
     match fields.get(key) {
-        Some(At {
-            value: Value::String(text),
-            ..
-        }) => Some(text.clone()),
+        Some(at) if at.value.is_string() => String::read(&at),
         Some(at) => at.object()?.required(inner),
         None => fields.required(key),
     }

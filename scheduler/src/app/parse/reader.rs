@@ -162,11 +162,20 @@ impl<'a> At<'a> {
     /// A string, or the text of a number or boolean.
     pub fn text(&self) -> Option<String> {
         match self.value {
-            Value::String(text) => Some(text.clone()),
+            Value::String(text) => Some(self.noting_nul(text)),
             Value::Number(number) => Some(number.to_string()),
             Value::Bool(value) => Some(value.to_string()),
             _ => self.wrong("error.expected.jsstring"),
         }
+    }
+
+    /// Most texts of an app become paths, words of a program or its environment, and there NUL
+    /// would end them.
+    fn noting_nul(&self, text: &str) -> String {
+        if text.contains('\0') {
+            self.problems.rule(&self.path, "must not contain NUL");
+        }
+        text.to_owned()
     }
 }
 
@@ -237,7 +246,7 @@ impl<'a> Fields<'a> {
 impl Read for String {
     fn read(at: &At<'_>) -> Option<String> {
         match at.value {
-            Value::String(text) => Some(text.clone()),
+            Value::String(text) => Some(at.noting_nul(text)),
             _ => at.wrong("error.expected.jsstring"),
         }
     }
@@ -288,6 +297,9 @@ impl<T: Read> Read for Vec<T> {
 impl<T: Read> Read for BTreeMap<String, T> {
     fn read(at: &At<'_>) -> Option<BTreeMap<String, T>> {
         let fields = at.object()?;
+        for key in fields.map.keys().filter(|key| key.contains('\0')) {
+            fields.breaks(key, "a name must not contain NUL");
+        }
         let entry = |key: &String| Some((key.clone(), fields.optional(key)?));
         Some(fields.map.keys().filter_map(entry).collect())
     }

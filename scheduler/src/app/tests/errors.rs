@@ -273,3 +273,57 @@ fn broken_rules_are_named_by_path() {
         assert!(found && paths.len() == 1, "{more}: {paths:?}");
     }
 }
+
+/// Each row: what is added to a valid app, and where the NUL in it is found.
+#[test]
+fn no_text_of_an_app_holds_a_nul() {
+    let volume = |host: &str, container: &str| json!({"container": {"volumes": [{"hostPath": host, "containerPath": container}]}});
+    let docker = |more: Value| json!({"container": {"docker": more}});
+    let nul = "a\0b";
+    let rows = [
+        (json!({"cmd": nul}), "/cmd"),
+        (json!({"cmd": null, "args": ["a", nul]}), "/args(1)"),
+        (json!({"user": nul}), "/user"),
+        (json!({"env": {"A": nul}}), "/env/A"),
+        (json!({"env": {nul: "a"}}), "/env/a\0b"),
+        (json!({"labels": {"a": nul}}), "/labels/a"),
+        (json!({"labels": {nul: "a"}}), "/labels/a\0b"),
+        (json!({"uris": [nul]}), "/uris(0)"),
+        (json!({"fetch": [{"uri": nul}]}), "/fetch(0)/uri"),
+        (
+            json!({"fetch": [{"uri": "/a", "destPath": nul}]}),
+            "/fetch(0)/destPath",
+        ),
+        (volume(nul, "/b"), "/container/volumes(0)/hostPath"),
+        (volume("/a", nul), "/container/volumes(0)/containerPath"),
+        (docker(json!({"image": nul})), "/container/docker/image"),
+        (
+            json!({"container": {"image": "i", "options": ["-v", nul]}}),
+            "/container/options(1)",
+        ),
+        (
+            docker(json!({"image": "i", "parameters": [{"key": "a", "value": nul}]})),
+            "/container/docker/parameters(0)/value",
+        ),
+        (
+            json!({"healthChecks": [{"command": {"value": nul}}]}),
+            "/healthChecks(0)/command/value",
+        ),
+        (
+            json!({"healthChecks": [{"command": nul}]}),
+            "/healthChecks(0)/command",
+        ),
+    ];
+    for (more, path) in rows {
+        let error = refused(more.clone());
+        assert_eq!(error.status, 422, "{more}");
+        let Details::Paths(paths) = &error.details else {
+            panic!("{more}: {error:?}")
+        };
+        let is_told = |errors: &[String]| errors[0].ends_with("must not contain NUL");
+        let found = paths
+            .iter()
+            .any(|(at, errors)| at == path && is_told(errors));
+        assert!(found && paths.len() == 1, "{more}: {paths:?}");
+    }
+}
