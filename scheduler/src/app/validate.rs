@@ -38,6 +38,11 @@ const RULES: &[Rule] = &[
         broken: |app| !has_image(app) && app.args.first().is_some_and(|a| a.trim().is_empty()),
     },
     Rule {
+        path: "/user",
+        says: "must not be empty: name a user, or leave it out to run as the scheduler's --mesos_user",
+        broken: |app| app.user.as_deref() == Some(""),
+    },
+    Rule {
         path: "/cpus",
         says: "must be 0 or at least 0.001",
         broken: |app| app.cpus > 0.0 && app.cpus < 0.001,

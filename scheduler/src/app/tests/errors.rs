@@ -95,6 +95,11 @@ fn broken_rules_are_named_by_path() {
             "must not be empty: name the program to run",
         ),
         (
+            json!({"user": ""}),
+            "/user",
+            "must not be empty: name a user, or leave it out",
+        ),
+        (
             json!({"upgradeStrategy": {"minimumHealthCapacity": 2}}),
             "/upgradeStrategy/minimumHealthCapacity",
             "got 2.0, expected between 0.0 and 1.0",
