@@ -283,13 +283,17 @@ fn fetched_files(app: &App, problems: &Problems) {
         let Some(name) = &fetch.dest_path else {
             continue;
         };
-        if name.is_empty() || name.starts_with('/') || name.split('/').any(|part| part == "..") {
+        if name.is_empty() || name.starts_with('/') || climbs(name) {
             problems.rule(
                 &format!("/fetch({i})/destPath"),
                 "must be a path inside the sandbox: relative, and without '..'",
             );
         }
     }
+}
+
+fn climbs(path: &str) -> bool {
+    path.split('/').any(|part| part == "..")
 }
 
 fn volumes(app: &App, problems: &Problems) {
@@ -300,6 +304,12 @@ fn volumes(app: &App, problems: &Problems) {
         };
         if volume.container_path.is_empty() {
             rule("containerPath", "must not be empty");
+        }
+        if climbs(&volume.container_path) {
+            rule(
+                "containerPath",
+                "must be absolute, or relative to the sandbox, and without '..'",
+            );
         }
         match &volume.source {
             VolumeSource::Host { host_path } => {

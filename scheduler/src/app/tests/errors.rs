@@ -65,6 +65,8 @@ fn broken_rules_are_named_by_path() {
         json!({"networks": [{"mode": "container/bridge"}],
                "container": {"docker": {"image": "i"}, "portMappings": mappings}})
     };
+    let volume =
+        |path: &str| json!({"container": {"volumes": [{"containerPath": path, "hostPath": "/a"}]}});
     let resident = |disk: Value, path: &str| json!({"container": {"volumes": [{"containerPath": path, "persistent": disk}]}});
     let rows = [
         (
@@ -235,6 +237,21 @@ fn broken_rules_are_named_by_path() {
             json!({"readinessChecks": [{"portName": "web"}]}),
             "/readinessChecks(0)/portName",
             "No port definition reference for portName web",
+        ),
+        (
+            volume("../../b"),
+            "/container/volumes(0)/containerPath",
+            "must be absolute, or relative to the sandbox, and without '..'",
+        ),
+        (
+            volume("/a/../b"),
+            "/container/volumes(0)/containerPath",
+            "must be absolute, or relative to the sandbox, and without '..'",
+        ),
+        (
+            resident(json!({"size": 1}), ".."),
+            "/container/volumes(0)/containerPath",
+            "must be absolute, or relative to the sandbox, and without '..'",
         ),
         (
             resident(json!({"size": 0}), "data"),
