@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::ArgAction;
 use proto::address::Master;
+use proto::ids::{BadRole, check_role};
 
 #[derive(clap::Args, Clone, Debug)]
 pub struct Flags {
@@ -64,7 +65,12 @@ pub struct Flags {
     pub failover_timeout: u64,
 
     /// Role in which offers are received.
-    #[arg(long = "mesos_role", env = "MARATHON_MESOS_ROLE", default_value = "*")]
+    #[arg(
+        long = "mesos_role",
+        env = "MARATHON_MESOS_ROLE",
+        default_value = "*",
+        value_parser = role
+    )]
     pub mesos_role: String,
 
     /// User that tasks run as unless their app names one.
@@ -165,6 +171,43 @@ impl Flags {
             max_running_deployments: self.max_running_deployments,
             max_versions: self.zk_max_versions,
             local_ports: self.local_port_min..=self.local_port_max,
+        }
+    }
+}
+
+/// A master refuses other roles, and one that asks again and again would never be told why.
+fn role(text: &str) -> Result<String, BadRole> {
+    check_role(text).map(|()| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    #[test]
+    fn a_role_that_no_master_takes_is_refused_with_its_flag() {
+        let parse = |role: &str| {
+            let word = format!("--mesos_role={role}");
+            Line::try_parse_from(["scheduler".to_owned(), word]).map(|line| line.flags.mesos_role)
+        };
+        assert_eq!(parse("eng/web").unwrap(), "eng/web");
+        for (bad, why) in [
+            ("a b", "no blanks"),
+            ("", "must not be empty"),
+            ("-x", "must not begin with '-'"),
+            ("a//b", "empty level"),
+        ] {
+            let error = parse(bad).unwrap_err().to_string();
+            let told = error.contains("--mesos_role") && error.contains(why);
+            assert!(told, "{bad:?}: {error}");
         }
     }
 }
