@@ -22,7 +22,7 @@ pub struct Flags {
     /// Address to listen on.
     #[arg(
         long = "ip",
-        alias = "http_address",
+        visible_alias = "http_address",
         env = "MARATHON_HTTP_ADDRESS",
         default_value = "127.0.0.1"
     )]

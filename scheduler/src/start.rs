@@ -1,6 +1,7 @@
 //! Starting and stopping.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,19 @@ use crate::store::{Store, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(transparent)]
-    Listen(#[from] ListenError),
+    #[error(
+        "{0} (--http_address) can be reached by other machines and nothing here asks for \
+         credentials: choose a loopback address, or add --insecure"
+    )]
+    Exposed(IpAddr),
+    #[error(
+        "cannot listen on {address}: is another program using it? choose another --http_address \
+         or --http_port"
+    )]
+    Bind {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error(transparent)]
     NoAddress(#[from] NoAddress),
     #[error(
@@ -36,6 +48,16 @@ pub enum StartError {
         master: Master,
         source: reqwest::Error,
     },
+}
+
+/// Told with the flags of our listener: --ip and --port may be those of a master beside us.
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> StartError {
+        match error {
+            ListenError::Exposed(ip) => StartError::Exposed(ip),
+            ListenError::Bind { address, source } => StartError::Bind { address, source },
+        }
+    }
 }
 
 /// Why a scheduler ended without having been asked to.
@@ -216,7 +238,41 @@ impl Handle {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    async fn refused(words: &[String]) -> StartError {
+        let words = std::iter::once("scheduler").chain(words.iter().map(String::as_str));
+        let flags = Line::try_parse_from(words).map(|line| line.flags).unwrap();
+        start(flags).await.err().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_had_names_the_flags_to_change() {
+        let (_other, taken) = endpoint::listen([127, 0, 0, 1].into(), 0, false)
+            .await
+            .unwrap();
+        for (word, flags) in [
+            (
+                format!("--http_port={}", taken.port()),
+                "--http_address or --http_port",
+            ),
+            (
+                "--http_address=0.0.0.0".to_owned(),
+                "0.0.0.0 (--http_address)",
+            ),
+        ] {
+            let error = refused(&[word]).await.to_string();
+            assert!(error.contains(flags) && !error.contains("--ip"), "{error}");
+        }
+    }
 
     #[tokio::test]
     async fn a_part_that_panics_is_reported() {
