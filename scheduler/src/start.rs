@@ -106,8 +106,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             master: flags.master.clone(),
             source,
         })?;
-    let store = Arc::new(Store::open(&flags.work_dir)?);
-    let snapshot = store.load()?;
+    let (store, snapshot) = Store::recover(&flags.work_dir).await?;
 
     let clock = Clock::start();
     let (framework_id, known_id) = watch::channel(snapshot.framework_id.clone());
@@ -115,7 +114,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let (events, incoming) = mpsc::channel(QUEUE);
     let (calls, outgoing) = mpsc::channel(QUEUE);
     let wiring = Wiring {
-        store,
+        store: Arc::new(store),
         events: incoming,
         calls,
         framework_id,

@@ -13,6 +13,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,7 +60,20 @@ pub enum StoreError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("cannot open the scheduler's store {path} (is another scheduler using it?)")]
+    #[error(
+        "another scheduler uses the store {path} (stop that one, or choose another --work_dir)"
+    )]
+    InUse { path: PathBuf },
+    /// Without a source if redb gave up in a panic.
+    #[error(
+        "the scheduler's store {path} is damaged (put back a copy of it, or move it away to begin \
+         without apps)"
+    )]
+    Damaged {
+        path: PathBuf,
+        source: Option<Box<redb::Error>>,
+    },
+    #[error("cannot open the scheduler's store {path} (may this user read and write it?)")]
     Open {
         path: PathBuf,
         source: Box<redb::Error>,
@@ -92,13 +106,31 @@ pub struct Store {
 }
 
 impl Store {
+    /// Opens or creates the store in `directory`, and reads all of it.
+    pub async fn recover(directory: &Path) -> Result<(Self, Snapshot), StoreError> {
+        let path = Self::path(directory);
+        let directory = directory.to_owned();
+        let recovering = tokio::task::spawn_blocking(move || {
+            let store = Self::open(&directory)?;
+            let snapshot = store.load()?;
+            Ok((store, snapshot))
+        });
+        // Of a file that was cut off, redb does not say so: it panics.
+        let damaged = |_panicked| StoreError::Damaged { path, source: None };
+        recovering.await.map_err(damaged)?
+    }
+
+    fn path(directory: &Path) -> PathBuf {
+        directory.join("scheduler.redb")
+    }
+
     /// Opens or creates `scheduler.redb` in `directory`.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+    fn open(directory: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(directory).map_err(|source| StoreError::Directory {
             path: directory.to_owned(),
             source,
         })?;
-        let path = directory.join("scheduler.redb");
+        let path = Self::path(directory);
         let database = Database::builder().set_cache_size(CACHE).create(&path);
         Self::prepare(database, path)
     }
@@ -126,6 +158,8 @@ impl Store {
         };
         match prepare() {
             Ok(database) => Ok(Self { database, path }),
+            Err(redb::Error::DatabaseAlreadyOpen) => Err(StoreError::InUse { path }),
+            Err(source) if is_damage(&source) => Err(damaged(path, source)),
             Err(source) => Err(StoreError::Open {
                 path,
                 source: Box::new(source),
@@ -257,10 +291,32 @@ impl Store {
     }
 
     fn unreadable(&self, source: redb::Error) -> StoreError {
-        StoreError::Read {
-            path: self.path.clone(),
-            source: Box::new(source),
+        let path = self.path.clone();
+        match is_damage(&source) {
+            true => damaged(path, source),
+            false => StoreError::Read {
+                path,
+                source: Box::new(source),
+            },
         }
+    }
+}
+
+/// Whether the file could be read, but not understood.
+fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+        ),
+        _ => true,
+    }
+}
+
+fn damaged(path: PathBuf, source: redb::Error) -> StoreError {
+    StoreError::Damaged {
+        path,
+        source: Some(Box::new(source)),
     }
 }
 
@@ -389,5 +445,42 @@ mod tests {
         let left: Vec<_> = snapshot.history.keys().map(AppId::as_str).collect();
         assert_eq!(left, ["/a/b", "/ab"]);
         assert_eq!(snapshot.root.apps.len(), 2);
+    }
+
+    async fn failure(directory: &Path) -> String {
+        let recovered = Store::recover(directory).await;
+        proto::error::chain(&recovered.err().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_damaged_store_is_not_taken_for_one_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Store::open(directory.path()).unwrap());
+        let path = Store::path(directory.path());
+        let whole = std::fs::read(&path).unwrap();
+        for (what, bad) in [
+            ("cut off in the middle", &whole[..whole.len() / 2]),
+            ("cut off in its header", &whole[..100]),
+            ("overwritten", b"no database at all"),
+        ] {
+            std::fs::write(&path, bad).unwrap();
+            let told = failure(directory.path()).await;
+            let remedy = "is damaged (put back a copy of it, or move it away";
+            assert!(told.contains(remedy), "{what}: {told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_in_use_or_out_of_reach_is_told_with_its_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Store::open(directory.path()).unwrap();
+        let told = failure(directory.path()).await;
+        assert!(told.ends_with("choose another --work_dir)"), "{told}");
+        drop(first);
+        let path = Store::path(directory.path());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let told = failure(directory.path()).await;
+        assert!(told.contains("may this user read and write it?"), "{told}");
     }
 }
