@@ -47,8 +47,6 @@ pub enum StartError {
     NoAddress(#[from] NoAddress),
     #[error("cannot use the registry")]
     Registry(#[from] RegistryError),
-    #[error("reading the registry broke off")]
-    RegistryPanicked,
 }
 
 /// A running master. Dropping the handle leaves it running.
@@ -98,19 +96,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let (listener, address) = endpoint::listen(flags.ip, flags.port, flags.insecure).await?;
     let master = master_info(&flags, address)?;
 
-    let kind = flags.registry;
-    let directory = flags.work_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || -> Result<_, RegistryError> {
-        let registry = match kind {
-            RegistryKind::Redb => Registry::open(&directory)?,
-            RegistryKind::InMemory => Registry::InMemory,
-        };
-        let registered = registry.read()?;
-        Ok((registry, registered))
-    });
-    let (registry, registered) = opened
-        .await
-        .map_err(|_panicked| StartError::RegistryPanicked)??;
+    let (registry, registered) = Registry::recover(flags.registry, &flags.work_dir).await?;
 
     let about = about(&flags, &master);
     let master_id = master.id.clone();

@@ -3,6 +3,7 @@
 //! Only this is kept over a restart of the master. Tasks and frameworks come back by themselves:
 //! agents report the ones, schedulers the others.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
@@ -10,6 +11,7 @@ use proto::v1;
 use redb::{Database, ReadableTable as _, TableDefinition};
 
 use crate::cluster::{AgentId, Registered, Write};
+use crate::flags::RegistryKind;
 
 /// Agent id to `AgentInfo` as protobuf.
 const ADMITTED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("admitted_agents");
@@ -23,9 +25,12 @@ const CACHE_BYTES: usize = 4 << 20;
 pub enum RegistryError {
     #[error("cannot create the directory {0} for the registry: choose another --work_dir")]
     Directory(PathBuf, #[source] std::io::Error),
-    #[error("cannot open the registry {0}: is another master using this --work_dir?")]
-    Open(PathBuf, #[source] Box<redb::Error>),
-    #[error("cannot read the registry {0}: if it is damaged, remove it to start anew")]
+    #[error("another master uses the registry {0}: stop that one, or choose another --work_dir")]
+    InUse(PathBuf),
+    /// Without a source if redb gave up in a panic.
+    #[error("the registry {0} is damaged: put back a copy of it, or remove it to start anew")]
+    Damaged(PathBuf, #[source] Option<Box<redb::Error>>),
+    #[error("cannot open or read the registry {0}: may this user read and write it?")]
     Read(PathBuf, #[source] Box<redb::Error>),
     #[error("cannot write the registry {0}: is its disk full or read-only?")]
     Write(PathBuf, #[source] Box<redb::Error>),
@@ -42,23 +47,49 @@ pub enum Registry {
 }
 
 impl Registry {
-    pub fn open(directory: &Path) -> Result<Self, RegistryError> {
+    /// The registry of this kind, and what it holds.
+    pub async fn recover(
+        kind: RegistryKind,
+        directory: &Path,
+    ) -> Result<(Self, Registered), RegistryError> {
+        let path = Self::path(directory);
+        let directory = directory.to_owned();
+        let recovering = tokio::task::spawn_blocking(move || {
+            let registry = match kind {
+                RegistryKind::Redb => Self::open(&directory)?,
+                RegistryKind::InMemory => Self::InMemory,
+            };
+            let registered = registry.read()?;
+            Ok((registry, registered))
+        });
+        // Of a file that was cut off, redb does not say so: it panics.
+        let damaged = |_panicked| RegistryError::Damaged(path, None);
+        recovering.await.map_err(damaged)?
+    }
+
+    fn path(directory: &Path) -> PathBuf {
+        directory.join("registry.redb")
+    }
+
+    fn open(directory: &Path) -> Result<Self, RegistryError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| RegistryError::Directory(directory.to_owned(), source))?;
-        let path = directory.join("registry.redb");
+        let path = Self::path(directory);
         let opened = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(&path);
-        let database =
-            opened.map_err(|source| RegistryError::Open(path.clone(), Box::new(source.into())))?;
-        Ok(Self::File { path, database })
+        match opened {
+            Ok(database) => Ok(Self::File { path, database }),
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => Err(RegistryError::InUse(path)),
+            Err(source) => Err(unreadable(path, source.into())),
+        }
     }
 
-    pub fn read(&self) -> Result<Registered, RegistryError> {
+    fn read(&self) -> Result<Registered, RegistryError> {
         let Self::File { path, database } = self else {
             return Ok(Registered::default());
         };
-        let failed = |source| RegistryError::Read(path.clone(), Box::new(source));
+        let failed = |source| unreadable(path.clone(), source);
         // Opening for writing creates tables that are not there yet.
         let rows = || -> Result<(Vec<_>, Vec<_>), redb::Error> {
             let transaction = database.begin_write()?;
@@ -136,6 +167,21 @@ impl Registry {
     }
 }
 
+/// Tells a file that could be read but not understood from one that is out of reach.
+fn unreadable(path: PathBuf, error: redb::Error) -> RegistryError {
+    let is_damage = match &error {
+        redb::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+        ),
+        _ => true,
+    };
+    match is_damage {
+        true => RegistryError::Damaged(path, Some(Box::new(error))),
+        false => RegistryError::Read(path, Box::new(error)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,11 +248,40 @@ mod tests {
         assert!(registry.read().unwrap().unreachable.is_empty());
     }
 
-    #[test]
-    fn a_registry_in_use_names_the_flag_to_change() {
+    async fn failure(directory: &Path) -> String {
+        let recovered = Registry::recover(RegistryKind::Redb, directory).await;
+        recovered.err().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_damaged_registry_is_not_taken_for_one_in_use() {
         let dir = tempfile::tempdir().unwrap();
-        let _first = Registry::open(dir.path()).unwrap();
-        let error = Registry::open(dir.path()).err().unwrap().to_string();
-        assert!(error.contains("--work_dir"), "{error}");
+        drop(Registry::open(dir.path()).unwrap());
+        let path = Registry::path(dir.path());
+        let whole = std::fs::read(&path).unwrap();
+        for (what, bad) in [
+            ("cut off in the middle", &whole[..whole.len() / 2]),
+            ("cut off in its header", &whole[..100]),
+            ("overwritten", b"no database at all"),
+        ] {
+            std::fs::write(&path, bad).unwrap();
+            let told = failure(dir.path()).await;
+            let remedy = "is damaged: put back a copy of it, or remove it to start anew";
+            assert!(told.ends_with(remedy), "{what}: {told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_registry_in_use_or_out_of_reach_is_told_with_its_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Registry::open(dir.path()).unwrap();
+        let told = failure(dir.path()).await;
+        assert!(told.ends_with("choose another --work_dir"), "{told}");
+        drop(first);
+        let path = Registry::path(dir.path());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let told = failure(dir.path()).await;
+        assert!(told.ends_with("may this user read and write it?"), "{told}");
     }
 }
