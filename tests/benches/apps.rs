@@ -8,36 +8,47 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
+use tests::local::Local;
 
 const APPS: usize = 100;
 const INSTANCES: usize = 100;
+const CROWDS: usize = 10;
 const IDLE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() {
+    let local = Local::new("bench");
+    let up = local.start(&["up"]);
+    up.says("longshore is up").await;
+    idle("in one process", &[up.pid()]).await;
+    drop(up);
     let cluster = Cluster::start(1).await;
-    idle(&cluster).await;
+    let programs: Vec<u32> = cluster.programs().collect();
+    idle("fresh", &programs).await;
     one_by_one(&cluster).await;
-    all_at_once(&cluster).await;
+    for _ in 0..CROWDS {
+        all_at_once(&cluster).await;
+    }
+    let tasks = APPS + CROWDS * INSTANCES;
+    idle(&format!("after {tasks} tasks"), &programs).await;
 }
 
 /// Resident memory and processor time of programs that have nothing to do.
-async fn idle(cluster: &Cluster) {
-    let before: Vec<_> = cluster.programs().map(usage).collect();
+async fn idle(when: &str, programs: &[u32]) {
+    let before: Vec<_> = programs.iter().copied().map(usage).collect();
     tokio::time::sleep(IDLE).await;
-    let mut total = 0.0;
-    for (pid, before) in cluster.programs().zip(before) {
+    let (mut memory, mut cpu) = (0.0, 0.0);
+    for (pid, before) in programs.iter().copied().zip(before) {
         let after = usage(pid);
-        let busy = (after.ticks - before.ticks) as f64 / 100.0 / IDLE.as_secs_f64();
-        total += after.resident_mb;
+        let busy = (after.ticks - before.ticks) as f64 / IDLE.as_secs_f64();
+        memory += after.resident_mb;
+        cpu += busy;
         println!(
-            "idle {}: {:.1} MB resident, {:.2} % cpu",
-            after.name,
-            after.resident_mb,
-            busy * 100.0
+            "idle, {when}: {} {:.1} MB resident, {busy:.2} % cpu",
+            after.name, after.resident_mb
         );
     }
-    println!("idle together: {total:.1} MB resident (goal: 40)");
+    println!("idle, {when}: together {memory:.1} MB (goal: 40), {cpu:.2} % cpu (goal: 0.5)");
 }
 
 /// POST of an app to TASK_RUNNING, for one app after the other; and in turn with it, what this
@@ -62,7 +73,7 @@ async fn one_by_one(cluster: &Cluster) {
     let (post, shell) = (Percentiles::of(taken), Percentiles::of(shell));
     println!("POST /v2/apps to TASK_RUNNING, {APPS} times: {post} (goal: p50 30 ms)");
     println!(
-        "a shell that does nothing: {shell}; {:.1} times as fast",
+        "a shell that does nothing, in turn with it: {shell}; POST to TASK_RUNNING takes {:.1} times that",
         post.p50 / shell.p50
     );
 }

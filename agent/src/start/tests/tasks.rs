@@ -132,7 +132,7 @@ async fn root_a_launch_that_fails_says_why_in_status_and_stderr() {
 async fn root_a_task_without_memory_says_so() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
-    link.say(run(task("t1", "head -c 200m /dev/zero | tail")))
+    link.say(run(task("t1", "head -c 100m /dev/zero | tail")))
         .await;
     let updates = story(&mut link).await;
     let last = updates.last().unwrap();
