@@ -321,6 +321,8 @@ async fn collect_garbage(
     let interval = flags.disk_watch_interval.max(Duration::from_secs(1));
     loop {
         tokio::time::sleep(interval).await;
+        // A burst of tasks leaves much of it, spread over the arenas of many threads.
+        containerizer::release_unused_memory();
         match collect_once(&policy, &paths, &events, &spared).await {
             Ok(Some(collected)) => site.collected(&collected),
             Ok(None) => return,

@@ -36,6 +36,7 @@ pub use init::Then;
 pub use isolators::cgroups::{OutOfMemory, Statistics, StatisticsError, Victim};
 pub use launch::Stdio;
 pub use record::RecordError;
+pub use sys::release_unused_memory;
 
 /// Where the containerizer keeps its things on this host.
 #[derive(Debug, Clone)]

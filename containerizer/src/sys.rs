@@ -215,6 +215,16 @@ fn restore_signals(old: &libc::sigset_t) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, old, std::ptr::null_mut()) };
 }
 
+/// Gives the kernel what the allocator holds and nobody uses. malloc_trim(3), which is glibc's alone;
+/// others give it back by themselves.
+pub fn release_unused_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number, and locks each arena while it looks at it.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// A descriptor for a process that need not be ours. Errors: `ESRCH` when it is gone. Linux 5.3.
 pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open(2) takes numbers only.
