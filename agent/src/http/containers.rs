@@ -121,7 +121,8 @@ fn to_wire(statistics: &Statistics, executor: &Executor) -> v1::ResourceStatisti
         mem_unevictable_bytes: Some(statistics.mem_unevictable),
         mem_limit_bytes: Some(statistics.mem_limit.unwrap_or(memory)),
         mem_soft_limit_bytes: Some(statistics.mem_soft_limit.unwrap_or(memory)),
-        processes: narrow(statistics.processes),
+        processes: narrow(Some(statistics.processes)),
+        threads: narrow(statistics.threads),
         ..Default::default()
     }
 }

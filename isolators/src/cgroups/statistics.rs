@@ -27,8 +27,10 @@ pub struct Statistics {
     /// `None` without a limit.
     pub mem_limit: Option<u64>,
     pub mem_soft_limit: Option<u64>,
-    /// Processes alive.
-    pub processes: Option<u64>,
+    /// Alive, `init` included.
+    pub processes: u64,
+    /// Of all its processes.
+    pub threads: Option<u64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +71,9 @@ impl Cgroup {
             mem_unevictable: in_memory(files.unevictable),
             mem_limit: limit(memory, files.memory_limit),
             mem_soft_limit: limit(memory, files.memory_soft_limit),
-            processes: self.dir("pids").and_then(|dir| number(dir, "pids.current")),
+            processes: self.processes().len() as u64,
+            // The pids controller counts what clone(2) makes, and that is threads.
+            threads: self.dir("pids").and_then(|dir| number(dir, "pids.current")),
         })
     }
 

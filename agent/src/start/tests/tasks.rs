@@ -33,6 +33,54 @@ async fn root_a_task_runs_and_its_output_is_read_over_http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_what_a_running_task_uses_is_told_under_the_names_that_clients_read() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000 & sleep 1000"))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    assert_eq!(link.update().await.state(), TaskState::TaskRunning);
+
+    let monitored = get(&handle, "/monitor/statistics").await;
+    let contained = get(&handle, "/containers").await;
+    let (monitored, contained) = (&monitored[0], &contained[0]);
+    for one in [monitored, contained] {
+        assert_eq!(one["framework_id"], "F", "{one}");
+        assert_eq!(one["executor_id"], "t1", "{one}");
+        assert_eq!(one["source"], "t1", "{one}");
+        let statistics = &one["statistics"];
+        // The executor that its framework believes in has 0.1 cpus and 32 MB of its own.
+        assert_eq!(statistics["cpus_limit"], 0.2, "{one}");
+        assert_eq!(statistics["mem_limit_bytes"], 64 << 20, "{one}");
+        for counted in ["processes", "threads"] {
+            // A shell, one or two sleeps by now, and the container's first process.
+            let count = statistics[counted].as_u64().unwrap();
+            assert!((2..=4).contains(&count), "{counted}: {one}");
+        }
+        for measured in [
+            "timestamp",
+            "cpus_user_time_secs",
+            "cpus_system_time_secs",
+            "mem_total_bytes",
+            "mem_rss_bytes",
+            "mem_anon_bytes",
+            "mem_cache_bytes",
+            "mem_file_bytes",
+        ] {
+            assert!(statistics[measured].is_number(), "{measured}: {one}");
+        }
+    }
+    assert_eq!(
+        contained["status"]["container_id"]["value"],
+        contained["container_id"]
+    );
+    assert!(contained["status"]["executor_pid"].as_u64().unwrap() > 1);
+
+    link.say(kill("t1")).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskKilled);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_a_kill_ends_the_task_and_all_its_children() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
@@ -45,11 +93,6 @@ async fn root_a_kill_ends_the_task_and_all_its_children() {
     link.say(run(stubborn)).await;
     assert_eq!(link.update().await.state(), TaskState::TaskStarting);
     assert_eq!(link.update().await.state(), TaskState::TaskRunning);
-    let statistics = get(&handle, "/monitor/statistics").await;
-    assert!(
-        statistics[0]["statistics"]["mem_rss_bytes"].is_number(),
-        "{statistics}"
-    );
     link.say(kill("t1")).await;
     assert_eq!(link.update().await.state(), TaskState::TaskKilled);
     node.end(handle).await;
