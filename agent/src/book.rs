@@ -203,6 +203,16 @@ impl Book {
         })
     }
 
+    /// The newest of those that ended and were acknowledged, oldest first, of live frameworks.
+    pub fn completed_tasks(&self, most: usize) -> Vec<v1::Task> {
+        let executors = self.frameworks.values().flat_map(|f| &f.completed);
+        let mut tasks: Vec<&v1::Task> = executors.flat_map(|e| e.tasks.values()).collect();
+        let ended = |task: &v1::Task| task.statuses.last().map_or(0.0, v1::TaskStatus::timestamp);
+        tasks.sort_by(|one, other| ended(one).total_cmp(&ended(other)));
+        let newest = tasks.split_off(tasks.len().saturating_sub(most));
+        newest.into_iter().cloned().collect()
+    }
+
     pub fn executors(&self) -> impl Iterator<Item = (&Framework, &Executor)> {
         self.frameworks
             .values()
@@ -380,6 +390,21 @@ pub(crate) mod tests {
         add(&mut book, "u", "/u".into());
         assert!(book.completed.is_empty(), "the framework is back");
         assert_eq!(book.all_executors().count(), 2);
+    }
+
+    #[test]
+    fn the_newest_completed_tasks_are_told() {
+        let mut book = book("/s".into());
+        for (id, ended) in [("t1", 3.0), ("t2", 5.0), ("t3", 4.0)] {
+            add(&mut book, id, "/s".into());
+            let mut last = status(id, TaskState::TaskFinished);
+            last.timestamp = Some(ended);
+            book.progress(&key(id), &last, None);
+            book.close(&key(id));
+        }
+        let told = book.completed_tasks(1);
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].name, "t2");
     }
 
     #[test]

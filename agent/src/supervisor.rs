@@ -29,6 +29,9 @@ use crate::task::launch::Host;
 /// sent again: a task that falls this far behind may miss some.
 const MAILBOX: usize = 64;
 
+/// Completed tasks that a registration tells of: as many as a master remembers of one framework.
+const COMPLETED_TASKS_TOLD: usize = 1000;
+
 #[derive(Debug)]
 pub enum Event {
     Link(link::Event),
@@ -199,6 +202,7 @@ impl Supervisor {
             tasks: self.book.tasks().cloned().collect(),
             executors: vec![],
             checkpointed_resources: vec![],
+            completed_tasks: self.book.completed_tasks(COMPLETED_TASKS_TOLD),
         }
     }
 

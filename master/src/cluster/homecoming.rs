@@ -31,6 +31,7 @@ impl Cluster {
                 }
             }
         }
+        self.take_in_completed(id, register.completed_tasks);
         for executor in register.executors {
             self.take_in_executor(id, executor);
         }
@@ -82,7 +83,11 @@ impl Cluster {
         }
         let live = framework.tasks.remove(&id);
         let was_unreachable = framework.unreachable.take(&id).is_some();
-        let was_lost = live.is_none() && framework.completed.take(&id).is_some();
+        // It was lost with the agent that has it, and with no other, whatever that one may tell.
+        let of_agent = |task: &Task| task.agent == *agent;
+        let was_lost = live.is_none()
+            && framework.completed.get(id.as_str()).is_some_and(of_agent)
+            && framework.completed.take(&id).is_some();
         // A framework that does not know partitions was told that this task is lost for good.
         let partition_aware = framework.has(Capability::PartitionAware);
         let must_end = was_lost || (was_unreachable && !partition_aware);
@@ -118,6 +123,33 @@ impl Cluster {
             self.tell_agent(agent, to_agent::Message::KillTask(kill));
         } else if was_unreachable {
             self.tell_current_state(owner, &id, Reason::AgentReregistered, "the agent is back");
+        }
+    }
+
+    /// What we knew before we were restarted, as far as the agent remembers it.
+    fn take_in_completed(&mut self, agent: &AgentId, tasks: Vec<v1::Task>) {
+        for wire in tasks {
+            let owner = FrameworkId::try_from(&wire.framework_id).ok();
+            let framework = owner.and_then(|owner| self.frameworks.get_mut(&owner));
+            let (Some(framework), Ok(id)) = (framework, TaskId::try_from(&wire.task_id)) else {
+                continue;
+            };
+            let is_known = framework.tasks.contains_key(&id)
+                || framework.unreachable.get(id.as_str()).is_some()
+                || framework.completed.get(id.as_str()).is_some();
+            let is_its_own = wire.agent_id.value == agent.as_str();
+            if is_known || !is_its_own || !proto::task::is_terminal(wire.state()) {
+                continue;
+            }
+            framework.completed.push(Task {
+                id,
+                agent: agent.clone(),
+                role: role_of(&wire, framework),
+                resources: Resources::new(),
+                wire,
+                held: None,
+                kill: Kill::NotAsked,
+            });
         }
     }
 

@@ -40,6 +40,7 @@ impl World {
             version: "1.11.0".to_owned(),
             frameworks: agent.frameworks.values().cloned().collect(),
             tasks: agent.tasks.values().cloned().collect(),
+            completed_tasks: agent.completed.clone(),
             ..link::Register::default()
         };
         self.step(Event::Register {

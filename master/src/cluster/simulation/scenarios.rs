@@ -136,6 +136,46 @@ fn after_a_restart_of_the_master_agents_and_frameworks_bring_everything_back() {
 }
 
 #[test]
+fn after_a_restart_of_the_master_its_agents_tell_of_tasks_that_ended_before() {
+    let mut world = World::new();
+    world.agent_joins(0);
+    world.subscribe(0);
+    world.launch(0, 2, 0.0);
+    world.task_moves(0, TaskState::TaskFinished);
+    world.acknowledge(0);
+    let ended = world.agents[0].completed[0].task_id.value.clone();
+    let completed = |world: &World| -> Vec<String> {
+        let framework = world.cluster.frameworks.values().next().unwrap();
+        let completed = framework.completed.iter();
+        completed.map(|task| task.id.as_str().to_owned()).collect()
+    };
+    assert_eq!(completed(&world), [ended.as_str()]);
+    world.master_restarts();
+    world.agent_joins(0);
+    assert_eq!(completed(&world), [ended.as_str()]);
+    // Told again, it is still there once.
+    world.link_breaks(0);
+    world.agent_joins(0);
+    assert_eq!(completed(&world), [ended.as_str()]);
+    invariants::check(&world);
+}
+
+#[test]
+fn an_agent_tells_of_no_ends_but_its_own() {
+    let mut world = running(0);
+    let mut elsewhere = world.agents[0].tasks.values().next().unwrap().clone();
+    elsewhere.state = TaskState::TaskLost.into();
+    world.master_restarts();
+    world.agents[1].completed.push(elsewhere);
+    world.agents[1].frameworks = world.agents[0].frameworks.clone();
+    world.agent_joins(1);
+    world.agent_joins(0);
+    let task = world.agents[0].tasks.values().next().unwrap();
+    assert_eq!(task.state(), TaskState::TaskRunning, "it was killed");
+    invariants::check(&world);
+}
+
+#[test]
 fn agents_that_do_not_return_after_a_restart_become_unreachable() {
     let mut world = running(0);
     world.master_restarts();

@@ -19,6 +19,8 @@ pub struct FakeAgent {
     pub id: Option<v1::AgentId>,
     pub link: Option<Uuid>,
     pub tasks: BTreeMap<String, v1::Task>,
+    /// Whose end is acknowledged.
+    pub completed: Vec<v1::Task>,
     pub frameworks: BTreeMap<String, v1::FrameworkInfo>,
     /// Executors it was told to end.
     pub shut_down: Vec<String>,
@@ -204,7 +206,8 @@ impl World {
                     .get(&acknowledge.task_id.value)
                     .is_some_and(over)
                 {
-                    agent.tasks.remove(&acknowledge.task_id.value);
+                    let ended = agent.tasks.remove(&acknowledge.task_id.value);
+                    agent.completed.extend(ended);
                 }
             }
             to_agent::Message::ShutdownExecutor(shutdown) => {
