@@ -192,14 +192,8 @@ impl Container {
     }
 
     fn signal(&self, signal: i32) {
-        let Some(process) = &self.0.process else {
-            return;
-        };
-        match sys::pidfd_send_signal(process.pidfd.get_ref(), signal) {
-            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-                tracing::warn!(container = %self.id(), signal, %error, "cannot signal a container");
-            }
-            _ => {}
+        if let Some(process) = &self.0.process {
+            process.signal(signal);
         }
     }
 
@@ -220,7 +214,7 @@ impl Container {
         let reaped = match &self.0.process {
             Some(process) => {
                 self.until_ended(process, oom).await;
-                sys::reap(process.pidfd.get_ref()).map(ExitStatus::from_waitid)
+                process.wait().await
             }
             None => None,
         };
@@ -278,6 +272,22 @@ impl Process {
                 Err(error)
             }
         }
+    }
+
+    /// Not an error once it has ended.
+    pub(crate) fn signal(&self, signal: i32) {
+        match sys::pidfd_send_signal(self.pidfd.get_ref(), signal) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                tracing::warn!(pid = self.pid, signal, %error, "cannot signal a container");
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits for its end and reaps it; `None` when somebody else has. Cancel safe.
+    pub(crate) async fn wait(&self) -> Option<ExitStatus> {
+        self.ended().await;
+        sys::reap(self.pidfd.get_ref()).map(ExitStatus::from_waitid)
     }
 
     /// Kills it, with its pid namespace, and reaps it; waits for that.

@@ -50,6 +50,10 @@ pub enum LaunchError {
     },
     #[error("the container's first process died before the command ran: {}", describe(.0))]
     Died(Termination),
+    #[error(
+        "the process that was to join the container died before the command ran (did the container end?)"
+    )]
+    Joined,
     #[error("the launch was given up")]
     GivenUp,
 }

@@ -89,7 +89,7 @@ async fn start_and_hear(
     }
 }
 
-async fn hear(report: OwnedFd) -> io::Result<Heard> {
+pub(crate) async fn hear(report: OwnedFd) -> io::Result<Heard> {
     let mut bytes = Vec::new();
     let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(report)?;
     pipe.take(REPORT_LIMIT).read_to_end(&mut bytes).await?;
@@ -213,7 +213,7 @@ fn compile(
     Ok(compile::compile(spec, &facts)?)
 }
 
-fn set_nonblocking(pipe: &OwnedFd) -> Result<(), LaunchError> {
+pub(crate) fn set_nonblocking(pipe: &OwnedFd) -> Result<(), LaunchError> {
     let set = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
     let done = nix::fcntl::fcntl(pipe, set).map(drop);
     done.map_err(|e| LaunchError::Prepare {
@@ -222,7 +222,7 @@ fn set_nonblocking(pipe: &OwnedFd) -> Result<(), LaunchError> {
     })
 }
 
-fn program_file(program: &Program) -> io::Result<OwnedFd> {
+pub(crate) fn program_file(program: &Program) -> io::Result<OwnedFd> {
     let memfd = helper::memfd(c"longshore-program", helper::Contents::Data)?;
     let mut file = File::from(memfd);
     file.write_all(&program.encode())?;

@@ -12,6 +12,7 @@
 mod compile;
 mod container;
 mod error;
+mod exec;
 mod handover;
 mod helper;
 mod launch;
@@ -32,6 +33,7 @@ use tokio::sync::Semaphore;
 pub use compile::CompileError;
 pub use container::{Container, ExitStatus, RecoverError, Termination};
 pub use error::{LaunchError, OpenError};
+pub use exec::{Command, Execution, Target, TargetError};
 pub use init::Then;
 pub use isolators::cgroups::{OutOfMemory, Statistics, StatisticsError, Victim};
 pub use launch::Stdio;

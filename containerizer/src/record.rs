@@ -105,6 +105,14 @@ impl Record {
         Ok(record)
     }
 
+    /// Names the record of a container, which need not exist.
+    pub fn of(runtime_dir: &Path, id: &ContainerId) -> Self {
+        Self {
+            id: id.clone(),
+            directory: containers(runtime_dir).join(id.as_str()),
+        }
+    }
+
     pub fn spec(&self) -> Result<Spec, RecordError> {
         let path = self.directory.join("config.json");
         let bytes = fs::read(&path).map_err(failed("read", &path))?;

@@ -21,6 +21,9 @@ pub fn set_oom_score(score: i32) -> Result<(), Failure> {
 /// Returns only on failure.
 pub fn exec(exec: &Exec) -> Result<Never, Failure> {
     sys::setsid();
+    if exec.terminal {
+        sys::control_by_stdin().map_err(because("be controlled by the terminal at stdin"))?;
+    }
     match sys::join_new_session_keyring() {
         // A kernel without keys has none to share.
         Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => {}

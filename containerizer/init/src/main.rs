@@ -65,6 +65,14 @@ fn run() -> Result<Never, Failure> {
             drop(exec);
             supervise::until_end(child)
         }
+        Then::Attend {} => {
+            let child = match sys::fork().map_err(because("fork the command"))? {
+                None => return exec::exec(&exec),
+                Some(child) => child,
+            };
+            drop(exec);
+            supervise::attend(child)
+        }
     }
 }
 
@@ -84,11 +92,12 @@ fn read_program() -> Result<Program, Failure> {
 /// Closes every descriptor that is not ours, whoever forgot to mark it close-on-exec, and keeps ours
 /// from the command.
 fn close_strangers(program: &Program) {
-    let cgroups = program.steps.iter().map(|step| match step {
-        Step::EnterCgroups { count } => *count,
+    let inherited = program.steps.iter().map(|step| match step {
+        Step::EnterCgroups { count } => fd::FIRST_CGROUP as u32 + count,
+        Step::Join { pidfd, .. } => pidfd + 1,
         _ => 0,
     });
-    sys::close_from(fd::FIRST_CGROUP as u32 + cgroups.sum::<u32>());
+    sys::close_from(inherited.fold(fd::FIRST_CGROUP as u32, u32::max));
     for ours in [fd::REPORT, fd::STATUS] {
         sys::set_close_on_exec(ours);
     }

@@ -18,6 +18,9 @@ pub enum Then {
     /// It starts the command and stays as process 1: reaps, hands SIGTERM to every process and
     /// other signals to the command, and writes the exit record.
     Supervise {},
+    /// It starts the command as a child, in the pid namespace that it joined without being in it, hands
+    /// it every signal, and ends as it ends.
+    Attend {},
 }
 
 /// Paths are absolute and mean the container's root, which is `/` until a `NewRoot` or
@@ -38,6 +41,11 @@ pub enum Step {
     SetNamespace {
         path: String,
         flag: u32,
+    },
+    /// Joins namespaces (setns(2) flags) of the process behind an inherited pidfd. Linux 5.8.
+    Join {
+        pidfd: u32,
+        flags: u32,
     },
     Hostname {
         name: String,
@@ -169,6 +177,8 @@ pub struct Exec {
     pub no_new_privileges: bool,
     /// -1000 to 1000.
     pub oom_score_adj: Option<i32>,
+    /// Standard input is a terminal, and shall control the command.
+    pub terminal: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,6 +243,7 @@ wire_struct!(Exec {
     capabilities,
     no_new_privileges,
     oom_score_adj,
+    terminal,
 });
 wire_struct!(Rlimit {
     resource,
@@ -258,7 +269,7 @@ wire_enum!(Stage {
     3 => WorkingDirectory {},
     4 => Exec {},
 });
-wire_enum!(Then { 0 => Become {}, 1 => Supervise {} });
+wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {} });
 wire_enum!(Step {
     0 => EnterCgroups { count },
     1 => Unshare { flags },
@@ -283,6 +294,7 @@ wire_enum!(Step {
     20 => Sysctl { name, value },
     21 => OpenSources { sources, own },
     22 => ReadOnlyRoot {},
+    23 => Join { pidfd, flags },
 });
 
 impl Program {
@@ -379,6 +391,7 @@ mod tests {
                 }),
                 no_new_privileges: true,
                 oom_score_adj: Some(-1000),
+                terminal: true,
             },
             then: Then::Supervise {},
         }

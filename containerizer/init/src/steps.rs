@@ -35,6 +35,11 @@ impl Container {
             Step::SetNamespace { path, flag } => File::open(&path)
                 .and_then(|file| sys::setns(file.as_fd(), flag))
                 .map_err(because(format!("join namespace {path}"))),
+            Step::Join { pidfd, flags } => {
+                let joined = sys::setns(sys::inherited(pidfd as i32), flags);
+                sys::close(pidfd as i32);
+                joined.map_err(because("join the container's namespaces"))
+            }
             Step::Hostname { name } => {
                 sys::set_hostname(&name).map_err(because(format!("set hostname {name:?}")))
             }

@@ -1,4 +1,5 @@
-//! Process 1 of a container: reaps everything, passes signals on, records how the command ended.
+//! Beside a command: as process 1 of its container, which reaps everything, passes signals on and
+//! records how the command ended; or outside, for a command that joined a container.
 
 use init::fd;
 
@@ -29,11 +30,36 @@ pub fn until_end(command: i32) -> Result<Never, Failure> {
     }
 }
 
+/// Never returns: ends with the command.
+pub fn attend(command: i32) -> Result<Never, Failure> {
+    for unused in [fd::REPORT, fd::STATUS, 0, 1, 2] {
+        sys::close(unused);
+    }
+    loop {
+        match sys::wait_for_signal() {
+            libc::SIGCHLD => {
+                while let Some((pid, status)) = sys::reap() {
+                    if pid == command {
+                        exit_like(status);
+                    }
+                }
+            }
+            signal if signal > 0 => sys::kill(command, signal),
+            _ => {}
+        }
+    }
+}
+
 /// Raw wait(2) status.
 fn end(status: i32) -> ! {
     // The agent may be dead: this record is how the next one learns of the end. Should it not be
     // possible to write it, a live agent still learns it from our own exit.
     let _ = sys::write(fd::STATUS, format!("{status}\n").as_bytes());
+    exit_like(status)
+}
+
+/// As shells tell of a signal: 128 and its number.
+fn exit_like(status: i32) -> ! {
     sys::exit(match status & 0x7f {
         0 => status >> 8 & 0xff,
         signal => 128 + signal,

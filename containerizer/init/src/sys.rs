@@ -35,6 +35,19 @@ pub fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
+/// A descriptor that was there from the start.
+pub fn inherited(fd: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: the containerizer left it open at this number, and only `close` of that number, after
+    // its last use, ends it.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Makes the terminal at standard input control this session, which has none yet. tty_ioctl(4).
+pub fn control_by_stdin() -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes a number; 0 takes the terminal from nobody.
+    check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }.into()).map(drop)
+}
+
 pub fn close_from(first: u32) {
     // SAFETY: at this point of start-up no owned descriptor has such a number. close_range(2), 5.9.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };

@@ -1,6 +1,7 @@
 //! From an OCI runtime spec to a program for `init`. Pure: the spec, facts about the host and a
 //! look-up of paths go in, data comes out.
 
+mod join;
 mod mounts;
 mod namespaces;
 mod options;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use init::{Program, Step, Then};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
+pub use join::join;
 pub use namespaces::clone_flags;
 pub use view::{Kind, Lookup};
 
@@ -58,6 +60,10 @@ pub enum CompileError {
     },
     #[error("{what} {} is not valid UTF-8", path.display())]
     NotUtf8 { what: &'static str, path: PathBuf },
+    #[error("{0:?} is no environment variable: write NAME=value")]
+    NoVariable(String),
+    #[error("the command contains a NUL byte, which no program can be given")]
+    Nul,
     #[error("unknown resource limit {0}")]
     UnknownRlimit(String),
 }

@@ -20,6 +20,18 @@ pub fn clone_flags(linux: Option<&Linux>) -> u64 {
         .fold(0, |flags, namespace| flags | flag(namespace.typ()))
 }
 
+/// setns(2) flags for all that a container has of its own.
+pub fn own(linux: &Linux) -> Result<u32, CompileError> {
+    let mut flags = 0;
+    for namespace in list(linux) {
+        if namespace.typ() == LinuxNamespaceType::User {
+            return Err(CompileError::Unsupported("joining a user namespace"));
+        }
+        flags |= flag(namespace.typ()) as u32;
+    }
+    Ok(flags)
+}
+
 pub fn has(linux: &Linux, kind: LinuxNamespaceType) -> bool {
     list(linux).iter().any(|namespace| namespace.typ() == kind)
 }

@@ -26,6 +26,7 @@ pub fn exec(process: &Process) -> Result<Exec, CompileError> {
         capabilities: process.capabilities().as_ref().map(capabilities),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
+        terminal: false,
     })
 }
 

@@ -1,0 +1,124 @@
+//! A program for a command that joins a container: its namespaces, then as its own command, but for
+//! what is asked differently.
+
+use init::{Program, Step, Then, fd};
+use oci_spec::runtime::Spec;
+
+use super::{CompileError, namespaces, process};
+use crate::exec::Command;
+
+/// `cgroup_files` as in [`Facts`](super::Facts). The pidfd of the container's first process follows
+/// those files.
+pub fn join(spec: &Spec, command: &Command, cgroup_files: u32) -> Result<Program, CompileError> {
+    let linux = spec.linux().as_ref();
+    let linux = linux.ok_or(CompileError::Missing("\"linux\" section"))?;
+    let of_container = spec.process().as_ref();
+    let of_container = of_container.ok_or(CompileError::Missing("\"process\" section"))?;
+    let mut exec = process::exec(of_container)?;
+    exec.path = command
+        .args
+        .first()
+        .cloned()
+        .ok_or(CompileError::Missing("command to execute"))?;
+    exec.argv.clone_from(&command.args);
+    for entry in &command.env {
+        let name = |entry: &str| entry.split('=').next().map(str::to_owned);
+        // Of two with one name programs see the first.
+        exec.env.retain(|known| name(known) != name(entry));
+        exec.env.push(entry.clone());
+    }
+    if let Some(cwd) = &command.cwd {
+        exec.cwd.clone_from(cwd);
+    }
+    exec.terminal = command.terminal;
+    check(command)?;
+    let mut steps = Vec::new();
+    if cgroup_files > 0 {
+        steps.push(Step::EnterCgroups {
+            count: cgroup_files,
+        });
+    }
+    steps.push(Step::Join {
+        pidfd: fd::FIRST_CGROUP as u32 + cgroup_files,
+        flags: namespaces::own(linux)?,
+    });
+    Ok(Program {
+        steps,
+        exec,
+        then: Then::Attend {},
+    })
+}
+
+fn check(command: &Command) -> Result<(), CompileError> {
+    let texts = command.args.iter().chain(&command.env).chain(&command.cwd);
+    if texts.clone().any(|text| text.contains('\0')) {
+        return Err(CompileError::Nul);
+    }
+    match command.env.iter().find(|entry| !is_variable(entry)) {
+        Some(entry) => Err(CompileError::NoVariable(entry.clone())),
+        None => Ok(()),
+    }
+}
+
+fn is_variable(entry: &str) -> bool {
+    entry.find('=').is_some_and(|at| at > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        serde_json::from_str(
+            r#"{"ociVersion": "1.2.0",
+                "process": {"user": {"uid": 7, "gid": 8}, "cwd": "/sandbox", "args": ["sleep"],
+                            "env": ["A=1", "B=2"], "noNewPrivileges": true},
+                "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}]}}"#,
+        )
+        .expect("a spec")
+    }
+
+    fn command(args: &[&str], env: &[&str]) -> Command {
+        Command {
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            env: env.iter().map(|entry| (*entry).to_owned()).collect(),
+            ..Command::default()
+        }
+    }
+
+    #[test]
+    fn a_command_runs_as_the_containers_own_but_for_what_is_asked() {
+        let program = join(&spec(), &command(&["ls", "-l"], &["A=3"]), 2).expect("compiles");
+        let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP;
+        assert_eq!(
+            program.steps,
+            [
+                Step::EnterCgroups { count: 2 },
+                Step::Join {
+                    pidfd: 8,
+                    flags: flags as u32
+                }
+            ]
+        );
+        let exec = program.exec;
+        assert_eq!((exec.path.as_str(), exec.argv.len()), ("ls", 2));
+        assert_eq!(exec.env, ["B=2", "A=3"]);
+        assert_eq!((exec.uid, exec.gid, exec.cwd.as_str()), (7, 8, "/sandbox"));
+        assert!(exec.no_new_privileges);
+    }
+
+    #[test]
+    fn what_no_program_can_be_given_is_refused() {
+        for (args, env) in [
+            (&[][..], &[][..]),
+            (&["a\0"], &[]),
+            (&["a"], &["=b"]),
+            (&["a"], &["b"]),
+        ] {
+            assert!(
+                join(&spec(), &command(args, env), 0).is_err(),
+                "{args:?} {env:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A command in a container that runs already.
+//!
+//! A new `init` joins the container's cgroup and, through a descriptor of its first process, its
+//! namespaces, and starts the command there with the container's own limits, capabilities and
+//! environment. It stays outside its pid namespace, where nobody in the container can see it, and ends
+//! as the command ends. Nothing of the container's record changes: who executes it owns it.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use init::Heard;
+use isolators::ContainerId;
+use isolators::cgroups::{BadHierarchy, Cgroup, Entry, Hierarchy};
+use nix::fcntl::OFlag;
+use oci_spec::runtime::Spec;
+
+use crate::container::{ExitStatus, Process};
+use crate::error::LaunchError;
+use crate::helper::Helper;
+use crate::launch::{Stdio, hear, program_file, set_nonblocking};
+use crate::record::{Record, RecordError};
+use crate::{compile, sys};
+
+/// What to run, where it differs from the container's own command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Command {
+    /// The program, looked up on the container's PATH, and its arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`: in addition to the container's, and instead of those with the same name.
+    pub env: Vec<String>,
+    /// Absolute, in the container.
+    pub cwd: Option<String>,
+    /// Standard input is a terminal that is to control the command.
+    pub terminal: bool,
+}
+
+/// A container of this host that runs, whoever started it.
+#[derive(Debug)]
+pub struct Target {
+    spec: Spec,
+    pidfd: OwnedFd,
+    cgroup: Cgroup,
+    helper: Helper,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error("container {0} does not run, or is not in {1}")]
+    NotRunning(ContainerId, String),
+    #[error("cannot read the container's record")]
+    Record(#[from] RecordError),
+    #[error("cannot take hold of the container's first process")]
+    Process(#[source] io::Error),
+    #[error("cannot use this host's cgroups")]
+    Hierarchy(#[from] BadHierarchy),
+    #[error("cannot keep the container init in memory (memfd_create; see sysctl vm.memfd_noexec)")]
+    Helper(#[source] io::Error),
+}
+
+/// A command that was started. Dropping it leaves it alone.
+#[derive(Debug)]
+pub struct Execution(Process);
+
+impl Target {
+    /// Finds what an agent with these directories runs.
+    pub fn find(
+        runtime_dir: &Path,
+        cgroups_hierarchy: &Path,
+        id: &ContainerId,
+    ) -> Result<Self, TargetError> {
+        let not_running = || TargetError::NotRunning(id.clone(), runtime_dir.display().to_string());
+        let record = Record::of(runtime_dir, id);
+        let process = record.open_process().map_err(TargetError::Process)?;
+        let pidfd = process.ok_or_else(not_running)?.pidfd;
+        let spec = record.spec()?;
+        let hierarchy = Hierarchy::detect(cgroups_hierarchy)?;
+        let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().clone());
+        let path = path.ok_or_else(not_running)?;
+        Ok(Self {
+            cgroup: Cgroup::at(&hierarchy, &path),
+            spec,
+            pidfd,
+            helper: Helper::load().map_err(TargetError::Helper)?,
+        })
+    }
+
+    /// Returns once the command has been exec'ed.
+    pub async fn exec(&self, command: &Command, stdio: Stdio) -> Result<Execution, LaunchError> {
+        let (process, report) = self.start(command, stdio)?;
+        match hear(report).await {
+            Ok(Heard::Running) => Ok(Execution(process)),
+            Ok(Heard::Failed(report)) => {
+                process.end();
+                Err(report.into())
+            }
+            Ok(Heard::Nothing) | Err(_) => {
+                process.end();
+                Err(LaunchError::Joined)
+            }
+        }
+    }
+
+    fn start(&self, command: &Command, stdio: Stdio) -> Result<(Process, OwnedFd), LaunchError> {
+        let prepare = |attempt| move |source| LaunchError::Prepare { attempt, source };
+        let null = || {
+            std::fs::File::options()
+                .read(true)
+                .write(true)
+                .open("/dev/null")
+        };
+        let null = null().map_err(prepare("open /dev/null"))?.into();
+        let stdin = stdio.stdin.as_ref().unwrap_or(&null);
+        let (tasks, directory) = match self.cgroup.entry()? {
+            Entry::Tasks(tasks) => (tasks, None),
+            Entry::Directory(directory) => (Vec::new(), Some(directory)),
+        };
+        let program = compile::join(&self.spec, command, tasks.len() as u32)?;
+        let program = program_file(&program).map_err(prepare("store the program"))?;
+        let (report, report_end) =
+            nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| prepare("make a pipe")(e.into()))?;
+        set_nonblocking(&report)?;
+        // In the order of `init::fd`; it keeps no exit record.
+        let own = [
+            stdin,
+            &stdio.stdout,
+            &stdio.stderr,
+            &program,
+            &report_end,
+            &null,
+        ];
+        let descriptors: Vec<BorrowedFd<'_>> = (own.into_iter().chain(&tasks))
+            .chain([&self.pidfd])
+            .map(|fd| fd.as_fd())
+            .collect();
+        let spawned = sys::spawn(&sys::Spawn {
+            exe: self.helper.as_fd(),
+            name: c"longshore-init",
+            descriptors: &descriptors,
+            namespaces: 0,
+            cgroup: directory.as_ref().map(|fd| fd.as_fd()),
+        })
+        .map_err(|source| LaunchError::Spawn { source })?;
+        let process = Process::adopt(spawned).map_err(prepare("watch the new process"))?;
+        Ok((process, report))
+    }
+}
+
+impl Execution {
+    /// Waits for the end of the command: its exit status, or 128 and the number of the signal that
+    /// killed it, as shells tell it. Cancel safe.
+    pub async fn wait(&self) -> i32 {
+        const KILLED: i32 = 128 + libc::SIGKILL;
+        match self.0.wait().await {
+            Some(ExitStatus::Exited(code)) => code,
+            Some(ExitStatus::Signaled(signal)) => 128 + signal,
+            // The container has ended, and its kernel has told nobody how.
+            None => KILLED,
+        }
+    }
+
+    /// Not an error once it has ended.
+    pub fn signal(&self, signal: i32) {
+        self.0.signal(signal);
+    }
+}
