@@ -1,5 +1,6 @@
 //! Launching for real: needs root, and cgroups of either version.
 
+mod cgroups;
 mod support;
 
 use std::fs::{self, File};

@@ -1,0 +1,107 @@
+//! What the kernel knows of a container's limits.
+
+use std::fs;
+use std::path::PathBuf;
+
+use containerizer::Containerizer;
+use isolators::cgroups::Hierarchy;
+use isolators::{Limit, Request, Share};
+
+use crate::support::Host;
+
+/// A path in our subtree, in the hierarchy of the controller that its last part is named after. On
+/// v2 there is one for all.
+fn file(host: &Host, path: &str) -> PathBuf {
+    let last = path.rsplit('/').next().unwrap_or(path);
+    let controller = last.split('.').next().unwrap_or(last);
+    let mount = match host.hierarchy() {
+        Hierarchy::V1(mounts) => {
+            let mut mounts = mounts.into_iter();
+            let found = mounts.find(|mount| mount.controllers.iter().any(|c| c == controller));
+            found.expect("a mount of the controller").path
+        }
+        Hierarchy::V2(mount) => mount,
+    };
+    mount.join(&host.config.cgroups_root).join(path)
+}
+
+/// Launches the request, and holds these files of its cgroup against what should be in them.
+async fn has_limits(host: &Host, request: &Request, expected: &[(&str, &str)]) {
+    let container = host.launch(request).await.expect("launches");
+    for (name, value) in expected {
+        let path = file(host, &format!("c1/{name}"));
+        let content = fs::read_to_string(&path).expect("reads");
+        assert_eq!(content.trim_end(), *value, "{}", path.display());
+        let members = match host.hierarchy() {
+            Hierarchy::V1(_) => path.with_file_name("cgroup.procs"),
+            Hierarchy::V2(_) => path.with_file_name("leaf").join("cgroup.procs"),
+        };
+        let pids = fs::read_to_string(members).expect("reads");
+        let first = container.pid().to_string();
+        assert!(pids.lines().any(|pid| pid == first), "{first} in {pids:?}");
+    }
+    container.kill();
+    container.wait().await;
+    container.forget();
+}
+
+#[tokio::test]
+async fn root_what_a_container_may_take_is_in_the_files_of_its_cgroup() {
+    let host = Host::new("limits");
+    let request = Request {
+        cpus: Share {
+            request: 0.5,
+            limit: Limit::At(1.5),
+        },
+        memory: Share {
+            request: 64 << 20,
+            limit: Limit::At(96 << 20),
+        },
+        ..host.request("sleep 1000")
+    };
+    let expected = match host.hierarchy() {
+        Hierarchy::V1(_) => vec![
+            ("cpu.shares", "512"),
+            ("cpu.cfs_period_us", "100000"),
+            ("cpu.cfs_quota_us", "150000"),
+            ("memory.soft_limit_in_bytes", "67108864"),
+            ("memory.limit_in_bytes", "100663296"),
+        ],
+        Hierarchy::V2(_) => vec![
+            ("cpu.weight", "50"),
+            ("cpu.max", "150000 100000"),
+            ("memory.low", "67108864"),
+            ("memory.max", "100663296"),
+        ],
+    };
+    has_limits(&host, &request, &expected).await;
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_without_limits_of_its_own_a_container_has_all_free_cpus_and_the_memory_it_asked_for()
+{
+    let host = Host::new("nolimits");
+    let expected = match host.hierarchy() {
+        Hierarchy::V1(_) => [
+            ("cpu.cfs_quota_us", "-1"),
+            ("memory.limit_in_bytes", "33554432"),
+        ],
+        Hierarchy::V2(_) => [("cpu.max", "max 100000"), ("memory.max", "33554432")],
+    };
+    has_limits(&host, &host.request("sleep 1000"), &expected).await;
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_with_enable_cfs_cpus_are_capped_at_the_request() {
+    let mut host = Host::new("cfs");
+    host.config.cgroups_enable_cfs = true;
+    host.containerizer = Containerizer::open(host.config.clone()).expect("opens");
+    let expected = match host.hierarchy() {
+        Hierarchy::V1(_) => [("cpu.cfs_quota_us", "10000")],
+        Hierarchy::V2(_) => [("cpu.max", "10000 100000")],
+    };
+    has_limits(&host, &host.request("sleep 1000"), &expected).await;
+    host.finish();
+}
