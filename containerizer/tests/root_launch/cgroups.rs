@@ -1,4 +1,4 @@
-//! What the kernel knows of a container's limits.
+//! What the kernel knows of a container's limits, and containers that it gives no cgroup.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use containerizer::Containerizer;
 use isolators::cgroups::Hierarchy;
 use isolators::{Limit, Request, Share};
 
-use crate::support::Host;
+use crate::support::{Host, cgroups};
 
 /// A path in our subtree, in the hierarchy of the controller that its last part is named after. On
 /// v2 there is one for all.
@@ -103,5 +103,51 @@ async fn root_with_enable_cfs_cpus_are_capped_at_the_request() {
         Hierarchy::V2(_) => [("cpu.max", "10000 100000")],
     };
     has_limits(&host, &host.request("sleep 1000"), &expected).await;
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_container_that_gets_no_cgroup_is_refused_with_the_reason_and_leaves_nothing() {
+    let host = Host::new("refused");
+    let request = Request {
+        cpus: Share {
+            request: 0.1,
+            limit: Limit::At(1.5),
+        },
+        ..host.request("echo up")
+    };
+    // Only v2 bounds the number of cgroups: here to none, then to none for the processes. On v1 a
+    // quota above the parent's is refused, at a time when all directories are there.
+    let (obstacle, none, cases) = match host.hierarchy() {
+        Hierarchy::V1(_) => (
+            "cpu.cfs_quota_us",
+            "-1",
+            vec![("50000", "c1/cpu.cfs_quota_us: Invalid argument")],
+        ),
+        Hierarchy::V2(_) => (
+            "cgroup.max.descendants",
+            "max",
+            vec![
+                ("0", "c1: Resource temporarily unavailable"),
+                ("1", "c1/leaf: Resource temporarily unavailable"),
+            ],
+        ),
+    };
+    let obstacle = file(&host, obstacle);
+    for (limit, reason) in cases {
+        fs::write(&obstacle, limit).expect("limits");
+        let refusal = host.refusal(&request).await;
+        assert!(
+            refusal.starts_with("cannot set up the container's cgroup: cannot "),
+            "{refusal}"
+        );
+        let reason = format!("{}/{reason}", host.config.cgroups_root);
+        assert!(refusal.contains(&reason), "{refusal}");
+        for root in cgroups(&host.config.cgroups_root) {
+            assert!(!root.join("c1").exists(), "{} is left", root.display());
+        }
+    }
+    fs::write(&obstacle, none).expect("limits no more");
+    assert_eq!(host.output(&request).await, "up");
     host.finish();
 }
