@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use nix::sys::signal::Signal;
+
 use crate::http::{Service, free_port};
 use crate::program::Program;
 use crate::{eventually, host};
@@ -15,6 +17,7 @@ pub struct Cluster {
     // Before the directory, so that agents are gone when it is removed.
     pub agents: Vec<Agent>,
     master: Option<Program>,
+    master_flags: Vec<String>,
     pub api: Service,
     pub marathon: Service,
     directory: tempfile::TempDir,
@@ -36,6 +39,11 @@ pub struct Agent {
 impl Cluster {
     /// Up, with that many agents registered.
     pub async fn start(agents: u16) -> Self {
+        Self::start_with(&[], agents).await
+    }
+
+    /// The same, with these flags of the master.
+    pub async fn start_with(master_flags: &[&str], agents: u16) -> Self {
         // Not below /tmp: tests mount volumes there, which would hide the sandboxes.
         let directory = tempfile::Builder::new()
             .prefix("longshore-test-")
@@ -46,6 +54,7 @@ impl Cluster {
         let mut cluster = Self {
             agents: Vec::new(),
             master: None,
+            master_flags: master_flags.iter().map(|&flag| flag.to_owned()).collect(),
             api: Service::at(free_port()),
             marathon: Service::at(free_port()),
             directory,
@@ -62,12 +71,13 @@ impl Cluster {
 
     pub async fn start_master(&mut self) {
         let work_dir = self.directory.path().join("master");
-        let arguments = [
+        let mut arguments = vec![
             "master".to_owned(),
             format!("--port={}", self.api.port()),
             format!("--http_port={}", self.marathon.port()),
             format!("--work_dir={}", work_dir.display()),
         ];
+        arguments.extend_from_slice(&self.master_flags);
         self.master = Some(Program::start("master", &arguments, self.directory.path()));
         self.api.ready("/health").await;
         self.marathon.ready("/ping").await;
@@ -144,6 +154,11 @@ impl Agent {
     pub async fn start(&mut self) {
         self.program = Some(Program::start("agent", &self.arguments, &self.directory));
         self.api.ready("/health").await;
+    }
+
+    /// Stops the agent itself with SIGSTOP, say, and nothing of its containers.
+    pub fn signal(&self, signal: Signal) {
+        self.program.as_ref().unwrap().signal(signal);
     }
 
     /// As `kill -9` does: its containers stay.
