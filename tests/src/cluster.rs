@@ -1,4 +1,4 @@
-//! A master (with the scheduler in it) and agents, each a process of its own on loopback.
+//! A master (mostly with the scheduler in it) and agents, each a process of its own on loopback.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -18,9 +18,16 @@ pub struct Cluster {
     pub agents: Vec<Agent>,
     master: Option<Program>,
     master_flags: Vec<String>,
+    scheduler: Scheduler,
     pub api: Service,
     pub marathon: Service,
     directory: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+enum Scheduler {
+    InMaster,
+    Apart(Option<Program>),
 }
 
 #[derive(Debug)]
@@ -39,11 +46,22 @@ pub struct Agent {
 impl Cluster {
     /// Up, with that many agents registered.
     pub async fn start(agents: u16) -> Self {
-        Self::start_with(&[], agents).await
+        Self::new(&[], Scheduler::InMaster).up(agents).await
     }
 
     /// The same, with these flags of the master.
     pub async fn start_with(master_flags: &[&str], agents: u16) -> Self {
+        Self::new(master_flags, Scheduler::InMaster)
+            .up(agents)
+            .await
+    }
+
+    /// The same, with the scheduler in a process of its own.
+    pub async fn start_with_scheduler_apart(agents: u16) -> Self {
+        Self::new(&[], Scheduler::Apart(None)).up(agents).await
+    }
+
+    fn new(master_flags: &[&str], scheduler: Scheduler) -> Self {
         // Not below /tmp: tests mount volumes there, which would hide the sandboxes.
         let directory = tempfile::Builder::new()
             .prefix("longshore-test-")
@@ -51,22 +69,29 @@ impl Cluster {
             .unwrap();
         // Tasks run as other users and must reach their sandboxes.
         open_to_all(directory.path());
-        let mut cluster = Self {
+        Self {
             agents: Vec::new(),
             master: None,
             master_flags: master_flags.iter().map(|&flag| flag.to_owned()).collect(),
+            scheduler,
             api: Service::at(free_port()),
             marathon: Service::at(free_port()),
             directory,
-        };
-        cluster.start_master().await;
-        for number in 0..agents {
-            let mut agent = Agent::new(number, &cluster.api, cluster.directory.path());
-            agent.start().await;
-            cluster.agents.push(agent);
         }
-        cluster.registered(agents).await;
-        cluster
+    }
+
+    async fn up(mut self, agents: u16) -> Self {
+        self.start_master().await;
+        if let Scheduler::Apart(_) = self.scheduler {
+            self.start_scheduler().await;
+        }
+        for number in 0..agents {
+            let mut agent = Agent::new(number, &self.api, self.directory.path());
+            agent.start().await;
+            self.agents.push(agent);
+        }
+        self.registered(agents).await;
+        self
     }
 
     pub async fn start_master(&mut self) {
@@ -74,13 +99,37 @@ impl Cluster {
         let mut arguments = vec![
             "master".to_owned(),
             format!("--port={}", self.api.port()),
-            format!("--http_port={}", self.marathon.port()),
             format!("--work_dir={}", work_dir.display()),
         ];
         arguments.extend_from_slice(&self.master_flags);
+        arguments.push(match self.scheduler {
+            Scheduler::InMaster => format!("--http_port={}", self.marathon.port()),
+            Scheduler::Apart(_) => "--no-scheduler".to_owned(),
+        });
         self.master = Some(Program::start("master", &arguments, self.directory.path()));
         self.api.ready("/health").await;
+        if let Scheduler::InMaster = self.scheduler {
+            self.marathon.ready("/ping").await;
+        }
+    }
+
+    /// The one that is a process of its own from then on.
+    pub async fn start_scheduler(&mut self) {
+        let work_dir = self.directory.path().join("scheduler");
+        let arguments = [
+            "scheduler".to_owned(),
+            format!("--master={}", self.api.address),
+            format!("--http_port={}", self.marathon.port()),
+            format!("--work_dir={}", work_dir.display()),
+        ];
+        let program = Program::start("scheduler", &arguments, self.directory.path());
+        self.scheduler = Scheduler::Apart(Some(program));
         self.marathon.ready("/ping").await;
+    }
+
+    /// As `kill -9` does to one that is a process of its own.
+    pub fn kill_scheduler(&mut self) {
+        self.scheduler = Scheduler::Apart(None);
     }
 
     /// As `kill -9` does.
@@ -88,13 +137,18 @@ impl Cluster {
         self.master = None;
     }
 
-    /// Process ids of the master and the agents that run.
+    /// Process ids of the master, the agents and a scheduler of its own, as far as they run.
     pub fn programs(&self) -> impl Iterator<Item = u32> {
         let agents = self
             .agents
             .iter()
             .filter_map(|agent| agent.program.as_ref());
-        self.master.iter().chain(agents).map(Program::pid)
+        let scheduler = match &self.scheduler {
+            Scheduler::InMaster => None,
+            Scheduler::Apart(scheduler) => scheduler.as_ref(),
+        };
+        let programs = self.master.iter().chain(scheduler).chain(agents);
+        programs.map(Program::pid)
     }
 
     /// Until this many agents are active at the master.

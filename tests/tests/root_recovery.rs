@@ -40,6 +40,46 @@ async fn root_tasks_run_on_while_the_master_is_killed_and_comes_back() {
 }
 
 #[tokio::test]
+async fn root_tasks_run_on_while_a_scheduler_of_its_own_is_killed_and_comes_back() {
+    let mut cluster = Cluster::start_with_scheduler_apart(1).await;
+    let mut app = shell("steady", TICKING);
+    app["instances"] = 2.into();
+    let before = cluster.run(&app).await;
+    longer(&cluster, &before, &vec![0; before.len()]).await;
+    let processes = processes(&cluster);
+    let framework = framework_id(&cluster).await;
+
+    cluster.kill_scheduler();
+    let lines = output_lengths(&cluster, &before).await;
+    longer(&cluster, &before, &lines).await;
+    cluster.start_scheduler().await;
+
+    assert_eq!(ids(&before), ids(&cluster.running("steady", 2).await));
+    // What it says of itself it could have read from its store: this takes the master, too.
+    let answer = cluster
+        .marathon
+        .put("/v2/apps/steady", &serde_json::json!({ "instances": 3 }))
+        .await;
+    assert!(answer.status.is_success(), "{}", answer.text);
+    let after = cluster.running("steady", 3).await;
+    let after = ids(&after);
+    assert!(
+        ids(&before).iter().all(|id| after.contains(id)),
+        "{after:?}"
+    );
+    assert_eq!(framework, framework_id(&cluster).await, "it is a new one");
+    assert!(
+        processes[0].is_subset(&self::processes(&cluster)[0]),
+        "a process of a task was replaced"
+    );
+    let lines = output_lengths(&cluster, &before).await;
+    longer(&cluster, &before, &lines).await;
+    cluster.settled().await;
+    cluster.remove("steady").await;
+    cluster.nothing_left().await;
+}
+
+#[tokio::test]
 async fn root_tasks_run_on_while_an_agent_is_killed_and_comes_back() {
     let mut cluster = Cluster::start(1).await;
     let mut app = shell("steady", TICKING);
@@ -149,4 +189,16 @@ async fn longer(cluster: &Cluster, tasks: &[tests::apps::Task], than: &[usize]) 
 
 async fn agent_id(cluster: &Cluster) -> Value {
     cluster.api.json("/slaves").await["slaves"][0]["id"].clone()
+}
+
+/// Of the only framework that the master has ever had.
+async fn framework_id(cluster: &Cluster) -> Value {
+    let state = cluster.api.json("/frameworks").await;
+    let all = ["frameworks", "completed_frameworks"];
+    let known = all.iter().filter_map(|key| state[key].as_array()).flatten();
+    let ids: Vec<_> = known.map(|framework| framework["id"].clone()).collect();
+    let [id] = &ids[..] else {
+        panic!("one was expected: {state:#}");
+    };
+    id.clone()
 }
