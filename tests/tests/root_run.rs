@@ -75,6 +75,54 @@ async fn root_run_once_exits_with_the_result_of_the_task() {
 }
 
 #[tokio::test]
+async fn root_run_once_exits_with_128_and_the_signal_that_ended_the_task() {
+    for (name, cmd, code, said) in [
+        ("segv", "kill -SEGV $$", 139, "Segmentation fault"),
+        ("kill", "kill -KILL $$", 137, "Killed"),
+        // Without a line end tail must keep it all.
+        (
+            "memory",
+            "head -c 300000000 /dev/zero | tail",
+            137,
+            "Memory limit exceeded",
+        ),
+    ] {
+        let local = Local::new(name);
+        let file = local.file("app.json", &shell(name, cmd));
+        let mut run = local.start(&["run", "--once", &file]);
+        assert_eq!(run.wait().code(), Some(code), "{}", run.output());
+        assert!(run.output().contains(said), "{}", run.output());
+        local.nothing_left().await;
+    }
+}
+
+#[tokio::test]
+async fn root_what_a_killed_run_left_is_ended_by_the_next() {
+    let local = Local::new("killed");
+    let first = shell("first", "echo first is up; exec sleep 1000");
+    let first = local.file("first.json", &first);
+    let mut run = local.start(&["run", &first]);
+    run.says("first is up").await;
+    let left = local.processes();
+    run.kill();
+    assert!(!left.is_empty());
+    assert_eq!(left, local.processes(), "they ended with the run");
+
+    let second = shell("second", "echo second is up; exec sleep 1000");
+    let second = local.file("second.json", &second);
+    let mut run = local.start(&["run", &second]);
+    let output = run.says("second is up").await;
+    assert!(
+        output.contains("ending what an earlier run left behind: /first"),
+        "{output}"
+    );
+    assert!(left.is_disjoint(&local.processes()), "{left:?} still run");
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.wait().code(), Some(130), "{}", run.output());
+    local.nothing_left().await;
+}
+
+#[tokio::test]
 async fn root_run_refuses_a_bad_file_by_name_and_place() {
     let local = Local::new("bad");
     let file = local.directory().join("bad.json");
