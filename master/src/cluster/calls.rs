@@ -176,7 +176,8 @@ impl Cluster {
             return;
         };
         let Some(task) = framework.tasks.get_mut(kill.task_id.value.as_str()) else {
-            // Nothing to kill: say what we know of it instead.
+            self.keep_for_later(id, &kill);
+            // Nothing to kill now: say what we know of it instead.
             let asked = call::reconcile::Task {
                 task_id: kill.task_id,
                 agent_id: kill.agent_id,
@@ -191,6 +192,16 @@ impl Cluster {
             kill_policy: kill.kill_policy,
         };
         self.tell_agent(&agent, to_agent::Message::KillTask(kill));
+    }
+
+    fn keep_for_later(&mut self, id: &FrameworkId, kill: &call::Kill) {
+        let agent = kill.agent_id.as_ref();
+        let agent = agent.and_then(|agent| AgentId::try_from(agent).ok());
+        let awaited = agent.filter(|agent| self.recovered.contains_key(agent));
+        if let (Some(agent), Ok(task)) = (awaited, TaskId::try_from(&kill.task_id)) {
+            self.early_kills
+                .keep(agent, id.clone(), task, kill.kill_policy);
+        }
     }
 
     fn acknowledge(&mut self, id: &FrameworkId, acknowledge: call::Acknowledge) {

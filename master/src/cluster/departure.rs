@@ -112,6 +112,7 @@ impl Cluster {
     pub(super) fn recovery_over(&mut self) {
         let since = self.now.wall;
         let missing = std::mem::take(&mut self.recovered);
+        self.early_kills.clear();
         let write = |id: &AgentId| Write::Unreachable {
             id: id.clone(),
             since,

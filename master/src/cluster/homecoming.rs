@@ -36,6 +36,7 @@ impl Cluster {
             self.take_in_executor(id, executor);
         }
         self.ask_about_missing(id, &reported);
+        self.note_early_kills(id);
         self.repeat_kills(id);
         if let Some(agent) = self.agents.get(id).filter(|agent| agent.overcommitted) {
             tracing::warn!(agent = %agent.id, total = %agent.total, "agent has less than what runs on it");
@@ -259,6 +260,16 @@ impl Cluster {
                 id,
                 to_agent::Message::Reconcile(link::Reconcile { tasks: missing }),
             );
+        }
+    }
+
+    fn note_early_kills(&mut self, id: &AgentId) {
+        for ((owner, task), policy) in self.early_kills.take(id) {
+            let framework = self.frameworks.get_mut(&owner);
+            let task = framework.and_then(|framework| framework.tasks.get_mut(&task));
+            if let Some(task) = task.filter(|task| task.agent == *id) {
+                task.kill = Kill::Asked(policy);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ mod calls;
 mod clock;
 mod counters;
 mod departure;
+mod early_kills;
 mod events;
 mod filters;
 mod framework;
@@ -49,6 +50,7 @@ pub use agent::{Agent, Link, LinkId};
 pub use clock::Now;
 use clock::{Timer, Timers};
 pub use counters::Counters;
+use early_kills::EarlyKills;
 pub use events::{HEARTBEAT_SECONDS, heartbeat};
 pub use framework::{Connection, Framework, Remembered, StreamId};
 pub use ids::{AgentId, FrameworkId, OfferId};
@@ -156,6 +158,7 @@ pub struct Cluster {
     pub agents: BTreeMap<AgentId, Agent>,
     /// Admitted before this master started, and not back yet.
     pub recovered: BTreeMap<AgentId, v1::AgentInfo>,
+    early_kills: EarlyKills,
     /// Since when, in seconds since 1970.
     pub unreachable: BTreeMap<AgentId, f64>,
     pub frameworks: BTreeMap<FrameworkId, Framework>,
@@ -198,6 +201,7 @@ impl Cluster {
         Self {
             agents: BTreeMap::new(),
             recovered: registered.admitted,
+            early_kills: EarlyKills::default(),
             unreachable: registered.unreachable,
             frameworks: BTreeMap::new(),
             completed: VecDeque::new(),

@@ -265,6 +265,7 @@ impl World {
         };
         let kill = call::Kill {
             task_id: task.task_id,
+            agent_id: Some(task.agent_id),
             ..call::Kill::default()
         };
         self.call(

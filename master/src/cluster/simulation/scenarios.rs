@@ -322,6 +322,18 @@ fn a_kill_is_repeated_when_the_agent_comes_back() {
 }
 
 #[test]
+fn a_kill_that_comes_before_its_agent_is_back_is_kept_for_it() {
+    let mut world = running(0);
+    world.master_restarts();
+    world.subscribe(0);
+    world.kill(0);
+    assert_eq!(world.agents[0].tasks["t1"].state(), TaskState::TaskRunning);
+    world.agent_joins(0);
+    assert_eq!(world.agents[0].tasks["t1"].state(), TaskState::TaskKilling);
+    invariants::check(&world);
+}
+
+#[test]
 fn a_framework_that_does_not_checkpoint_loses_its_tasks_with_the_link() {
     let mut world = World::new();
     world.agent_joins(0);
