@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::borrow::Terms;
@@ -183,6 +183,20 @@ impl Cluster {
                 "the agent is not registered after {} s: run with RUST_LOG=info to see why",
                 REGISTRATION.as_secs()
             ),
+        }
+    }
+
+    /// Waits for a part that ends by itself, as one does whose store fails, and says why. Its tasks
+    /// go on, for the next start.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            failed = self.master.failed() => match failed {
+                Ok(()) => anyhow!("the master ended by itself: see the log above"),
+                Err(error) => anyhow::Error::new(error).context("the master failed"),
+            },
+            reason = self.scheduler.failed() => {
+                anyhow::Error::new(reason).context("the scheduler failed")
+            }
         }
     }
 

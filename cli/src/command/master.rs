@@ -97,6 +97,9 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         tokio::select! {
             () = requests.stop() => {}
             failed = master.failed() => failed.context("the master failed")?,
+            reason = failure(scheduler.as_ref()) => {
+                return Err(anyhow::Error::new(reason).context("the scheduler failed"));
+            }
         }
         if let Some(scheduler) = scheduler {
             scheduler.stop().await;
@@ -105,6 +108,14 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         tracing::info!("master stopped; tasks keep running");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Waits for the end of a scheduler that was not asked to end.
+async fn failure(scheduler: Option<&scheduler::Handle>) -> scheduler::FailureReason {
+    match scheduler {
+        Some(scheduler) => scheduler.failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]

@@ -50,13 +50,14 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let place = flags.cluster.apart("run");
     block_on(async move {
         let mut requests = Requests::listen_on_terminal().context("cannot listen for signals")?;
-        let cluster = tokio::select! {
+        let mut cluster = tokio::select! {
             cluster = Cluster::start(place.clone()) => cluster?,
             () = requests.stop() => return Ok(ExitCode::from(INTERRUPTED)),
         };
         let mut session = Session::new(&cluster, mode, flags.follow)?;
         let attended = tokio::select! {
             attended = attend(&mut session, drafts) => attended,
+            failed = cluster.failed() => Err(failed),
             () = requests.stop() => {
                 session.hurry();
                 session.note("ending all tasks; Ctrl-C again leaves them running").await;

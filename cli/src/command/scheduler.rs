@@ -15,7 +15,12 @@ pub fn run(flags: scheduler::Flags) -> anyhow::Result<ExitCode> {
         let scheduler = scheduler::start(flags)
             .await
             .context("cannot start the scheduler")?;
-        requests.stop().await;
+        tokio::select! {
+            () = requests.stop() => {}
+            reason = scheduler.failed() => {
+                return Err(anyhow::Error::new(reason).context("the scheduler failed"));
+            }
+        }
         scheduler.stop().await;
         tracing::info!("scheduler stopped; its tasks keep running");
         Ok(ExitCode::SUCCESS)

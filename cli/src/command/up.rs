@@ -14,14 +14,17 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     logs::to_stderr(logs::QUIET);
     block_on(async {
         let mut requests = Requests::listen().context("cannot listen for signals")?;
-        let cluster = tokio::select! {
+        let mut cluster = tokio::select! {
             cluster = Cluster::start(flags) => cluster?,
             () = requests.stop() => return Ok(ExitCode::from(130)),
         };
         for line in welcome(&cluster) {
             terminal::out(&line);
         }
-        requests.stop().await;
+        tokio::select! {
+            () = requests.stop() => {}
+            failed = cluster.failed() => return Err(failed),
+        }
         // Asked before anything stops; the words are for the user only.
         let running = running(&cluster).await.unwrap_or(0);
         cluster.stop().await;
