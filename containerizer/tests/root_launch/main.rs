@@ -1,6 +1,7 @@
 //! Launching for real: needs root, and cgroups of either version.
 
 mod cgroups;
+mod exec;
 mod namespaces;
 mod support;
 

@@ -168,7 +168,7 @@ pub fn cgroups(root: &str) -> Vec<PathBuf> {
     all.filter(|path| path.exists()).collect()
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),
         None => error.to_string(),
