@@ -7,6 +7,8 @@ use nix::sys::signal::Signal;
 use tests::apps::{example_path, shell};
 use tests::eventually;
 use tests::local::Local;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn root_run_shows_the_output_and_ctrl_c_leaves_nothing() {
@@ -15,6 +17,37 @@ async fn root_run_shows_the_output_and_ctrl_c_leaves_nothing() {
     let output = run.says("Hello from Longshore").await;
     assert!(output.contains("hello"), "the task is not named:\n{output}");
     run.signal(Signal::SIGINT);
+    assert_eq!(run.wait().code(), Some(130), "{}", run.output());
+    local.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_run_shows_what_a_task_is_at_and_ends_with_its_terminal() {
+    let local = Local::new("phases");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut app = shell("phases", "cat file; sleep 1000");
+    let address = listener.local_addr().unwrap();
+    app["fetch"] = serde_json::json!([{"uri": format!("http://{address}/file")}]);
+    let file = local.file("app.json", &app);
+    let mut run = local.start(&["run", &file]);
+
+    // As long as the server does not answer, the file is being fetched.
+    let (mut connection, _) = listener.accept().await.unwrap();
+    assert!(connection.read(&mut [0; 4096]).await.unwrap() > 0);
+    let output = run.says("phases: fetching").await;
+    assert!(!output.contains("phases: starting"), "{output}");
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\nfetched\n";
+    connection.write_all(answer).await.unwrap();
+    run.says("phases: running").await;
+    let output = run.says("phases | fetched").await;
+    let place = |text| {
+        output
+            .find(text)
+            .unwrap_or_else(|| panic!("{text}: {output}"))
+    };
+    assert!(place("phases: fetching") < place("phases: running"));
+
+    run.signal(Signal::SIGHUP);
     assert_eq!(run.wait().code(), Some(130), "{}", run.output());
     local.nothing_left().await;
 }
