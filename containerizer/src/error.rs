@@ -103,6 +103,10 @@ fn hint(stage: Stage, errno: i32) -> &'static str {
             ": command not found (check its spelling, PATH in the environment, and that the \
              interpreter named in its first line exists)"
         }
+        (Stage::Interpreter {}, libc::ENOENT) => {
+            ": the program is there, but not what it names to run it (correct the first line of a \
+             script; install the loader or libraries that a program was built for)"
+        }
         (Stage::Exec {}, libc::EACCES) => {
             ": it is not executable for this user (chmod +x, or a file system mounted noexec)"
         }

@@ -1,9 +1,9 @@
 //! From root in the container to the command: limits, user, capabilities, exec.
 
 use std::ffi::CString;
-use std::io;
+use std::io::{self, Read as _};
 
-use init::{ABOUT_TO_EXEC, Capabilities, Exec, Stage, fd};
+use init::{ABOUT_TO_EXEC, Capabilities, Exec, HEAD, Stage, fd, interpreter};
 
 use crate::failure::{Failure, because};
 use crate::{Never, sys};
@@ -61,8 +61,24 @@ pub fn exec(exec: &Exec) -> Result<Never, Failure> {
     }
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
     sys::write(fd::REPORT, &[ABOUT_TO_EXEC]).map_err(because("write to the launcher"))?;
-    let error = exec_on_path(exec);
-    Err(because(format!("run {:?} in {}", exec.path, exec.cwd))(error).at(Stage::Exec {}))
+    let (found, error) = exec_on_path(exec);
+    let attempt = format!("run {:?} in {}", exec.path, exec.cwd);
+    let is_missing = error.raw_os_error() == Some(libc::ENOENT);
+    let found = found.filter(|_| is_missing);
+    Err(match found.as_deref().and_then(missing_interpreter) {
+        Some(missing) => {
+            because(format!("{attempt} with {missing}"))(error).at(Stage::Interpreter {})
+        }
+        None => because(attempt)(error).at(Stage::Exec {}),
+    })
+}
+
+/// Of a program that is there and yet "does not exist".
+fn missing_interpreter(program: &str) -> Option<String> {
+    let mut head = Vec::new();
+    let file = std::fs::File::open(program).ok()?;
+    file.take(HEAD as u64).read_to_end(&mut head).ok()?;
+    interpreter(&head).filter(|named| !std::path::Path::new(named).exists())
 }
 
 fn drop_bounding(keep: u64) -> io::Result<()> {
@@ -85,21 +101,24 @@ fn set_capabilities(caps: &Capabilities) -> io::Result<()> {
     Ok(())
 }
 
-/// execvpe(3) with the PATH of the container's environment; returns only on failure.
-fn exec_on_path(exec: &Exec) -> io::Error {
+/// execvpe(3) with the PATH of the container's environment; returns only on failure, with the program
+/// that was found and could not be run.
+fn exec_on_path(exec: &Exec) -> (Option<String>, io::Error) {
     match exec_candidates(exec) {
-        Ok(error) | Err(error) => error,
+        Ok(failure) => failure,
+        Err(error) => (None, error),
     }
 }
 
-fn exec_candidates(exec: &Exec) -> Result<io::Error, io::Error> {
+fn exec_candidates(exec: &Exec) -> Result<(Option<String>, io::Error), io::Error> {
     let strings = |list: &[String]| -> io::Result<Vec<CString>> {
         list.iter().map(|s| sys::c_string(s)).collect()
     };
     let argv = strings(&exec.argv)?;
     let env = strings(&exec.env)?;
     if exec.path.contains('/') {
-        return Ok(sys::execve(&sys::c_string(&exec.path)?, &argv, &env));
+        let error = sys::execve(&sys::c_string(&exec.path)?, &argv, &env);
+        return Ok((Some(exec.path.clone()), error));
     }
     let path = exec
         .env
@@ -107,16 +126,20 @@ fn exec_candidates(exec: &Exec) -> Result<io::Error, io::Error> {
         .rev()
         .find_map(|entry| entry.strip_prefix("PATH="));
     let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+    let mut found = None;
     for directory in path.unwrap_or("/usr/bin:/bin").split(':') {
         let directory = if directory.is_empty() { "." } else { directory };
-        let candidate = sys::c_string(&format!("{directory}/{}", exec.path))?;
-        let error = sys::execve(&candidate, &argv, &env);
+        let candidate = format!("{directory}/{}", exec.path);
+        let error = sys::execve(&sys::c_string(&candidate)?, &argv, &env);
         match error.raw_os_error() {
+            Some(libc::ENOENT) if std::path::Path::new(&candidate).exists() => {
+                found = Some(candidate);
+            }
             Some(libc::ENOENT | libc::ENOTDIR) => {}
             // Found but not allowed: say that unless a later one runs.
             Some(libc::EACCES) => worst = error,
-            _ => return Ok(error),
+            _ => return Ok((Some(candidate), error)),
         }
     }
-    Ok(worst)
+    Ok((found, worst))
 }

@@ -6,9 +6,11 @@
 //! masked path a file or a directory, is there one at all) is answered where the step is done.
 #![forbid(unsafe_code)]
 
+mod interpreter;
 pub mod program;
 mod wire;
 
+pub use interpreter::{HEAD, interpreter};
 pub use program::{
     ABOUT_TO_EXEC, Capabilities, Exec, Heard, Mount, Program, Report, Rlimit, Stage, Step, Then,
 };

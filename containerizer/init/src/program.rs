@@ -220,6 +220,8 @@ pub enum Stage {
     WorkingDirectory {},
     /// The exec itself.
     Exec {},
+    /// The exec: the program is there, and what it names to run it is not.
+    Interpreter {},
 }
 
 wire_struct!(Program { steps, exec, then });
@@ -268,6 +270,7 @@ wire_enum!(Stage {
     2 => Limits {},
     3 => WorkingDirectory {},
     4 => Exec {},
+    5 => Interpreter {},
 });
 wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {} });
 wire_enum!(Step {

@@ -111,6 +111,29 @@ async fn root_the_command_runs_as_its_user_in_its_sandbox() {
 }
 
 #[tokio::test]
+async fn root_a_script_whose_interpreter_is_missing_says_which() {
+    let host = Host::new("interpreter");
+    let script = host.sandbox().join("a-script");
+    fs::write(&script, "#!/opt/no-such-python -u\n").expect("writes");
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("opens up");
+    for path in ["./a-script".to_owned(), "a-script".to_owned()] {
+        let mut request = host.request("");
+        let place = host.sandbox().display().to_string();
+        request.env = vec![("PATH".into(), format!("/bin:{place}"))];
+        request.command = Command::Exec {
+            path: path.clone(),
+            argv: vec![path],
+        };
+        let refusal = host.refusal(&request).await;
+        assert!(
+            refusal.contains("with /opt/no-such-python: the program is there"),
+            "{refusal}"
+        );
+    }
+    host.finish();
+}
+
+#[tokio::test]
 async fn root_a_missing_command_says_so_and_leaves_nothing() {
     let host = Host::new("missing");
     let command = Command::Exec {
