@@ -18,6 +18,7 @@ mod helper;
 mod launch;
 mod record;
 mod sys;
+mod terminal;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -39,6 +40,7 @@ pub use isolators::cgroups::{OutOfMemory, Statistics, StatisticsError, Victim};
 pub use launch::Stdio;
 pub use record::RecordError;
 pub use sys::release_unused_memory;
+pub use terminal::{Terminal, copy_window_size};
 
 /// Where the containerizer keeps its things on this host.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
-use containerizer::{Command, Container, LaunchError, Stdio, Target};
+use containerizer::{Command, Container, LaunchError, Stdio, Target, Terminal};
 use isolators::ContainerId;
 
 use super::support::{Host, chain};
@@ -143,7 +143,7 @@ async fn root_a_container_that_has_ended_cannot_be_joined() {
 async fn root_an_executed_command_is_controlled_by_its_terminal() {
     let host = Host::new("exec-terminal");
     let (container, target) = sleeping(&host).await;
-    let terminal = nix::pty::openpty(None, None).expect("a terminal");
+    let terminal = Terminal::open().expect("a terminal");
     let slave = || terminal.slave.try_clone().expect("a descriptor");
     let stdio = Stdio {
         stdin: Some(slave()),
