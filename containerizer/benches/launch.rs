@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use containerizer::{Config, Containerizer, ExitStatus, Then};
+use containerizer::{Config, Containerizer, ExitStatus, Stopwatch, Then};
 use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
@@ -136,7 +136,13 @@ async fn launch(containerizer: &Containerizer, spec: &Spec, id: &str) {
         stderr: null(),
     };
     let launched = containerizer
-        .launch_spec(&id, spec.clone(), stdio, Then::Become {})
+        .launch_spec(
+            &id,
+            spec.clone(),
+            stdio,
+            Then::Become {},
+            Stopwatch::start(),
+        )
         .await;
     let container = launched.unwrap();
     let termination = container.wait().await;

@@ -1,9 +1,10 @@
 //! A container that runs or has run: one task watches each, everyone else asks.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use isolators::ContainerId;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::record::{Record, RecordError};
 use crate::sys::{self, Spawned};
+use crate::timings::Timings;
 
 /// A handle on one container; clones name the same container.
 #[derive(Debug, Clone)]
@@ -24,7 +26,10 @@ pub struct Container(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     record: Record,
-    spec: Spec,
+    /// `None` for a container of an earlier agent whose record of it cannot be read.
+    spec: Option<Spec>,
+    /// Once the command runs.
+    timings: OnceLock<Timings>,
     cgroup: Cgroup,
     /// `None` for a container that had ended before this agent started.
     process: Option<Process>,
@@ -103,14 +108,17 @@ impl Container {
         process: Process,
         oom: Option<OomWatch>,
     ) -> Self {
-        Self::begin(shared, (record, spec, cgroup), Some(process), oom)
+        Self::begin(shared, (record, Some(spec), cgroup), Some(process), oom)
     }
 
     /// Takes over what an earlier agent left, dead or alive.
     pub(crate) fn recover(shared: &Arc<Shared>, record: Record) -> Result<Self, RecoverError> {
         // Without its spec the container cannot be explained, but must still be ended properly.
-        let spec = record.spec().unwrap_or_default();
-        let cgroup = shared.recovered_cgroup(&record.id, &spec);
+        let spec = record.spec().inspect_err(
+            |error| tracing::warn!(container = %record.id, %error, "a container's spec is lost"),
+        );
+        let spec = spec.ok();
+        let cgroup = shared.recovered_cgroup(&record.id, spec.as_ref());
         let process = record
             .open_process()
             .and_then(|found| found.map(Process::adopt).transpose());
@@ -124,12 +132,17 @@ impl Container {
             cgroup.kill();
         }
         let oom = cgroup.watch_oom().unwrap_or(None);
-        Ok(Self::begin(shared, (record, spec, cgroup), process, oom))
+        let timings = record.timings();
+        let container = Self::begin(shared, (record, spec, cgroup), process, oom);
+        timings
+            .into_iter()
+            .for_each(|timings| container.note(timings));
+        Ok(container)
     }
 
     fn begin(
         shared: &Arc<Shared>,
-        (record, spec, cgroup): (Record, Spec, Cgroup),
+        (record, spec, cgroup): (Record, Option<Spec>, Cgroup),
         process: Option<Process>,
         oom: Option<OomWatch>,
     ) -> Self {
@@ -137,6 +150,7 @@ impl Container {
         let container = Self(Arc::new(Inner {
             record,
             spec,
+            timings: OnceLock::new(),
             cgroup,
             process,
             end,
@@ -160,9 +174,33 @@ impl Container {
         self.0.process.as_ref().map_or(0, |process| process.pid)
     }
 
-    /// What was executed.
-    pub fn spec(&self) -> &Spec {
-        &self.0.spec
+    /// What was executed; `None` for a container of an earlier agent whose record cannot be read.
+    pub fn spec(&self) -> Option<&Spec> {
+        self.0.spec.as_ref()
+    }
+
+    /// How long its launch took; `None` while it goes on, and when an earlier agent did not come to
+    /// write that down.
+    pub fn timings(&self) -> Option<&Timings> {
+        self.0.timings.get()
+    }
+
+    /// The command runs. `file` takes the timings for the next agent, when there is time for that.
+    pub(crate) fn launched(&self, timings: Timings, file: Option<File>) {
+        if let Some(mut file) = file {
+            let (id, text) = (self.id().clone(), timings.to_string());
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = file.write_all(text.as_bytes()) {
+                    tracing::warn!(container = %id, %error, "cannot keep the timings of a launch");
+                }
+            });
+        }
+        self.note(timings);
+    }
+
+    fn note(&self, timings: Timings) {
+        // A container is launched once, so they are not there yet.
+        let _ = self.0.timings.set(timings);
     }
 
     /// Waits until every process is gone and the host objects are released. Many may wait, before

@@ -20,6 +20,7 @@ use crate::error::LaunchError;
 use crate::helper::Helper;
 use crate::launch::{Stdio, hear, program_file, set_nonblocking};
 use crate::record::{Record, RecordError};
+use crate::timings::Stopwatch;
 use crate::{compile, sys};
 
 /// What to run, where it differs from the container's own command.
@@ -88,7 +89,7 @@ impl Target {
     /// Returns once the command has been exec'ed.
     pub async fn exec(&self, command: &Command, stdio: Stdio) -> Result<Execution, LaunchError> {
         let (process, report) = self.start(command, stdio)?;
-        match hear(report).await {
+        match hear(report, &mut Stopwatch::start()).await {
             Ok(Heard::Running) => Ok(Execution(process)),
             Ok(Heard::Failed(report)) => {
                 process.end();

@@ -22,6 +22,7 @@ use crate::handover::{Unclaimed, Underway, put_away};
 use crate::helper;
 use crate::record::Record;
 use crate::sys;
+use crate::timings::Stopwatch;
 
 /// The command's standard streams; /dev/null without a stdin.
 #[derive(Debug)]
@@ -31,21 +32,27 @@ pub struct Stdio {
     pub stderr: OwnedFd,
 }
 
+/// What is to be launched.
+pub struct Order {
+    pub id: ContainerId,
+    pub spec: Spec,
+    pub stdio: Stdio,
+    pub then: Then,
+}
+
 /// A report is one phrase and a few numbers.
 const REPORT_LIMIT: u64 = 64 * 1024;
 
 pub async fn launch(
     shared: Arc<Shared>,
-    id: ContainerId,
-    spec: Spec,
-    stdio: Stdio,
-    then: Then,
+    order: Order,
+    watch: Stopwatch,
 ) -> Result<Container, LaunchError> {
     let (mut done, answer) = oneshot::channel();
-    let underway = Underway::begin(&shared, &id);
+    let underway = Underway::begin(&shared, &order.id);
     // A task of its own: when the caller gives up, someone must still put things away.
     tokio::spawn(async move {
-        let launched = start_and_hear(&shared, id, spec, stdio, then, &mut done).await;
+        let launched = start_and_hear(&shared, order, watch, &mut done).await;
         // Whether it cannot be sent, or is sent and never received: both times it is dropped.
         drop(done.send(launched.map(Unclaimed::new)));
         drop(underway);
@@ -56,10 +63,8 @@ pub async fn launch(
 
 async fn start_and_hear(
     shared: &Arc<Shared>,
-    id: ContainerId,
-    spec: Spec,
-    stdio: Stdio,
-    then: Then,
+    order: Order,
+    watch: Stopwatch,
     caller: &mut oneshot::Sender<Result<Unclaimed, LaunchError>>,
 ) -> Result<Container, LaunchError> {
     let turn = tokio::select! {
@@ -67,20 +72,27 @@ async fn start_and_hear(
         () = caller.closed() => return Err(LaunchError::GivenUp),
     };
     let worker = shared.clone();
-    let started = tokio::task::spawn_blocking(move || start(&worker, &id, spec, stdio, then));
-    let Started { container, report } =
-        started.await.map_err(|_panicked| LaunchError::GivenUp)??;
+    let started = tokio::task::spawn_blocking(move || start(&worker, order, watch));
+    let Started {
+        container,
+        report,
+        mut watch,
+        timings,
+    } = started.await.map_err(|_panicked| LaunchError::GivenUp)??;
     // What `init` does next may wait for a slow file system: others must not wait with it.
     drop(turn);
     let heard = tokio::select! {
-        heard = hear(report) => heard,
+        heard = hear(report, &mut watch) => heard,
         () = caller.closed() => {
             put_away(&container).await;
             return Err(LaunchError::GivenUp);
         }
     };
     match heard {
-        Ok(Heard::Running) => Ok(container),
+        Ok(Heard::Running) => {
+            container.launched(watch.stop(), timings);
+            Ok(container)
+        }
         Ok(Heard::Failed(report)) => {
             put_away(&container).await;
             Err(report.into())
@@ -89,29 +101,40 @@ async fn start_and_hear(
     }
 }
 
-pub(crate) async fn hear(report: OwnedFd) -> io::Result<Heard> {
+pub(crate) async fn hear(report: OwnedFd, watch: &mut Stopwatch) -> io::Result<Heard> {
     let mut bytes = Vec::new();
     let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(report)?;
-    pipe.take(REPORT_LIMIT).read_to_end(&mut bytes).await?;
+    let mut pipe = pipe.take(REPORT_LIMIT);
+    // The first word is that `init` is about to exec.
+    pipe.read_buf(&mut bytes).await?;
+    watch.lap("setup");
+    pipe.read_to_end(&mut bytes).await?;
+    watch.lap("exec");
     Heard::decode(&bytes).map_err(|_bad| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 struct Started {
     container: Container,
     report: OwnedFd,
+    watch: Stopwatch,
+    /// Where its result will be kept.
+    timings: Option<File>,
 }
 
 /// Each `?` below leaves nothing behind: the record and the cgroup are put away by `undo`.
-fn start(
-    shared: &Arc<Shared>,
-    id: &ContainerId,
-    spec: Spec,
-    stdio: Stdio,
-    then: Then,
-) -> Result<Started, LaunchError> {
-    let cgroup = shared.cgroup(id, &spec);
-    let program = compile(shared, id, &spec, then)?;
-    let record = Record::create(&shared.config.runtime_dir, id, &spec)?;
+fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Started, LaunchError> {
+    let Order {
+        id,
+        spec,
+        stdio,
+        then,
+    } = order;
+    watch.lap("queue");
+    let cgroup = shared.cgroup(&id, &spec);
+    let program = compile(shared, &id, &spec, then)?;
+    watch.lap("compile");
+    let record = Record::create(&shared.config.runtime_dir, &id, &spec)?;
+    watch.lap("record");
     let mut undo = Undo {
         record: &record,
         cgroup: None,
@@ -123,6 +146,12 @@ fn start(
         .and_then(|linux| linux.resources().as_ref());
     cgroup.create(limits)?;
     undo.cgroup = Some(&cgroup);
+    let oom = cgroup.watch_oom()?;
+    let (tasks, directory) = match cgroup.entry()? {
+        Entry::Tasks(tasks) => (tasks, None),
+        Entry::Directory(directory) => (Vec::new(), Some(directory)),
+    };
+    watch.lap("cgroup");
 
     let status = record.status_file()?;
     let (report, report_end) =
@@ -144,11 +173,6 @@ fn start(
                 source,
             })?,
     };
-    let oom = cgroup.watch_oom()?;
-    let (tasks, directory) = match cgroup.entry()? {
-        Entry::Tasks(tasks) => (tasks, None),
-        Entry::Directory(directory) => (Vec::new(), Some(directory)),
-    };
     // In the order of `init::fd`.
     let own = [
         &stdin,
@@ -168,6 +192,8 @@ fn start(
         cgroup: directory.as_ref().map(|fd| fd.as_fd()),
     })
     .map_err(|source| LaunchError::Spawn { source })?;
+    // What follows is done while `init` works.
+    watch.lap("spawn");
     let process = Process::adopt(spawned).map_err(|source| LaunchError::Prepare {
         attempt: "watch the first process",
         source,
@@ -177,10 +203,20 @@ fn start(
         process.end();
         return Err(error.into());
     }
+    // Made now: once the container has ended, its record may be on its way out.
+    let timings = record.timings_file();
+    let timings = timings.inspect_err(
+        |error| tracing::warn!(container = %id, %error, "the next agent will not know a launch's timings"),
+    );
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
     let container = Container::watch(shared, record, spec, cgroup, process, oom);
-    Ok(Started { container, report })
+    Ok(Started {
+        container,
+        report,
+        watch,
+        timings: timings.ok(),
+    })
 }
 
 fn compile(

@@ -19,6 +19,7 @@ mod launch;
 mod record;
 mod sys;
 mod terminal;
+mod timings;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -41,6 +42,7 @@ pub use launch::Stdio;
 pub use record::RecordError;
 pub use sys::release_unused_memory;
 pub use terminal::{Terminal, copy_window_size};
+pub use timings::{Stopwatch, Timings};
 
 /// Where the containerizer keeps its things on this host.
 #[derive(Debug, Clone)]
@@ -104,11 +106,10 @@ impl Shared {
 
     /// Where a container of an earlier run is. Its record is only a file: whatever that says, nothing
     /// outside our subtree is ever ended or removed.
-    fn recovered_cgroup(&self, id: &ContainerId, spec: &Spec) -> Cgroup {
+    fn recovered_cgroup(&self, id: &ContainerId, spec: Option<&Spec>) -> Cgroup {
         let root = Path::new("/").join(&self.config.cgroups_root);
         let named = spec
-            .linux()
-            .as_ref()
+            .and_then(|spec| spec.linux().as_ref())
             .and_then(|linux| linux.cgroups_path().clone());
         let path = named.filter(|path| lies_below(path, &root));
         let path = path.unwrap_or_else(|| root.join(id.as_str()));
@@ -163,15 +164,22 @@ impl Containerizer {
     /// Returns once the command has been exec'ed. On error nothing of the container is left on the
     /// host, and the error says what could not be done (command not found, volume missing, …).
     ///
-    /// Dropping the future kills a container that is still starting.
-    pub async fn launch(&self, request: &Request, out: Output) -> Result<Container, LaunchError> {
+    /// Dropping the future kills a container that is still starting. `watch` may have been started
+    /// earlier, by what came before.
+    pub async fn launch(
+        &self,
+        request: &Request,
+        out: Output,
+        mut watch: Stopwatch,
+    ) -> Result<Container, LaunchError> {
         let spec = self.plan(&resolved(request))?;
+        watch.lap("plan");
         let stdio = Stdio {
             stdin: None,
             stdout: out.stdout,
             stderr: out.stderr,
         };
-        self.launch_spec(&request.id, spec, stdio, Then::Supervise {})
+        self.launch_spec(&request.id, spec, stdio, Then::Supervise {}, watch)
             .await
     }
 
@@ -183,8 +191,15 @@ impl Containerizer {
         spec: Spec,
         stdio: Stdio,
         then: Then,
+        watch: Stopwatch,
     ) -> Result<Container, LaunchError> {
-        launch::launch(self.0.clone(), id.clone(), spec, stdio, then).await
+        let order = launch::Order {
+            id: id.clone(),
+            spec,
+            stdio,
+            then,
+        };
+        launch::launch(self.0.clone(), order, watch).await
     }
 
     /// Whether something of a container is still here: until it is not, its id is taken.

@@ -3,6 +3,7 @@
 //! ```text
 //! <runtime_dir>/containers/<id>/config.json   the OCI spec that was executed
 //!                               pid           "<pid> <start time in ticks since boot>" of init
+//!                               timings       of the launch, once it is over
 //!                               status        raw wait(2) status of the command, written by init
 //! ```
 //!
@@ -18,6 +19,7 @@ use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 
 use crate::sys::{self, Spawned};
+use crate::timings::Timings;
 
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -121,6 +123,18 @@ impl Record {
             .map_err(failed("parse", &path))
     }
 
+    /// The file that the timings of the launch are written to.
+    pub fn timings_file(&self) -> Result<File, RecordError> {
+        let path = self.directory.join("timings");
+        File::create(&path).map_err(failed("create", &path))
+    }
+
+    /// `None` when the agent did not come to write them, or not to the end.
+    pub fn timings(&self) -> Option<Timings> {
+        let text = fs::read_to_string(self.directory.join("timings")).ok()?;
+        Timings::parse(&text)
+    }
+
     /// The file that `init` writes the exit record to.
     pub fn status_file(&self) -> Result<OwnedFd, RecordError> {
         let path = self.directory.join("status");
@@ -212,6 +226,21 @@ mod tests {
         )
         .expect("writes");
         assert!(record.open_process().expect("opens").is_none());
+    }
+
+    #[test]
+    fn timings_that_are_missing_or_cut_off_are_none() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let record = record(directory.path());
+        assert_eq!(record.timings(), None);
+        record.timings_file().expect("creates");
+        assert_eq!(record.timings(), None);
+        let path = directory.path().join("timings");
+        fs::write(&path, "plan 5\nto").expect("writes");
+        assert_eq!(record.timings(), None);
+        fs::write(&path, "plan 5\ntotal 5\n").expect("writes");
+        let total = record.timings().map(|timings| timings.total());
+        assert_eq!(total, Some(std::time::Duration::from_nanos(5)));
     }
 
     #[test]

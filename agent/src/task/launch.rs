@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerizer::{Container, Containerizer, Output};
+use containerizer::{Container, Containerizer, Output, Stopwatch};
 use isolators::{BadContainerId, BadUser, ContainerId, User};
 use proto::error::chain;
 use proto::units::format_duration;
@@ -169,6 +169,7 @@ async fn launch(
 
 async fn attempt(host: &Arc<Host>, job: Job, listener: &mpsc::Sender<Stage>) -> Outcome {
     let clock = Clock::start(host.start_timeout);
+    let mut watch = Stopwatch::start();
     let (sandbox, planned) = {
         let host = Arc::clone(host);
         let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job));
@@ -179,12 +180,12 @@ async fn attempt(host: &Arc<Host>, job: Job, listener: &mpsc::Sender<Stage>) -> 
             Ok(Err(error)) => return Outcome::Failed(chain(&LaunchError::from(error))),
         }
     };
-    let Sandbox { stdout, stderr } = sandbox;
-    let log = match stderr.try_clone() {
+    watch.lap("sandbox");
+    let log = match sandbox.stderr.try_clone() {
         Ok(log) => log,
         Err(error) => return Outcome::Failed(chain(&LaunchError::Log(error))),
     };
-    match contain(host, planned, stdout, stderr, &clock, listener).await {
+    match contain(host, planned, sandbox, &clock, watch, listener).await {
         Ok(Some(container)) => Outcome::Launched(container),
         Ok(None) => Outcome::Cancelled,
         Err(error) => {
@@ -279,12 +280,13 @@ fn user(host: &Host, job: &Job) -> Result<User, BadUser> {
 async fn contain(
     host: &Host,
     planned: Result<Plan, LaunchError>,
-    stdout: File,
-    stderr: File,
+    sandbox: Sandbox,
     clock: &Clock,
+    mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
 ) -> Result<Option<Container>, LaunchError> {
     let plan = planned?;
+    let Sandbox { stdout, stderr } = sandbox;
     for note in &plan.notes {
         tracing::info!(container = %plan.container.id, note, "a wish of a task is not met");
         say(&stderr, &format!("Note: {note}"));
@@ -297,6 +299,7 @@ async fn contain(
             () = listener.closed() => return Ok(None),
         }
     }
+    watch.lap("fetch");
     if listener.send(Stage::Fetched).await.is_err() {
         return Ok(None);
     }
@@ -304,7 +307,7 @@ async fn contain(
         stdout: stdout.into(),
         stderr: stderr.into(),
     };
-    let launch = host.containerizer.launch(&plan.container, out);
+    let launch = host.containerizer.launch(&plan.container, out, watch);
     let launched = clock.bound("starting its command in the container", launch);
     Ok(Some(launched.await??))
 }

@@ -336,6 +336,7 @@ async fn root_a_later_containerizer_finds_the_living_and_the_dead() {
         (container.id(), container.pid())
     );
     assert_eq!(found[0].spec(), container.spec());
+    assert!(container.spec().is_some());
     found[0].kill();
     found[0].wait().await;
     container.wait().await;
@@ -569,6 +570,45 @@ async fn root_cgroups_made_inside_do_not_outlive_the_container() {
     }
     container.kill();
     assert_eq!(container.wait().await.leftovers, [""; 0]);
+    container.forget();
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_the_phases_of_a_launch_are_measured_and_outlive_the_agent() {
+    let host = Host::new("timings");
+    let started = std::time::Instant::now();
+    let container = host
+        .launch(&host.request("sleep 1000"))
+        .await
+        .expect("launches");
+    let took = started.elapsed();
+    let timings = container.timings().expect("it was launched");
+    let names: Vec<_> = timings.phases().map(|(phase, _)| phase).collect();
+    assert_eq!(
+        names,
+        [
+            "plan", "queue", "compile", "record", "cgroup", "spawn", "setup", "exec"
+        ]
+    );
+    assert!(timings.total() <= took, "{timings:?} of {took:?}");
+    let setup = timings.phases().find(|(phase, _)| *phase == "setup");
+    assert!(setup.is_some_and(|(_, taken)| taken > Duration::ZERO));
+
+    // They are written when there is time for that.
+    let next = Containerizer::open(host.config.clone()).expect("opens");
+    let mut known = None;
+    for _ in 0..1000 {
+        let found = next.recover().await.expect("recovers");
+        known = found[0].timings().cloned();
+        if known.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(known.as_ref(), Some(timings));
+    container.kill();
+    container.wait().await;
     container.forget();
     host.finish();
 }

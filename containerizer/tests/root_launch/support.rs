@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use containerizer::{
-    Config, Container, Containerizer, ExitStatus, LaunchError, Output, Termination,
+    Config, Container, Containerizer, ExitStatus, LaunchError, Output, Stopwatch, Termination,
 };
 use isolators::cgroups::Hierarchy;
 use isolators::{Command, ContainerId, Limit, Request, Share, User};
@@ -88,7 +88,8 @@ impl Host {
             stdout: open("stdout"),
             stderr: open("stderr"),
         };
-        self.containerizer.launch(request, output).await
+        let watch = Stopwatch::start();
+        self.containerizer.launch(request, output, watch).await
     }
 
     pub async fn run(&self, request: &Request) -> Termination {
