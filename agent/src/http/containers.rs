@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::reply::Failure;
 use super::state::seconds;
+use super::timings;
 use crate::book::{Book, Executor, ExecutorState, Framework, total};
 
 const SELECTION: &str = "select containers by container_id alone, by framework_id alone, or by \
@@ -52,6 +53,10 @@ pub fn containers(book: &Book, query: &Query) -> Result<Value, Failure> {
         });
         if let Some(statistics) = usage(executor) {
             object["statistics"] = statistics;
+        }
+        // Ours: Mesos has no such key.
+        if let Some(timings) = executor.container.as_ref().and_then(Container::timings) {
+            object["launch"] = timings::launch(timings);
         }
         object
     };

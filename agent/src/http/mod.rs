@@ -5,10 +5,13 @@
 
 mod containers;
 mod files;
+mod inspect;
 mod metrics;
 mod reply;
 mod route;
+mod secrets;
 mod state;
+mod timings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -187,6 +190,7 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
             let (book, query) = (site.book().await?, query.clone());
             blocking(move || containers::containers(&book, &query)).await?
         }
+        Route::Inspect => inspect::inspect(&site.book().await?, &query)?,
         Route::ContainerizerDebug => containers::debug(&site.book().await?),
         Route::Metrics => metrics::snapshot(site, &site.book().await?),
         Route::SystemStats => Value::Object(host::system().stats()),
@@ -327,6 +331,19 @@ mod tests {
                 "/containers?executor_id=t",
                 StatusCode::BAD_REQUEST,
                 "framework_id",
+            ),
+            (Method::GET, "/inspect", StatusCode::BAD_REQUEST, "task_id"),
+            (
+                Method::GET,
+                "/inspect?container_id=nope",
+                StatusCode::NOT_FOUND,
+                "/containers",
+            ),
+            (
+                Method::GET,
+                "/inspect?task_id=t",
+                StatusCode::NOT_FOUND,
+                "being launched",
             ),
         ];
         for (method, uri, status, text) in table {

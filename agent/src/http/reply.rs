@@ -24,6 +24,18 @@ pub enum Failure {
     Jsonp(#[from] endpoint::jsonp::BadCallback),
     #[error("{0}")]
     Selection(&'static str),
+    #[error(
+        "no task and no container {0:?} runs here: ids of tasks are in /state, of containers in \
+         /containers"
+    )]
+    NotHere(String),
+    #[error("{id:?} is a task of several frameworks, so name its container: {choices}")]
+    Ambiguous { id: String, choices: String },
+    #[error(
+        "task {0:?} has no container now: it is being launched, or has ended (see its state in \
+         /state)"
+    )]
+    NoContainer(String),
     #[error("there is no file at {0:?}: see /files/debug for where sandboxes are")]
     NoSuchFile(String),
     #[error("{0:?} is a directory: use /files/browse")]
@@ -62,14 +74,17 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self {
             // Clients take 404 for "no such directory"; spec/mesos-agent.md section 7.4.
-            Failure::NoSuchRoute(_) | Failure::NoSuchFile(_) | Failure::NotADirectory(_) => {
-                StatusCode::NOT_FOUND
-            }
+            Failure::NoSuchRoute(_)
+            | Failure::NoSuchFile(_)
+            | Failure::NotADirectory(_)
+            | Failure::NotHere(_)
+            | Failure::NoContainer(_) => StatusCode::NOT_FOUND,
             Failure::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Failure::Missing(_)
             | Failure::NotANumber { .. }
             | Failure::Jsonp(_)
             | Failure::Selection(_)
+            | Failure::Ambiguous { .. }
             | Failure::IsDirectory(_)
             | Failure::NotAFile(_)
             | Failure::Escape(_) => StatusCode::BAD_REQUEST,

@@ -11,7 +11,27 @@ use proto::v1::environment::variable::Type;
 
 use crate::paths::Run;
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Of a task that names none.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a task is told by its agent.
+pub const OWN: &[&str] = &[
+    "LIBPROCESS_IP",
+    "LIBPROCESS_PORT",
+    "MESOS_AGENT_ENDPOINT",
+    "MESOS_ALLOCATION_ROLE",
+    "MESOS_CHECKPOINT",
+    "MESOS_DIRECTORY",
+    "MESOS_EXECUTOR_ID",
+    "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD",
+    "MESOS_FRAMEWORK_ID",
+    "MESOS_HTTP_COMMAND_EXECUTOR",
+    "MESOS_RECOVERY_TIMEOUT",
+    "MESOS_SANDBOX",
+    "MESOS_SLAVE_ID",
+    "MESOS_SLAVE_PID",
+    "MESOS_SUBSCRIPTION_BACKOFF_MAX",
+];
 
 /// What is the same for every task of this agent.
 #[derive(Debug, Clone)]
@@ -183,6 +203,14 @@ mod tests {
         }
         assert_eq!(last(&env, "MESOS_CHECKPOINT"), None);
         assert_eq!(last(&of(vec![], true), "MESOS_CHECKPOINT"), Some("1"));
+    }
+
+    #[test]
+    fn everything_but_the_path_and_the_operators_own_is_listed() {
+        for (name, _) in of(vec![], true) {
+            let is_listed = OWN.contains(&name.as_str());
+            assert!(is_listed || name == "PATH" || name == "REGION", "{name}");
+        }
     }
 
     #[test]
