@@ -8,14 +8,15 @@ use anyhow::{Context as _, bail};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
-/// Answers come from this machine.
+/// Answers come from this machine, or one nearby.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One server.
 #[derive(Debug, Clone)]
 pub struct Api {
     client: Client,
-    address: SocketAddr,
+    /// `host:port`
+    address: String,
 }
 
 /// A server said no.
@@ -26,12 +27,12 @@ pub struct Refused {
 }
 
 impl Api {
-    pub fn at(address: SocketAddr) -> anyhow::Result<Api> {
-        // A proxy for the outside world must not see what goes to this machine.
+    pub fn at(address: impl fmt::Display) -> anyhow::Result<Api> {
+        // A proxy for the outside world must not see what goes to the cluster.
         let client = Client::builder().no_proxy().timeout(PATIENCE).build();
         Ok(Api {
             client: client.context("cannot set up an HTTP client")?,
-            address,
+            address: address.to_string(),
         })
     }
 
@@ -132,6 +133,20 @@ fn in_words(error: &str) -> &str {
     }
 }
 
+/// Percent-encodes what has a meaning of its own in a query.
+pub fn encode(text: &str) -> String {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"/-_.~".contains(&c);
+    text.bytes()
+        .map(|c| {
+            if plain(c) {
+                char::from(c).to_string()
+            } else {
+                format!("%{c:02X}")
+            }
+        })
+        .collect()
+}
+
 /// What answers at an address where we cannot listen.
 pub async fn identify(address: SocketAddr) -> Option<&'static str> {
     let api = Api {
@@ -140,7 +155,7 @@ pub async fn identify(address: SocketAddr) -> Option<&'static str> {
             .timeout(Duration::from_secs(2))
             .build()
             .ok()?,
-        address,
+        address: address.to_string(),
     };
     if let Ok(info) = api.get("/v2/info").await
         && info["name"] == "marathon"
@@ -165,6 +180,11 @@ mod tests {
             body,
         }
         .to_string()
+    }
+
+    #[test]
+    fn paths_survive_in_a_query() {
+        assert_eq!(encode("/a b/c&d=ü"), "/a%20b/c%26d%3D%C3%BC");
     }
 
     #[test]

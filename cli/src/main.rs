@@ -1,22 +1,27 @@
-//! The `longshore` program: commands that start the crates with their flags. The one thing done here
-//! is `run`, which watches a cluster as any client of its public APIs could.
+//! The `longshore` program: commands that start the crates with their flags. Done here are only `run`,
+//! which watches a cluster, and `inspect`, which asks an agent, as any client of their public APIs
+//! could.
 #![forbid(unsafe_code)]
 
 mod api;
 mod arguments;
 mod borrow;
 mod command;
+mod inspect;
 mod local;
 mod logs;
 mod run;
 mod signals;
+mod task_id;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use command::{agent, master, run as run_command, scheduler, up, version};
+use command::{
+    agent, inspect as inspect_command, master, run as run_command, scheduler, up, version,
+};
 
 /// Runs containers on Linux hosts from Marathon app definitions, with the protocols of Mesos.
 #[derive(Debug, Parser)]
@@ -38,6 +43,8 @@ enum Command {
     Master(Box<master::Flags>),
     /// Run a scheduler of its own
     Scheduler(Box<::scheduler::Flags>),
+    /// Show what a running task's container is made of: its OCI spec, and the phases of its launch
+    Inspect(Box<inspect_command::Flags>),
     /// Show the version
     Version,
     /// What an agent starts to fetch files for a task
@@ -52,6 +59,7 @@ fn main() -> ExitCode {
         Command::Agent(flags) => agent::run(*flags),
         Command::Master(flags) => master::run(*flags),
         Command::Scheduler(flags) => scheduler::run(*flags),
+        Command::Inspect(flags) => inspect_command::run(*flags),
         Command::Version => Ok(version::run()),
         // Exit codes of a process are one byte wide.
         Command::Fetcher => Ok(ExitCode::from(fetcher::child_main() as u8)),
@@ -82,11 +90,16 @@ mod tests {
             "master --ip=127.0.0.2 --insecure --port=0 --http_port=0",
             "master --scheduler=false --http_address=127.0.0.1",
             "scheduler --http_port=0",
+            "inspect hello",
+            "inspect --timings /hello --agent=n5:5051",
         ] {
             let words = ["longshore"].into_iter().chain(line.split(' '));
             assert!(Line::try_parse_from(words).is_ok(), "{line}");
         }
         assert!(Line::try_parse_from(["longshore", "up", "--resource=x"]).is_err());
         assert!(Line::try_parse_from(["longshore", "run"]).is_err());
+        for bad in ["--agent=n5", "--agent=5051", ""] {
+            assert!(Line::try_parse_from(["longshore", "inspect", "hello", bad]).is_err());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 pub mod agent;
+pub mod inspect;
 pub mod master;
 pub mod run;
 pub mod scheduler;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use proto::task::is_terminal;
 use proto::v1::TaskState;
 
-use super::look::{Lack, Look, is_of};
+use super::look::{Lack, Look};
 use super::outcome;
+use crate::task_id::is_of;
 
 /// Looks to wait for the message of a task that failed, before it is told without one.
 pub const PATIENCE: u32 = 30;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::lines::Lines;
 use super::screen::Stream;
-use crate::api::{self, Api};
+use crate::api::{self, Api, encode};
 
 /// Rounds that a silent file is left alone, at most.
 const LONGEST_REST: u32 = 5;
@@ -226,28 +226,9 @@ impl File {
     }
 }
 
-/// Percent-encodes what has a meaning of its own in a query.
-fn encode(path: &str) -> String {
-    let plain = |c: u8| c.is_ascii_alphanumeric() || b"/-_.~".contains(&c);
-    path.bytes()
-        .map(|c| {
-            if plain(c) {
-                char::from(c).to_string()
-            } else {
-                format!("%{c:02X}")
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_survive_in_a_query() {
-        assert_eq!(encode("/a b/c&d=ü"), "/a%20b/c%26d%3D%C3%BC");
-    }
 
     #[test]
     fn nothing_is_complete_before_it_was_read_to_its_end() {

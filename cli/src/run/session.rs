@@ -16,6 +16,7 @@ use super::show::Show;
 use super::watch::Watch;
 use crate::api::{self, Api};
 use crate::local::Cluster;
+use crate::task_id::is_of;
 
 /// Between two looks at the output, and at the cluster while something changes.
 const TICK: Duration = Duration::from_millis(50);
@@ -299,7 +300,7 @@ impl Session {
             loop {
                 let tasks = tasks(&self.agent.get("/state").await?);
                 let lives = |task: &Task| {
-                    !is_terminal(task.state) && ids.iter().any(|id| look::is_of(&task.id, id))
+                    !is_terminal(task.state) && ids.iter().any(|id| is_of(&task.id, id))
                 };
                 if !tasks.iter().any(lives) {
                     return anyhow::Ok(());
