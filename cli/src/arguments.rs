@@ -3,13 +3,16 @@
 use std::ffi::{OsStr, OsString};
 
 /// Rewrites `--no-x` to `--x=false`, the way Mesos writes booleans. Words after `--` are left
-/// alone, and so are flags whose own name begins with `no-` or `no_`.
+/// alone, and those of `exec`, which may be another program's, and so are flags whose own name
+/// begins with `no-` or `no_`.
 pub fn rewrite(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut flags = true;
     words
         .into_iter()
-        .map(|word| {
-            flags &= word != OsStr::new("--");
+        .enumerate()
+        .map(|(place, word)| {
+            flags &=
+                word != OsStr::new("--") && (place, word.as_os_str()) != (1, OsStr::new("exec"));
             match negated(&word) {
                 Some(name) if flags => OsString::from(format!("--{name}=false")),
                 Some(_) | None => word,
@@ -42,6 +45,12 @@ mod tests {
             rewritten(&["longshore", "agent", "--no-switch_user", "--port=1"]),
             ["longshore", "agent", "--switch_user=false", "--port=1"]
         );
+    }
+
+    #[test]
+    fn another_programs_words_are_its_own() {
+        let words = ["longshore", "exec", "task", "ls", "--no-group"];
+        assert_eq!(rewritten(&words), words);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! The `longshore` program: commands that start the crates with their flags. Done here are only `run`,
 //! which watches a cluster, and `inspect`, which asks an agent, as any client of their public APIs
-//! could.
+//! could; and the streams of `exec`.
 #![forbid(unsafe_code)]
 
 mod api;
 mod arguments;
 mod borrow;
 mod command;
-mod inspect;
+mod exec;
+mod live;
 mod local;
 mod logs;
+mod phases;
 mod run;
 mod signals;
 mod task_id;
@@ -20,7 +22,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command::{
-    agent, inspect as inspect_command, master, run as run_command, scheduler, up, version,
+    agent, exec as exec_command, inspect as inspect_command, master, run as run_command, scheduler,
+    up, version,
 };
 
 /// Runs containers on Linux hosts from Marathon app definitions, with the protocols of Mesos.
@@ -45,6 +48,8 @@ enum Command {
     Scheduler(Box<::scheduler::Flags>),
     /// Show what a running task's container is made of: its OCI spec, and the phases of its launch
     Inspect(Box<inspect_command::Flags>),
+    /// Execute a command in the container of a task that runs on this machine
+    Exec(Box<exec_command::Flags>),
     /// Show the version
     Version,
     /// What an agent starts to fetch files for a task
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Command::Master(flags) => master::run(*flags),
         Command::Scheduler(flags) => scheduler::run(*flags),
         Command::Inspect(flags) => inspect_command::run(*flags),
+        Command::Exec(flags) => exec_command::run(*flags),
         Command::Version => Ok(version::run()),
         // Exit codes of a process are one byte wide.
         Command::Fetcher => Ok(ExitCode::from(fetcher::child_main() as u8)),

@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 pub mod agent;
+pub mod exec;
 pub mod inspect;
 pub mod master;
 pub mod run;
