@@ -15,26 +15,14 @@ use isolators::cgroups::{BadHierarchy, Cgroup, Entry, Hierarchy};
 use nix::fcntl::OFlag;
 use oci_spec::runtime::Spec;
 
+use crate::compile::{self, Command};
 use crate::container::{ExitStatus, Process};
 use crate::error::LaunchError;
 use crate::helper::Helper;
 use crate::launch::{Stdio, hear, program_file, set_nonblocking};
 use crate::record::{Record, RecordError};
+use crate::sys;
 use crate::timings::Stopwatch;
-use crate::{compile, sys};
-
-/// What to run, where it differs from the container's own command.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Command {
-    /// The program, looked up on the container's PATH, and its arguments.
-    pub args: Vec<String>,
-    /// `NAME=value`: in addition to the container's, and instead of those with the same name.
-    pub env: Vec<String>,
-    /// Absolute, in the container.
-    pub cwd: Option<String>,
-    /// Standard input is a terminal that is to control the command.
-    pub terminal: bool,
-}
 
 /// A container of this host that runs, whoever started it.
 #[derive(Debug)]

@@ -32,10 +32,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
-pub use compile::CompileError;
+pub use compile::{Command, CompileError};
 pub use container::{Container, ExitStatus, RecoverError, Termination};
 pub use error::{LaunchError, OpenError};
-pub use exec::{Command, Execution, Target, TargetError};
+pub use exec::{Execution, Target, TargetError};
 pub use init::Then;
 pub use isolators::cgroups::{OutOfMemory, Statistics, StatisticsError, Victim};
 pub use launch::Stdio;

@@ -55,23 +55,16 @@ fn run() -> Result<Never, Failure> {
     }
     let Program { steps, exec, then } = program;
     steps::carry_out(steps)?;
-    match then {
-        Then::Become {} => exec::exec(&exec),
-        Then::Supervise {} => {
-            let child = match sys::fork().map_err(because("fork the command"))? {
-                None => return exec::exec(&exec),
-                Some(child) => child,
-            };
+    let watch = match then {
+        Then::Become {} => return exec::exec(&exec),
+        Then::Supervise {} => supervise::until_end,
+        Then::Attend {} => supervise::attend,
+    };
+    match sys::fork().map_err(because("fork the command"))? {
+        None => exec::exec(&exec),
+        Some(child) => {
             drop(exec);
-            supervise::until_end(child)
-        }
-        Then::Attend {} => {
-            let child = match sys::fork().map_err(because("fork the command"))? {
-                None => return exec::exec(&exec),
-                Some(child) => child,
-            };
-            drop(exec);
-            supervise::attend(child)
+            watch(child)
         }
     }
 }

@@ -5,7 +5,19 @@ use init::{Program, Step, Then, fd};
 use oci_spec::runtime::Spec;
 
 use super::{CompileError, namespaces, process};
-use crate::exec::Command;
+
+/// What to run, where it differs from the container's own command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Command {
+    /// The program, looked up on the container's PATH, and its arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`: in addition to the container's, and instead of those with the same name.
+    pub env: Vec<String>,
+    /// Absolute, in the container.
+    pub cwd: Option<String>,
+    /// Standard input is a terminal that is to control the command.
+    pub terminal: bool,
+}
 
 /// `cgroup_files` as in [`Facts`](super::Facts). The pidfd of the container's first process follows
 /// those files.

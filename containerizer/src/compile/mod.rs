@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use init::{Program, Step, Then};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
-pub use join::join;
+pub use join::{Command, join};
 pub use namespaces::clone_flags;
 pub use view::{Kind, Lookup};
 
