@@ -13,6 +13,7 @@ use crate::filesystem::Filesystem;
 use crate::namespaces::Namespaces;
 use crate::process::Command;
 use crate::request::Request;
+use crate::rlimits::Rlimits;
 use crate::volumes::Volumes;
 
 /// What planning must know of the host; gathered once, when the containerizer starts.
@@ -48,6 +49,7 @@ const ISOLATORS: &[&dyn Isolator] = &[
     &Filesystem,
     &Volumes,
     &Command,
+    &Rlimits,
     &Capabilities,
     &Cpu,
     &Memory,
@@ -206,6 +208,7 @@ pub(crate) mod tests {
                 limit: Limit::Default,
             },
             volumes: vec![],
+            rlimits: vec![],
         }
     }
 

@@ -15,10 +15,12 @@ mod isolator;
 mod namespaces;
 mod process;
 mod request;
+mod rlimits;
 mod volumes;
 
 pub use capabilities::mask as capability_mask;
 pub use isolator::{Host, Isolator, PlanError, plan};
 pub use request::{
-    Access, BadContainerId, BadUser, Command, ContainerId, Limit, Request, Share, User, Volume,
+    Access, BadContainerId, BadUser, Command, ContainerId, Limit, Request, Rlimit, Share, User,
+    Volume,
 };

@@ -1,6 +1,6 @@
 //! `command`: what runs, as whom, where and with which environment.
 
-use oci_spec::runtime::{PosixRlimitBuilder, PosixRlimitType, UserBuilder};
+use oci_spec::runtime::UserBuilder;
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
 use crate::request::{self, Request};
@@ -16,13 +16,6 @@ impl Isolator for Command {
         spec.args = args(&request.command, host)?;
         spec.env = environment(&request.env)?;
         spec.cwd.clone_from(&request.sandbox);
-        if let Some((soft, hard)) = host.open_files {
-            let limit = PosixRlimitBuilder::default()
-                .typ(PosixRlimitType::RlimitNofile)
-                .soft(soft)
-                .hard(hard);
-            spec.rlimits.push(limit.build()?);
-        }
         spec.user = UserBuilder::default()
             .uid(request.user.uid)
             .gid(request.user.gid)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use oci_spec::runtime::PosixRlimitType;
+
 /// Names a container: 1 to 242 bytes that are safe as one component of a path and of a cgroup.
 ///
 /// Source: spec/mesos-agent.md section 1. `.` and spaces are refused, as Mesos does for container
@@ -66,6 +68,16 @@ pub struct Request {
     /// Bytes.
     pub memory: Share<u64>,
     pub volumes: Vec<Volume>,
+    /// One for a resource.
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// A limit of getrlimit(2); [`u64::MAX`] is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rlimit {
+    pub resource: PosixRlimitType,
+    pub soft: u64,
+    pub hard: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -71,6 +71,7 @@ impl Host {
                 limit: Limit::Default,
             },
             volumes: vec![],
+            rlimits: vec![],
         }
     }
 
