@@ -15,13 +15,20 @@ pub fn shown(entry: &str) -> String {
 }
 
 fn is_open(name: &str, value: &str) -> bool {
-    let is_numbers = || value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b','));
     environment::OWN.contains(&name)
         || matches!(name, "HOST" | "MESOS_TASK_ID")
         || (name == "PATH" && value == environment::PATH)
-        || (name.starts_with("PORT") && is_numbers())
+        || (is_of_ports(name) && value.split(',').all(|port| port.parse::<u16>().is_ok()))
         // Labels are among them, which `/state` shows as well.
         || name.starts_with("MARATHON_APP_")
+}
+
+/// `PORT`, `PORTS`, `PORT0`, `PORT_8080`, `PORT_ADMIN`.
+fn is_of_ports(name: &str) -> bool {
+    let rest = name.strip_prefix("PORT");
+    rest.is_some_and(|rest| {
+        rest == "S" || rest.starts_with('_') || rest.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -35,10 +42,12 @@ mod tests {
             ("EMPTY=", "EMPTY=<hidden>"),
             ("EQUAL=a=b", "EQUAL=<hidden>"),
             ("PORT=31000", "PORT=31000"),
+            ("PORT0=31000", "PORT0=31000"),
             ("PORTS=31000,31001", "PORTS=31000,31001"),
             ("PORT_ADMIN=31001", "PORT_ADMIN=31001"),
             ("PORT_KEY=a1b2", "PORT_KEY=<hidden>"),
-            ("PORTAL_PASSWORD=x", "PORTAL_PASSWORD=<hidden>"),
+            ("PORT_PIN=123456", "PORT_PIN=<hidden>"),
+            ("PORTAL_PIN=1234", "PORTAL_PIN=<hidden>"),
             ("HOST=agent-1", "HOST=agent-1"),
             ("HOST_KEY=x", "HOST_KEY=<hidden>"),
             ("MARATHON_APP_ID=/web", "MARATHON_APP_ID=/web"),
