@@ -20,6 +20,7 @@ mod volumes;
 
 pub use capabilities::mask as capability_mask;
 pub use isolator::{Host, Isolator, PlanError, plan};
+pub use oci_spec::runtime::PosixRlimitType as RlimitResource;
 pub use request::{
     Access, BadContainerId, BadUser, Command, ContainerId, Limit, Request, Rlimit, Share, User,
     Volume,

@@ -13,6 +13,7 @@ pub mod launch;
 pub mod machine;
 mod notes;
 mod request;
+mod rlimits;
 pub mod updates;
 mod volumes;
 

@@ -9,6 +9,7 @@ use proto::v1;
 use super::environment::{EnvironmentError, environment};
 use super::launch::{Host, Job};
 use super::notes::notes;
+use super::rlimits::{BadRlimit, rlimits};
 use super::volumes::{VolumeError, mounts};
 
 /// Everything the launch of one task consists of.
@@ -30,6 +31,8 @@ pub enum PlanError {
     Volume(#[from] VolumeError),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    #[error("the task's rlimit_info is not valid")]
+    Rlimit(#[from] BadRlimit),
     #[error("the task's resources are not valid")]
     Resources(#[from] proto::resources::BadResources),
     #[error(
@@ -61,6 +64,7 @@ pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan,
         user: Some((user.uid, user.gid, user.groups.clone())),
         frameworks_home: host.frameworks_home.clone(),
     };
+    let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
     let container = Request {
         id,
         command: command(info),
@@ -71,6 +75,7 @@ pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan,
         cpus,
         memory,
         volumes: mounts.volumes,
+        rlimits: rlimits(limits)?,
     };
     Ok(Plan {
         container,

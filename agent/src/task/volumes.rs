@@ -96,7 +96,6 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
             container.network_infos.iter().any(|n| n.name.is_some()),
             "a named network",
         ),
-        (container.rlimit_info.is_some(), "rlimit_info"),
         (container.tty_info.is_some(), "tty_info"),
         (capabilities, "a capability set"),
         (linux.seccomp.is_some(), "linux_info.seccomp"),

@@ -81,6 +81,32 @@ async fn root_what_a_running_task_uses_is_told_under_the_names_that_clients_read
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_has_the_resource_limits_that_it_asks_for() {
+    use v1::r_limit_info::{RLimit, r_limit::Type};
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let mut limited = task("t1", "ulimit -S -n; ulimit -H -n; ulimit -c");
+    let limit = |kind: Type, soft, hard| RLimit {
+        r#type: Some(kind as i32),
+        soft: Some(soft),
+        hard: Some(hard),
+    };
+    limited.container = Some(v1::ContainerInfo {
+        r#type: v1::container_info::Type::Mesos as i32,
+        rlimit_info: Some(v1::RLimitInfo {
+            rlimits: vec![limit(Type::RlmtNofile, 77, 88), limit(Type::RlmtCore, 0, 0)],
+        }),
+        ..Default::default()
+    });
+    link.say(run(limited)).await;
+    let updates = story(&mut link).await;
+    let last = updates.last().unwrap();
+    assert_eq!(last.state(), TaskState::TaskFinished, "{last:?}");
+    assert_eq!(output(&handle, "t1").await, "77\n88\n0\n");
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_a_kill_ends_the_task_and_all_its_children() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
