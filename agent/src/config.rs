@@ -1,8 +1,9 @@
 //! From flags to what the agent relies on: parsed once, here; valid ever after. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
+use isolators::{Capability, CapabilitySets};
 use proto::attributes::BadAttributes;
 use proto::ids::BadRole;
 use proto::resources::{BadResources, Resources};
@@ -10,6 +11,7 @@ use proto::v1;
 
 use crate::flags::Flags;
 use crate::host::HostFacts;
+use crate::task::capabilities::{BadCapabilities, named};
 
 /// Offered when `--resources` names no ports.
 const DEFAULT_PORTS: &str = "[31000-32000]";
@@ -20,6 +22,7 @@ pub struct Config {
     pub resources: Resources,
     pub attributes: Vec<v1::Attribute>,
     pub executor_variables: BTreeMap<String, String>,
+    pub capabilities: CapabilitySets,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,21 @@ pub enum ConfigError {
          value contains a NUL byte, which no environment can hold"
     )]
     Variable(String),
+    #[error(
+        "bad --{flag} {text:?}: it must be like {{\"capabilities\": [\"NET_RAW\", \"CHOWN\"]}}"
+    )]
+    Capabilities {
+        flag: &'static str,
+        text: String,
+        source: serde_json::Error,
+    },
+    #[error("bad --{flag}")]
+    UnknownCapability {
+        flag: &'static str,
+        source: BadCapabilities,
+    },
+    #[error("--effective_capabilities holds {0}, which --bounding_capabilities lacks")]
+    EffectiveBeyondBounding(String),
     #[error("bad --hostname {0:?}: give a name or address that others can reach this host by")]
     Hostname(String),
     #[error("--runtime_dir and --work_dir are both {}: give each a directory of its own", .0.display())]
@@ -83,6 +101,7 @@ impl Config {
             resources: resources(flags, host)?,
             attributes,
             executor_variables: executor_variables(flags)?,
+            capabilities: capabilities(flags)?,
         })
     }
 
@@ -167,6 +186,40 @@ fn executor_variables(flags: &Flags) -> Result<BTreeMap<String, String>, ConfigE
     }
 }
 
+/// Read strictly: a name that is not known would silently grant less.
+#[derive(serde::Deserialize)]
+struct CapabilityNames {
+    capabilities: Vec<String>,
+}
+
+fn capabilities(flags: &Flags) -> Result<CapabilitySets, ConfigError> {
+    let read = |flag: &'static str, text: &Option<String>| {
+        let Some(text) = text else { return Ok(None) };
+        let names: CapabilityNames =
+            serde_json::from_str(text).map_err(|source| ConfigError::Capabilities {
+                flag,
+                text: text.clone(),
+                source,
+            })?;
+        let names = names.capabilities.iter().map(|name| named(name));
+        let set: Result<HashSet<Capability>, _> = names.collect();
+        let bad = |source| ConfigError::UnknownCapability { flag, source };
+        set.map(Some).map_err(bad)
+    };
+    let effective = read("effective_capabilities", &flags.effective_capabilities)?;
+    let bounding = read("bounding_capabilities", &flags.bounding_capabilities)?;
+    if let (Some(effective), Some(bounding)) = (&effective, &bounding) {
+        let beyond = effective.difference(bounding).map(|c| format!("CAP_{c}"));
+        if let Some(beyond) = beyond.min() {
+            return Err(ConfigError::EffectiveBeyondBounding(beyond));
+        }
+    }
+    Ok(CapabilitySets {
+        effective,
+        bounding,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +285,11 @@ mod tests {
             (
                 r#"--executor_environment_variables={"a=b":"c"}"#,
                 "the name \"a=b\"",
+            ),
+            ("--bounding_capabilities=CHOWN", "\"capabilities\""),
+            (
+                r#"--effective_capabilities={"capabilities":["FLY"]}"#,
+                "--effective_capabilities",
             ),
             (
                 r#"--executor_environment_variables={"":"c"}"#,

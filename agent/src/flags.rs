@@ -113,6 +113,21 @@ pub struct Flags {
     )]
     pub switch_user: bool,
 
+    /// Capabilities of tasks that name none, as JSON: {"capabilities": ["NET_RAW", "CHOWN"]}. By
+    /// default those that Docker grants.
+    #[arg(
+        long = "effective_capabilities", env = "MESOS_EFFECTIVE_CAPABILITIES",
+        value_parser = text_or_file
+    )]
+    pub effective_capabilities: Option<String>,
+
+    /// The most capabilities that a task may have, as JSON. By default a task gets what it names.
+    #[arg(
+        long = "bounding_capabilities", env = "MESOS_BOUNDING_CAPABILITIES",
+        value_parser = text_or_file
+    )]
+    pub bounding_capabilities: Option<String>,
+
     /// Directory that relative paths among a task's URIs start from.
     #[arg(long = "frameworks_home", env = "MESOS_FRAMEWORKS_HOME")]
     pub frameworks_home: Option<PathBuf>,
@@ -213,6 +228,11 @@ impl Flags {
                 self.advertise_port.map(|port| port.to_string()),
             ),
             ("attributes", self.attributes.clone()),
+            ("bounding_capabilities", self.bounding_capabilities.clone()),
+            (
+                "effective_capabilities",
+                self.effective_capabilities.clone(),
+            ),
             (
                 "cgroups_destroy_timeout",
                 duration(self.cgroups_destroy_timeout),
@@ -329,6 +349,8 @@ pub(crate) mod tests {
             "--advertise_ip=10.0.0.5",
             "--advertise_port=80",
             "--attributes=rack:1",
+            "--bounding_capabilities={}",
+            "--effective_capabilities={}",
             "--executor_environment_variables={}",
             "--frameworks_home=/f",
             "--hostname=n5",

@@ -155,6 +155,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         fetch_helper: fetch_helper(&flags),
         frameworks_home: flags.frameworks_home.clone(),
         switch_user: flags.switch_user,
+        capabilities: config.capabilities,
         start_timeout: flags.executor_registration_timeout,
     });
     let is_known = info.id.is_some();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use oci_spec::runtime::{Capability, LinuxCapabilitiesBuilder};
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
-use crate::request::Request;
+use crate::request::{CapabilitySets, Request};
 
 pub(crate) struct Capabilities;
 
@@ -28,32 +28,68 @@ const DEFAULT: &[Capability] = &[
     Capability::SysChroot,
 ];
 
+/// Of a container that names none.
+pub fn default_capabilities() -> HashSet<Capability> {
+    DEFAULT.iter().copied().collect()
+}
+
 impl Isolator for Capabilities {
     fn name(&self) -> &'static str {
         "linux/capabilities"
     }
 
     fn plan(&self, request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
-        let bounding: HashSet<Capability> = DEFAULT.iter().copied().collect();
-        // Another user than root loses them at the exec; before it, they would let it run what is
-        // closed to it.
-        let set = if request.user.uid == 0 {
-            bounding.clone()
-        } else {
-            HashSet::new()
-        };
+        let is_root = request.user.uid == 0;
+        let Sets {
+            bounding,
+            effective,
+            kept,
+        } = sets(&request.capabilities, is_root)?;
         spec.capabilities = Some(
             LinuxCapabilitiesBuilder::default()
                 .bounding(bounding)
-                .effective(set.clone())
-                .permitted(set)
-                // Inheritable capabilities survive an exec of a file that asks for them: none.
-                .inheritable(HashSet::new())
-                .ambient(HashSet::new())
+                .effective(effective.clone())
+                .permitted(effective)
+                .inheritable(kept.clone())
+                .ambient(kept)
                 .build()?,
         );
         Ok(())
     }
+}
+
+struct Sets {
+    bounding: HashSet<Capability>,
+    effective: HashSet<Capability>,
+    /// Over the exec of a program that knows nothing of capabilities.
+    kept: HashSet<Capability>,
+}
+
+fn sets(asked: &CapabilitySets, is_root: bool) -> Result<Sets, PlanError> {
+    let bounding = asked.bounding.clone().or_else(|| asked.effective.clone());
+    let bounding = bounding.unwrap_or_else(default_capabilities);
+    let effective = match &asked.effective {
+        Some(effective) => effective.clone(),
+        None if is_root => bounding.clone(),
+        // Another user loses them at the exec; before it, they would let it run what is closed to
+        // it.
+        None => HashSet::new(),
+    };
+    let beyond = effective.difference(&bounding).map(|c| format!("CAP_{c}"));
+    if let Some(beyond) = beyond.min() {
+        return Err(PlanError::CapabilityBeyondBounds(beyond));
+    }
+    // Root has its bounding set anew at each exec, and so needs none that is kept: an inheritable
+    // one would go on to files that ask for it.
+    let kept = match (&asked.effective, is_root) {
+        (Some(effective), false) => effective.clone(),
+        (Some(_), true) | (None, _) => HashSet::new(),
+    };
+    Ok(Sets {
+        bounding,
+        effective,
+        kept,
+    })
 }
 
 /// The kernel's form of a set: bit n for capability n of capabilities(7). Names that the caps crate
@@ -79,6 +115,39 @@ mod tests {
             Capability::Setfcap,
         ]);
         assert_eq!(mask(&set), 1 | 1 << 10 | 1 << 31);
+    }
+
+    fn masks(
+        effective: Option<&[Capability]>,
+        bounding: Option<&[Capability]>,
+        is_root: bool,
+    ) -> Option<[u64; 3]> {
+        let set = |list: &[Capability]| list.iter().copied().collect::<HashSet<_>>();
+        let asked = CapabilitySets {
+            effective: effective.map(set),
+            bounding: bounding.map(set),
+        };
+        let sets = sets(&asked, is_root).ok()?;
+        Some([&sets.bounding, &sets.effective, &sets.kept].map(mask))
+    }
+
+    #[test]
+    fn what_is_asked_for_comes_instead_of_the_default() {
+        use Capability::{Chown, NetAdmin};
+        let default = mask(&DEFAULT.iter().copied().collect());
+        let (chown, both) = (1, 1 | 1 << 12);
+        assert_eq!(masks(None, None, true), Some([default, default, 0]));
+        assert_eq!(masks(None, None, false), Some([default, 0, 0]));
+        assert_eq!(masks(Some(&[Chown]), None, true), Some([chown, chown, 0]));
+        // Another user keeps what it was given.
+        assert_eq!(
+            masks(Some(&[Chown]), Some(&[Chown, NetAdmin]), false),
+            Some([both, chown, chown])
+        );
+        assert_eq!(masks(None, Some(&[Chown]), true), Some([chown, chown, 0]));
+        assert_eq!(masks(None, Some(&[Chown]), false), Some([chown, 0, 0]));
+        assert_eq!(masks(Some(&[]), None, true), Some([0, 0, 0]));
+        assert_eq!(masks(Some(&[NetAdmin]), Some(&[Chown]), true), None);
     }
 
     #[test]

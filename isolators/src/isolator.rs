@@ -68,6 +68,11 @@ pub enum PlanError {
          the agent another --work_dir"
     )]
     HidesSandbox { target: PathBuf, sandbox: PathBuf },
+    #[error(
+        "effective capability {0} is not among the bounding capabilities: add it there, or leave \
+         bounding_capabilities out"
+    )]
+    CapabilityBeyondBounds(String),
     #[error("the command is empty: give \"cmd\" or \"args\"")]
     NoCommand,
     #[error(
@@ -209,6 +214,7 @@ pub(crate) mod tests {
             },
             volumes: vec![],
             rlimits: vec![],
+            capabilities: crate::CapabilitySets::default(),
         }
     }
 

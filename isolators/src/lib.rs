@@ -18,10 +18,10 @@ mod request;
 mod rlimits;
 mod volumes;
 
-pub use capabilities::mask as capability_mask;
+pub use capabilities::{default_capabilities, mask as capability_mask};
 pub use isolator::{Host, Isolator, PlanError, plan};
-pub use oci_spec::runtime::PosixRlimitType as RlimitResource;
+pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use request::{
-    Access, BadContainerId, BadUser, Command, ContainerId, Limit, Request, Rlimit, Share, User,
-    Volume,
+    Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Limit, Request, Rlimit,
+    Share, User, Volume,
 };

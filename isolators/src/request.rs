@@ -1,8 +1,9 @@
 //! What a caller asks to have contained: policy, carried out as asked.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
-use oci_spec::runtime::PosixRlimitType;
+use oci_spec::runtime::{Capability, PosixRlimitType};
 
 /// Names a container: 1 to 242 bytes that are safe as one component of a path and of a cgroup.
 ///
@@ -70,6 +71,17 @@ pub struct Request {
     pub volumes: Vec<Volume>,
     /// One for a resource.
     pub rlimits: Vec<Rlimit>,
+    pub capabilities: CapabilitySets,
+}
+
+/// Of capabilities(7), where not those that every container gets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CapabilitySets {
+    /// What the command has, whoever its user is.
+    pub effective: Option<HashSet<Capability>>,
+    /// What it can come to have, by a file that grants it; `effective` when `None`. A command of
+    /// root has all of these as soon as it is executed.
+    pub bounding: Option<HashSet<Capability>>,
 }
 
 /// A limit of getrlimit(2); [`u64::MAX`] is none.

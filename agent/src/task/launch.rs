@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerizer::{Container, Containerizer, Output, Stopwatch};
-use isolators::{BadContainerId, BadUser, ContainerId, User};
+use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId, User};
 use proto::error::chain;
 use proto::units::format_duration;
 use proto::v1;
@@ -34,6 +34,8 @@ pub struct Host {
     pub fetch_helper: Vec<String>,
     pub frameworks_home: Option<PathBuf>,
     pub switch_user: bool,
+    /// Of tasks that name none, and the most that any may name.
+    pub capabilities: CapabilitySets,
     /// For all of a launch.
     pub start_timeout: Duration,
 }

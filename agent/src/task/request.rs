@@ -6,6 +6,7 @@ use isolators::{Command, ContainerId, Limit, Request, Share, User};
 use proto::resources::Resources;
 use proto::v1;
 
+use super::capabilities::{BadCapabilities, capabilities};
 use super::environment::{EnvironmentError, environment};
 use super::launch::{Host, Job};
 use super::notes::notes;
@@ -33,6 +34,8 @@ pub enum PlanError {
     Environment(#[from] EnvironmentError),
     #[error("the task's rlimit_info is not valid")]
     Rlimit(#[from] BadRlimit),
+    #[error("the task's linux_info is not valid")]
+    Capabilities(#[from] BadCapabilities),
     #[error("the task's resources are not valid")]
     Resources(#[from] proto::resources::BadResources),
     #[error(
@@ -65,6 +68,7 @@ pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan,
         frameworks_home: host.frameworks_home.clone(),
     };
     let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
+    let linux = task.container.as_ref().and_then(|c| c.linux_info.as_ref());
     let container = Request {
         id,
         command: command(info),
@@ -76,6 +80,7 @@ pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan,
         memory,
         volumes: mounts.volumes,
         rlimits: rlimits(limits)?,
+        capabilities: capabilities(linux, &host.capabilities)?,
     };
     Ok(Plan {
         container,

@@ -74,15 +74,8 @@ pub fn image(task: &v1::TaskInfo) -> Option<&str> {
 }
 
 /// A wish that would be ignored is refused: the task would run with more, or less, than it thinks.
-#[expect(
-    deprecated,
-    reason = "the old name of a capability set must be refused as well"
-)]
 fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> {
     let linux = container.linux_info.clone().unwrap_or_default();
-    let capabilities = linux.effective_capabilities.is_some()
-        || linux.bounding_capabilities.is_some()
-        || linux.capability_info.is_some();
     let docker = container.docker.clone().unwrap_or_default();
     let table = [
         (docker.privileged(), "docker.privileged"),
@@ -97,7 +90,6 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
             "a named network",
         ),
         (container.tty_info.is_some(), "tty_info"),
-        (capabilities, "a capability set"),
         (linux.seccomp.is_some(), "linux_info.seccomp"),
         (
             linux.share_pid_namespace(),

@@ -9,7 +9,7 @@ use containerizer::{
     Config, Container, Containerizer, ExitStatus, LaunchError, Output, Stopwatch, Termination,
 };
 use isolators::cgroups::Hierarchy;
-use isolators::{Command, ContainerId, Limit, Request, Share, User};
+use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Share, User};
 use tempfile::TempDir;
 
 /// A containerizer of its own; `finish` checks that nothing of it is left on the host.
@@ -72,6 +72,7 @@ impl Host {
             },
             volumes: vec![],
             rlimits: vec![],
+            capabilities: CapabilitySets::default(),
         }
     }
 

@@ -107,6 +107,39 @@ async fn root_a_task_has_the_resource_limits_that_it_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_has_the_capabilities_that_it_asks_for_whoever_runs_it() {
+    use v1::capability_info::Capability;
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    for (id, user) in [("t1", "root"), ("t2", "nobody")] {
+        let mut capable = task(
+            id,
+            "grep -E '^Cap(Prm|Eff|Bnd)' /proc/self/status | cut -f 2",
+        );
+        capable.command.as_mut().unwrap().user = Some(user.into());
+        let set = v1::CapabilityInfo {
+            capabilities: vec![Capability::Chown as i32, Capability::NetBindService as i32],
+        };
+        capable.container = Some(v1::ContainerInfo {
+            r#type: v1::container_info::Type::Mesos as i32,
+            linux_info: Some(v1::LinuxInfo {
+                effective_capabilities: Some(set),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        link.say(run(capable)).await;
+        let updates = story(&mut link).await;
+        let last = updates.last().unwrap();
+        assert_eq!(last.state(), TaskState::TaskFinished, "{last:?}");
+        // Bit 0 and bit 10.
+        let set = "0000000000000401\n";
+        assert_eq!(output(&handle, id).await, set.repeat(3), "{user}");
+    }
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_a_kill_ends_the_task_and_all_its_children() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
