@@ -113,10 +113,17 @@ fn hint(stage: Stage, errno: i32) -> &'static str {
         (Stage::Exec {}, libc::ENOEXEC) => {
             ": it is no program for this machine (a script needs #! in its first line)"
         }
+        (Stage::Exec {}, libc::EPERM) => " (does the container's seccomp profile allow execve?)",
         (Stage::Exec {}, libc::E2BIG) => ": the arguments and environment together are too long",
         (Stage::Source {}, libc::ENOENT) => " (the volume's hostPath does not exist)",
         (Stage::WorkingDirectory {}, libc::EACCES) => " (the user may not enter it)",
         (Stage::Limits {}, libc::EPERM) => " (raising a hard limit needs CAP_SYS_RESOURCE)",
+        (Stage::Seccomp {}, libc::EINVAL | libc::ENOSYS) => {
+            " (has this kernel CONFIG_SECCOMP_FILTER, and does it know the profile's flags?)"
+        }
+        (Stage::Seccomp {}, libc::EACCES) => {
+            " (it takes no_new_privs, or the agent's CAP_SYS_ADMIN)"
+        }
         _ => "",
     }
 }
@@ -152,6 +159,15 @@ mod tests {
                 libc::EACCES
             ),
             "cannot enter working directory /x (the user may not enter it)"
+        );
+        assert_eq!(
+            reported(
+                "install the seccomp filter",
+                Stage::Seccomp {},
+                libc::EINVAL
+            ),
+            "cannot install the seccomp filter (has this kernel CONFIG_SECCOMP_FILTER, and does it \
+             know the profile's flags?)"
         );
         assert_eq!(
             reported(

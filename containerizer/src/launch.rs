@@ -244,6 +244,7 @@ fn compile(
         cgroup_v1_mounts,
         staging: &staging,
         lookup: &lookup,
+        filters: &shared.filters,
         then,
     };
     Ok(compile::compile(spec, &facts)?)

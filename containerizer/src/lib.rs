@@ -32,7 +32,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
-pub use compile::{Command, CompileError};
+pub use compile::{Command, CompileError, SeccompError};
 pub use container::{Container, ExitStatus, RecoverError, Termination};
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
@@ -78,6 +78,7 @@ struct Shared {
     host: Host,
     hierarchy: Hierarchy,
     helper: helper::Helper,
+    filters: compile::Filters,
     /// Launches at one time: more would only fight over the processors.
     turns: Semaphore,
     /// Launches that have begun and whose end is not known yet.
@@ -151,6 +152,7 @@ impl Containerizer {
             host,
             hierarchy,
             helper,
+            filters: compile::Filters::default(),
             turns,
             underway: Mutex::default(),
         })))

@@ -3,9 +3,10 @@
 use std::ffi::CString;
 use std::io::{self, Read as _};
 
-use init::{ABOUT_TO_EXEC, Capabilities, Exec, HEAD, Stage, fd, interpreter};
+use init::{ABOUT_TO_EXEC, Capabilities, Exec, HEAD, Moment, Stage, fd, interpreter};
 
 use crate::failure::{Failure, because};
+use crate::sys::Arguments;
 use crate::{Never, sys};
 
 /// Highest capability number that capset(2) can carry.
@@ -43,6 +44,7 @@ pub fn exec(exec: &Exec) -> Result<Never, Failure> {
         // Else setuid would take the permitted set along with root.
         sys::prctl(libc::PR_SET_KEEPCAPS, [1, 0, 0, 0]).map_err(because("keep capabilities"))?;
     }
+    filter(exec, Moment::BeforeUser {})?;
     sys::become_user(exec.uid, exec.gid, &exec.groups).map_err(because(format!(
         "become user {} group {}",
         exec.uid, exec.gid
@@ -59,26 +61,37 @@ pub fn exec(exec: &Exec) -> Result<Never, Failure> {
     if exec.no_new_privileges {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map_err(because("set no_new_privs"))?;
     }
+    // A filter may forbid whatever it likes, memory included: all else is done before it.
+    let attempt = format!("run {:?} in {}", exec.path, exec.cwd);
+    let image = match Image::of(exec) {
+        Ok(image) => image,
+        Err(error) => return Err(because(attempt)(error).at(Stage::Exec {})),
+    };
+    let without = (image.missing_interpreter.as_ref())
+        .map(|missing| because(format!("{attempt} with {missing}")));
+    let failed = because(attempt);
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
     sys::write(fd::REPORT, &[ABOUT_TO_EXEC]).map_err(because("write to the launcher"))?;
-    let (found, error) = exec_on_path(exec);
-    let attempt = format!("run {:?} in {}", exec.path, exec.cwd);
-    let is_missing = error.raw_os_error() == Some(libc::ENOENT);
-    let found = found.filter(|_| is_missing);
-    Err(match found.as_deref().and_then(missing_interpreter) {
-        Some(missing) => {
-            because(format!("{attempt} with {missing}"))(error).at(Stage::Interpreter {})
+    filter(exec, Moment::BeforeExec {})?;
+    let error = image.run();
+    Err(match without {
+        Some(without) if error.raw_os_error() == Some(libc::ENOENT) => {
+            without(error).at(Stage::Interpreter {})
         }
-        None => because(attempt)(error).at(Stage::Exec {}),
+        _ => failed(error).at(Stage::Exec {}),
     })
 }
 
-/// Of a program that is there and yet "does not exist".
-fn missing_interpreter(program: &str) -> Option<String> {
-    let mut head = Vec::new();
-    let file = std::fs::File::open(program).ok()?;
-    file.take(HEAD as u64).read_to_end(&mut head).ok()?;
-    interpreter(&head).filter(|named| !std::path::Path::new(named).exists())
+/// Installs the command's filter when this is its moment.
+fn filter(exec: &Exec, moment: Moment) -> Result<(), Failure> {
+    match &exec.seccomp {
+        Some(filter) if filter.moment == moment => {
+            sys::install_filter(&filter.instructions, filter.flags)
+                .map_err(because("install the seccomp filter"))
+                .map_err(|failure| failure.at(Stage::Seccomp {}))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn drop_bounding(keep: u64) -> io::Result<()> {
@@ -101,45 +114,63 @@ fn set_capabilities(caps: &Capabilities) -> io::Result<()> {
     Ok(())
 }
 
-/// execvpe(3) with the PATH of the container's environment; returns only on failure, with the program
-/// that was found and could not be run.
-fn exec_on_path(exec: &Exec) -> (Option<String>, io::Error) {
-    match exec_candidates(exec) {
-        Ok(failure) => failure,
-        Err(error) => (None, error),
+/// The program and its arguments as the kernel takes them.
+struct Image {
+    /// In the order to be tried: what execvpe(3) finds on the PATH of the container's environment.
+    candidates: Vec<CString>,
+    arguments: Arguments,
+    /// What the program that is there names to run it, and is not.
+    missing_interpreter: Option<String>,
+}
+
+impl Image {
+    fn of(exec: &Exec) -> io::Result<Self> {
+        let paths = candidates(exec);
+        let candidates: io::Result<_> = paths.iter().map(|s| sys::c_string(s)).collect();
+        Ok(Self {
+            candidates: candidates?,
+            arguments: Arguments::new(&exec.argv, &exec.env)?,
+            missing_interpreter: missing_interpreter(&paths),
+        })
+    }
+
+    /// Returns only on failure.
+    fn run(&self) -> io::Error {
+        let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+        for candidate in &self.candidates {
+            let error = sys::execve(candidate, &self.arguments);
+            match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR) => {}
+                // Found but not allowed: say that unless a later one runs.
+                Some(libc::EACCES) => worst = error,
+                _ => return error,
+            }
+        }
+        worst
     }
 }
 
-fn exec_candidates(exec: &Exec) -> Result<(Option<String>, io::Error), io::Error> {
-    let strings = |list: &[String]| -> io::Result<Vec<CString>> {
-        list.iter().map(|s| sys::c_string(s)).collect()
-    };
-    let argv = strings(&exec.argv)?;
-    let env = strings(&exec.env)?;
+/// Of the first program that is there. Looked up before the exec, after which a filter might forbid it.
+fn missing_interpreter(candidates: &[String]) -> Option<String> {
+    let mut head = Vec::new();
+    let mut files = candidates.iter().map(std::fs::File::open);
+    let file = files.find_map(Result::ok)?;
+    file.take(HEAD as u64).read_to_end(&mut head).ok()?;
+    interpreter(&head).filter(|named| !std::path::Path::new(named).exists())
+}
+
+fn candidates(exec: &Exec) -> Vec<String> {
     if exec.path.contains('/') {
-        let error = sys::execve(&sys::c_string(&exec.path)?, &argv, &env);
-        return Ok((Some(exec.path.clone()), error));
+        return vec![exec.path.clone()];
     }
     let path = exec
         .env
         .iter()
         .rev()
         .find_map(|entry| entry.strip_prefix("PATH="));
-    let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
-    let mut found = None;
-    for directory in path.unwrap_or("/usr/bin:/bin").split(':') {
-        let directory = if directory.is_empty() { "." } else { directory };
-        let candidate = format!("{directory}/{}", exec.path);
-        let error = sys::execve(&sys::c_string(&candidate)?, &argv, &env);
-        match error.raw_os_error() {
-            Some(libc::ENOENT) if std::path::Path::new(&candidate).exists() => {
-                found = Some(candidate);
-            }
-            Some(libc::ENOENT | libc::ENOTDIR) => {}
-            // Found but not allowed: say that unless a later one runs.
-            Some(libc::EACCES) => worst = error,
-            _ => return Ok((Some(candidate), error)),
-        }
-    }
-    Ok((found, worst))
+    let directories = path.unwrap_or("/usr/bin:/bin").split(':');
+    directories
+        .map(|directory| if directory.is_empty() { "." } else { directory })
+        .map(|directory| format!("{directory}/{}", exec.path))
+        .collect()
 }

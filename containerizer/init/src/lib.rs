@@ -12,7 +12,8 @@ mod wire;
 
 pub use interpreter::{HEAD, interpreter};
 pub use program::{
-    ABOUT_TO_EXEC, Capabilities, Exec, Heard, Mount, Program, Report, Rlimit, Stage, Step, Then,
+    ABOUT_TO_EXEC, Capabilities, Exec, Filter, Heard, Instruction, Moment, Mount, Program, Report,
+    Rlimit, Stage, Step, Then,
 };
 pub use wire::BadProgram;
 

@@ -179,6 +179,39 @@ pub struct Exec {
     pub oom_score_adj: Option<i32>,
     /// Standard input is a terminal, and shall control the command.
     pub terminal: bool,
+    /// Which system calls the command may make; any, when `None`.
+    pub seccomp: Option<Filter>,
+}
+
+/// A seccomp(2) filter: classic BPF over `struct seccomp_data`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    pub moment: Moment,
+    /// SECCOMP_FILTER_FLAG_*.
+    pub flags: u32,
+    pub instructions: Vec<Instruction>,
+}
+
+/// When a filter is installed. Whatever `init` still does afterwards, the filter must let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Right before the exec.
+    BeforeExec {},
+    /// While `init` still has CAP_SYS_ADMIN, which the kernel wants of a process that has not given
+    /// up new privileges: before it becomes the user.
+    BeforeUser {},
+}
+
+/// One instruction in the form of the kernel's `struct sock_filter`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Instruction {
+    pub code: u16,
+    /// Instructions to skip when a comparison holds.
+    pub jt: u8,
+    /// And when it does not.
+    pub jf: u8,
+    pub k: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,6 +255,8 @@ pub enum Stage {
     Exec {},
     /// The exec: the program is there, and what it names to run it is not.
     Interpreter {},
+    /// Installing the seccomp filter.
+    Seccomp {},
 }
 
 wire_struct!(Program { steps, exec, then });
@@ -246,7 +281,14 @@ wire_struct!(Exec {
     no_new_privileges,
     oom_score_adj,
     terminal,
+    seccomp,
 });
+wire_struct!(Filter {
+    moment,
+    flags,
+    instructions
+});
+wire_struct!(Instruction { code, jt, jf, k });
 wire_struct!(Rlimit {
     resource,
     soft,
@@ -271,7 +313,9 @@ wire_enum!(Stage {
     3 => WorkingDirectory {},
     4 => Exec {},
     5 => Interpreter {},
+    6 => Seccomp {},
 });
+wire_enum!(Moment { 0 => BeforeExec {}, 1 => BeforeUser {} });
 wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {} });
 wire_enum!(Step {
     0 => EnterCgroups { count },
@@ -395,6 +439,16 @@ mod tests {
                 no_new_privileges: true,
                 oom_score_adj: Some(-1000),
                 terminal: true,
+                seccomp: Some(Filter {
+                    moment: Moment::BeforeExec {},
+                    flags: 1,
+                    instructions: vec![Instruction {
+                        code: 6,
+                        jt: 0,
+                        jf: 1,
+                        k: 0x7fff_0000,
+                    }],
+                }),
             },
             then: Then::Supervise {},
         }

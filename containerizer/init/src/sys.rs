@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use init::Instruction;
+
 fn check(ret: libc::c_long) -> io::Result<libc::c_long> {
     if ret == -1 {
         Err(io::Error::last_os_error())
@@ -450,6 +452,27 @@ pub fn fsmount(fs: BorrowedFd<'_>, attributes: u64) -> io::Result<OwnedFd> {
     })
 }
 
+/// seccomp(2): from now on `filter` decides about every system call of this process. Linux 3.17.
+///
+/// Errors: `EACCES` without no_new_privs and CAP_SYS_ADMIN, `EINVAL` for a program that the kernel's
+/// checker refuses or a flag it does not know.
+pub fn install_filter(filter: &[Instruction], flags: u32) -> io::Result<()> {
+    const SET_MODE_FILTER: libc::c_uint = 1;
+    let len = libc::c_ushort::try_from(filter.len())
+        .map_err(|_too_long| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let program = libc::sock_fprog {
+        len,
+        filter: filter.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: `Instruction` has the layout of sock_filter, `len` counts those in `filter`, which
+    // outlives the call, and the kernel copies them without writing to them.
+    match check(unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &program) })? {
+        0 => Ok(()),
+        // With TSYNC the id of a thread that could not follow; this process has one thread only.
+        _thread => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+    }
+}
+
 pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit {
         rlim_cur: soft,
@@ -497,16 +520,42 @@ pub fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> io:
     check(unsafe { libc::syscall(libc::SYS_capset, &header, data.as_ptr()) }).map(drop)
 }
 
+/// Arguments and environment in the kernel's form, so that between a filter and the exec nothing is
+/// left to allocate.
+pub struct Arguments {
+    // The pointers lead into these strings.
+    _strings: Vec<CString>,
+    argv: Vec<*const libc::c_char>,
+    env: Vec<*const libc::c_char>,
+}
+
+impl Arguments {
+    pub fn new(argv: &[String], env: &[String]) -> io::Result<Self> {
+        let strings: Vec<CString> = argv
+            .iter()
+            .chain(env)
+            .map(|s| c_string(s))
+            .collect::<io::Result<_>>()?;
+        let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+            list.iter()
+                .map(|s| s.as_ptr())
+                .chain([std::ptr::null()])
+                .collect()
+        };
+        let (argv, env) = strings.split_at(argv.len());
+        let (argv, env) = (pointers(argv), pointers(env));
+        Ok(Self {
+            _strings: strings,
+            argv,
+            env,
+        })
+    }
+}
+
 /// Returns only on failure.
-pub fn execve(path: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
-    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
-        list.iter()
-            .map(|s| s.as_ptr())
-            .chain([std::ptr::null()])
-            .collect()
-    };
-    let (argv, env) = (pointers(argv), pointers(env));
-    // SAFETY: both arrays end with null and their strings outlive the call.
+pub fn execve(path: &CStr, arguments: &Arguments) -> io::Error {
+    let Arguments { argv, env, .. } = arguments;
+    // SAFETY: both arrays end with null, and `arguments` owns the strings they point to.
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     io::Error::last_os_error()
 }

@@ -26,7 +26,7 @@ macro_rules! number {
         }
     )*};
 }
-number!(u8, u32, i32, u64);
+number!(u8, u16, u32, i32, u64);
 
 impl Wire for bool {
     fn put(&self, out: &mut Vec<u8>) {

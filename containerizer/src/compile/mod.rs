@@ -6,6 +6,7 @@ mod mounts;
 mod namespaces;
 mod options;
 mod process;
+mod seccomp;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 pub use join::{Command, join};
 pub use namespaces::clone_flags;
+pub use seccomp::{Filters, SeccompError};
 pub use view::{Kind, Lookup};
 
 /// What compiling must know besides the spec.
@@ -28,6 +30,8 @@ pub struct Facts<'a> {
     pub staging: &'a Path,
     /// What there is at an absolute path of the host, links followed.
     pub lookup: &'a Lookup<'a>,
+    /// Seccomp profiles that were compiled before; what is in it changes nothing but the time it takes.
+    pub filters: &'a Filters,
     pub then: Then,
 }
 
@@ -66,6 +70,8 @@ pub enum CompileError {
     Nul,
     #[error("unknown resource limit {0}")]
     UnknownRlimit(String),
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
 }
 
 pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> {
@@ -77,9 +83,6 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         .process()
         .as_ref()
         .ok_or(CompileError::Missing("\"process\" section"))?;
-    if linux.seccomp().is_some() {
-        return Err(CompileError::Unsupported("a seccomp profile"));
-    }
     if process.terminal() == Some(true) {
         return Err(CompileError::Unsupported("a terminal"));
     }
@@ -107,9 +110,13 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         steps.push(Step::Domainname { name: name.clone() });
     }
     steps.extend(mounts::steps(spec, linux, facts)?);
+    let mut exec = process::exec(process)?;
+    if let Some(profile) = linux.seccomp() {
+        exec.seccomp = Some(process::filter(process, &*facts.filters.of(profile)?));
+    }
     Ok(Program {
         steps,
-        exec: process::exec(process)?,
+        exec,
         then: facts.then,
     })
 }

@@ -1,8 +1,9 @@
 //! The command: from the spec's `process` to what `init` executes.
 
-use init::{Capabilities, Exec, Rlimit};
-use oci_spec::runtime::{LinuxCapabilities, PosixRlimit, PosixRlimitType, Process};
+use init::{Capabilities, Exec, Filter, Moment, Rlimit};
+use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process};
 
+use super::seccomp::Compiled;
 use super::{CompileError, text};
 
 pub fn exec(process: &Process) -> Result<Exec, CompileError> {
@@ -27,7 +28,26 @@ pub fn exec(process: &Process) -> Result<Exec, CompileError> {
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
         terminal: false,
+        seccomp: None,
     })
+}
+
+/// As late as the process may: seccomp(2) takes no_new_privs, or CAP_SYS_ADMIN.
+pub fn filter(process: &Process, compiled: &Compiled) -> Filter {
+    let effective = process.capabilities().as_ref().map(|c| c.effective());
+    let stays_able = effective
+        .and_then(Option::as_ref)
+        .is_some_and(|set| set.contains(&Capability::SysAdmin));
+    let moment = if process.no_new_privileges() == Some(true) || stays_able {
+        Moment::BeforeExec {}
+    } else {
+        Moment::BeforeUser {}
+    };
+    Filter {
+        moment,
+        flags: compiled.flags,
+        instructions: compiled.instructions.clone(),
+    }
 }
 
 fn capabilities(caps: &LinuxCapabilities) -> Capabilities {
@@ -64,5 +84,40 @@ fn rlimit(limit: &PosixRlimit) -> Rlimit {
         resource,
         soft: limit.soft(),
         hard: limit.hard(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use oci_spec::runtime::{LinuxCapabilitiesBuilder, ProcessBuilder};
+
+    use super::*;
+
+    fn moment(no_new_privileges: bool, effective: &[Capability]) -> Moment {
+        let capabilities = LinuxCapabilitiesBuilder::default()
+            .effective(effective.iter().copied().collect::<HashSet<_>>())
+            .build()
+            .expect("builds");
+        let process = ProcessBuilder::default()
+            .no_new_privileges(no_new_privileges)
+            .capabilities(capabilities)
+            .build()
+            .expect("builds");
+        let compiled = Compiled {
+            instructions: vec![],
+            flags: 0,
+            unknown: vec![],
+        };
+        filter(&process, &compiled).moment
+    }
+
+    #[test]
+    fn a_filter_is_installed_as_late_as_it_may_be() {
+        let admin = [Capability::SysAdmin];
+        assert_eq!(moment(true, &[]), Moment::BeforeExec {});
+        assert_eq!(moment(false, &admin), Moment::BeforeExec {});
+        assert_eq!(moment(false, &[Capability::Chown]), Moment::BeforeUser {});
     }
 }
