@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerizer::Containerizer;
+use isolators::seccomp::Profile;
 use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -243,6 +244,7 @@ async fn open(flags: &Flags, paths: Paths) -> Result<(Containerizer, Stored), St
         cgroups_enable_cfs: flags.cgroups_enable_cfs,
         cgroups_destroy_timeout: flags.cgroups_destroy_timeout,
         hidden: vec![paths.meta()],
+        seccomp: Profile::builtin(),
     };
     let opened = tokio::task::spawn_blocking(move || {
         let meta = paths.meta();

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use containerizer::{Config, Containerizer, ExitStatus, Stopwatch, Then};
 use isolators::ContainerId;
+use isolators::seccomp::Profile;
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
@@ -162,6 +163,7 @@ fn open(runtime_dir: &Path) -> Containerizer {
         cgroups_enable_cfs: false,
         cgroups_destroy_timeout: Duration::from_secs(10),
         hidden: vec![],
+        seccomp: Profile::builtin(),
     })
     .unwrap()
 }

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use isolators::cgroups::{Cgroup, Hierarchy};
+use isolators::seccomp::{Machine, Profile};
 use isolators::{ContainerId, Host, PlanError, Request};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
@@ -59,6 +60,8 @@ pub struct Config {
     pub cgroups_destroy_timeout: Duration,
     /// What containers shall not see of the host, beside `runtime_dir`.
     pub hidden: Vec<PathBuf>,
+    /// Which system calls containers may make that ask for nothing else.
+    pub seccomp: Profile,
 }
 
 /// Files for the container's output; opened by the caller with O_APPEND.
@@ -144,6 +147,8 @@ impl Containerizer {
             total_memory: total_memory(),
             hidden: hidden(&config),
             open_files: raise_open_files(),
+            machine: machine(),
+            seccomp: config.seccomp.clone(),
         };
         let turns = std::thread::available_parallelism().map_or(2, |n| n.get() * 2);
         let turns = Semaphore::new(turns);
@@ -279,6 +284,16 @@ fn raise_open_files() -> Option<(u64, u64)> {
     // A later containerizer of this process must not take the raised limit for the original.
     static ORIGINAL: std::sync::OnceLock<(u64, u64)> = std::sync::OnceLock::new();
     Some(*ORIGINAL.get_or_init(|| (soft, hard)))
+}
+
+/// A kernel that does not tell its release is taken for the oldest.
+fn machine() -> Machine {
+    let uname = nix::sys::utsname::uname();
+    let release = uname
+        .as_ref()
+        .ok()
+        .and_then(|uname| uname.release().to_str());
+    Machine::here(release.unwrap_or_default())
 }
 
 /// Bytes; 0 when /proc does not say.

@@ -14,6 +14,7 @@ use crate::namespaces::Namespaces;
 use crate::process::Command;
 use crate::request::Request;
 use crate::rlimits::Rlimits;
+use crate::seccomp::{Machine, Profile, Seccomp};
 use crate::volumes::Volumes;
 
 /// What planning must know of the host; gathered once, when the containerizer starts.
@@ -32,6 +33,9 @@ pub struct Host {
     pub hidden: Vec<String>,
     /// Soft and hard limit of open files for containers, where the agent's own is another.
     pub open_files: Option<(u64, u64)>,
+    pub machine: Machine,
+    /// For containers that ask for no other.
+    pub seccomp: Profile,
 }
 
 /// One concern of a container.
@@ -51,6 +55,7 @@ const ISOLATORS: &[&dyn Isolator] = &[
     &Command,
     &Rlimits,
     &Capabilities,
+    &Seccomp,
     &Cpu,
     &Memory,
 ];
@@ -105,6 +110,8 @@ pub struct Draft {
     pub user: oci_spec::runtime::User,
     pub capabilities: Option<oci_spec::runtime::LinuxCapabilities>,
     pub rlimits: Vec<oci_spec::runtime::PosixRlimit>,
+    pub seccomp: Option<oci_spec::runtime::LinuxSeccomp>,
+    pub annotations: std::collections::HashMap<String, String>,
 }
 
 /// The container's OCI runtime spec, made of every isolator's part.
@@ -133,6 +140,7 @@ impl Draft {
             .linux(self.linux()?)
             .build()?;
         spec.set_hostname(self.hostname);
+        spec.set_annotations(Some(self.annotations));
         Ok(spec)
     }
 
@@ -165,6 +173,7 @@ impl Draft {
             .readonly_paths(self.readonly_paths.clone())
             .build()?;
         linux.set_devices(None);
+        linux.set_seccomp(self.seccomp.clone());
         Ok(linux)
     }
 }
@@ -183,6 +192,11 @@ pub(crate) mod tests {
             total_memory: 8 << 30,
             hidden: vec!["/run/agent".into()],
             open_files: Some((1024, 4096)),
+            machine: Machine {
+                architecture: oci_spec::runtime::Arch::ScmpArchX86_64,
+                kernel: crate::seccomp::Kernel { major: 6, minor: 1 },
+            },
+            seccomp: Profile::builtin(),
         }
     }
 
@@ -215,6 +229,7 @@ pub(crate) mod tests {
             volumes: vec![],
             rlimits: vec![],
             capabilities: crate::CapabilitySets::default(),
+            seccomp: crate::Seccomp::Default,
         }
     }
 
@@ -233,7 +248,10 @@ pub(crate) mod tests {
             (Version::V2, include_str!("golden/v2.json")),
         ] {
             let spec = plan(&request(), &host(version)).expect("plans");
-            let written: Spec = serde_json::from_str(written).expect("reads");
+            let mut written: serde_json::Value = serde_json::from_str(written).expect("reads");
+            let seccomp = serde_json::from_str(include_str!("golden/seccomp.json"));
+            written["linux"]["seccomp"] = seccomp.expect("reads");
+            let written: Spec = serde_json::from_value(written).expect("reads");
             let shown = serde_json::to_string_pretty(&spec).expect("writes");
             assert!(spec == written, "{version:?} plans:\n{shown}");
         }

@@ -16,6 +16,7 @@ mod namespaces;
 mod process;
 mod request;
 mod rlimits;
+pub mod seccomp;
 mod volumes;
 
 pub use capabilities::{default_capabilities, mask as capability_mask};
@@ -23,5 +24,5 @@ pub use isolator::{Host, Isolator, PlanError, plan};
 pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use request::{
     Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Limit, Request, Rlimit,
-    Share, User, Volume,
+    Seccomp, Share, User, Volume,
 };

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use crate::seccomp::Profile;
 use oci_spec::runtime::{Capability, PosixRlimitType};
 
 /// Names a container: 1 to 242 bytes that are safe as one component of a path and of a cgroup.
@@ -72,6 +73,7 @@ pub struct Request {
     /// One for a resource.
     pub rlimits: Vec<Rlimit>,
     pub capabilities: CapabilitySets,
+    pub seccomp: Seccomp,
 }
 
 /// Of capabilities(7), where not those that every container gets.
@@ -90,6 +92,16 @@ pub struct Rlimit {
     pub resource: PosixRlimitType,
     pub soft: u64,
     pub hard: u64,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seccomp {
+    /// Those of the host's profile.
+    Default,
+    Profile(Profile),
+    /// All.
+    Unconfined,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

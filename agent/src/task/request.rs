@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use isolators::{Command, ContainerId, Limit, Request, Share, User};
+use isolators::{Command, ContainerId, Limit, Request, Seccomp, Share, User};
 use proto::resources::Resources;
 use proto::v1;
 
@@ -81,6 +81,7 @@ pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan,
         volumes: mounts.volumes,
         rlimits: rlimits(limits)?,
         capabilities: capabilities(linux, &host.capabilities)?,
+        seccomp: Seccomp::Default,
     };
     Ok(Plan {
         container,

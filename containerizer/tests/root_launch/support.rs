@@ -9,7 +9,8 @@ use containerizer::{
     Config, Container, Containerizer, ExitStatus, LaunchError, Output, Stopwatch, Termination,
 };
 use isolators::cgroups::Hierarchy;
-use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Share, User};
+use isolators::seccomp::Profile;
+use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
 use tempfile::TempDir;
 
 /// A containerizer of its own; `finish` checks that nothing of it is left on the host.
@@ -34,6 +35,7 @@ impl Host {
             cgroups_enable_cfs: false,
             cgroups_destroy_timeout: Duration::from_secs(10),
             hidden: vec![],
+            seccomp: Profile::builtin(),
         };
         let containerizer = Containerizer::open(config.clone()).expect("opens");
         Self {
@@ -73,6 +75,7 @@ impl Host {
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),
+            seccomp: Seccomp::Default,
         }
     }
 

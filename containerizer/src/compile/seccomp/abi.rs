@@ -23,17 +23,26 @@ pub enum X32 {
     Listed,
 }
 
-/// Calls of ARM that lie apart from the others; no table of numbers has them. asm/unistd.h.
-const ARM_PRIVATE: &[(&str, u32)] = &[
-    ("breakpoint", 0x0f_0001),
-    ("cacheflush", 0x0f_0002),
-    ("usr26", 0x0f_0003),
-    ("usr32", 0x0f_0004),
-    ("set_tls", 0x0f_0005),
-    ("get_tls", 0x0f_0006),
+/// Calls that the tables of numbers lack, or have under another name. asm/unistd.h of each machine.
+const MORE: &[(Abi, &str, u32)] = &[
+    (Abi::Aarch64, "newfstatat", 79),
+    (Abi::Arm, "sync_file_range2", 341),
+    (Abi::Arm, "breakpoint", 0x0f_0001),
+    (Abi::Arm, "cacheflush", 0x0f_0002),
+    (Abi::Arm, "usr26", 0x0f_0003),
+    (Abi::Arm, "usr32", 0x0f_0004),
+    (Abi::Arm, "set_tls", 0x0f_0005),
+    (Abi::Arm, "get_tls", 0x0f_0006),
 ];
 
 impl Abi {
+    pub const ALL: &[Abi] = &[
+        Abi::X86_64 { x32: X32::Unlisted },
+        Abi::X86,
+        Abi::Aarch64,
+        Abi::Arm,
+    ];
+
     #[cfg(target_arch = "x86_64")]
     pub const NATIVE: Abi = Abi::X86_64 { x32: X32::Unlisted };
     #[cfg(target_arch = "aarch64")]
@@ -77,22 +86,24 @@ impl Abi {
     }
 
     pub fn number(self, name: &str) -> Option<u32> {
-        let private = || {
-            ARM_PRIVATE
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, n)| *n)
-        };
         let id = match self {
-            Abi::X86_64 { .. } => name.parse::<syscalls::x86_64::Sysno>().ok()?.id(),
-            Abi::X86 => name.parse::<syscalls::x86::Sysno>().ok()?.id(),
-            Abi::Aarch64 => name.parse::<syscalls::aarch64::Sysno>().ok()?.id(),
-            Abi::Arm => match name.parse::<syscalls::arm::Sysno>() {
-                Ok(known) => known.id(),
-                Err(()) => return private(),
-            },
+            Abi::X86_64 { .. } => name
+                .parse()
+                .map(|known: syscalls::x86_64::Sysno| known.id()),
+            Abi::X86 => name.parse().map(|known: syscalls::x86::Sysno| known.id()),
+            Abi::Aarch64 => name
+                .parse()
+                .map(|known: syscalls::aarch64::Sysno| known.id()),
+            Abi::Arm => name.parse().map(|known: syscalls::arm::Sysno| known.id()),
         };
-        u32::try_from(id).ok()
+        let more = || {
+            MORE.iter()
+                .find(|(abi, known, _)| (*abi, *known) == (self, name))
+        };
+        match id {
+            Ok(id) => u32::try_from(id).ok(),
+            Err(()) => more().map(|(_, _, number)| *number),
+        }
     }
 
     /// The highest number that a name is known for, private ones aside: what is above came with a

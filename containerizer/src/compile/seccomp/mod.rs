@@ -70,7 +70,7 @@ pub struct Compiled {
     pub instructions: Vec<Instruction>,
     /// SECCOMP_FILTER_FLAG_*.
     pub flags: u32,
-    /// Names that no machine of this profile has a call for: skipped, as OCI wants it.
+    /// Names that are no call of any machine: skipped, as OCI wants it, but most likely misspelt.
     pub unknown: Vec<String>,
 }
 
@@ -85,7 +85,7 @@ fn compile(profile: &LinuxSeccomp, native: Abi) -> Result<Compiled, SeccompError
         return Err(SeccompError::TooLong(instructions.len()));
     }
     let names = profile.syscalls().iter().flatten().flat_map(|s| s.names());
-    let unknown = names.filter(|name| !machines.iter().any(|abi| abi.number(name).is_some()));
+    let unknown = names.filter(|name| !Abi::ALL.iter().any(|abi| abi.number(name).is_some()));
     Ok(Compiled {
         instructions,
         flags,

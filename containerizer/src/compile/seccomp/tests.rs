@@ -1,9 +1,9 @@
 //! The compiled program against a naive reading of the profile, run by an interpreter of classic BPF.
 
 use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompArgBuilder,
-    LinuxSeccompBuilder, LinuxSeccompFilterFlag, LinuxSeccompOperator as Op, LinuxSyscall,
-    LinuxSyscallBuilder,
+    Arch, Capability, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg,
+    LinuxSeccompArgBuilder, LinuxSeccompBuilder, LinuxSeccompFilterFlag,
+    LinuxSeccompOperator as Op, LinuxSyscall, LinuxSyscallBuilder,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -441,8 +441,103 @@ fn flags_have_the_kernels_numbers_and_unknown_names_are_told() {
 }
 
 #[test]
-fn private_calls_of_arm_have_numbers() {
+fn calls_that_are_in_no_table_have_numbers() {
+    assert_eq!(Abi::Aarch64.number("newfstatat"), Some(79));
     assert_eq!(Abi::Arm.number("set_tls"), Some(0x0f_0005));
     assert_eq!(Abi::Arm.number("read"), Some(3));
     assert_eq!(Abi::Aarch64.number("set_tls"), None);
+}
+
+/// Of root in a container of ours, on a machine of today.
+fn builtin(architecture: Arch, bounding: &[Capability]) -> LinuxSeccomp {
+    let kernel = isolators::seccomp::Kernel { major: 6, minor: 1 };
+    let machine = isolators::seccomp::Machine {
+        architecture,
+        kernel,
+    };
+    let profile = isolators::seccomp::Profile::builtin();
+    let resolved = profile.resolve(&machine, &bounding.iter().copied().collect());
+    resolved.expect("resolves")
+}
+
+#[test]
+fn the_default_is_a_short_program() {
+    let intel = compile(&builtin(Arch::ScmpArchX86_64, &[]), X86_64).expect("compiles");
+    let arm = compile(&builtin(Arch::ScmpArchAarch64, &[]), Abi::Aarch64).expect("compiles");
+    let lengths = (intel.instructions.len(), arm.instructions.len());
+    assert!(lengths.0 <= 300 && lengths.1 <= 300, "{lengths:?}");
+    assert_eq!(intel.unknown, [""; 0]);
+}
+
+/// The whole list, for review, in the order of their numbers; those that depend on their arguments are
+/// given strange ones. What is not in it is let through.
+#[test]
+fn the_default_refuses_these_calls_and_no_others() {
+    let compiled = compile(&builtin(Arch::ScmpArchX86_64, &[]), X86_64).expect("compiles");
+    let answers = |call: syscalls::x86_64::Sysno| {
+        let call = native_call(call.id() as u32, &[u64::from(u32::MAX), u64::MAX]);
+        run(&compiled.instructions, &call)
+    };
+    let refused: Vec<&str> = syscalls::x86_64::Sysno::iter()
+        .filter(|call| answers(*call) != ALLOW)
+        .map(|call| call.name())
+        .collect();
+    let written = include_str!("refused.txt").split_whitespace();
+    assert_eq!(
+        refused,
+        written.collect::<Vec<_>>(),
+        "{}",
+        refused.join(" ")
+    );
+}
+
+#[test]
+fn the_default_looks_at_arguments() {
+    let compiled = compile(&builtin(Arch::ScmpArchX86_64, &[]), X86_64).expect("compiles");
+    let answer = |name: &str, args: &[u64]| {
+        let number = X86_64.number(name).expect("a call");
+        run(&compiled.instructions, &native_call(number, args))
+    };
+    let (thread, user_namespace, high) = (0x003d_0f00, 0x1000_0011, 1 << 32);
+    let table: &[(&str, &[u64], u32)] = &[
+        ("clone", &[thread], ALLOW),
+        ("clone", &[user_namespace], EPERM),
+        ("clone", &[0x0002_0000], EPERM),
+        ("clone3", &[0], ENOSYS),
+        ("socket", &[2, 1], ALLOW),
+        ("socket", &[38, 5], EPERM),
+        ("socket", &[40, 1], EPERM),
+        // The kernel would cut it down to 40.
+        ("socket", &[40 | high, 1], EPERM),
+        ("personality", &[0xffff_ffff], ALLOW),
+        ("personality", &[0x0040_0000], EPERM),
+        ("personality", &[high], EPERM),
+        ("ptrace", &[0], ALLOW),
+        ("io_uring_setup", &[8], EPERM),
+    ];
+    for (name, args, wanted) in table {
+        assert_eq!(answer(name, args), *wanted, "{name} {args:x?}");
+    }
+}
+
+#[test]
+fn a_capability_opens_the_calls_that_go_with_it() {
+    let answer = |bounding: &[Capability], name: &str| {
+        let profile = builtin(Arch::ScmpArchX86_64, bounding);
+        let compiled = compile(&profile, X86_64).expect("compiles");
+        let number = X86_64.number(name).expect("a call");
+        run(&compiled.instructions, &native_call(number, &[0x1000_0000]))
+    };
+    for (capability, name) in [
+        (Capability::SysAdmin, "mount"),
+        (Capability::SysAdmin, "unshare"),
+        (Capability::SysAdmin, "clone"),
+        (Capability::SysAdmin, "clone3"),
+        (Capability::SysChroot, "chroot"),
+        (Capability::Perfmon, "perf_event_open"),
+        (Capability::SysTime, "clock_settime"),
+    ] {
+        assert_ne!(answer(&[], name), ALLOW, "{name}");
+        assert_eq!(answer(&[capability], name), ALLOW, "{name}");
+    }
 }
