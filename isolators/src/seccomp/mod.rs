@@ -1,12 +1,17 @@
 //! `linux/seccomp`: which system calls a container may make.
 
 mod default;
+mod json;
+mod load;
 mod machine;
+mod parse;
 mod profile;
 
 use std::collections::HashSet;
 
+pub use load::LoadError;
 pub use machine::{Kernel, Machine};
+pub use parse::BadProfile;
 pub use profile::{Answer, Arg, Condition, Machines, Profile, Rule};
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
