@@ -128,6 +128,15 @@ pub struct Flags {
     )]
     pub bounding_capabilities: Option<String>,
 
+    /// Directory of seccomp profiles in Docker's JSON form, which tasks and --seccomp_profile_name name.
+    #[arg(long = "seccomp_config_dir", env = "MESOS_SECCOMP_CONFIG_DIR")]
+    pub seccomp_config_dir: Option<PathBuf>,
+
+    /// The profile of tasks that name none, a file in --seccomp_config_dir; by default one that is
+    /// built in and lets through the system calls of ordinary programs.
+    #[arg(long = "seccomp_profile_name", env = "MESOS_SECCOMP_PROFILE_NAME")]
+    pub seccomp_profile_name: Option<String>,
+
     /// Directory that relative paths among a task's URIs start from.
     #[arg(long = "frameworks_home", env = "MESOS_FRAMEWORKS_HOME")]
     pub frameworks_home: Option<PathBuf>,
@@ -284,6 +293,11 @@ impl Flags {
             ),
             ("resources", self.resources.clone()),
             ("runtime_dir", path(&self.runtime_dir)),
+            (
+                "seccomp_config_dir",
+                self.seccomp_config_dir.as_ref().and_then(path),
+            ),
+            ("seccomp_profile_name", self.seccomp_profile_name.clone()),
             ("switch_user", Some(self.switch_user.to_string())),
             ("work_dir", path(&self.work_dir)),
         ];
@@ -355,6 +369,8 @@ pub(crate) mod tests {
             "--frameworks_home=/f",
             "--hostname=n5",
             "--resources=cpus:1",
+            "--seccomp_config_dir=/s",
+            "--seccomp_profile_name=p",
         ])
         .texts();
         let command = Line::command();

@@ -26,6 +26,7 @@ mod lease;
 mod link;
 mod lock;
 mod paths;
+mod profiles;
 mod recovery;
 mod removal;
 mod sandbox;

@@ -23,11 +23,12 @@ use crate::http::{Site, serve};
 use crate::link::Link;
 use crate::lock::{Lock, LockError};
 use crate::paths::{Paths, Run};
+use crate::profiles::ProfilesError;
 use crate::recovery::{RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
-use crate::{adoption, disks, gc, recovery};
+use crate::{adoption, disks, gc, profiles, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
@@ -53,6 +54,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Disk(#[from] DiskError),
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -106,6 +109,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let facts = HostFacts::gather(&flags.work_dir)?;
     let config = Config::new(&flags, &facts)?;
     disks::prepare(&config.resources.to_protos(), &flags.work_dir)?;
+    let profile = profiles::of_tasks(&flags)?;
     let paths = Paths::new(&flags.work_dir);
 
     let (listener, bound) = endpoint::listen(flags.ip, flags.port, flags.insecure).await?;
@@ -120,7 +124,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let site = Arc::new(Site::new(&flags, address));
     let server = tokio::spawn(serve(listener, Arc::clone(&site)));
 
-    let (containerizer, mut stored) = open(&flags, paths.clone()).await?;
+    let (containerizer, mut stored) = open(&flags, paths.clone(), profile).await?;
     let containers = containerizer
         .recover()
         .await
@@ -155,6 +159,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         },
         fetch_helper: fetch_helper(&flags),
         frameworks_home: flags.frameworks_home.clone(),
+        seccomp_profiles: flags.seccomp_config_dir.clone(),
         switch_user: flags.switch_user,
         capabilities: config.capabilities,
         start_timeout: flags.executor_registration_timeout,
@@ -216,6 +221,7 @@ fn with_whole_paths(mut flags: Flags) -> Result<Flags, StartError> {
         ("work_dir", Some(&mut flags.work_dir)),
         ("runtime_dir", Some(&mut flags.runtime_dir)),
         ("frameworks_home", flags.frameworks_home.as_mut()),
+        ("seccomp_config_dir", flags.seccomp_config_dir.as_mut()),
     ];
     for (flag, directory) in directories {
         if let Some(path) = directory {
@@ -236,7 +242,11 @@ async fn lock(flags: &Flags, paths: &Paths) -> Result<Arc<Lock>, StartError> {
 }
 
 /// What of the start blocks: looks at the host, reads the state, notes the boot.
-async fn open(flags: &Flags, paths: Paths) -> Result<(Containerizer, Stored), StartError> {
+async fn open(
+    flags: &Flags,
+    paths: Paths,
+    seccomp: Profile,
+) -> Result<(Containerizer, Stored), StartError> {
     let config = containerizer::Config {
         runtime_dir: flags.runtime_dir.clone(),
         cgroups_hierarchy: flags.cgroups_hierarchy.clone(),
@@ -244,7 +254,7 @@ async fn open(flags: &Flags, paths: Paths) -> Result<(Containerizer, Stored), St
         cgroups_enable_cfs: flags.cgroups_enable_cfs,
         cgroups_destroy_timeout: flags.cgroups_destroy_timeout,
         hidden: vec![paths.meta()],
-        seccomp: Profile::builtin(),
+        seccomp,
     };
     let opened = tokio::task::spawn_blocking(move || {
         let meta = paths.meta();

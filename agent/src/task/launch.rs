@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::environment::AgentVariables;
 use super::request::{Plan, PlanError, plan};
+use super::seccomp::{SeccompError, seccomp};
 use crate::paths::{Paths, Run};
 use crate::sandbox::{self, Sandbox, SandboxError};
 
@@ -33,6 +34,8 @@ pub struct Host {
     pub variables: AgentVariables,
     pub fetch_helper: Vec<String>,
     pub frameworks_home: Option<PathBuf>,
+    /// The directory that the names of tasks' profiles mean files in.
+    pub seccomp_profiles: Option<PathBuf>,
     pub switch_user: bool,
     /// Of tasks that name none, and the most that any may name.
     pub capabilities: CapabilitySets,
@@ -86,6 +89,8 @@ enum LaunchError {
     User(#[from] BadUser),
     #[error(transparent)]
     Id(#[from] BadContainerId),
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error("cannot open the sandbox's stderr for the fetcher")]
@@ -254,7 +259,8 @@ fn prepare(host: &Host, job: &Job) -> Result<Prepared, LaunchError> {
     let owner = user.as_ref().ok().map(|user| (user.uid, user.gid));
     let planned = user.map_err(LaunchError::from).and_then(|user| {
         let id = ContainerId::try_from(job.run.container.clone())?;
-        Ok(plan(job, id, user, host)?)
+        let seccomp = seccomp(&job.task, host.seccomp_profiles.as_deref())?;
+        Ok(plan(job, id, user, seccomp, host)?)
     });
     let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
     let planned = planned.and_then(|plan| {

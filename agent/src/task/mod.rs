@@ -15,6 +15,7 @@ pub mod machine;
 mod notes;
 mod request;
 mod rlimits;
+mod seccomp;
 pub mod updates;
 mod volumes;
 

@@ -48,7 +48,13 @@ pub enum PlanError {
     },
 }
 
-pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan, PlanError> {
+pub fn plan(
+    job: &Job,
+    id: ContainerId,
+    user: User,
+    seccomp: Seccomp,
+    host: &Host,
+) -> Result<Plan, PlanError> {
     let task = &job.task;
     let mounts = mounts(task, &job.sandbox)?;
     let env = environment(
@@ -81,7 +87,7 @@ pub fn plan(job: &Job, id: ContainerId, user: User, host: &Host) -> Result<Plan,
         volumes: mounts.volumes,
         rlimits: rlimits(limits)?,
         capabilities: capabilities(linux, &host.capabilities)?,
-        seccomp: Seccomp::Default,
+        seccomp,
     };
     Ok(Plan {
         container,

@@ -90,7 +90,6 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
             "a named network",
         ),
         (container.tty_info.is_some(), "tty_info"),
-        (linux.seccomp.is_some(), "linux_info.seccomp"),
         (
             linux.share_pid_namespace(),
             "linux_info.share_pid_namespace",

@@ -231,6 +231,61 @@ async fn root_a_launch_that_fails_says_why_in_status_and_stderr() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_is_filtered_as_it_asks() {
+    let mut node = node().await;
+    let profiles = node.dir.path().join("profiles");
+    std::fs::create_dir(&profiles).unwrap();
+    let deadly = r#"{"defaultAction": "SCMP_ACT_ALLOW",
+                     "syscalls": [{"names": ["chdir"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#;
+    std::fs::write(profiles.join("deadly.json"), deadly).unwrap();
+    node.flags.seccomp_config_dir = Some(profiles);
+    let (handle, mut link) = node.start().await;
+    let asking = |id: &str, command: &str, profile_name: Option<&str>, unconfined| {
+        let seccomp = v1::SeccompInfo {
+            profile_name: profile_name.map(str::to_owned),
+            unconfined,
+        };
+        let linux = v1::LinuxInfo {
+            seccomp: Some(seccomp),
+            ..Default::default()
+        };
+        let container = v1::ContainerInfo {
+            linux_info: Some(linux),
+            ..Default::default()
+        };
+        v1::TaskInfo {
+            container: Some(container),
+            ..task(id, command)
+        }
+    };
+    let look = "grep ^Seccomp: /proc/self/status";
+    for (id, unconfined, wanted) in [
+        ("default", None, "Seccomp:\t2\n"),
+        ("unconfined", Some(true), "Seccomp:\t0\n"),
+    ] {
+        link.say(run(asking(id, look, None, unconfined))).await;
+        story(&mut link).await;
+        let text = output(&handle, id).await;
+        assert!(text.ends_with(wanted), "{text}");
+    }
+    link.say(run(asking("killed", "cd /", Some("deadly.json"), None)))
+        .await;
+    let last = story(&mut link).await.pop().unwrap();
+    assert_eq!(
+        last.message(),
+        "Command terminated with signal Bad system call"
+    );
+    link.say(run(asking("nameless", "true", Some("no.json"), None)))
+        .await;
+    let last = story(&mut link).await.pop().unwrap();
+    assert!(
+        last.message().contains("cannot read seccomp profile"),
+        "{last:?}"
+    );
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_a_task_without_memory_says_so() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
