@@ -369,6 +369,23 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_that_was_cut_off_or_mangled_is_refused_or_read_but_never_more() {
+        let whole = include_str!("../golden/seccomp.json");
+        let end = whole.trim_end().len();
+        for cut in (0..end).step_by(7) {
+            assert!(whole[..cut].parse::<Profile>().is_err(), "{cut} bytes");
+        }
+        for at in (0..end).step_by(7) {
+            let mut mangled = whole.as_bytes().to_vec();
+            mangled[at] = b'0';
+            let mangled = String::from_utf8(mangled).expect("ASCII");
+            // What it says is of no matter here: it must come back.
+            let _ = mangled.parse::<Profile>();
+        }
+        assert!(whole.parse::<Profile>().is_ok());
+    }
+
+    #[test]
     fn machines_are_listed_or_mapped() {
         let both = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"],
                        "archMap": [{"architecture": "SCMP_ARCH_X86_64"}]}"#;

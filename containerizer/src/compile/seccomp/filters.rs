@@ -29,7 +29,7 @@ impl Filters {
             let names = compiled.unknown.join(" ");
             tracing::info!(
                 names,
-                "a seccomp profile names calls that this machine lacks"
+                "a seccomp profile names calls that no known machine has: skipped"
             );
         }
         known.truncate(REMEMBERED - 1);

@@ -70,7 +70,7 @@ pub struct Compiled {
     pub instructions: Vec<Instruction>,
     /// SECCOMP_FILTER_FLAG_*.
     pub flags: u32,
-    /// Names that are no call of any machine: skipped, as OCI wants it, but most likely misspelt.
+    /// Names that are no call of any machine we know: skipped, as OCI wants it. They may be misspelt.
     pub unknown: Vec<String>,
 }
 
