@@ -1,5 +1,6 @@
 //! From nothing to reaped: `/bin/true` in a full set of namespaces, by this crate and by the OCI
-//! runtimes that are installed, on the same bundle, in turn, in one run.
+//! runtimes that are installed, on the same bundle, in turn, in one run; with our default seccomp
+//! profile and without one.
 //!
 //! Ours is measured twice: as the agent does it, in process, and as a program that does nothing else
 //! (this one, called with a bundle), because that is what runc and crun are.
@@ -11,6 +12,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use containerizer::{Config, Containerizer, ExitStatus, Stopwatch, Then};
 use isolators::ContainerId;
-use isolators::seccomp::Profile;
+use isolators::seccomp::{Machine, Profile};
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
@@ -53,30 +55,44 @@ async fn compare() {
         std::process::exit(1);
     }
     let directory = tempfile::tempdir().unwrap();
-    let bundle = bundle(directory.path());
     let runtime_dir = directory.path().join("run");
     let containerizer = open(&runtime_dir);
     let peers: Vec<&str> = ["crun", "runc"]
         .into_iter()
         .filter(|name| installed(name))
         .collect();
+    for (name, seccomp) in [("bare", Value::Null), ("filtered", builtin())] {
+        println!("{name}:");
+        let bundle = bundle(&directory.path().join(name), seccomp);
+        compare_on(&bundle, &runtime_dir, &containerizer, &peers, name).await;
+    }
+    fs::remove_dir(runtime_dir.join("containers")).unwrap();
+    remove_cgroups();
+}
 
+async fn compare_on(
+    bundle: &Path,
+    runtime_dir: &Path,
+    containerizer: &Containerizer,
+    peers: &[&str],
+    name: &str,
+) {
     let mut in_process = Vec::new();
     let mut as_program = Vec::new();
     let mut others: Vec<Vec<Duration>> = vec![Vec::new(); peers.len()];
     for round in 0..WARM_UP + ROUNDS {
-        let id = format!("bench-{}-{round}", std::process::id());
-        let ours = spec(&bundle, &id);
+        let id = format!("bench-{}-{name}-{round}", std::process::id());
+        let ours = spec(bundle, &id);
         let started = Instant::now();
-        launch(&containerizer, &ours, &id).await;
+        launch(containerizer, &ours, &id).await;
         in_process.push(started.elapsed());
 
         let this = std::env::current_exe().unwrap();
         let mut program = Command::new(this);
         program
             .arg(AS_PROGRAM)
-            .arg(&bundle)
-            .arg(&runtime_dir)
+            .arg(bundle)
+            .arg(runtime_dir)
             .arg(format!("{id}-p"));
         as_program.push(timed(&mut program));
 
@@ -84,7 +100,7 @@ async fn compare() {
             let mut program = Command::new(peer);
             program
                 .args(["run", "--bundle"])
-                .arg(&bundle)
+                .arg(bundle)
                 .arg(format!("{id}-{peer}"));
             taken.push(timed(&mut program));
         }
@@ -94,8 +110,6 @@ async fn compare() {
     for (peer, taken) in peers.into_iter().zip(others) {
         print(&format!("{peer} run"), taken, Some(p50));
     }
-    fs::remove_dir(runtime_dir.join("containers")).unwrap();
-    remove_cgroups();
 }
 
 /// Returns the median in milliseconds.
@@ -198,7 +212,7 @@ fn installed(program: &str) -> bool {
 }
 
 /// A root file system that holds a static busybox, and the spec.
-fn bundle(directory: &Path) -> PathBuf {
+fn bundle(directory: &Path, seccomp: Value) -> PathBuf {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"]
         .into_iter()
         .find(|p| Path::new(p).exists());
@@ -209,21 +223,34 @@ fn bundle(directory: &Path) -> PathBuf {
     fs::create_dir_all(&bin).unwrap();
     fs::copy(busybox, bin.join("true")).unwrap();
     let bundle = directory.join("bundle");
-    fs::write(bundle.join("config.json"), config("unused").to_string()).unwrap();
+    let mut config = config();
+    if !seccomp.is_null() {
+        config["linux"]["seccomp"] = seccomp;
+    }
+    fs::write(bundle.join("config.json"), config.to_string()).unwrap();
     bundle
 }
 
 /// For us the cgroup is named by the container; runc and crun choose their own when it is not.
 fn spec(bundle: &Path, id: &str) -> Spec {
-    let mut config = config(id);
+    let config = fs::read_to_string(bundle.join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
     config["root"]["path"] = json!(bundle.join("rootfs"));
     config["linux"]["cgroupsPath"] = json!(format!("/{CGROUPS}/{id}"));
     serde_json::from_value(config).unwrap()
 }
 
+/// Our default profile, as it is for a container without capabilities.
+fn builtin() -> Value {
+    let uname = nix::sys::utsname::uname().unwrap();
+    let machine = Machine::here(uname.release().to_str().unwrap());
+    let resolved = Profile::builtin().resolve(&machine, &HashSet::new());
+    json!(resolved.unwrap())
+}
+
 /// What container engines ask for: every namespace but user and time, the usual mounts, hidden and
-/// read-only paths, reduced capabilities. No seccomp.
-fn config(hostname: &str) -> Value {
+/// read-only paths, reduced capabilities.
+fn config() -> Value {
     let capabilities = [
         "CAP_AUDIT_WRITE",
         "CAP_CHOWN",
@@ -259,7 +286,7 @@ fn config(hostname: &str) -> Value {
             "noNewPrivileges": true,
         },
         "root": {"path": "rootfs", "readonly": true},
-        "hostname": hostname,
+        "hostname": "bench",
         "mounts": [
             mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
             mount("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),

@@ -1,5 +1,8 @@
 //! The machines whose programs one kernel runs, each with numbers of its own for system calls.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use oci_spec::runtime::{Arch, LinuxSeccomp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,27 @@ const MORE: &[(Abi, &str, u32)] = &[
     (Abi::Arm, "set_tls", 0x0f_0005),
     (Abi::Arm, "get_tls", 0x0f_0006),
 ];
+
+/// Numbers by name.
+type Table = LazyLock<HashMap<&'static str, u32>>;
+
+/// A table of the crate syscalls, whose own look-up by name goes through all names.
+macro_rules! table {
+    ($machine:ident) => {
+        LazyLock::new(|| {
+            use syscalls::$machine::Sysno;
+            // Its iterator leaves out the last one.
+            let all = Sysno::iter().chain([Sysno::last()]);
+            all.map(|call| (call.name(), call.id().unsigned_abs()))
+                .collect()
+        })
+    };
+}
+
+static X86_64: Table = table!(x86_64);
+static X86: Table = table!(x86);
+static AARCH64: Table = table!(aarch64);
+static ARM: Table = table!(arm);
 
 impl Abi {
     pub const ALL: &[Abi] = &[
@@ -86,24 +110,18 @@ impl Abi {
     }
 
     pub fn number(self, name: &str) -> Option<u32> {
-        let id = match self {
-            Abi::X86_64 { .. } => name
-                .parse()
-                .map(|known: syscalls::x86_64::Sysno| known.id()),
-            Abi::X86 => name.parse().map(|known: syscalls::x86::Sysno| known.id()),
-            Abi::Aarch64 => name
-                .parse()
-                .map(|known: syscalls::aarch64::Sysno| known.id()),
-            Abi::Arm => name.parse().map(|known: syscalls::arm::Sysno| known.id()),
+        let known = match self {
+            Abi::X86_64 { .. } => &*X86_64,
+            Abi::X86 => &*X86,
+            Abi::Aarch64 => &*AARCH64,
+            Abi::Arm => &*ARM,
         };
         let more = || {
             MORE.iter()
-                .find(|(abi, known, _)| (*abi, *known) == (self, name))
+                .find(|(abi, more, _)| (*abi, *more) == (self, name))
         };
-        match id {
-            Ok(id) => u32::try_from(id).ok(),
-            Err(()) => more().map(|(_, _, number)| *number),
-        }
+        let known = known.get(name).copied();
+        known.or_else(|| more().map(|(_, _, number)| *number))
     }
 
     /// The highest number that a name is known for, private ones aside: what is above came with a
