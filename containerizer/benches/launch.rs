@@ -107,7 +107,7 @@ async fn compare_on(
     }
     let p50 = print("longshore, in the agent", in_process, None);
     print("longshore, as a program", as_program, Some(p50));
-    for (peer, taken) in peers.into_iter().zip(others) {
+    for (peer, taken) in peers.iter().zip(others) {
         print(&format!("{peer} run"), taken, Some(p50));
     }
 }

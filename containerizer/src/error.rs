@@ -113,7 +113,10 @@ fn hint(stage: Stage, errno: i32) -> &'static str {
         (Stage::Exec {}, libc::ENOEXEC) => {
             ": it is no program for this machine (a script needs #! in its first line)"
         }
-        (Stage::Exec {}, libc::EPERM) => " (does the container's seccomp profile allow execve?)",
+        (Stage::Exec {}, libc::EPERM) => {
+            ": its seccomp profile forbids execve, or the file has capabilities (getcap) that the \
+             container may not have"
+        }
         (Stage::Exec {}, libc::E2BIG) => ": the arguments and environment together are too long",
         (Stage::Source {}, libc::ENOENT) => " (the volume's hostPath does not exist)",
         (Stage::WorkingDirectory {}, libc::EACCES) => " (the user may not enter it)",
