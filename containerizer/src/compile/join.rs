@@ -4,7 +4,7 @@
 use init::{Program, Step, Then, fd};
 use oci_spec::runtime::Spec;
 
-use super::{CompileError, namespaces, process};
+use super::{CompileError, Filters, namespaces, process};
 
 /// What to run, where it differs from the container's own command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub fn join(spec: &Spec, command: &Command, cgroup_files: u32) -> Result<Program
         exec.cwd.clone_from(cwd);
     }
     exec.terminal = command.terminal;
+    if let Some(profile) = linux.seccomp() {
+        let filter = Filters::default().of(profile)?;
+        exec.seccomp = Some(process::filter(of_container, &*filter));
+    }
     check(command)?;
     let mut steps = Vec::new();
     if cgroup_files > 0 {
@@ -85,7 +89,8 @@ mod tests {
             r#"{"ociVersion": "1.2.0",
                 "process": {"user": {"uid": 7, "gid": 8}, "cwd": "/sandbox", "args": ["sleep"],
                             "env": ["A=1", "B=2"], "noNewPrivileges": true},
-                "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}]}}"#,
+                "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}],
+                          "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}"#,
         )
         .expect("a spec")
     }
@@ -116,7 +121,7 @@ mod tests {
         assert_eq!((exec.path.as_str(), exec.argv.len()), ("ls", 2));
         assert_eq!(exec.env, ["B=2", "A=3"]);
         assert_eq!((exec.uid, exec.gid, exec.cwd.as_str()), (7, 8, "/sandbox"));
-        assert!(exec.no_new_privileges);
+        assert!(exec.no_new_privileges && exec.seccomp.is_some());
     }
 
     #[test]
