@@ -128,8 +128,8 @@ async fn root_a_container_that_gets_no_cgroup_is_refused_with_the_reason_and_lea
             "cgroup.max.descendants",
             "max",
             vec![
-                ("0", "c1: Resource temporarily unavailable"),
-                ("1", "c1/leaf: Resource temporarily unavailable"),
+                ("0", "c1 (a limit on cgroups is reached: "),
+                ("1", "c1/leaf (a limit on cgroups is reached: "),
             ],
         ),
     };

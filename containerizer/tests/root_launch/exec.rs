@@ -157,9 +157,12 @@ async fn root_an_executed_command_is_controlled_by_its_terminal() {
     let execution = target.exec(&command, stdio).await.expect("executes");
     drop(terminal.slave);
     let mut master = File::from(terminal.master);
-    let mut said = [0; 64];
-    let read = master.read(&mut said).expect("reads");
-    assert_eq!(&said[..read], b"on a terminal\r\n");
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    while !said.ends_with(b"\n") {
+        assert_eq!(master.read(&mut byte).expect("reads"), 1);
+        said.extend(byte);
+    }
+    assert_eq!(said, b"on a terminal\r\n");
     // Ctrl-C reaches it only if the terminal controls its session.
     std::io::Write::write_all(&mut master, b"\x03").expect("writes");
     assert_eq!(execution.wait().await, 128 + 2);
