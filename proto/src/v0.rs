@@ -114,6 +114,12 @@ pub fn reason(reason: Reason) -> String {
         .replacen("REASON_AGENT_", "REASON_SLAVE_", 1)
 }
 
+/// The reason behind a v0 name.
+#[must_use]
+pub fn reason_named(name: &str) -> Option<Reason> {
+    Reason::from_str_name(&name.replacen("REASON_SLAVE_", "REASON_AGENT_", 1))
+}
+
 /// The v0 name of a source.
 #[must_use]
 pub fn source(source: Source) -> &'static str {

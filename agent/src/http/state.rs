@@ -77,12 +77,7 @@ fn executor(executor: &Executor) -> Value {
     let mut object = v0::executor(&executor.info);
     let tasks = |is_over: bool| -> Vec<Value> {
         let of_kind = |task: &&v1::Task| is_terminal(task.state()) == is_over;
-        executor
-            .tasks
-            .values()
-            .filter(of_kind)
-            .map(v0::task)
-            .collect()
+        executor.tasks.values().filter(of_kind).map(task).collect()
     };
     object.extend(self::object(json!({
         "id": executor.run.executor,
@@ -95,6 +90,30 @@ fn executor(executor: &Executor) -> Value {
         "completed_tasks": tasks(true),
     })));
     Value::Object(object)
+}
+
+/// A task whose statuses also tell why, which those of Mesos leave out.
+fn task(task: &v1::Task) -> Value {
+    let mut object = v0::task(task);
+    object["statuses"] = task.statuses.iter().map(status).collect();
+    object
+}
+
+fn status(status: &v1::TaskStatus) -> Value {
+    let mut object = v0::task_status(status);
+    if status.source.is_some() {
+        object["source"] = json!(v0::source(status.source()));
+    }
+    if status.reason.is_some() {
+        object["reason"] = json!(v0::reason(status.reason()));
+    }
+    if let Some(message) = &status.message {
+        object["message"] = json!(message);
+    }
+    if let Some(limitation) = &status.limitation {
+        object["limitation"] = proto::json::to_value(limitation);
+    }
+    object
 }
 
 fn by_role(resources: &Resources, show: impl Fn(&Resources) -> Value) -> Value {
@@ -114,5 +133,47 @@ fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(object) => object,
         _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::v1::TaskState;
+    use proto::v1::task_status::{Reason, Source};
+
+    use super::*;
+    use crate::book::tests::{book, key};
+
+    #[test]
+    fn the_statuses_of_a_task_tell_why() {
+        let mut book = book("/s".into());
+        let mut running = v1::TaskStatus::default();
+        running.set_state(TaskState::TaskRunning);
+        book.progress(&key("t"), &running, None);
+        let mut failed = v1::TaskStatus {
+            message: Some("Memory limit exceeded".to_owned()),
+            timestamp: Some(1.5),
+            limitation: Some(v1::TaskResourceLimitation::default()),
+            ..Default::default()
+        };
+        failed.set_state(TaskState::TaskFailed);
+        failed.set_source(Source::Agent);
+        failed.set_reason(Reason::AgentRestarted);
+        book.progress(&key("t"), &failed, None);
+        let executor = executor(&book.frameworks["F"].executors["t"]);
+        assert_eq!(
+            executor["completed_tasks"][0]["statuses"],
+            json!([
+                {"state": "TASK_RUNNING", "timestamp": 0.0},
+                {
+                    "state": "TASK_FAILED",
+                    "timestamp": 1.5,
+                    "source": "SOURCE_SLAVE",
+                    "reason": "REASON_SLAVE_RESTARTED",
+                    "message": "Memory limit exceeded",
+                    "limitation": {},
+                },
+            ])
+        );
     }
 }

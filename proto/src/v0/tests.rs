@@ -133,3 +133,12 @@ fn reasons_and_sources_say_slave() {
     assert_eq!(reason(Reason::TaskInvalid), "REASON_TASK_INVALID");
     assert_eq!(source(Source::Agent), "SOURCE_SLAVE");
 }
+
+#[test]
+fn every_reason_is_read_back_from_its_name() {
+    let all = (0..100).filter_map(|number| Reason::try_from(number).ok());
+    for one in all {
+        assert_eq!(reason_named(&reason(one)), Some(one));
+    }
+    assert_eq!(reason_named("REASON_BOREDOM"), None);
+}
