@@ -2,7 +2,7 @@
 
 use crate::v1::{self, TaskState};
 
-pub use ending::{Ending, ended, exit_code};
+pub use ending::{Ending, ended, exit_code, told};
 
 mod ending;
 

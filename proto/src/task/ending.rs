@@ -22,15 +22,24 @@ pub fn ended(ending: Ending) -> String {
     }
 }
 
-/// What a shell would exit with after the end that `message` tells: the status, or 128 + signal.
-/// `None` when it tells of something else. More text may follow the sentence.
+/// The end that `message` tells; `None` when it tells of something else. More text may follow the
+/// sentence.
 #[must_use]
-pub fn exit_code(message: &str) -> Option<i32> {
+pub fn told(message: &str) -> Option<Ending> {
     if let Some((_, rest)) = message.split_once(EXITED) {
-        return leading_number(rest);
+        return leading_number(rest).map(Ending::Exited);
     }
     let (_, rest) = message.split_once(SIGNALED)?;
-    signal_number(rest).map(|signal| 128 + signal)
+    signal_number(rest).map(Ending::Signaled)
+}
+
+/// What a shell would exit with after the end that `message` tells: the status, or 128 + signal.
+#[must_use]
+pub fn exit_code(message: &str) -> Option<i32> {
+    Some(match told(message)? {
+        Ending::Exited(status) => status,
+        Ending::Signaled(signal) => 128 + signal,
+    })
 }
 
 /// From signal 1 on, as strsignal(3) of the C library has them: clients match on these texts.
@@ -116,6 +125,7 @@ mod tests {
     fn every_signal_and_status_is_read_back() {
         for signal in 1..=64 {
             let text = ended(Ending::Signaled(signal));
+            assert_eq!(told(&text), Some(Ending::Signaled(signal)), "{text}");
             assert_eq!(exit_code(&text), Some(128 + signal), "{text}");
         }
         for status in 0..=255 {
