@@ -1,22 +1,24 @@
-//! Running tasks, as words on the command line name them.
+//! Tasks of an agent, as words on the command line name them: mostly of those that live.
 
 mod select;
 
 use anyhow::Context as _;
 use clap::builder::NonEmptyStringValueParser;
+use serde_json::Value;
 
 use crate::api::Api;
-pub use select::Live;
+use select::Among;
+pub use select::Task;
 
 /// Which task, and where.
 #[derive(Debug, clap::Args)]
 pub struct Named {
-    /// Id of a running task or of its container, a unique beginning of one, or the id of an app
-    /// that has one task there
+    /// Id of a task or of its container, a unique beginning of one, or the id of an app that has
+    /// one task there
     #[arg(value_name = "TASK", value_parser = NonEmptyStringValueParser::new())]
     task: String,
 
-    /// Address of the agent that runs the task
+    /// Address of the agent that has the task
     #[arg(
         long = "agent", value_name = "HOST:PORT", default_value = "127.0.0.1:5051",
         value_parser = host_and_port
@@ -29,14 +31,34 @@ fn host_and_port(text: &str) -> Result<String, &'static str> {
         .map_err(|_neither| "give HOST:PORT, for example 127.0.0.1:5051")
 }
 
+/// A task, and where it was found.
+#[derive(Debug)]
+pub struct Found {
+    pub agent: Api,
+    pub task: Task,
+    /// The agent's answer that lists it.
+    pub state: Value,
+}
+
 impl Named {
-    /// The one task that is meant, and its agent.
-    pub async fn find(&self) -> anyhow::Result<(Api, Live)> {
+    /// The one live task that is meant, and its agent.
+    pub async fn find(&self) -> anyhow::Result<(Api, Task)> {
+        let found = self.find_among(Among::Live).await?;
+        Ok((found.agent, found.task))
+    }
+
+    /// The same, also among tasks that have ended.
+    pub async fn find_known(&self) -> anyhow::Result<Found> {
+        self.find_among(Among::Known).await
+    }
+
+    async fn find_among(&self, among: Among) -> anyhow::Result<Found> {
         let found = async {
             let agent = Api::at(&self.agent)?;
-            let live = select::live(&agent.get("/state").await?)?;
-            let one = select::select(&live, &self.task)?.clone();
-            Ok::<_, anyhow::Error>((agent, one))
+            let state = agent.get("/state").await?;
+            let tasks = select::tasks(&state, among)?;
+            let task = select::select(&tasks, &self.task, among)?.clone();
+            Ok::<_, anyhow::Error>(Found { agent, task, state })
         };
         found.await.with_context(|| {
             let Named { task, agent } = self;

@@ -1,6 +1,6 @@
 //! The `longshore` program: commands that start the crates with their flags. Done here are only `run`,
-//! which watches a cluster, and `inspect`, which asks an agent, as any client of their public APIs
-//! could; and the streams of `exec`.
+//! which watches a cluster, and `inspect` and `why`, which ask an agent, as any client of their public
+//! APIs could; and the streams of `exec`.
 #![forbid(unsafe_code)]
 
 mod api;
@@ -15,7 +15,9 @@ mod phases;
 mod run;
 mod signals;
 mod task_id;
+mod tasks;
 mod terminal;
+mod why;
 
 use std::process::ExitCode;
 
@@ -23,7 +25,7 @@ use clap::Parser;
 
 use command::{
     agent, exec as exec_command, inspect as inspect_command, master, run as run_command, scheduler,
-    up, version,
+    up, version, why as why_command,
 };
 
 /// Runs containers on Linux hosts from Marathon app definitions, with the protocols of Mesos.
@@ -48,6 +50,8 @@ enum Command {
     Scheduler(Box<::scheduler::Flags>),
     /// Show what a running task's container is made of: its OCI spec, and the phases of its launch
     Inspect(Box<inspect_command::Flags>),
+    /// Tell how a task came to its state, also one that has ended: when, why, and what to do
+    Why(Box<why_command::Flags>),
     /// Execute a command in the container of a task that runs on this machine
     Exec(Box<exec_command::Flags>),
     /// Show the version
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Command::Master(flags) => master::run(*flags),
         Command::Scheduler(flags) => scheduler::run(*flags),
         Command::Inspect(flags) => inspect_command::run(*flags),
+        Command::Why(flags) => why_command::run(*flags),
         Command::Exec(flags) => exec_command::run(*flags),
         Command::Version => Ok(version::run()),
         // Exit codes of a process are one byte wide.
@@ -98,6 +103,7 @@ mod tests {
             "scheduler --http_port=0",
             "inspect hello",
             "inspect --timings /hello --agent=n5:5051",
+            "why hello --agent=n5:5051",
         ] {
             let words = ["longshore"].into_iter().chain(line.split(' '));
             assert!(Line::try_parse_from(words).is_ok(), "{line}");

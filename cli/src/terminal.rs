@@ -40,6 +40,21 @@ pub fn failure(error: &anyhow::Error) {
     let _unread = wait.recv_timeout(PATIENCE);
 }
 
+/// What others wrote, such that it can do nothing to a terminal: characters that control one, or turn
+/// the order of others round, are shown as escapes.
+pub fn harmless(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\t' && (c.is_control() || turns(c)) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Causes that only repeat what was said are left out.
 pub fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
@@ -57,6 +72,18 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn what_others_wrote_does_nothing_to_a_terminal() {
+        for (text, shown) in [
+            ("a\tb ü €", "a\tb ü €"),
+            ("\u{1b}[2J\u{7}", "\\u{1b}[2J\\u{7}"),
+            ("50 %\r51 %", "50 %\\r51 %"),
+            ("\u{9b}2J\u{202e}x", "\\u{9b}2J\\u{202e}x"),
+        ] {
+            assert_eq!(harmless(text), shown);
+        }
+    }
 
     #[test]
     fn causes_follow_on_one_line_and_none_twice() {

@@ -10,7 +10,7 @@ use containerizer::{Command, Target};
 use isolators::ContainerId;
 
 use super::block_on;
-use crate::live::{Live, Named};
+use crate::live::{Named, Task};
 use crate::{exec, logs, terminal};
 
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,10 @@ pub struct Flags {
 pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     logs::to_stderr(logs::QUIET);
     block_on(async move {
-        let (api, Live { task, container }) = flags.of.find().await?;
+        let (api, found) = flags.of.find().await?;
+        let Task {
+            task, container, ..
+        } = found;
         let target = target(&api.get("/flags").await?, &container)
             .with_context(|| format!("cannot reach the container of task {task}"))?;
         let terminal = flags

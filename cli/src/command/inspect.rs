@@ -26,9 +26,9 @@ pub struct Flags {
 pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     logs::to_stderr(logs::QUIET);
     block_on(async {
-        let (agent, live) = flags.of.find().await?;
+        let (agent, found) = flags.of.find().await?;
         // A container's id is the only one that nothing else on the agent can have.
-        let container = encode(&live.container);
+        let container = encode(&found.container);
         let path = format!("/inspect?container_id={container}");
         let answer = agent.get(&path).await.context("cannot inspect it")?;
         let lines = if flags.timings {

@@ -8,6 +8,7 @@ pub mod run;
 pub mod scheduler;
 pub mod up;
 pub mod version;
+pub mod why;
 
 use std::future::Future;
 use std::process::ExitCode;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use proto::v1::TaskState;
 use serde_json::Value;
 
+use crate::tasks::{Entry, entries};
+
 /// One look at the cluster.
 #[derive(Debug, Default, Clone)]
 pub struct Look {
@@ -49,29 +51,14 @@ const REASONS: &[(&str, Lack)] = &[
 
 /// Every task in an agent's `/state`, with its sandbox.
 pub fn tasks(state: &Value) -> Vec<Task> {
-    let list = |value: &Value, keys: [&str; 2]| -> Vec<Value> {
-        let lists = keys.iter().filter_map(|key| value[*key].as_array());
-        lists.flatten().cloned().collect()
+    let whole = |entry: Entry<'_>| {
+        Some(Task {
+            id: entry.id()?.to_owned(),
+            state: entry.state()?,
+            directory: entry.directory()?.to_owned(),
+        })
     };
-    let mut tasks = Vec::new();
-    for framework in list(state, ["frameworks", "completed_frameworks"]) {
-        for executor in list(&framework, ["executors", "completed_executors"]) {
-            for task in list(&executor, ["tasks", "completed_tasks"]) {
-                let state = task["state"].as_str().and_then(TaskState::from_str_name);
-                let id = task["id"].as_str();
-                let directory = executor["directory"].as_str();
-                if let (Some(id), Some(state), Some(directory)) = (id, state, directory) {
-                    let (id, directory) = (id.to_owned(), directory.to_owned());
-                    tasks.push(Task {
-                        id,
-                        state,
-                        directory,
-                    });
-                }
-            }
-        }
-    }
-    tasks
+    entries(state).filter_map(whole).collect()
 }
 
 /// Of an app's `lastTaskFailure`, if it had one.
@@ -101,26 +88,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn tasks_are_found_wherever_the_agent_lists_them() {
-        let executor = |id: &str, list: &str, state: &str| json!({"directory": "/d", list: [{"id": id, "state": state}]});
-        let state = json!({
-            "frameworks": [{
-                "executors": [executor("a", "tasks", "TASK_RUNNING")],
-                "completed_executors": [executor("b", "completed_tasks", "TASK_FAILED")],
-            }],
-            "completed_frameworks": [],
-        });
-        let found: Vec<_> = tasks(&state).into_iter().map(|t| (t.id, t.state)).collect();
-        assert_eq!(
-            found,
-            [
-                ("a".to_owned(), TaskState::TaskRunning),
-                ("b".to_owned(), TaskState::TaskFailed),
-            ]
-        );
-    }
 
     #[test]
     fn the_queue_says_what_an_app_lacks() {

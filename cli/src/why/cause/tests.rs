@@ -1,0 +1,132 @@
+use proto::task::ended;
+use proto::v1::TaskState::{
+    TaskDropped, TaskFailed, TaskFinished, TaskGone, TaskKilled, TaskKilling, TaskLost,
+    TaskRunning, TaskStarting,
+};
+
+use super::super::story::tests::{event, story};
+use super::*;
+
+fn told_of(state: TaskState, reason: Option<Reason>, message: &str) -> String {
+    let mut last = event(state, 1.0);
+    last.reason = reason;
+    last.message = Some(message.to_owned());
+    cause(&story(vec![last])).unwrap_or_default()
+}
+
+fn ended_by(ending: Ending) -> String {
+    told_of(TaskFailed, None, &ended(ending))
+}
+
+#[test]
+fn a_task_without_memory_hears_its_limit_and_peak_and_what_grew() {
+    let mut failed = event(TaskFailed, 1.0);
+    failed.reason = Some(Reason::ContainerLimitationMemory);
+    failed.message = Some(
+        "Memory limit exceeded: Requested: 64MB Maximum Used: 64MB; the kernel killed process 42 \
+         (python3)"
+            .to_owned(),
+    );
+    failed.peak = Some(63.99);
+    assert_eq!(
+        cause(&story(vec![failed.clone()])).unwrap(),
+        "It used up to 64 MB, and all of its processes together may use 64 MB. Raise \"mem\" in \
+         the app, or look for what grows in process 42 (python3)."
+    );
+    failed.message = Some(
+        "Memory limit exceeded: the task has no limit, the host ran out of memory: Maximum Used: \
+         64MB"
+            .to_owned(),
+    );
+    let said = cause(&story(vec![failed])).unwrap();
+    assert!(said.contains("the host had no memory left"), "{said}");
+}
+
+#[test]
+fn a_launch_that_failed_hears_the_launchers_own_hint() {
+    let reason = Some(Reason::ContainerLaunchFailed);
+    let said = told_of(
+        TaskFailed,
+        reason,
+        "Failed to launch container: cannot run \"x(y z)\" in /s: command not found (check its \
+         spelling): No such file or directory (os error 2)",
+    );
+    assert_eq!(
+        said,
+        "Its command never ran, for its container could not be made: check its spelling."
+    );
+    let said = told_of(TaskFailed, reason, "Failed to launch container: no user");
+    assert!(said.contains("mend what the message names"), "{said}");
+}
+
+#[test]
+fn who_requested_a_kill_is_said_not_to_be_recorded() {
+    let by = |ending| told_of(TaskKilled, None, &ended(ending));
+    for said in [
+        by(Ending::Signaled(15)),
+        by(Ending::Exited(0)),
+        by(Ending::Signaled(9)),
+        told_of(TaskKilling, None, ""),
+        told_of(TaskKilled, Some(Reason::TaskKilledDuringLaunch), ""),
+    ] {
+        assert!(said.contains("Who asked is not recorded"), "{said}");
+    }
+    assert!(by(Ending::Signaled(9)).contains("taskKillGracePeriodSeconds"));
+    assert!(!by(Ending::Signaled(15)).contains("SIGKILL"));
+}
+
+#[test]
+fn the_statuses_of_shells_are_explained() {
+    assert!(ended_by(Ending::Exited(126)).contains("may not be executed"));
+    assert!(ended_by(Ending::Exited(127)).contains("PATH"));
+    assert!(ended_by(Ending::Exited(7)).contains("status 7 by itself"));
+    assert!(ended_by(Ending::Exited(255)).contains("status 255 by itself"));
+}
+
+#[test]
+fn every_signal_is_named_whether_it_ended_a_shell_or_its_command() {
+    for (signal, what) in SIGNALS {
+        let number = *signal as i32;
+        let name = format!("ended by {signal} (signal {number}): {what}.");
+        for ending in [Ending::Signaled(number), Ending::Exited(128 + number)] {
+            let said = ended_by(ending);
+            assert!(said.ends_with(&name), "{said}");
+        }
+    }
+    let said = ended_by(Ending::Signaled(34));
+    assert!(said.contains("by signal 34: "), "{said}");
+}
+
+#[test]
+fn every_reason_has_its_own_words() {
+    let said: Vec<_> = REASONS
+        .iter()
+        .map(|(reason, _)| told_of(TaskFailed, Some(*reason), "so"))
+        .collect();
+    for (n, words) in said.iter().enumerate() {
+        assert!(words.ends_with('.'), "{words}");
+        assert!(!said[..n].contains(words), "{words}");
+    }
+}
+
+#[test]
+fn a_task_that_nobody_saw_end_hears_that_its_agent_was_away() {
+    for state in [TaskLost, TaskDropped, TaskGone] {
+        assert_eq!(told_of(state, None, ""), AWAY);
+        let restarted = told_of(state, Some(Reason::AgentRestarted), "");
+        assert!(restarted.contains("was restarted"), "{restarted}");
+    }
+    let reason = Some(Reason::ExecutorReregistrationTimeout);
+    let gone = told_of(TaskGone, reason, "");
+    assert!(gone.contains("gone when it came back"), "{gone}");
+}
+
+#[test]
+fn what_goes_well_needs_no_cause() {
+    for state in [TaskStarting, TaskRunning] {
+        assert_eq!(told_of(state, None, ""), "");
+    }
+    assert!(told_of(TaskFinished, None, "").contains("and well"));
+    let unknown = told_of(TaskFailed, None, "something else");
+    assert_eq!(unknown, "", "what is not known is not made up");
+}

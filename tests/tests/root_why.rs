@@ -1,0 +1,137 @@
+//! `longshore why`, as somebody asks what became of a task.
+
+use std::process::Command;
+
+use serde_json::json;
+use tests::apps::shell;
+use tests::cluster::Cluster;
+use tests::{eventually, program};
+
+#[tokio::test]
+async fn root_a_task_without_memory_hears_how_much_it_used_and_what_to_do() {
+    let cluster = Cluster::start(1).await;
+    // Without a line end tail must keep it all.
+    let app = shell(
+        "hungry",
+        "echo going to eat >&2; head -c 300000000 /dev/zero | tail",
+    );
+    let (failure, message) = cluster.failure_of(&app).await;
+    let task = failure["taskId"].as_str().unwrap();
+    let said = why(&cluster, task).unwrap();
+    let verdict = said.lines().next().unwrap();
+    assert!(
+        verdict.starts_with(&format!("{task} failed after it ran for ")),
+        "{said}"
+    );
+    assert!(verdict.ends_with(&message), "{said}");
+    assert_eq!(states(&said), ["starting", "running", "failed"], "{said}");
+    for words in [
+        "container limitation memory: Memory limit exceeded: ",
+        "It used up to ",
+        "Raise \"mem\" in the app",
+        "its last words on stderr:\n    going to eat\n",
+        "/stderr on the agent's host",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    cluster.remove("hungry").await;
+    cluster.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_a_missing_command_is_explained_with_the_launchers_hint_also_after_a_restart() {
+    let mut cluster = Cluster::start(1).await;
+    let app = json!({ "id": "typo", "args": ["/no/such/program"], "cpus": 0.1, "mem": 32 });
+    let (failure, _) = cluster.failure_of(&app).await;
+    let task = failure["taskId"].as_str().unwrap();
+    let explained = |said: &str| {
+        let whole = [
+            "failed before it ran: ",
+            "container launch failed: Failed to launch container: ",
+            "Its command never ran, for its container could not be made: check its spelling",
+            "its last words on stderr:\n    Failed to launch container: ",
+        ];
+        whole.iter().all(|words| said.contains(words)) && said.contains("/no/such/program")
+    };
+    let said = why(&cluster, task).unwrap();
+    assert!(explained(&said), "{said}");
+
+    cluster.remove("typo").await;
+    cluster.nothing_left().await;
+    cluster.agents[0].kill();
+    cluster.agents[0].start().await;
+    eventually("the agent tells it again", || async {
+        let said = why(&cluster, task)?;
+        if explained(&said) { Ok(()) } else { Err(said) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn root_a_task_that_was_killed_on_request_hears_that_who_asked_is_not_recorded() {
+    let cluster = Cluster::start(1).await;
+    let app = shell("ended", "echo up >&2; exec sleep 1000");
+    let task = cluster.run(&app).await.remove(0);
+    cluster.agents[0].says(&task.id, "stderr", "up\n").await;
+    cluster.remove("ended").await;
+    let said = eventually("the task was killed", || async {
+        let said = why(&cluster, "ended")?;
+        match said.contains(" was killed on request after it ran for ") {
+            true => Ok(said),
+            false => Err(said),
+        }
+    })
+    .await;
+    assert!(said.starts_with(&task.id), "{said}");
+    assert!(said.contains("Who asked is not recorded"), "{said}");
+    assert!(
+        said.contains("its last words on stderr:\n    up\n"),
+        "{said}"
+    );
+    cluster.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_a_task_that_runs_well_hears_so_and_an_unknown_one_hears_what_is_there() {
+    let cluster = Cluster::start(1).await;
+    let nothing = why(&cluster, "web").unwrap_err();
+    assert!(nothing.contains("no task is known there"), "{nothing}");
+
+    let app = shell("web", "echo up >&2; exec sleep 1000");
+    let task = cluster.run(&app).await.remove(0);
+    for name in [task.id.as_str(), "/web", "we"] {
+        let said = why(&cluster, name).unwrap();
+        let verdict = format!("{} runs well, for ", task.id);
+        assert!(said.starts_with(&verdict), "{said}");
+        assert_eq!(states(&said), ["starting", "running"], "{said}");
+        assert!(!said.contains("stderr"), "{said}");
+    }
+    let refused = why(&cluster, "wob").unwrap_err();
+    assert!(refused.contains("is known there, but:"), "{refused}");
+    assert!(refused.contains(&task.id), "{refused}");
+    cluster.remove("web").await;
+    cluster.nothing_left().await;
+}
+
+/// What the program prints; the words of its refusal where it ends with 1.
+fn why(cluster: &Cluster, task: &str) -> Result<String, String> {
+    let agent = format!("--agent={}", cluster.agents[0].api.address);
+    let mut command = Command::new(program::longshore());
+    let output = command.args(["why", &agent, task]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.code() {
+        Some(0) => Ok(text(&output.stdout)),
+        Some(1) => Err(text(&output.stderr)),
+        other => panic!("{other:?}: {}", text(&output.stderr)),
+    }
+}
+
+/// Of the lines that begin with a moment in UTC.
+fn states(said: &str) -> Vec<&str> {
+    let words = said.lines().map(str::split_whitespace);
+    let moments = words.filter_map(|mut words| {
+        let moment = words.next()?;
+        (moment.len() == 24 && moment.ends_with('Z')).then(|| words.next())?
+    });
+    moments.collect()
+}
