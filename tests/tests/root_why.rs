@@ -117,7 +117,8 @@ async fn root_a_task_that_runs_well_hears_so_and_an_unknown_one_hears_what_is_th
 fn why(cluster: &Cluster, task: &str) -> Result<String, String> {
     let agent = format!("--agent={}", cluster.agents[0].api.address);
     let mut command = Command::new(program::longshore());
-    let output = command.args(["why", &agent, task]).output().unwrap();
+    let output = command.args(["why", &agent, task]).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match output.status.code() {
         Some(0) => Ok(text(&output.stdout)),

@@ -125,7 +125,8 @@ fn memory(last: &Event) -> String {
         None => "what grows in it".to_owned(),
     };
     format!(
-        "{peak}, and all of its processes together may use {limit} MB. Raise \"mem\" in the app, \
+        "{peak}, and all of its processes together may use {limit} MB: its own, and what an agent \
+         adds for an executor. Raise \"mem\" in the app, \
          or look for {what}."
     )
 }

@@ -30,8 +30,9 @@ fn a_task_without_memory_hears_its_limit_and_peak_and_what_grew() {
     failed.peak = Some(63.99);
     assert_eq!(
         cause(&story(vec![failed.clone()])).unwrap(),
-        "It used up to 64 MB, and all of its processes together may use 64 MB. Raise \"mem\" in \
-         the app, or look for what grows in process 42 (python3)."
+        "It used up to 64 MB, and all of its processes together may use 64 MB: its own, \
+         and what an agent adds for an executor. Raise \"mem\" in the app, or look for what grows in \
+         process 42 (python3)."
     );
     failed.message = Some(
         "Memory limit exceeded: the task has no limit, the host ran out of memory: Maximum Used: \
