@@ -45,7 +45,7 @@ pub fn join(spec: &Spec, command: &Command, cgroup_files: u32) -> Result<Program
     exec.terminal = command.terminal;
     if let Some(profile) = linux.seccomp() {
         let filter = Filters::default().of(profile)?;
-        exec.seccomp = Some(process::filter(of_container, &*filter));
+        exec.seccomp = Some(process::filter(of_container, &filter));
     }
     check(command)?;
     let mut steps = Vec::new();
