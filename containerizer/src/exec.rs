@@ -15,7 +15,7 @@ use isolators::cgroups::{BadHierarchy, Cgroup, Entry, Hierarchy};
 use nix::fcntl::OFlag;
 use oci_spec::runtime::Spec;
 
-use crate::compile::{self, Command};
+use crate::compile::{self, Command, Filters};
 use crate::container::{ExitStatus, Process};
 use crate::error::LaunchError;
 use crate::helper::Helper;
@@ -104,7 +104,7 @@ impl Target {
             Entry::Tasks(tasks) => (tasks, None),
             Entry::Directory(directory) => (Vec::new(), Some(directory)),
         };
-        let program = compile::join(&self.spec, command, tasks.len() as u32)?;
+        let program = compile::join(&self.spec, command, tasks.len() as u32, &Filters::default())?;
         let program = program_file(&program).map_err(prepare("store the program"))?;
         let (report, report_end) =
             nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| prepare("make a pipe")(e.into()))?;

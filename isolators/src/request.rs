@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crate::seccomp::Profile;
 use oci_spec::runtime::{Capability, PosixRlimitType};
+
+use crate::seccomp::Profile;
 
 /// Names a container: 1 to 242 bytes that are safe as one component of a path and of a cgroup.
 ///

@@ -21,12 +21,17 @@ pub struct Command {
 
 /// `cgroup_files` as in [`Facts`](super::Facts). The pidfd of the container's first process follows
 /// those files.
-pub fn join(spec: &Spec, command: &Command, cgroup_files: u32) -> Result<Program, CompileError> {
+pub fn join(
+    spec: &Spec,
+    command: &Command,
+    cgroup_files: u32,
+    filters: &Filters,
+) -> Result<Program, CompileError> {
     let linux = spec.linux().as_ref();
     let linux = linux.ok_or(CompileError::Missing("\"linux\" section"))?;
     let of_container = spec.process().as_ref();
     let of_container = of_container.ok_or(CompileError::Missing("\"process\" section"))?;
-    let mut exec = process::exec(of_container)?;
+    let mut exec = process::exec(of_container, linux, filters)?;
     exec.path = command
         .args
         .first()
@@ -43,10 +48,6 @@ pub fn join(spec: &Spec, command: &Command, cgroup_files: u32) -> Result<Program
         exec.cwd.clone_from(cwd);
     }
     exec.terminal = command.terminal;
-    if let Some(profile) = linux.seccomp() {
-        let filter = Filters::default().of(profile)?;
-        exec.seccomp = Some(process::filter(of_container, &filter));
-    }
     check(command)?;
     let mut steps = Vec::new();
     if cgroup_files > 0 {
@@ -89,8 +90,8 @@ mod tests {
             r#"{"ociVersion": "1.2.0",
                 "process": {"user": {"uid": 7, "gid": 8}, "cwd": "/sandbox", "args": ["sleep"],
                             "env": ["A=1", "B=2"], "noNewPrivileges": true},
-                "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}],
-                          "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}"#,
+                "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},
+                          "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "cgroup"}]}}"#,
         )
         .expect("a spec")
     }
@@ -105,7 +106,9 @@ mod tests {
 
     #[test]
     fn a_command_runs_as_the_containers_own_but_for_what_is_asked() {
-        let program = join(&spec(), &command(&["ls", "-l"], &["A=3"]), 2).expect("compiles");
+        let filters = Filters::default();
+        let command = command(&["ls", "-l"], &["A=3"]);
+        let program = join(&spec(), &command, 2, &filters).expect("compiles");
         let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP;
         assert_eq!(
             program.steps,
@@ -133,7 +136,7 @@ mod tests {
             (&["a"], &["b"]),
         ] {
             assert!(
-                join(&spec(), &command(args, env), 0).is_err(),
+                join(&spec(), &command(args, env), 0, &Filters::default()).is_err(),
                 "{args:?} {env:?}"
             );
         }

@@ -110,13 +110,9 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         steps.push(Step::Domainname { name: name.clone() });
     }
     steps.extend(mounts::steps(spec, linux, facts)?);
-    let mut exec = process::exec(process)?;
-    if let Some(profile) = linux.seccomp() {
-        exec.seccomp = Some(process::filter(process, &*facts.filters.of(profile)?));
-    }
     Ok(Program {
         steps,
-        exec,
+        exec: process::exec(process, linux, facts.filters)?,
         then: facts.then,
     })
 }

@@ -1,12 +1,14 @@
 //! The command: from the spec's `process` to what `init` executes.
 
 use init::{Capabilities, Exec, Filter, Moment, Rlimit};
-use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process};
+use oci_spec::runtime::{
+    Capability, Linux, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process,
+};
 
-use super::seccomp::Compiled;
+use super::seccomp::{Compiled, Filters};
 use super::{CompileError, text};
 
-pub fn exec(process: &Process) -> Result<Exec, CompileError> {
+pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec, CompileError> {
     let argv = process.args().clone().unwrap_or_default();
     let path = argv
         .first()
@@ -28,12 +30,18 @@ pub fn exec(process: &Process) -> Result<Exec, CompileError> {
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
         terminal: false,
-        seccomp: None,
+        seccomp: match linux.seccomp() {
+            None => None,
+            Some(profile) => {
+                let compiled = filters.of(profile)?;
+                Some(filter(process, &compiled))
+            }
+        },
     })
 }
 
 /// As late as the process may: seccomp(2) takes no_new_privs, or CAP_SYS_ADMIN.
-pub fn filter(process: &Process, compiled: &Compiled) -> Filter {
+fn filter(process: &Process, compiled: &Compiled) -> Filter {
     let effective = process.capabilities().as_ref().map(|c| c.effective());
     let stays_able = effective
         .and_then(Option::as_ref)

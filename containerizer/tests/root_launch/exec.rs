@@ -168,3 +168,13 @@ async fn root_an_executed_command_is_controlled_by_its_terminal() {
     assert_eq!(execution.wait().await, 128 + 2);
     end(&host, container).await;
 }
+
+#[tokio::test]
+async fn root_an_executed_command_is_filtered_as_the_containers_own_is() {
+    let host = Host::new("exec-filtered");
+    let (container, target) = sleeping(&host).await;
+    let look = shell("grep ^Seccomp: /proc/self/status");
+    let (status, output) = exec(&target, &look).await.expect("executes");
+    assert_eq!((status, output.as_str()), (0, "Seccomp:\t2\n"));
+    end(&host, container).await;
+}
