@@ -26,8 +26,6 @@ pub struct Container(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     record: Record,
-    /// `None` for a container of an earlier agent whose record of it cannot be read.
-    spec: Option<Spec>,
     /// Once the command runs.
     timings: OnceLock<Timings>,
     cgroup: Cgroup,
@@ -103,12 +101,11 @@ impl Container {
     pub(crate) fn watch(
         shared: &Arc<Shared>,
         record: Record,
-        spec: Spec,
         cgroup: Cgroup,
         process: Process,
         oom: Option<OomWatch>,
     ) -> Self {
-        Self::begin(shared, (record, Some(spec), cgroup), Some(process), oom)
+        Self::begin(shared, record, cgroup, Some(process), oom)
     }
 
     /// Takes over what an earlier agent left, dead or alive.
@@ -133,7 +130,7 @@ impl Container {
         }
         let oom = cgroup.watch_oom().unwrap_or(None);
         let timings = record.timings();
-        let container = Self::begin(shared, (record, spec, cgroup), process, oom);
+        let container = Self::begin(shared, record, cgroup, process, oom);
         timings
             .into_iter()
             .for_each(|timings| container.note(timings));
@@ -142,14 +139,14 @@ impl Container {
 
     fn begin(
         shared: &Arc<Shared>,
-        (record, spec, cgroup): (Record, Option<Spec>, Cgroup),
+        record: Record,
+        cgroup: Cgroup,
         process: Option<Process>,
         oom: Option<OomWatch>,
     ) -> Self {
         let (ended, end) = watch::channel(None);
         let container = Self(Arc::new(Inner {
             record,
-            spec,
             timings: OnceLock::new(),
             cgroup,
             process,
@@ -174,9 +171,10 @@ impl Container {
         self.0.process.as_ref().map_or(0, |process| process.pid)
     }
 
-    /// What was executed; `None` for a container of an earlier agent whose record cannot be read.
-    pub fn spec(&self) -> Option<&Spec> {
-        self.0.spec.as_ref()
+    /// What was executed, from its record: with its seccomp profile it is too large to be kept in
+    /// memory for every container. Blocks. An error once the container is forgotten.
+    pub fn spec(&self) -> Result<Spec, RecordError> {
+        self.0.record.spec()
     }
 
     /// How long its launch took; `None` while it goes on, and when an earlier agent did not come to

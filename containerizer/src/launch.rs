@@ -210,7 +210,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     );
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
-    let container = Container::watch(shared, record, spec, cgroup, process, oom);
+    let container = Container::watch(shared, record, cgroup, process, oom);
     Ok(Started {
         container,
         report,

@@ -10,14 +10,14 @@ use crate::book::{Book, Executor};
 
 const SELECTION: &str = "select one container, by task_id alone or by container_id alone";
 
+/// Reads the container's record, and so blocks.
 pub fn inspect(book: &Book, query: &Query) -> Result<Value, Failure> {
     let found = select(book, query)?;
     let container = found.executor.container.as_ref();
     let container = container.ok_or_else(|| Failure::NoContainer(found.task.to_owned()))?;
     // A spec always has a JSON form; one that was lost with its record has none.
-    let spec = container
-        .spec()
-        .and_then(|spec| serde_json::to_value(spec).ok());
+    let spec = container.spec().ok();
+    let spec = spec.and_then(|spec| serde_json::to_value(spec).ok());
     Ok(found.explain(spec, container.timings()))
 }
 

@@ -190,7 +190,10 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
             let (book, query) = (site.book().await?, query.clone());
             blocking(move || containers::containers(&book, &query)).await?
         }
-        Route::Inspect => inspect::inspect(&site.book().await?, &query)?,
+        Route::Inspect => {
+            let (book, query) = (site.book().await?, query.clone());
+            blocking(move || inspect::inspect(&book, &query)).await?
+        }
         Route::ContainerizerDebug => containers::debug(&site.book().await?),
         Route::Metrics => metrics::snapshot(site, &site.book().await?),
         Route::SystemStats => Value::Object(host::system().stats()),
