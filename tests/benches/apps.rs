@@ -13,6 +13,8 @@ use tests::local::Local;
 const APPS: usize = 100;
 const INSTANCES: usize = 100;
 const CROWDS: usize = 10;
+/// In which an agent looks for garbage once, and gives back the memory of a burst.
+const MINUTE: Duration = Duration::from_secs(65);
 const IDLE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -30,7 +32,9 @@ async fn main() {
         all_at_once(&cluster).await;
     }
     let tasks = APPS + CROWDS * INSTANCES;
-    idle(&format!("after {tasks} tasks"), &programs).await;
+    idle(&format!("right after {tasks} tasks"), &programs).await;
+    tokio::time::sleep(MINUTE).await;
+    idle(&format!("a minute after {tasks} tasks"), &programs).await;
 }
 
 /// Resident memory and processor time of programs that have nothing to do.
