@@ -42,6 +42,39 @@ fn no_crate_uses_another_against_the_arrows() {
 }
 
 #[test]
+fn unsafe_code_has_two_homes() {
+    for package in packages() {
+        let name = package["name"].as_str().expect("it has a name");
+        let targets = package["targets"].as_array().into_iter().flatten();
+        let of_the_product = |it: &&Value| it["kind"][0] == "lib" || it["kind"][0] == "bin";
+        for root in targets.filter(of_the_product) {
+            let path = root["src_path"].as_str().expect("it has a root");
+            let text = std::fs::read_to_string(path).expect("reads");
+            let wanted = match (name, path.ends_with("main.rs")) {
+                // Its program is all system calls; what it is told in is not.
+                ("init", true) => continue,
+                // `sys` alone allows it again.
+                ("containerizer", _) => "#![deny(unsafe_code)]",
+                _ => "#![forbid(unsafe_code)]",
+            };
+            assert!(text.contains(wanted), "{path} lacks {wanted}");
+        }
+    }
+    let allowed = Command::new("grep")
+        .args([
+            "-rl",
+            "--include=*.rs",
+            "allow(unsafe_code)",
+            "../containerizer/src",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("grep starts");
+    let allowed = String::from_utf8(allowed.stdout).expect("names");
+    assert_eq!(allowed, "../containerizer/src/sys.rs\n");
+}
+
+#[test]
 fn cargo_run_means_longshore() {
     let packages = packages();
     let defaults = packages.iter().filter_map(|it| it["default_run"].as_str());
