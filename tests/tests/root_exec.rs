@@ -129,7 +129,9 @@ async fn root_a_command_has_a_terminal_like_the_users() {
     cluster.run(&shell("shell", "exec sleep 1000")).await;
     let mut terminal = Terminal::open();
     terminal.resize("40", "100");
-    let session = "stty size; read line; echo \"<$line>\"; trap 'echo interrupted' INT; sleep 1000; \
+    // Short sleeps, because bash heeds a trap between two commands.
+    let session = "stty size; read line; trap 'stop=yes; echo interrupted' INT; echo \"<$line>\"; \
+                   while [ ! \"$stop\" ]; do sleep 0.1; done; \
                    trap 'exit 3' INT; while stty size; do sleep 0.1; done";
     let mut program = exec(&cluster, "shell", &["--", "bash", "-c", session])
         .env("TERM", "vt100")
