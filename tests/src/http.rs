@@ -1,5 +1,7 @@
 //! JSON over HTTP, as a client of Mesos or Marathon would speak it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
@@ -96,9 +98,21 @@ impl Service {
     }
 }
 
-/// A port that nobody listens on. It may be taken again before it is used, which a test that fails
-/// to start would show.
+/// A port that nobody listens on, each time another one. It is below those that the kernel gives to
+/// connections (ip_local_port_range in ip(7)), where one would soon be taken by somebody else.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 10_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(97);
+    loop {
+        let step = TAKEN.fetch_add(1, Ordering::Relaxed);
+        assert!(step < COUNT, "no port from {FIRST} on is free");
+        let port = FIRST + begin.wrapping_add(step) % COUNT;
+        let port = u16::try_from(port).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

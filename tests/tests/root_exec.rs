@@ -4,16 +4,17 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, ttyname};
 use tests::apps::shell;
 use tests::cluster::Cluster;
-use tests::program;
+use tests::{PATIENCE, program};
 
 /// The program with what it is to execute in the task of `app`.
 fn exec(cluster: &Cluster, app: &str, words: &[&str]) -> Command {
@@ -114,7 +115,11 @@ impl Terminal {
 
     fn shows(&mut self, text: &str) {
         let mut bytes = [0; 1024];
+        let patience = PollTimeout::try_from(PATIENCE).unwrap();
         while !self.shown.contains(text) {
+            let mut waiting = [PollFd::new(self.person.as_fd(), PollFlags::POLLIN)];
+            let ready = poll(&mut waiting, patience).unwrap();
+            assert!(ready > 0, "{text:?} was not shown: {}", self.shown);
             let read = self.person.read(&mut bytes).unwrap();
             assert!(read > 0, "{text:?} was not shown: {}", self.shown);
             self.shown
