@@ -28,8 +28,8 @@ async fn main() {
     let programs: Vec<u32> = cluster.programs().collect();
     idle("fresh", &programs).await;
     one_by_one(&cluster).await;
-    for _ in 0..CROWDS {
-        all_at_once(&cluster).await;
+    for number in 0..CROWDS {
+        all_at_once(&cluster, number).await;
     }
     let tasks = APPS + CROWDS * INSTANCES;
     idle(&format!("right after {tasks} tasks"), &programs).await;
@@ -106,16 +106,17 @@ impl std::fmt::Display for Percentiles {
     }
 }
 
-async fn all_at_once(cluster: &Cluster) {
+async fn all_at_once(cluster: &Cluster, number: usize) {
+    let id = format!("crowd-{number}");
     let started = Instant::now();
-    cluster.post(&app("crowd", INSTANCES)).await;
-    running(cluster, "crowd", INSTANCES).await;
+    cluster.post(&app(&id, INSTANCES)).await;
+    running(cluster, &id, INSTANCES).await;
     let taken = started.elapsed();
     println!(
         "{INSTANCES} instances to TASK_RUNNING: {:.2} s (goal: 3)",
         taken.as_secs_f64()
     );
-    cluster.remove("crowd").await;
+    cluster.remove(&id).await;
     cluster.nothing_left().await;
 }
 
