@@ -6,8 +6,25 @@ use init::fd;
 use crate::failure::Failure;
 use crate::{Never, sys};
 
-/// Never returns: ends with the command. The kernel then kills what is left of the pid namespace.
+/// Process 1 of the command's pid namespace. Never returns: ends with the command, and the kernel then
+/// kills what is left of the namespace.
 pub fn until_end(command: i32) -> Result<Never, Failure> {
+    let pass = |signal| match signal {
+        libc::SIGTERM => sys::kill(-1, libc::SIGTERM),
+        signal => sys::kill(command, signal),
+    };
+    watch(command, pass, end)
+}
+
+/// Outside the command's pid namespace. Never returns: ends with the command.
+pub fn attend(command: i32) -> Result<Never, Failure> {
+    sys::close(fd::STATUS);
+    watch(command, |signal| sys::kill(command, signal), exit_like)
+}
+
+/// Reaps whatever ends, and passes on every other signal, until the command's raw wait(2) status is
+/// known.
+fn watch(command: i32, pass: impl Fn(i32), end: fn(i32) -> !) -> Result<Never, Failure> {
     // The launcher waits for the last copy of this to close: from now on only the command holds it,
     // and exec closes that one. And our copies of the output must not keep a pipe open.
     for unused in [fd::REPORT, 0, 1, 2] {
@@ -22,29 +39,8 @@ pub fn until_end(command: i32) -> Result<Never, Failure> {
                     }
                 }
             }
-            libc::SIGTERM => sys::kill(-1, libc::SIGTERM),
-            signal if signal > 0 => sys::kill(command, signal),
+            signal if signal > 0 => pass(signal),
             // Interrupted by a stop and continue.
-            _ => {}
-        }
-    }
-}
-
-/// Never returns: ends with the command.
-pub fn attend(command: i32) -> Result<Never, Failure> {
-    for unused in [fd::REPORT, fd::STATUS, 0, 1, 2] {
-        sys::close(unused);
-    }
-    loop {
-        match sys::wait_for_signal() {
-            libc::SIGCHLD => {
-                while let Some((pid, status)) = sys::reap() {
-                    if pid == command {
-                        exit_like(status);
-                    }
-                }
-            }
-            signal if signal > 0 => sys::kill(command, signal),
             _ => {}
         }
     }
