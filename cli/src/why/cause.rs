@@ -59,7 +59,9 @@ const SIGNALS: &[(Signal, &str)] = &[
         library, or a stack that grew too large"),
     (Signal::SIGPIPE, "it wrote to a pipe or connection that nobody read any more"),
     (Signal::SIGALRM, "a timer that the program set and did not wait for"),
-    (Signal::SIGSYS, "it made a system call that is not allowed to it"),
+    (Signal::SIGSYS, "it made a system call for which its seccomp profile kills: `longshore inspect` \
+        shows the profile, --seccomp_profile_name of the agent or \"linuxInfo\" of the app choose \
+        another"),
     (Signal::SIGXCPU, "it used the processor time that its rlimit allows"),
     (Signal::SIGXFSZ, "it wrote a file larger than its rlimit allows"),
 ];
