@@ -7,6 +7,7 @@ mod namespaces;
 mod options;
 mod process;
 mod seccomp;
+mod unmet;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -83,9 +84,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         .process()
         .as_ref()
         .ok_or(CompileError::Missing("\"process\" section"))?;
-    if process.terminal() == Some(true) {
-        return Err(CompileError::Unsupported("a terminal"));
-    }
+    unmet::refuse(spec, linux, process, facts.cgroup_files > 0)?;
     let owns_mounts = namespaces::has(linux, LinuxNamespaceType::Mount);
     if !owns_mounts {
         return Err(CompileError::Unsupported("the host's mount namespace"));
