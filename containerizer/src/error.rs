@@ -48,6 +48,9 @@ pub enum LaunchError {
         hint: &'static str,
         source: io::Error,
     },
+    /// A hook of the spec did not succeed.
+    #[error("{0}")]
+    Hook(String),
     #[error("the container's first process died before the command ran: {}", describe(.0))]
     Died(Termination),
     #[error(
@@ -86,6 +89,9 @@ fn describe(termination: &Termination) -> String {
 
 impl From<Report> for LaunchError {
     fn from(report: Report) -> Self {
+        if report.stage == (Stage::Hook {}) {
+            return LaunchError::Hook(report.attempt);
+        }
         let hint = hint(report.stage, report.errno);
         let source = io::Error::from_raw_os_error(report.errno);
         LaunchError::Step {

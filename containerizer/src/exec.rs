@@ -6,22 +6,21 @@
 //! as the command ends. Nothing of the container's record changes: who executes it owns it.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use init::Heard;
 use isolators::ContainerId;
 use isolators::cgroups::{BadHierarchy, Cgroup, Entry, Hierarchy};
-use nix::fcntl::OFlag;
 use oci_spec::runtime::Spec;
 
+use crate::birth::{Birth, bear};
 use crate::compile::{self, Command, Filters};
 use crate::container::{ExitStatus, Process};
 use crate::error::LaunchError;
 use crate::helper::Helper;
-use crate::launch::{Stdio, hear, program_file, set_nonblocking};
+use crate::launch::{Heard, Stdio, hear};
+use crate::line::Line;
 use crate::record::{Record, RecordError};
-use crate::sys;
 use crate::timings::Stopwatch;
 
 /// A container of this host that runs, whoever started it.
@@ -76,62 +75,42 @@ impl Target {
 
     /// Returns once the command has been exec'ed.
     pub async fn exec(&self, command: &Command, stdio: Stdio) -> Result<Execution, LaunchError> {
-        let (process, report) = self.start(command, stdio)?;
-        match hear(report, &mut Stopwatch::start()).await {
-            Ok(Heard::Running) => Ok(Execution(process)),
-            Ok(Heard::Failed(report)) => {
+        let (process, line) = self.start(command, &stdio)?;
+        drop(stdio);
+        match hear(line, &mut Stopwatch::start()).await {
+            Heard::Running => Ok(Execution(process)),
+            Heard::Failed(report) => {
                 process.end();
                 Err(report.into())
             }
-            Ok(Heard::Nothing) | Err(_) => {
+            Heard::Nothing => {
                 process.end();
                 Err(LaunchError::Joined)
             }
         }
     }
 
-    fn start(&self, command: &Command, stdio: Stdio) -> Result<(Process, OwnedFd), LaunchError> {
-        let prepare = |attempt| move |source| LaunchError::Prepare { attempt, source };
-        let null = || {
-            std::fs::File::options()
-                .read(true)
-                .write(true)
-                .open("/dev/null")
+    fn start(&self, command: &Command, stdio: &Stdio) -> Result<(Process, Line), LaunchError> {
+        let entry = self.cgroup.entry()?;
+        let files = match &entry {
+            Entry::Tasks(tasks) => tasks.len() as u32,
+            Entry::Directory(_) => 0,
         };
-        let null = null().map_err(prepare("open /dev/null"))?.into();
-        let stdin = stdio.stdin.as_ref().unwrap_or(&null);
-        let (tasks, directory) = match self.cgroup.entry()? {
-            Entry::Tasks(tasks) => (tasks, None),
-            Entry::Directory(directory) => (Vec::new(), Some(directory)),
-        };
-        let program = compile::join(&self.spec, command, tasks.len() as u32, &Filters::default())?;
-        let program = program_file(&program).map_err(prepare("store the program"))?;
-        let (report, report_end) =
-            nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| prepare("make a pipe")(e.into()))?;
-        set_nonblocking(&report)?;
-        // In the order of `init::fd`; it keeps no exit record.
-        let own = [
-            stdin,
-            &stdio.stdout,
-            &stdio.stderr,
-            &program,
-            &report_end,
-            &null,
-        ];
-        let descriptors: Vec<BorrowedFd<'_>> = (own.into_iter().chain(&tasks))
-            .chain([&self.pidfd])
-            .map(|fd| fd.as_fd())
-            .collect();
-        let spawned = sys::spawn(&sys::Spawn {
-            exe: self.helper.as_fd(),
-            name: c"longshore-init",
-            descriptors: &descriptors,
+        // It keeps no exit record.
+        let (spawned, line) = bear(Birth {
+            helper: &self.helper,
+            program: compile::join(&self.spec, command, files, &Filters::default())?,
+            stdio,
+            status: None,
+            entry: &entry,
+            more: &[self.pidfd.as_fd()],
             namespaces: 0,
-            cgroup: directory.as_ref().map(|fd| fd.as_fd()),
-        })
-        .map_err(|source| LaunchError::Spawn { source })?;
-        let process = Process::adopt(spawned).map_err(prepare("watch the new process"))?;
-        Ok((process, report))
+        })?;
+        let process = Process::adopt(spawned).map_err(|source| LaunchError::Prepare {
+            attempt: "watch the new process",
+            source,
+        })?;
+        Ok((process, line))
     }
 }
 

@@ -1,27 +1,24 @@
 //! The act: cgroup, program, process, and the word from `init` that the command runs.
 
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use init::{Heard, Program, Then};
+use init::{Program, Report, Then, Word};
 use isolators::ContainerId;
-use isolators::cgroups::{Cgroup, Entry, Hierarchy};
-use nix::fcntl::OFlag;
+use isolators::cgroups::{Cgroup, Hierarchy};
 use oci_spec::runtime::Spec;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::oneshot;
 
 use crate::Shared;
+use crate::birth::{Birth, bear};
 use crate::compile::{self, Facts, Kind};
 use crate::container::{Container, Process};
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
-use crate::helper;
+use crate::line::Line;
 use crate::record::Record;
-use crate::sys;
 use crate::timings::Stopwatch;
 
 /// The command's standard streams; /dev/null without a stdin.
@@ -39,9 +36,6 @@ pub struct Order {
     pub stdio: Stdio,
     pub then: Then,
 }
-
-/// A report is one phrase and a few numbers.
-const REPORT_LIMIT: u64 = 64 * 1024;
 
 pub async fn launch(
     shared: Arc<Shared>,
@@ -75,47 +69,67 @@ async fn start_and_hear(
     let started = tokio::task::spawn_blocking(move || start(&worker, order, watch));
     let Started {
         container,
-        report,
+        line,
         mut watch,
         timings,
     } = started.await.map_err(|_panicked| LaunchError::GivenUp)??;
     // What `init` does next may wait for a slow file system: others must not wait with it.
     drop(turn);
     let heard = tokio::select! {
-        heard = hear(report, &mut watch) => heard,
+        heard = hear(line, &mut watch) => heard,
         () = caller.closed() => {
             put_away(&container).await;
             return Err(LaunchError::GivenUp);
         }
     };
     match heard {
-        Ok(Heard::Running) => {
+        Heard::Running => {
             container.launched(watch.stop(), timings);
             Ok(container)
         }
-        Ok(Heard::Failed(report)) => {
+        Heard::Failed(report) => {
             put_away(&container).await;
             Err(report.into())
         }
-        Ok(Heard::Nothing) | Err(_) => Err(LaunchError::Died(put_away(&container).await)),
+        Heard::Nothing => Err(LaunchError::Died(put_away(&container).await)),
     }
 }
 
-pub(crate) async fn hear(report: OwnedFd, watch: &mut Stopwatch) -> io::Result<Heard> {
-    let mut bytes = Vec::new();
-    let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(report)?;
-    let mut pipe = pipe.take(REPORT_LIMIT);
-    // The first word is that `init` is about to exec.
-    pipe.read_buf(&mut bytes).await?;
-    watch.lap("setup");
-    pipe.read_to_end(&mut bytes).await?;
-    watch.lap("exec");
-    Heard::decode(&bytes).map_err(|_bad| io::Error::from(io::ErrorKind::InvalidData))
+/// How a launch went, as far as `init` could tell.
+pub(crate) enum Heard {
+    Running,
+    Failed(Report),
+    /// It was killed, or said what nobody understands.
+    Nothing,
+}
+
+pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
+    let Ok(line) = line.into_async() else {
+        return Heard::Nothing;
+    };
+    let mut execs = false;
+    loop {
+        match line.hear().await {
+            Ok(Some(Word::AboutToExec {})) => {
+                watch.lap("setup");
+                execs = true;
+            }
+            Ok(Some(Word::Failed { report })) => return Heard::Failed(report),
+            Ok(None) if execs => {
+                watch.lap("exec");
+                return Heard::Running;
+            }
+            // Nothing that is launched this way waits for us, or for a start.
+            Ok(None | Some(Word::Waiting { .. } | Word::Ready {})) | Err(_) => {
+                return Heard::Nothing;
+            }
+        }
+    }
 }
 
 struct Started {
     container: Container,
-    report: OwnedFd,
+    line: Line,
     watch: Stopwatch,
     /// Where its result will be kept.
     timings: Option<File>,
@@ -147,51 +161,19 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     cgroup.create(limits)?;
     undo.cgroup = Some(&cgroup);
     let oom = cgroup.watch_oom()?;
-    let (tasks, directory) = match cgroup.entry()? {
-        Entry::Tasks(tasks) => (tasks, None),
-        Entry::Directory(directory) => (Vec::new(), Some(directory)),
-    };
+    let entry = cgroup.entry()?;
     watch.lap("cgroup");
 
     let status = record.status_file()?;
-    let (report, report_end) =
-        nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| LaunchError::Prepare {
-            attempt: "make a pipe",
-            source: e.into(),
-        })?;
-    set_nonblocking(&report)?;
-    let program = program_file(&program).map_err(|source| LaunchError::Prepare {
-        attempt: "store the program",
-        source,
-    })?;
-    let stdin = match stdio.stdin {
-        Some(stdin) => stdin,
-        None => File::open("/dev/null")
-            .map(OwnedFd::from)
-            .map_err(|source| LaunchError::Prepare {
-                attempt: "open /dev/null",
-                source,
-            })?,
-    };
-    // In the order of `init::fd`.
-    let own = [
-        &stdin,
-        &stdio.stdout,
-        &stdio.stderr,
-        &program,
-        &report_end,
-        &status,
-    ];
-    let descriptors: Vec<BorrowedFd<'_>> =
-        own.into_iter().chain(&tasks).map(|fd| fd.as_fd()).collect();
-    let spawned = sys::spawn(&sys::Spawn {
-        exe: shared.helper.as_fd(),
-        name: c"longshore-init",
-        descriptors: &descriptors,
+    let (spawned, line) = bear(Birth {
+        helper: &shared.helper,
+        program,
+        stdio: &stdio,
+        status: Some(status.as_fd()),
+        entry: &entry,
+        more: &[],
         namespaces: compile::clone_flags(spec.linux().as_ref()),
-        cgroup: directory.as_ref().map(|fd| fd.as_fd()),
-    })
-    .map_err(|source| LaunchError::Spawn { source })?;
+    })?;
     // What follows is done while `init` works.
     watch.lap("spawn");
     let process = Process::adopt(spawned).map_err(|source| LaunchError::Prepare {
@@ -213,7 +195,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     let container = Container::watch(shared, record, cgroup, process, oom);
     Ok(Started {
         container,
-        report,
+        line,
         watch,
         timings: timings.ok(),
     })
@@ -248,23 +230,6 @@ fn compile(
         then,
     };
     Ok(compile::compile(spec, &facts)?)
-}
-
-pub(crate) fn set_nonblocking(pipe: &OwnedFd) -> Result<(), LaunchError> {
-    let set = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
-    let done = nix::fcntl::fcntl(pipe, set).map(drop);
-    done.map_err(|e| LaunchError::Prepare {
-        attempt: "set up a pipe",
-        source: e.into(),
-    })
-}
-
-pub(crate) fn program_file(program: &Program) -> io::Result<OwnedFd> {
-    let memfd = helper::memfd(c"longshore-program", helper::Contents::Data)?;
-    let mut file = File::from(memfd);
-    file.write_all(&program.encode())?;
-    io::Seek::rewind(&mut file)?;
-    Ok(file.into())
 }
 
 /// Puts away what a failed launch has made, newest first, when dropped before `commit`.

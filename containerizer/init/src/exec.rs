@@ -3,11 +3,11 @@
 use std::ffi::CString;
 use std::io::{self, Read as _};
 
-use init::{ABOUT_TO_EXEC, Capabilities, Exec, HEAD, Moment, Stage, fd, interpreter};
+use init::{Capabilities, Exec, Gate, HEAD, Moment, Preserved, Stage, Word, interpreter};
 
 use crate::failure::{Failure, because};
 use crate::sys::Arguments;
-use crate::{Never, sys};
+use crate::{Never, launcher, steps, sys};
 
 /// Highest capability number that capset(2) can carry.
 const CAPABILITIES: u64 = 64;
@@ -19,8 +19,8 @@ pub fn set_oom_score(score: i32) -> Result<(), Failure> {
         .map_err(because(format!("set oom_score_adj to {score}")))
 }
 
-/// Returns only on failure.
-pub fn exec(exec: &Exec) -> Result<Never, Failure> {
+/// `state`: of the container, for hooks. Returns only on failure.
+pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     sys::setsid();
     if exec.terminal {
         sys::control_by_stdin().map_err(because("be controlled by the terminal at stdin"))?;
@@ -70,8 +70,16 @@ pub fn exec(exec: &Exec) -> Result<Never, Failure> {
     let without = (image.missing_interpreter.as_ref())
         .map(|missing| because(format!("{attempt} with {missing}")));
     let failed = because(attempt);
+    if let Some(gate) = &exec.gate {
+        // Said to who creates the container: who starts it later could not mend it.
+        if let Err(error) = image.is_there() {
+            return Err(failed(error).at(Stage::Exec {}));
+        }
+        wait_at(gate, state)?;
+    }
+    hand_on(exec.preserved).map_err(because("hand descriptors on to the command"))?;
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
-    sys::write(fd::REPORT, &[ABOUT_TO_EXEC]).map_err(because("write to the launcher"))?;
+    launcher::say(&Word::AboutToExec {}).map_err(because("write to the launcher"))?;
     filter(exec, Moment::BeforeExec {})?;
     let error = image.run();
     Err(match without {
@@ -80,6 +88,31 @@ pub fn exec(exec: &Exec) -> Result<Never, Failure> {
         }
         _ => failed(error).at(Stage::Exec {}),
     })
+}
+
+/// Until somebody starts the command, and hears on the connection how that goes.
+fn wait_at(gate: &Gate, state: &str) -> Result<(), Failure> {
+    launcher::say(&Word::Ready {}).map_err(because("write to the launcher"))?;
+    sys::accept(gate.listener as i32)
+        .and_then(|connection| launcher::turn_to(&connection))
+        .map_err(because("wait to be started"))?;
+    steps::run_hooks("startContainer", &gate.hooks, state)
+}
+
+/// Gives the last descriptors that we were started with the first numbers after the standard streams,
+/// and nothing else to the command.
+fn hand_on(preserved: Preserved) -> io::Result<()> {
+    const FIRST: i32 = 3;
+    let Preserved { first, count } = preserved;
+    if count > 0 {
+        launcher::move_above((first + count) as i32)?;
+        // Upwards, so that none is overwritten before it has been copied.
+        for n in 0..count as i32 {
+            sys::duplicate_to(first as i32 + n, FIRST + n, false)?;
+        }
+    }
+    sys::close_on_exec_from(FIRST as u32 + count);
+    Ok(())
 }
 
 /// Installs the command's filter when this is its moment.
@@ -132,6 +165,19 @@ impl Image {
             arguments: Arguments::new(&exec.argv, &exec.env)?,
             missing_interpreter: missing_interpreter(&paths),
         })
+    }
+
+    /// Errors: those that the exec would have, as far as the file itself tells.
+    fn is_there(&self) -> io::Result<()> {
+        let mut worst = libc::ENOENT;
+        for path in &self.candidates {
+            match sys::is_executable(path) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::EACCES) => worst = libc::EACCES,
+                Err(_missing) => {}
+            }
+        }
+        Err(io::Error::from_raw_os_error(worst))
     }
 
     /// Returns only on failure.

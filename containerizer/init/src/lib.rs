@@ -6,14 +6,17 @@
 //! masked path a file or a directory, is there one at all) is answered where the step is done.
 #![forbid(unsafe_code)]
 
+pub mod hook;
 mod interpreter;
+pub mod line;
 pub mod program;
 mod wire;
 
 pub use interpreter::{HEAD, interpreter};
+pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
-    ABOUT_TO_EXEC, Capabilities, Exec, Filter, Heard, Instruction, Moment, Mount, Program, Report,
-    Rlimit, Stage, Step, Then,
+    Capabilities, Exec, Filter, Gate, Hook, Instruction, Moment, Mount, Preserved, Program, Rlimit,
+    Step, Then,
 };
 pub use wire::BadProgram;
 
@@ -21,9 +24,8 @@ pub use wire::BadProgram;
 pub mod fd {
     /// The encoded program: a regular file or memfd, read from its start.
     pub const PROGRAM: i32 = 3;
-    /// Write end of a pipe for [`ABOUT_TO_EXEC`](crate::ABOUT_TO_EXEC) or a
-    /// [`Report`](crate::Report); see [`Heard`](crate::Heard).
-    pub const REPORT: i32 = 4;
+    /// One of two connected sockets: see [`line`](crate::line).
+    pub const LINE: i32 = 4;
     /// The exit record: gets the command's raw wait(2) status in decimal and a newline.
     pub const STATUS: i32 = 5;
     /// The first of the files that [`Step::EnterCgroups`](crate::Step::EnterCgroups) writes to.

@@ -5,8 +5,10 @@
 //! over it. It has one thread, no async runtime, and keeps next to no memory while it waits.
 #![no_main]
 
+mod console;
 mod exec;
 mod failure;
+mod launcher;
 mod mounts;
 mod root;
 mod steps;
@@ -18,7 +20,7 @@ use std::io::Read as _;
 use std::os::fd::FromRawFd as _;
 
 use failure::{Failure, because};
-use init::{Program, Report, Stage, Step, Then, fd};
+use init::{Program, Stage, Then, fd};
 
 /// The C entry point: Rust's own would install a signal stack and handlers that process 1 of a
 /// container must not have.
@@ -32,7 +34,7 @@ pub extern "C" fn main(
     match run() {
         Ok(never) => match never {},
         Err(failure) => {
-            report(&failure);
+            launcher::report(failure);
             1
         }
     }
@@ -44,7 +46,7 @@ fn run() -> Result<Never, Failure> {
     let program = read_program()?;
     // It would be named after the memfd it was started from.
     sys::set_name(c"longshore-init");
-    close_strangers(&program);
+    close_strangers(program.descriptors);
     // Nobody in the container may read this process' memory or follow its descriptors.
     sys::set_dumpable(false).map_err(because("become undumpable"))?;
     sys::block_all_signals().map_err(because("block signals"))?;
@@ -53,15 +55,17 @@ fn run() -> Result<Never, Failure> {
     if let Some(score) = program.exec.oom_score_adj {
         exec::set_oom_score(score)?;
     }
-    let Program { steps, exec, then } = program;
-    steps::carry_out(steps)?;
+    let Program {
+        steps, exec, then, ..
+    } = program;
+    let state = steps::carry_out(steps)?;
     let watch = match then {
-        Then::Become {} => return exec::exec(&exec),
+        Then::Become {} => return exec::exec(&exec, &state),
         Then::Supervise {} => supervise::until_end,
         Then::Attend {} => supervise::attend,
     };
     match sys::fork().map_err(because("fork the command"))? {
-        None => exec::exec(&exec),
+        None => exec::exec(&exec, &state),
         Some(child) => {
             drop(exec);
             watch(child)
@@ -84,24 +88,8 @@ fn read_program() -> Result<Program, Failure> {
 
 /// Closes every descriptor that is not ours, whoever forgot to mark it close-on-exec, and keeps ours
 /// from the command.
-fn close_strangers(program: &Program) {
-    let inherited = program.steps.iter().map(|step| match step {
-        Step::EnterCgroups { count } => fd::FIRST_CGROUP as u32 + count,
-        Step::Join { pidfd, .. } => pidfd + 1,
-        _ => 0,
-    });
-    sys::close_from(inherited.fold(fd::FIRST_CGROUP as u32, u32::max));
-    for ours in [fd::REPORT, fd::STATUS] {
-        sys::set_close_on_exec(ours);
-    }
-}
-
-fn report(failure: &Failure) {
-    let report = Report {
-        attempt: failure.attempt.clone(),
-        errno: failure.errno,
-        stage: failure.stage,
-    };
-    // The reader treats a broken report as "init died", so there is nothing better to do here.
-    let _ = sys::write(fd::REPORT, &report.encode());
+fn close_strangers(descriptors: u32) {
+    sys::close_from(descriptors);
+    // Those of the command, if any, are given to it at the exec.
+    sys::close_on_exec_from(fd::LINE as u32);
 }

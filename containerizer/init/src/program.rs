@@ -1,6 +1,7 @@
 //! The program: steps inside the container's namespaces, then the command.
 
-use crate::wire::{BadProgram, Wire, wire_enum, wire_struct};
+use crate::line::Awaited;
+use crate::wire::{self, BadProgram, Wire, wire_enum, wire_struct};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
@@ -8,6 +9,8 @@ pub struct Program {
     pub steps: Vec<Step>,
     pub exec: Exec,
     pub then: Then,
+    /// Descriptors that `init` is started with, from 0 without gaps; it closes all others first.
+    pub descriptors: u32,
 }
 
 /// What becomes of `init` once the steps are done.
@@ -139,6 +142,25 @@ pub enum Step {
         path: String,
         recursive: bool,
     },
+    /// Tells the launcher how far the container has come, and waits for its answer: the container's
+    /// state, which later hooks are given.
+    Await {
+        awaited: Awaited,
+    },
+    /// Runs programs of the host, in the container's namespaces.
+    Hooks {
+        kind: String,
+        hooks: Vec<Hook>,
+    },
+    /// Makes a terminal in the container's own devpts, shows it as /dev/console, makes it the standard
+    /// streams, and sends its other end over a unix socket.
+    Console {
+        socket: u32,
+        /// Rows and columns.
+        size: Option<(u16, u16)>,
+        /// Its owner.
+        uid: u32,
+    },
     /// Writes a file below /proc/sys.
     Sysctl {
         name: String,
@@ -181,6 +203,36 @@ pub struct Exec {
     pub terminal: bool,
     /// Which system calls the command may make; any, when `None`.
     pub seccomp: Option<Filter>,
+    /// When the command waits to be started.
+    pub gate: Option<Gate>,
+    pub preserved: Preserved,
+}
+
+/// Inherited descriptors, without gaps, that the command gets as well, from 3 on. `first` is above 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Preserved {
+    pub first: u32,
+    pub count: u32,
+}
+
+/// Where a container that is ready waits for somebody to start it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// A unix socket (`SOCK_SEQPACKET`) that listens: who connects starts the command, and hears on the
+    /// connection how that went.
+    pub listener: u32,
+    /// Run before the command, as its user, with its rights.
+    pub hooks: Vec<Hook>,
+}
+
+/// A program that gets the container's state on its standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    pub path: String,
+    pub argv: Vec<String>,
+    pub env: Vec<String>,
+    /// Seconds; it is killed when it takes longer.
+    pub timeout: Option<u64>,
 }
 
 /// A seccomp(2) filter: classic BPF over `struct seccomp_data`.
@@ -232,34 +284,12 @@ pub struct Capabilities {
     pub ambient: u64,
 }
 
-/// Why the command did not start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// What was tried, on what, as a phrase after "cannot".
-    pub attempt: String,
-    pub errno: i32,
-    pub stage: Stage,
-}
-
-/// Which part of the work an attempt belongs to, where the remedy depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// A path of the host that is to be bound.
-    Source {},
-    /// Any other step before the command.
-    Setup {},
-    /// Resource limits of the command.
-    Limits {},
-    WorkingDirectory {},
-    /// The exec itself.
-    Exec {},
-    /// The exec: the program is there, and what it names to run it is not.
-    Interpreter {},
-    /// Installing the seccomp filter.
-    Seccomp {},
-}
-
-wire_struct!(Program { steps, exec, then });
+wire_struct!(Program {
+    steps,
+    exec,
+    then,
+    descriptors
+});
 wire_struct!(Mount {
     fstype,
     source,
@@ -282,6 +312,16 @@ wire_struct!(Exec {
     oom_score_adj,
     terminal,
     seccomp,
+    gate,
+    preserved,
+});
+wire_struct!(Preserved { first, count });
+wire_struct!(Gate { listener, hooks });
+wire_struct!(Hook {
+    path,
+    argv,
+    env,
+    timeout
 });
 wire_struct!(Filter {
     moment,
@@ -300,20 +340,6 @@ wire_struct!(Capabilities {
     permitted,
     inheritable,
     ambient
-});
-wire_struct!(Report {
-    attempt,
-    errno,
-    stage
-});
-wire_enum!(Stage {
-    0 => Source {},
-    1 => Setup {},
-    2 => Limits {},
-    3 => WorkingDirectory {},
-    4 => Exec {},
-    5 => Interpreter {},
-    6 => Seccomp {},
 });
 wire_enum!(Moment { 0 => BeforeExec {}, 1 => BeforeUser {} });
 wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {} });
@@ -342,60 +368,18 @@ wire_enum!(Step {
     21 => OpenSources { sources, own },
     22 => ReadOnlyRoot {},
     23 => Join { pidfd, flags },
+    24 => Await { awaited },
+    25 => Hooks { kind, hooks },
+    26 => Console { socket, size, uid },
 });
 
 impl Program {
     pub fn encode(&self) -> Vec<u8> {
-        encode(self)
+        wire::encode(self)
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, BadProgram> {
-        decode(bytes)
-    }
-}
-
-impl Report {
-    pub fn encode(&self) -> Vec<u8> {
-        encode(self)
-    }
-}
-
-/// Written to the report pipe just before the exec. A report may still follow it; nothing but it
-/// means that the command runs; nothing at all, that `init` was killed.
-pub const ABOUT_TO_EXEC: u8 = 0xEE;
-
-/// What the launcher heard on the report pipe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    Running,
-    Failed(Report),
-    Nothing,
-}
-
-impl Heard {
-    /// `bytes`: all that was written until the pipe was closed.
-    pub fn decode(bytes: &[u8]) -> Result<Self, BadProgram> {
-        match bytes {
-            [] => Ok(Self::Nothing),
-            [ABOUT_TO_EXEC] => Ok(Self::Running),
-            [ABOUT_TO_EXEC, report @ ..] => decode(report).map(Self::Failed),
-            report => decode(report).map(Self::Failed),
-        }
-    }
-}
-
-fn encode(value: &impl Wire) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096);
-    value.put(&mut out);
-    out
-}
-
-fn decode<T: Wire>(mut bytes: &[u8]) -> Result<T, BadProgram> {
-    let value = T::take(&mut bytes)?;
-    if bytes.is_empty() {
-        Ok(value)
-    } else {
-        Err(BadProgram)
+        wire::decode(bytes)
     }
 }
 
@@ -449,32 +433,28 @@ mod tests {
                         k: 0x7fff_0000,
                     }],
                 }),
+                gate: Some(Gate {
+                    listener: 9,
+                    hooks: vec![Hook {
+                        path: "/h".into(),
+                        argv: vec![],
+                        env: vec![],
+                        timeout: Some(1),
+                    }],
+                }),
+                preserved: Preserved {
+                    first: 11,
+                    count: 1,
+                },
             },
             then: Then::Supervise {},
+            descriptors: 12,
         }
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         assert_eq!(Program::decode(&program().encode()), Ok(program()));
-    }
-
-    #[test]
-    fn silence_is_not_success() {
-        let attempt = "run \"x\" in /".to_owned();
-        let report = Report {
-            attempt,
-            errno: 2,
-            stage: Stage::Exec {},
-        };
-        let after = [vec![ABOUT_TO_EXEC], report.encode()].concat();
-        assert_eq!(Heard::decode(&[]), Ok(Heard::Nothing));
-        assert_eq!(Heard::decode(&[ABOUT_TO_EXEC]), Ok(Heard::Running));
-        assert_eq!(
-            Heard::decode(&report.encode()),
-            Ok(Heard::Failed(report.clone()))
-        );
-        assert_eq!(Heard::decode(&after), Ok(Heard::Failed(report)));
     }
 
     #[test]

@@ -41,6 +41,12 @@ impl Root {
         self.open_at(path, libc::O_PATH)
     }
 
+    /// The same where no link may be on the way.
+    pub fn open_plainly(&self, path: &str, flags: i32) -> io::Result<OwnedFd> {
+        let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_SYMLINKS;
+        sys::openat2(self.as_fd(), path, flags, resolve)
+    }
+
     pub fn open_at(&self, path: &str, flags: i32) -> io::Result<OwnedFd> {
         sys::openat2(self.as_fd(), path, flags, self.resolve)
     }

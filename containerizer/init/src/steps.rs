@@ -1,28 +1,36 @@
 //! Carries out the steps of a program, in order, until one fails.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
-use init::{Stage, Step, fd};
+use init::hook::{self, Files};
+use init::{Hook, Stage, Step, fd};
 
 use crate::failure::{Failure, because};
 use crate::root::{self, Root};
-use crate::{mounts, sys};
+use crate::{console, launcher, mounts, sys};
 
 struct Container {
     root: Root,
     /// Detached trees of `Step::OpenSources`; each is used up by one `Bind`.
     sources: Vec<Option<OwnedFd>>,
+    /// What the launcher last told of the container, for hooks.
+    state: String,
 }
 
-pub fn carry_out(steps: Vec<Step>) -> Result<(), Failure> {
+/// Returns the container's state as the launcher last told it.
+pub fn carry_out(steps: Vec<Step>) -> Result<String, Failure> {
     let root = Root::open("/").map_err(because("open /"))?;
     let mut container = Container {
         root,
         sources: Vec::new(),
+        state: String::new(),
     };
-    steps.into_iter().try_for_each(|step| container.step(step))
+    steps
+        .into_iter()
+        .try_for_each(|step| container.step(step))
+        .map(|()| container.state)
 }
 
 impl Container {
@@ -112,6 +120,18 @@ impl Container {
             Step::ReadOnlyRoot {} => mounts::set_read_only(self.root.as_fd(), false)
                 .map_err(because("make the container's root read-only")),
             Step::ReadOnly { path, recursive } => self.read_only(&path, recursive),
+            Step::Await { awaited } => {
+                self.state = launcher::wait_for(awaited)?;
+                Ok(())
+            }
+            Step::Hooks { kind, hooks } => run_hooks(&kind, &hooks, &self.state),
+            Step::Console { socket, size, uid } => {
+                let made = console::make(&self.root, socket as i32, size, uid);
+                sys::close(socket as i32);
+                made.map_err(because(
+                    "make the container's terminal (has it a devpts at /dev/pts?)",
+                ))
+            }
             Step::Sysctl { name, value } => {
                 let file = format!("/proc/sys/{}", name.replace('.', "/"));
                 std::fs::write(&file, &value)
@@ -229,6 +249,29 @@ impl Container {
         });
         done.map_err(because(format!("make {path} read-only in the container")))
     }
+}
+
+/// In their order, until one fails.
+pub fn run_hooks(kind: &str, hooks: &[Hook], state: &str) -> Result<(), Failure> {
+    for (number, hook) in hooks.iter().enumerate() {
+        let files = hook_files(state).map_err(because(format!("prepare a {kind} hook")))?;
+        hook::run(hook, files).map_err(|how| Failure {
+            attempt: format!("error running {kind} hook #{number}: {how}"),
+            errno: 0,
+            stage: Stage::Hook {},
+        })?;
+    }
+    Ok(())
+}
+
+fn hook_files(state: &str) -> io::Result<Files> {
+    let mut file = File::from(sys::memory_file()?);
+    file.write_all(state.as_bytes())?;
+    file.rewind()?;
+    Ok(Files {
+        state: file,
+        output: sys::memory_file()?.into(),
+    })
 }
 
 fn enter_cgroups(count: u32) -> Result<(), Failure> {

@@ -27,7 +27,7 @@ pub fn attend(command: i32) -> Result<Never, Failure> {
 fn watch(command: i32, pass: impl Fn(i32), end: fn(i32) -> !) -> Result<Never, Failure> {
     // The launcher waits for the last copy of this to close: from now on only the command holds it,
     // and exec closes that one. And our copies of the output must not keep a pipe open.
-    for unused in [fd::REPORT, 0, 1, 2] {
+    for unused in [fd::LINE, 0, 1, 2] {
         sys::close(unused);
     }
     loop {

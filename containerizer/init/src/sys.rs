@@ -32,6 +32,130 @@ pub fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     check(ret as libc::c_long).map(|n| n as usize)
 }
 
+/// One message, whole. Errors: `EPIPE` when nobody can hear it any more; no signal comes of that.
+pub fn send(socket: RawFd, message: &[u8]) -> io::Result<()> {
+    // SAFETY: the pointer and length describe `message`, which outlives the call.
+    let ret = unsafe {
+        libc::send(
+            socket,
+            message.as_ptr().cast(),
+            message.len(),
+            libc::MSG_NOSIGNAL,
+        )
+    };
+    check(ret as libc::c_long).map(drop)
+}
+
+/// The next message, of at most `longest` bytes; empty when the other end is closed.
+pub fn receive(socket: RawFd, longest: usize) -> io::Result<Vec<u8>> {
+    let mut message = vec![0; longest];
+    // SAFETY: the pointer and length describe `message`, which outlives the call.
+    let ret = unsafe { libc::recv(socket, message.as_mut_ptr().cast(), longest, 0) };
+    let length = check(ret as libc::c_long)?;
+    message.truncate(length as usize);
+    Ok(message)
+}
+
+/// Sends a copy of `descriptor` along with `name`, which must not be empty. unix(7), SCM_RIGHTS.
+pub fn send_descriptor(socket: RawFd, descriptor: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let number = descriptor.as_raw_fd();
+    let mut part = libc::iovec {
+        iov_base: name.as_ptr().cast_mut().cast(),
+        iov_len: name.len(),
+    };
+    // Of u64, for a control message must be aligned.
+    let mut control = [0_u64; 4];
+    // SAFETY: the control buffer holds one header and one descriptor; the message's pointers are to
+    // locals that outlive the call, and the kernel only reads them.
+    let ret = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as usize;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as usize;
+        libc::CMSG_DATA(header)
+            .cast::<RawFd>()
+            .write_unaligned(number);
+        libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL)
+    };
+    check(ret as libc::c_long).map(drop)
+}
+
+/// The next connection to a socket that listens.
+pub fn accept(socket: RawFd) -> io::Result<OwnedFd> {
+    let null = std::ptr::null_mut();
+    // SAFETY: null pointers ask for no address.
+    owned(unsafe { libc::accept4(socket, null, null.cast(), libc::SOCK_CLOEXEC) }.into())
+}
+
+/// dup3(2): the new one may be inherited by the command, or not.
+pub fn duplicate_to(fd: RawFd, number: RawFd, close_on_exec: bool) -> io::Result<()> {
+    let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
+    // SAFETY: callers name numbers of `init::fd` or standard streams, which no owned descriptor wraps.
+    check(unsafe { libc::dup3(fd, number, flags) }.into()).map(drop)
+}
+
+/// The lowest free number that is not below `floor`; closed by an exec.
+pub fn duplicate_above(fd: RawFd, floor: RawFd) -> io::Result<RawFd> {
+    // SAFETY: fcntl(2) with F_DUPFD_CLOEXEC takes numbers.
+    check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, floor) }.into()).map(|new| new as RawFd)
+}
+
+/// A file in memory, without a name.
+pub fn memory_file() -> io::Result<OwnedFd> {
+    // SAFETY: the name is a string that ends with NUL.
+    owned(unsafe { libc::memfd_create(c"longshore".as_ptr(), libc::MFD_CLOEXEC) }.into())
+}
+
+pub const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+
+/// f_type of fstatfs(2).
+pub fn file_system_type(fd: BorrowedFd<'_>) -> io::Result<i64> {
+    let mut status = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: fstatfs fills the struct when it succeeds.
+    unsafe {
+        check(libc::fstatfs(fd.as_raw_fd(), status.as_mut_ptr()).into())?;
+        Ok(status.assume_init().f_type)
+    }
+}
+
+/// The terminal behind a newly opened multiplexer, made ready for use. ioctl_tty(2), Linux 4.13.
+pub fn terminal_of(multiplexer: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    const TIOCGPTPEER: u64 = 0x5441;
+    let unlocked: libc::c_int = 0;
+    let fd = multiplexer.as_raw_fd();
+    // SAFETY: TIOCSPTLCK reads a number, TIOCGPTPEER takes flags.
+    unsafe {
+        check(libc::ioctl(fd, libc::TIOCSPTLCK as _, &raw const unlocked).into())?;
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        owned(libc::ioctl(fd, TIOCGPTPEER as _, flags).into())
+    }
+}
+
+pub fn set_window_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
+    let size = libc::winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCSWINSZ reads the struct, which outlives the call.
+    check(
+        unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) }.into(),
+    )
+    .map(drop)
+}
+
+/// Makes `uid` the owner of an open file; its group stays.
+pub fn give_to(file: BorrowedFd<'_>, uid: u32) -> io::Result<()> {
+    // SAFETY: fchown(2) takes numbers.
+    check(unsafe { libc::fchown(file.as_raw_fd(), uid, u32::MAX) }.into()).map(drop)
+}
+
 pub fn close(fd: RawFd) {
     // SAFETY: callers pass numbers of `init::fd` that no owned descriptor of ours wraps.
     unsafe { libc::close(fd) };
@@ -50,14 +174,16 @@ pub fn control_by_stdin() -> io::Result<()> {
     check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }.into()).map(drop)
 }
 
+/// All from `first` on are closed by an exec, whoever forgot to mark them. Linux 5.11.
+pub fn close_on_exec_from(first: u32) {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: the flags of descriptors touch no memory.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+}
+
 pub fn close_from(first: u32) {
     // SAFETY: at this point of start-up no owned descriptor has such a number. close_range(2), 5.9.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
-}
-
-pub fn set_close_on_exec(fd: RawFd) {
-    // SAFETY: fcntl with F_SETFD touches no memory.
-    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
 }
 
 pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
@@ -550,6 +676,14 @@ impl Arguments {
             env,
         })
     }
+}
+
+/// For the user and group that we are. Errors: `ENOENT`, `EACCES`.
+pub fn is_executable(path: &CStr) -> io::Result<()> {
+    let directory = libc::AT_FDCWD;
+    // SAFETY: the path ends with NUL.
+    check(unsafe { libc::faccessat(directory, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) }.into())
+        .map(drop)
 }
 
 /// Returns only on failure.

@@ -12,6 +12,23 @@ pub(crate) trait Wire: Sized {
     fn take(from: &mut &[u8]) -> Result<Self, BadProgram>;
 }
 
+/// All of a value.
+pub(crate) fn encode(value: &impl Wire) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4096);
+    value.put(&mut out);
+    out
+}
+
+/// A value, and nothing after it.
+pub(crate) fn decode<T: Wire>(mut bytes: &[u8]) -> Result<T, BadProgram> {
+    let value = T::take(&mut bytes)?;
+    if bytes.is_empty() {
+        Ok(value)
+    } else {
+        Err(BadProgram)
+    }
+}
+
 macro_rules! number {
     ($($t:ty),*) => {$(
         impl Wire for $t {

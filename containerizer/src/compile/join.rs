@@ -63,6 +63,7 @@ pub fn join(
         steps,
         exec,
         then: Then::Attend {},
+        descriptors: 0,
     })
 }
 

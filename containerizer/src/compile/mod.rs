@@ -113,6 +113,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         steps,
         exec: process::exec(process, linux, facts.filters)?,
         then: facts.then,
+        descriptors: 0,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The command: from the spec's `process` to what `init` executes.
 
-use init::{Capabilities, Exec, Filter, Moment, Rlimit};
+use init::{Capabilities, Exec, Filter, Moment, Preserved, Rlimit};
 use oci_spec::runtime::{
     Capability, Linux, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process,
 };
@@ -37,6 +37,8 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
                 Some(filter(process, &compiled))
             }
         },
+        gate: None,
+        preserved: Preserved::default(),
     })
 }
 

@@ -1,0 +1,45 @@
+//! A terminal of the container's own.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::root::Root;
+use crate::sys;
+
+/// The container's multiplexer. Not `/dev/ptmx`, which is a link that an image may have put there.
+const MULTIPLEXER: &str = "/dev/pts/ptmx";
+const CONSOLE: &str = "/dev/console";
+
+/// Makes a terminal, shows it at /dev/console, puts it on the standard streams, and sends its other
+/// end over `socket`.
+///
+/// What the image put at these paths is not trusted: the multiplexer must be one, of a devpts, and the
+/// terminal is reached through it and not by its name (CVE-2025-52565).
+pub fn make(root: &Root, socket: i32, size: Option<(u16, u16)>, uid: u32) -> io::Result<()> {
+    let multiplexer = root.open_plainly(MULTIPLEXER, libc::O_RDWR | libc::O_NOCTTY)?;
+    let device = File::from(multiplexer.try_clone()?).metadata()?.rdev();
+    let of_devpts = sys::file_system_type(multiplexer.as_fd())? == sys::DEVPTS_SUPER_MAGIC;
+    if device != libc::makedev(5, 2) || !of_devpts {
+        return Err(io::Error::from_raw_os_error(libc::ENOTTY));
+    }
+    let terminal = sys::terminal_of(multiplexer.as_fd())?;
+    if let Some((rows, columns)) = size {
+        sys::set_window_size(terminal.as_fd(), rows, columns)?;
+    }
+    sys::give_to(terminal.as_fd(), uid)?;
+    show(root, &terminal)?;
+    sys::send_descriptor(socket, multiplexer.as_fd(), MULTIPLEXER.as_bytes())?;
+    for stream in 0..3 {
+        sys::duplicate_to(terminal.as_raw_fd(), stream, false)?;
+    }
+    Ok(())
+}
+
+fn show(root: &Root, terminal: &OwnedFd) -> io::Result<()> {
+    root.make_file(CONSOLE, None)?;
+    let at = root.open_plainly(CONSOLE, libc::O_PATH)?;
+    let tree = sys::clone_tree(terminal.as_raw_fd(), "", false)?;
+    sys::move_mount(tree.as_fd(), at.as_fd(), "")
+}
