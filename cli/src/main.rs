@@ -54,6 +54,8 @@ enum Command {
     Why(Box<why_command::Flags>),
     /// Execute a command in the container of a task that runs on this machine
     Exec(Box<exec_command::Flags>),
+    /// Run a container from a bundle, as an OCI runtime like runc: see `longshore oci --help`
+    Oci,
     /// Show the version
     Version,
     /// What an agent starts to fetch files for a task
@@ -61,7 +63,19 @@ enum Command {
     Fetcher,
 }
 
+/// A link with this name is an OCI runtime, for engines that cannot give it a first word.
+const RUNTIME: &str = "longshore-oci";
+
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    if std::path::Path::new(&name).file_name() == Some(RUNTIME.as_ref()) {
+        return oci::main(std::iter::once(name).chain(words));
+    }
+    // Its words are those of another program: flags of ours would be in their way.
+    if words.next().is_some_and(|word| word == "oci") {
+        return oci::main(std::iter::once("longshore oci".into()).chain(words));
+    }
     let result = match Line::parse_from(arguments::rewrite(std::env::args_os())).command {
         Command::Run(flags) => run_command::run(*flags),
         Command::Up(flags) => up::run(*flags),
@@ -71,6 +85,8 @@ fn main() -> ExitCode {
         Command::Inspect(flags) => inspect_command::run(*flags),
         Command::Why(flags) => why_command::run(*flags),
         Command::Exec(flags) => exec_command::run(*flags),
+        // Not reached but by an empty command line of it.
+        Command::Oci => Ok(oci::main(["longshore oci".into(), "--help".into()])),
         Command::Version => Ok(version::run()),
         // Exit codes of a process are one byte wide.
         Command::Fetcher => Ok(ExitCode::from(fetcher::child_main() as u8)),

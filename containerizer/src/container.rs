@@ -87,7 +87,7 @@ impl ExitStatus {
     }
 
     /// From si_code and si_status of waitid(2).
-    fn from_waitid((code, status): (i32, i32)) -> Self {
+    pub(crate) fn from_waitid((code, status): (i32, i32)) -> Self {
         if code == libc::CLD_EXITED {
             Self::Exited(status)
         } else {

@@ -48,6 +48,11 @@ pub enum LaunchError {
         hint: &'static str,
         source: io::Error,
     },
+    #[error("{attempt}")]
+    Lost {
+        attempt: &'static str,
+        source: io::Error,
+    },
     /// A hook of the spec did not succeed.
     #[error("{0}")]
     Hook(String),

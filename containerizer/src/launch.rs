@@ -228,6 +228,7 @@ fn compile(
         lookup: &lookup,
         filters: &shared.filters,
         then,
+        attached: compile::Attached::default(),
     };
     Ok(compile::compile(spec, &facts)?)
 }

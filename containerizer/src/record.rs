@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 
-use crate::sys::{self, Spawned};
+use crate::identity::Identity;
+use crate::sys::Spawned;
 use crate::timings::Timings;
 
 #[derive(Debug, Clone)]
@@ -156,31 +157,30 @@ impl Record {
     pub fn write_pid(&self, pid: u32) -> Result<(), RecordError> {
         let (path, new) = (self.directory.join("pid"), self.directory.join("pid.new"));
         let gone = || io::Error::from_raw_os_error(libc::ESRCH);
-        start_time(pid)
+        Identity::of(pid)
             .ok_or_else(gone)
-            .and_then(|start| fs::write(&new, format!("{pid} {start}\n")))
+            .and_then(|Identity { pid, start }| fs::write(&new, format!("{pid} {start}\n")))
             .and_then(|()| fs::rename(&new, &path))
             .map_err(failed("write", &path))
     }
 
     /// The process that was recorded, when it still exists.
     pub fn open_process(&self) -> io::Result<Option<Spawned>> {
-        let Some((pid, start)) = self.read_pid() else {
+        let Some(identity) = self.read_pid() else {
             return Ok(None);
         };
-        let pidfd = match sys::pidfd_open(pid) {
-            Ok(pidfd) => pidfd,
-            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        // Only now: while we hold a process by its descriptor, its number cannot go to another.
-        Ok((start_time(pid) == Some(start)).then_some(Spawned { pid, pidfd }))
+        let pid = identity.pid;
+        let pidfd = identity.open()?;
+        Ok(pidfd.map(|pidfd| Spawned { pid, pidfd }))
     }
 
-    fn read_pid(&self) -> Option<(u32, u64)> {
+    fn read_pid(&self) -> Option<Identity> {
         let text = fs::read_to_string(self.directory.join("pid")).ok()?;
         let (pid, start) = text.trim().split_once(' ')?;
-        Some((pid.parse().ok()?, start.parse().ok()?))
+        Some(Identity {
+            pid: pid.parse().ok()?,
+            start: start.parse().ok()?,
+        })
     }
 
     /// Removing twice is not an error.
@@ -192,14 +192,6 @@ impl Record {
             _ => Ok(()),
         }
     }
-}
-
-/// Field 22 of proc_pid_stat(5); with the pid it names a process of this boot for good.
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold spaces and parentheses; field 3 follows the last of them.
-    let (_, after) = stat.rsplit_once(") ")?;
-    after.split(' ').nth(19)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -104,6 +104,12 @@ fn duplicate_above(fd: BorrowedFd<'_>, floor: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
+/// A copy of a descriptor that somebody else has opened, by its number. Errors: `EBADF`.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the number is only copied; when it is not open the kernel says so.
+    duplicate_above(unsafe { BorrowedFd::borrow_raw(number) }, 0)
+}
+
 /// clone3(2), where the child runs `entry(child)` on the stack in `args`. Returns the pid or a
 /// negated errno.
 ///

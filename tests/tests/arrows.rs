@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("agent", &["proto", "endpoint", "isolators", "containerizer", "fetcher"]),
     ("master", &["proto", "endpoint"]),
     ("scheduler", &["proto", "endpoint"]),
-    ("longshore", &["proto", "isolators", "containerizer", "fetcher", "agent", "master", "scheduler"]),
+    ("oci", &["isolators", "containerizer", "init"]),
+    ("longshore", &["proto", "isolators", "containerizer", "fetcher", "agent", "master", "scheduler", "oci"]),
     ("tests", &[]),
 ];
 

@@ -1,6 +1,7 @@
 //! From an OCI runtime spec to a program for `init`. Pure: the spec, facts about the host and a
 //! look-up of paths go in, data comes out.
 
+pub mod hooks;
 mod join;
 mod mounts;
 mod namespaces;
@@ -12,7 +13,7 @@ mod view;
 
 use std::path::{Path, PathBuf};
 
-use init::{Program, Step, Then};
+use init::{Gate, Preserved, Program, Step, Then};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 pub use join::{Command, join};
@@ -34,6 +35,42 @@ pub struct Facts<'a> {
     /// Seccomp profiles that were compiled before; what is in it changes nothing but the time it takes.
     pub filters: &'a Filters,
     pub then: Then,
+    pub attached: Attached,
+}
+
+/// What a container of an OCI runtime gets beyond its spec: descriptors that follow the files of its
+/// cgroups, in this order. Who attaches any also answers when `init` waits for hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attached {
+    /// A socket that listens: the command waits there to be started.
+    pub gate: bool,
+    /// A socket that the other end of the container's terminal is sent over.
+    pub console: bool,
+    /// Descriptors for the command, from 3 on.
+    pub preserved: u32,
+    pub hooks: bool,
+}
+
+/// Their numbers.
+struct Numbers {
+    gate: Option<u32>,
+    console: Option<u32>,
+    preserved: Preserved,
+}
+
+impl Attached {
+    fn numbers(self, cgroup_files: u32) -> Numbers {
+        let first = init::fd::FIRST_CGROUP as u32 + cgroup_files;
+        let after_gate = first + u32::from(self.gate);
+        Numbers {
+            gate: self.gate.then_some(first),
+            console: self.console.then_some(after_gate),
+            preserved: Preserved {
+                first: after_gate + u32::from(self.console),
+                count: self.preserved,
+            },
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +121,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         .process()
         .as_ref()
         .ok_or(CompileError::Missing("\"process\" section"))?;
-    unmet::refuse(spec, linux, process, facts.cgroup_files > 0)?;
+    unmet::refuse(spec, linux, process, facts)?;
     let owns_mounts = namespaces::has(linux, LinuxNamespaceType::Mount);
     if !owns_mounts {
         return Err(CompileError::Unsupported("the host's mount namespace"));
@@ -108,10 +145,18 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     if let Some(name) = spec.domainname() {
         steps.push(Step::Domainname { name: name.clone() });
     }
-    steps.extend(mounts::steps(spec, linux, facts)?);
+    let numbers = facts.attached.numbers(facts.cgroup_files);
+    steps.extend(mounts::steps(spec, linux, facts, &numbers)?);
+    let mut exec = process::exec(process, linux, facts.filters)?;
+    exec.terminal = process.terminal() == Some(true);
+    exec.preserved = numbers.preserved;
+    exec.gate = numbers.gate.map(|listener| Gate {
+        listener,
+        hooks: hooks::of(spec, hooks::Kind::StartContainer),
+    });
     Ok(Program {
         steps,
-        exec: process::exec(process, linux, facts.filters)?,
+        exec,
         then: facts.then,
         descriptors: 0,
     })

@@ -7,9 +7,14 @@ use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount as OciMount, 
 
 use super::options::{self, Options};
 use super::view::{Kind, MountPoint, View};
-use super::{CompileError, Facts, text};
+use super::{CompileError, Facts, Numbers, hooks, text};
 
-pub fn steps(spec: &Spec, linux: &Linux, facts: &Facts<'_>) -> Result<Vec<Step>, CompileError> {
+pub fn steps(
+    spec: &Spec,
+    linux: &Linux,
+    facts: &Facts<'_>,
+    numbers: &Numbers,
+) -> Result<Vec<Step>, CompileError> {
     let root = spec
         .root()
         .as_ref()
@@ -57,8 +62,12 @@ pub fn steps(spec: &Spec, linux: &Linux, facts: &Facts<'_>) -> Result<Vec<Step>,
         });
     }
     steps.extend(mounts);
+    steps.extend(hooks::steps(spec));
     if new_root {
         steps.push(Step::PivotRoot {});
+    }
+    if let Some(socket) = numbers.console {
+        steps.push(console(spec, socket));
     }
     for (name, value) in linux.sysctl().iter().flatten() {
         steps.push(Step::Sysctl {
@@ -288,6 +297,18 @@ impl Plan<'_> {
             self.steps.push(device_step(device)?);
         }
         Ok(())
+    }
+}
+
+fn console(spec: &Spec, socket: u32) -> Step {
+    let process = spec.process().as_ref();
+    let size = process.and_then(|process| process.console_size());
+    // More than fits is no size that a terminal has.
+    let small = |n: u64| u16::try_from(n).ok();
+    Step::Console {
+        socket,
+        size: size.and_then(|size| Some((small(size.height())?, small(size.width())?))),
+        uid: process.map_or(0, |process| process.user().uid()),
     }
 }
 

@@ -3,18 +3,20 @@
 
 use oci_spec::runtime::{Linux, LinuxCpu, LinuxMemory, LinuxResources, Process, Spec};
 
-use super::CompileError;
+use super::{Attached, CompileError, Facts};
 
-/// `on_v1`: the host's cgroups are of version 1, which has no files of version 2.
 pub fn refuse(
     spec: &Spec,
     linux: &Linux,
     process: &Process,
-    on_v1: bool,
+    facts: &Facts<'_>,
 ) -> Result<(), CompileError> {
+    let Attached { hooks, console, .. } = facts.attached;
+    // Version 1 of cgroups has no files of version 2.
+    let on_v1 = facts.cgroup_files > 0;
     let table = [
-        (spec.hooks().is_some(), "hooks"),
-        (process.terminal() == Some(true), "a terminal"),
+        (spec.hooks().is_some() && !hooks, "hooks"),
+        (process.terminal() == Some(true) && !console, "a terminal"),
         (process.apparmor_profile().is_some(), "an AppArmor profile"),
         (process.selinux_label().is_some(), "an SELinux label"),
         (process.io_priority().is_some(), "an I/O priority"),
@@ -110,7 +112,16 @@ mod tests {
         let spec: Spec = serde_json::from_value(spec).expect("a spec");
         let (linux, process) = (spec.linux().as_ref(), spec.process().as_ref());
         let (linux, process) = (linux.expect("linux"), process.expect("a process"));
-        refuse(&spec, linux, process, on_v1).err()
+        let facts = Facts {
+            cgroup_files: u32::from(on_v1),
+            cgroup_v1_mounts: &[],
+            staging: std::path::Path::new("/"),
+            lookup: &|_path| None,
+            filters: &Default::default(),
+            then: init::Then::Become {},
+            attached: Attached::default(),
+        };
+        refuse(&spec, linux, process, &facts).err()
     }
 
     #[test]

@@ -1,0 +1,267 @@
+//! A container made step by step, for an OCI runtime: one process makes it, a later one starts it.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use init::{Awaited, Then, Word};
+use isolators::cgroups::{Cgroup, CgroupError, Entry, Hierarchy};
+use oci_spec::runtime::Spec;
+
+use crate::birth::{Birth, bear};
+use crate::compile::{self, Attached, Facts, Kind};
+use crate::container::ExitStatus;
+use crate::error::LaunchError;
+use crate::helper::Helper;
+use crate::launch::Stdio;
+use crate::line::Line;
+use crate::sys;
+
+/// What is to be made. Its cgroup must not exist.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// With absolute paths.
+    pub spec: &'a Spec,
+    pub cgroup: Cgroup,
+    pub hierarchy: &'a Hierarchy,
+    /// A directory of the host that may be hidden in the container.
+    pub staging: &'a Path,
+    pub stdio: Stdio,
+    /// A unix socket (`SOCK_SEQPACKET`) that listens: the command waits there for [`Gate::start`].
+    /// Without one it is started at once.
+    pub gate: Option<OwnedFd>,
+    /// A connected unix socket that the other end of the container's terminal is sent over.
+    pub console: Option<OwnedFd>,
+    /// For the command, from 3 on.
+    pub preserved: Vec<OwnedFd>,
+}
+
+/// A container in the making. Dropped before `leave`, it is ended and removed.
+#[derive(Debug)]
+pub struct Staged {
+    /// Of its first process.
+    pub pid: u32,
+    pidfd: OwnedFd,
+    line: Line,
+    cgroup: Cgroup,
+    left: bool,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Its namespaces and mounts are there, and it waits until hooks have run outside.
+    Hooks,
+    /// It waits at its gate.
+    Ready,
+    /// Its command runs.
+    Running,
+}
+
+/// How long a killed container's processes may take to go.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Stage<'_> {
+    /// Makes the cgroup and the first process. Errors: nothing is left.
+    pub fn set(self) -> Result<Staged, LaunchError> {
+        let limits = self.spec.linux().as_ref();
+        let limits = limits.and_then(|linux| linux.resources().as_ref());
+        self.cgroup.create(limits)?;
+        let born = self.bear();
+        match born {
+            Ok((spawned, line)) => Ok(Staged {
+                pid: spawned.pid,
+                pidfd: spawned.pidfd,
+                line,
+                cgroup: self.cgroup,
+                left: false,
+            }),
+            Err(error) => {
+                // The first failure is what the caller must hear.
+                let _ = self.cgroup.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn bear(&self) -> Result<(sys::Spawned, Line), LaunchError> {
+        let helper = Helper::load().map_err(|source| LaunchError::Prepare {
+            attempt: "keep the container init in memory",
+            source,
+        })?;
+        let entry = self.cgroup.entry()?;
+        let (cgroup_files, cgroup_v1_mounts) = match (&entry, self.hierarchy) {
+            (Entry::Tasks(tasks), Hierarchy::V1(mounts)) => (tasks.len() as u32, mounts.as_slice()),
+            (Entry::Tasks(tasks), Hierarchy::V2(_)) => (tasks.len() as u32, [].as_slice()),
+            (Entry::Directory(_), _) => (0, [].as_slice()),
+        };
+        let lookup = |path: &Path| match std::fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => Some(Kind::Directory),
+            Ok(_) => Some(Kind::File),
+            Err(_) => None,
+        };
+        let facts = Facts {
+            cgroup_files,
+            cgroup_v1_mounts,
+            staging: self.staging,
+            lookup: &lookup,
+            filters: &compile::Filters::default(),
+            then: Then::Become {},
+            attached: Attached {
+                gate: self.gate.is_some(),
+                console: self.console.is_some(),
+                preserved: self.preserved.len() as u32,
+                hooks: true,
+            },
+        };
+        let more: Vec<BorrowedFd<'_>> = (self.gate.iter().chain(&self.console))
+            .chain(&self.preserved)
+            .map(|fd| fd.as_fd())
+            .collect();
+        bear(Birth {
+            helper: &helper,
+            program: compile::compile(self.spec, &facts)?,
+            stdio: &self.stdio,
+            status: None,
+            entry: &entry,
+            more: &more,
+            namespaces: compile::clone_flags(self.spec.linux().as_ref()),
+        })
+    }
+}
+
+impl Staged {
+    /// Waits for the next thing to happen.
+    pub fn progress(&mut self) -> Result<Progress, LaunchError> {
+        hear(
+            &self.line,
+            "the container's first process died while it was being made",
+        )
+    }
+
+    /// Lets it go on after `Progress::Hooks`. `state`: what its own hooks are told.
+    pub fn go_on(&mut self, state: &str) -> Result<(), LaunchError> {
+        self.line
+            .answer(state)
+            .map_err(|source| LaunchError::Prepare {
+                attempt: "answer the container's first process",
+                source,
+            })
+    }
+
+    /// Gives up what was held: from now on the container lives by itself. Returns its first process.
+    /// On error it is ended and removed.
+    pub fn leave(mut self) -> io::Result<Child> {
+        let pidfd = self.pidfd.try_clone()?;
+        self.left = true;
+        Ok(Child(pidfd))
+    }
+}
+
+/// A process that this one has started.
+#[derive(Debug)]
+pub struct Child(OwnedFd);
+
+impl Child {
+    /// Readable once it has ended.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Waits for its end and reaps it; `None` when somebody else has.
+    pub fn wait(&self) -> Option<ExitStatus> {
+        sys::wait(&self.0).map(ExitStatus::from_waitid)
+    }
+
+    /// Errors: `ESRCH` once it has been reaped.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        sys::pidfd_send_signal(&self.0, signal)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if self.left {
+            return;
+        }
+        // It can only be gone already.
+        let _ = sys::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
+        sys::wait(&self.pidfd);
+        if let Err(error) = remove_when_empty(&self.cgroup, PATIENCE) {
+            tracing::warn!(%error, "a container that failed to start left its cgroup");
+        }
+    }
+}
+
+/// Removes a cgroup whose processes have been killed.
+pub fn remove_when_empty(cgroup: &Cgroup, patience: Duration) -> Result<(), CgroupError> {
+    let deadline = Instant::now() + patience;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match cgroup.remove() {
+            Err(CgroupError::Busy { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            removed => return removed,
+        }
+    }
+}
+
+/// The gate of a container that is ready, connected.
+#[derive(Debug)]
+pub struct Gate(Line);
+
+impl Gate {
+    /// `connection`: to the socket that was given to its [`Stage`]. Connecting starts the command.
+    pub fn start(connection: OwnedFd) -> Self {
+        Self(Line::connected(connection))
+    }
+
+    /// Returns once the command has been exec'ed.
+    pub fn wait(self) -> Result<(), LaunchError> {
+        hear(
+            &self.0,
+            "the container's first process died before it ran the command",
+        )
+        .map(drop)
+    }
+}
+
+fn hear(line: &Line, died: &'static str) -> Result<Progress, LaunchError> {
+    let mut execs = false;
+    loop {
+        return match line.hear() {
+            Ok(Some(Word::AboutToExec {})) => {
+                execs = true;
+                continue;
+            }
+            Ok(Some(Word::Ready {})) => Ok(Progress::Ready),
+            Ok(Some(Word::Waiting {
+                awaited: Awaited::Hooks {},
+            })) => Ok(Progress::Hooks),
+            Ok(Some(Word::Waiting {
+                awaited: Awaited::IdMaps {},
+            })) => Err(died_because(died, io::ErrorKind::Unsupported.into())),
+            Ok(Some(Word::Failed { report })) => Err(report.into()),
+            Ok(None) if execs => Ok(Progress::Running),
+            Ok(None) => Err(died_because(died, io::ErrorKind::UnexpectedEof.into())),
+            Err(source) => Err(died_because(died, source)),
+        };
+    }
+}
+
+fn died_because(attempt: &'static str, source: io::Error) -> LaunchError {
+    LaunchError::Lost { attempt, source }
+}
+
+/// A copy of a descriptor that this process was started with. Errors: `EBADF`.
+pub fn inherited(number: i32) -> io::Result<OwnedFd> {
+    sys::inherited(number)
+}
+
+/// Errors: `ESRCH` once the process has been reaped.
+pub fn signal(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
+    sys::pidfd_send_signal(pidfd, signal)
+}

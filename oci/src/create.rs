@@ -1,0 +1,189 @@
+//! `create`: from a bundle to a container that waits to be started.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use containerizer::hooks::Kind;
+use containerizer::{Child, Identity, Progress, Stage, Staged, Stdio};
+use isolators::cgroups::{Cgroup, Hierarchy};
+use oci_spec::runtime::Spec;
+
+use crate::config::Config;
+use crate::error::{Error, call, file};
+use crate::flags::Create;
+use crate::log::Log;
+use crate::state::State;
+use crate::store::{Entry, Store, Stored};
+use crate::{caller, console, hooks, start, status};
+
+pub fn create(store: &Store, flags: &Create, log: &Log) -> Result<(), Error> {
+    let order = Order::read(store, flags, log)?;
+    let terminal = order.wants_terminal();
+    if terminal && flags.console_socket.is_none() {
+        return Err(Error::NoConsoleSocket);
+    }
+    if !terminal && flags.console_socket.is_some() {
+        return Err(Error::NeedlessConsoleSocket);
+    }
+    let console = flags.console_socket.as_deref().map(console::connect);
+    let console = console.transpose()?;
+    order.create(caller::stdio()?, console, Waits::AtGate)?;
+    Ok(())
+}
+
+/// What was asked for, read and checked. Nothing exists yet but the name.
+pub struct Order<'a> {
+    entry: Reserved,
+    flags: &'a Create,
+    bundle: PathBuf,
+    pub spec: Spec,
+}
+
+/// Whether the container is to be started by another call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    AtGate,
+    Never,
+}
+
+pub struct Created {
+    pub entry: Entry,
+    pub stored: Stored,
+    pub child: Child,
+}
+
+/// A name that is given back, unless it is kept.
+struct Reserved(Option<Entry>);
+
+impl Reserved {
+    fn keep(mut self) -> Option<Entry> {
+        self.0.take()
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        // What cannot be removed is found by delete.
+        let _ = self.0.as_ref().map(Entry::remove);
+    }
+}
+
+impl<'a> Order<'a> {
+    pub fn read(store: &Store, flags: &'a Create, log: &Log) -> Result<Self, Error> {
+        let entry = Reserved(Some(store.reserve(&flags.id)?));
+        let bundle = fs::canonicalize(&flags.bundle).map_err(file("find bundle", &flags.bundle))?;
+        let Config { spec, warnings } = Config::load(&bundle, flags.config.as_deref())?;
+        warnings.iter().for_each(|warning| log.warning(warning));
+        Ok(Self {
+            entry,
+            flags,
+            bundle,
+            spec,
+        })
+    }
+
+    pub fn wants_terminal(&self) -> bool {
+        let process = self.spec.process().as_ref();
+        process.and_then(|process| process.terminal()) == Some(true)
+    }
+
+    /// Returns once the container waits at its gate, or runs. Errors: nothing of it is left.
+    pub fn create(
+        self,
+        stdio: Stdio,
+        console: Option<OwnedFd>,
+        waits: Waits,
+    ) -> Result<Created, Error> {
+        let Self {
+            entry: reserved,
+            flags,
+            bundle,
+            spec,
+        } = self;
+        let entry = reserved.0.as_ref().ok_or(Error::NoContainer)?;
+        let hierarchy = status::hierarchy()?;
+        let cgroup_path = cgroup_path(&spec, entry);
+        let cgroup = unused_cgroup(&hierarchy, &cgroup_path)?;
+        let gate = match waits {
+            Waits::AtGate => Some(start::gate(entry)?),
+            // They run between the two.
+            Waits::Never if hooks::any(&spec, Kind::StartContainer) => Some(start::gate(entry)?),
+            Waits::Never => None,
+        };
+        entry.write_spec(&spec)?;
+        let mut staged = Stage {
+            spec: &spec,
+            cgroup,
+            hierarchy: &hierarchy,
+            staging: entry.directory(),
+            stdio,
+            gate,
+            console,
+            preserved: caller::preserved(flags.preserve_fds)?,
+        }
+        .set()?;
+        let stored = stored(&spec, &bundle, cgroup_path, staged.pid)?;
+        entry.write_stored(&stored)?;
+        bring_up(&mut staged, entry, &stored, &spec)?;
+        if let Some(path) = &flags.pid_file {
+            fs::write(path, stored.process.pid.to_string()).map_err(file("write", path))?;
+        }
+        let child = staged
+            .leave()
+            .map_err(call("keep the container's first process"))?;
+        let entry = reserved.keep().ok_or(Error::NoContainer)?;
+        Ok(Created {
+            entry,
+            stored,
+            child,
+        })
+    }
+}
+
+fn bring_up(staged: &mut Staged, entry: &Entry, stored: &Stored, spec: &Spec) -> Result<(), Error> {
+    loop {
+        match staged.progress()? {
+            Progress::Ready | Progress::Running => return Ok(()),
+            Progress::Hooks => {
+                let state = State::as_told(entry, stored, "creating").to_json()?;
+                hooks::run(spec, Kind::Prestart, &state)?;
+                hooks::run(spec, Kind::CreateRuntime, &state)?;
+                staged.go_on(&state)?;
+            }
+        }
+    }
+}
+
+/// What the spec names, or the container's name at the top.
+fn cgroup_path(spec: &Spec, entry: &Entry) -> PathBuf {
+    let linux = spec.linux().as_ref();
+    let named = linux.and_then(|linux| linux.cgroups_path().clone());
+    let named = named.filter(|path| !path.as_os_str().is_empty());
+    Path::new("/").join(named.unwrap_or_else(|| entry.id.as_str().into()))
+}
+
+fn unused_cgroup(hierarchy: &Hierarchy, path: &Path) -> Result<Cgroup, Error> {
+    let cgroup = Cgroup::at(hierarchy, path);
+    match cgroup.processes().len() {
+        0 => Ok(cgroup),
+        count => Err(Error::CgroupInUse(count)),
+    }
+}
+
+fn stored(spec: &Spec, bundle: &Path, cgroup: PathBuf, pid: u32) -> Result<Stored, Error> {
+    let gone = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let process = Identity::of(pid).ok_or_else(gone);
+    let now = chrono::Utc::now();
+    Ok(Stored {
+        oci_version: spec.version().clone(),
+        process: process.map_err(call("look at the container's first process"))?,
+        bundle: bundle.to_owned(),
+        rootfs: (spec.root().as_ref()).map_or_else(PathBuf::new, |root| root.path().clone()),
+        created: now.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true),
+        annotations: (spec.annotations().iter().flatten())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        cgroup,
+    })
+}

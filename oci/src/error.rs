@@ -1,0 +1,113 @@
+//! What can go wrong, in the words that engines and suites look for.
+
+use std::io;
+use std::path::PathBuf;
+
+use containerizer::LaunchError;
+use isolators::cgroups::{BadHierarchy, CgroupError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("container does not exist")]
+    NoContainer,
+    #[error("container with given ID already exists")]
+    Exists,
+    #[error(
+        "invalid container ID format: {0:?} (letters, digits and any of '_+-.' are valid characters)"
+    )]
+    BadId(String),
+    #[error("invalid character '/' in container ID format: {0:?}")]
+    SlashInId(String),
+    #[error("JSON specification file {} not found", .0.display())]
+    NoConfig(PathBuf),
+    #[error("{} is not a valid OCI runtime spec: at {at}", path.display())]
+    BadConfig {
+        path: PathBuf,
+        /// JSON path of the fault.
+        at: String,
+        source: serde_json::Error,
+    },
+    #[error("invalid configuration: {at}: {what}")]
+    Invalid { at: &'static str, what: String },
+    #[error("cannot start a container that has stopped")]
+    StartStopped,
+    #[error("cannot start an already running container")]
+    StartRunning,
+    #[error("cannot start a container in the paused state")]
+    StartPaused,
+    #[error("container not running")]
+    NotRunning,
+    #[error("unknown signal \"{0}\"")]
+    UnknownSignal(String),
+    #[error("cannot delete container {id} that is not stopped: {status}")]
+    NotStopped { id: String, status: &'static str },
+    #[error("cannot allocate tty if runc will detach without setting console socket")]
+    NoConsoleSocket,
+    #[error("cannot use console socket if runc will not detach or allocate tty")]
+    NeedlessConsoleSocket,
+    #[error("container's cgroup is not empty: {0} process(es) found")]
+    CgroupInUse(usize),
+    #[error(
+        "the systemd cgroup driver is not supported: leave --systemd-cgroup out, and give engines the \
+         cgroupfs driver"
+    )]
+    SystemdCgroup,
+    #[error("invalid log-format: {0}")]
+    LogFormat(String),
+    #[error("invalid format option")]
+    ListFormat,
+    #[error("File {0} exists. Remove it first")]
+    SpecExists(String),
+    #[error("error running {kind} hook #{number}: {how}")]
+    Hook {
+        kind: &'static str,
+        number: usize,
+        how: String,
+    },
+    #[error("unable to start container process")]
+    Launch(#[from] LaunchError),
+    #[error("cannot use this host's cgroups")]
+    Hierarchy(#[from] BadHierarchy),
+    #[error("cannot manage the container's cgroup")]
+    Cgroup(#[from] CgroupError),
+    #[error("cannot {attempt} {}", path.display())]
+    File {
+        attempt: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot {attempt}")]
+    Call {
+        attempt: &'static str,
+        source: io::Error,
+    },
+}
+
+/// For `map_err`.
+pub fn file(attempt: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+    let path = path.into();
+    move |source| Error::File {
+        attempt,
+        path,
+        source,
+    }
+}
+
+/// For `map_err`, where there is no path to name.
+pub fn call<E: Into<io::Error>>(attempt: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| Error::Call {
+        attempt,
+        source: error.into(),
+    }
+}
+
+/// An error and its causes, as one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

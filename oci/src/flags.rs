@@ -1,0 +1,161 @@
+//! The command line, as runc(8) has it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "longshore oci",
+    about = "An OCI runtime: runs a container from a bundle, as engines ask for it",
+    version,
+    max_term_width = 100
+)]
+pub struct Line {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Log what is done
+    #[arg(long)]
+    pub debug: bool,
+    /// File that errors are logged to, beside stderr
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Form of the log: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: String,
+    /// Where the state of containers is kept; on a tmpfs
+    #[arg(long, value_name = "DIR", default_value = "/run/longshore-oci")]
+    pub root: PathBuf,
+    /// Not supported: cgroups are managed directly
+    #[arg(long)]
+    pub systemd_cgroup: bool,
+    /// Accepted for runc's sake: containers are made by root
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide = true)]
+    pub rootless: String,
+    /// Accepted for crun's sake
+    #[arg(long, value_name = "MANAGER", hide = true)]
+    pub cgroup_manager: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a container, which then waits for start
+    Create(Create),
+    /// Run the command of a container that was created
+    Start(Of),
+    /// Create and start a container, and wait for its end
+    Run(Run),
+    /// Print the state of a container as JSON
+    State(Of),
+    /// Send a signal to a container's first process
+    Kill(Kill),
+    /// Remove what is left of a container that has stopped
+    Delete(Delete),
+    /// List containers
+    List(List),
+    /// Write a spec to begin with
+    Spec(Spec),
+}
+
+/// A container by its name.
+#[derive(Debug, Args)]
+pub struct Of {
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// How a container is made.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Directory with config.json; the current one by default
+    #[arg(long, short = 'b', value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// The spec, instead of config.json in the bundle
+    #[arg(long, short = 'f', value_name = "FILE", hide = true)]
+    pub config: Option<PathBuf>,
+    /// Unix socket that the container's terminal is sent to
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Unix socket that a pidfd of the first process is sent to
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
+    /// File that the first process' number is written to
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Accepted for runc's sake: the root is always pivoted into
+    #[arg(long, hide = true)]
+    pub no_pivot: bool,
+    /// Accepted for runc's sake: a container never gets the caller's session keyring
+    #[arg(long, hide = true)]
+    pub no_new_keyring: bool,
+    /// Further open files that the container gets, from 3 on
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub preserve_fds: u32,
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Leave the container running, and return
+    #[arg(long, short = 'd')]
+    pub detach: bool,
+    /// Keep the container's state and cgroup after its end
+    #[arg(long)]
+    pub keep: bool,
+    /// Accepted for runc's sake
+    #[arg(long, hide = true)]
+    pub no_subreaper: bool,
+    #[command(flatten)]
+    pub create: Create,
+}
+
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Signal every process of the container
+    #[arg(long, short = 'a')]
+    pub all: bool,
+    #[arg(value_name = "ID")]
+    pub id: String,
+    #[arg(
+        value_name = "SIGNAL",
+        default_value = "SIGTERM",
+        allow_hyphen_values = true
+    )]
+    pub signal: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Kill the container first where it still runs; no error when there is none
+    #[arg(long, short = 'f')]
+    pub force: bool,
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// table or json
+    #[arg(long, short = 'f', value_name = "FORMAT", default_value = "table")]
+    pub format: String,
+    /// Only their names
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Spec {
+    /// Directory that config.json is written to; the current one by default
+    #[arg(long, short = 'b', value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// For a runtime that is not root
+    #[arg(long)]
+    pub rootless: bool,
+}

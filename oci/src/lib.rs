@@ -1,0 +1,85 @@
+//! `longshore oci`: the launcher behind the words of an OCI runtime.
+//!
+//! Engines and test suites speak to runtimes in the words of runc: verbs, flags, output, messages and
+//! exit statuses. They are facts here, and every verb does what the launcher can do for it. Source: OCI
+//! runtime spec, runtime.md, and runc(8) with its pages.
+//!
+//! Each call is a process of its own that does one thing and ends: there is no async runtime here, and
+//! what one call must tell a later one is in the store.
+#![forbid(unsafe_code)]
+
+mod caller;
+mod config;
+mod console;
+mod create;
+mod default_spec;
+mod delete;
+mod error;
+mod flags;
+mod hooks;
+mod id;
+mod kill;
+mod list;
+mod log;
+mod run;
+mod signals;
+mod start;
+mod state;
+mod status;
+mod store;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use error::Error;
+use flags::{Line, Verb};
+use log::Log;
+use store::Store;
+
+/// The exit status of a verb that failed.
+const FAILURE: u8 = 1;
+
+/// Runs one verb. `arguments` begin with the name of the program, as it shall be shown.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match Line::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // Where help was asked for it goes to stdout, and is no failure.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { FAILURE } else { 0 });
+        }
+    };
+    let log = match Log::open(&line.global) {
+        Ok(log) => log,
+        Err(error) => {
+            Log::stderr().failure(&error);
+            return ExitCode::from(FAILURE);
+        }
+    };
+    let store = Store::at(&line.global.root);
+    let (done, failure) = dispatch(&store, &line, &log);
+    done.unwrap_or_else(|error| {
+        log.failure(&error);
+        ExitCode::from(failure)
+    })
+}
+
+/// With the exit status that a failure of this verb has.
+fn dispatch(store: &Store, line: &Line, log: &Log) -> (Result<ExitCode, Error>, u8) {
+    let success = |done: Result<(), Error>| (done.map(|()| ExitCode::SUCCESS), FAILURE);
+    if line.global.systemd_cgroup {
+        return (Err(Error::SystemdCgroup), FAILURE);
+    }
+    match &line.verb {
+        Verb::Spec(flags) => success(default_spec::write(flags)),
+        Verb::Create(flags) => success(create::create(store, flags, log)),
+        Verb::Start(flags) => success(start::start(store, &flags.id)),
+        Verb::Run(flags) => (run::run(store, flags, log), FAILURE),
+        Verb::State(flags) => success(state::print(store, &flags.id)),
+        Verb::Kill(flags) => success(kill::kill(store, flags)),
+        Verb::Delete(flags) => success(delete::delete(store, flags, log)),
+        Verb::List(flags) => success(list::print(store, flags)),
+    }
+}
