@@ -120,7 +120,8 @@ pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
                 return Heard::Running;
             }
             // Nothing that is launched this way waits for us, or for a start.
-            Ok(None | Some(Word::Waiting { .. } | Word::Ready {})) | Err(_) => {
+            Ok(None | Some(Word::Waiting { .. } | Word::Ready {} | Word::Handed { .. }))
+            | Err(_) => {
                 return Heard::Nothing;
             }
         }

@@ -12,6 +12,7 @@
 mod birth;
 mod compile;
 mod container;
+mod enter;
 mod error;
 mod exec;
 mod handover;
@@ -39,6 +40,7 @@ use tokio::sync::Semaphore;
 
 pub use compile::{Command, CompileError, SeccompError, hooks};
 pub use container::{Container, ExitStatus, RecoverError, Termination};
+pub use enter::Entrance;
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
 pub use identity::Identity;
@@ -46,7 +48,9 @@ pub use init::Then;
 pub use isolators::cgroups::{OutOfMemory, Statistics, StatisticsError, Victim};
 pub use launch::Stdio;
 pub use record::RecordError;
-pub use stage::{Child, Gate, Progress, Stage, Staged, inherited, remove_when_empty, signal};
+pub use stage::{
+    Child, Gate, Progress, Stage, Staged, inherited, received, remove_when_empty, signal,
+};
 pub use sys::release_unused_memory;
 pub use terminal::{Terminal, copy_window_size};
 pub use timings::{Stopwatch, Timings};

@@ -113,6 +113,7 @@ impl Stage<'_> {
                 console: self.console.is_some(),
                 preserved: self.preserved.len() as u32,
                 hooks: true,
+                home: true,
             },
         };
         let more: Vec<BorrowedFd<'_>> = (self.gate.iter().chain(&self.console))
@@ -164,6 +165,10 @@ impl Staged {
 pub struct Child(OwnedFd);
 
 impl Child {
+    pub(crate) fn of(pidfd: OwnedFd) -> Self {
+        Self(pidfd)
+    }
+
     /// Readable once it has ended.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -241,6 +246,9 @@ fn hear(line: &Line, died: &'static str) -> Result<Progress, LaunchError> {
             Ok(Some(Word::Waiting {
                 awaited: Awaited::Hooks {},
             })) => Ok(Progress::Hooks),
+            Ok(Some(Word::Handed { .. })) => {
+                Err(died_because(died, io::ErrorKind::InvalidData.into()))
+            }
             Ok(Some(Word::Waiting {
                 awaited: Awaited::IdMaps {},
             })) => Err(died_because(died, io::ErrorKind::Unsupported.into())),
@@ -259,6 +267,11 @@ fn died_because(attempt: &'static str, source: io::Error) -> LaunchError {
 /// A copy of a descriptor that this process was started with. Errors: `EBADF`.
 pub fn inherited(number: i32) -> io::Result<OwnedFd> {
     sys::inherited(number)
+}
+
+/// Takes over a descriptor that came as a number in a message, and was opened by it.
+pub fn received(number: i32) -> io::Result<OwnedFd> {
+    sys::received(number)
 }
 
 /// Errors: `ESRCH` once the process has been reaped.

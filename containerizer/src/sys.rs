@@ -110,6 +110,15 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     duplicate_above(unsafe { BorrowedFd::borrow_raw(number) }, 0)
 }
 
+/// Owns a descriptor that a message has brought, which nobody else can know yet. Errors: `EBADF`.
+pub fn received(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: recvmsg(2) has just opened it for its only caller, who hands it over here.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// clone3(2), where the child runs `entry(child)` on the stack in `args`. Returns the pid or a
 /// negated errno.
 ///

@@ -58,7 +58,7 @@ fn parse(text: &str, path: &Path) -> Result<(Spec, Vec<String>), Error> {
 }
 
 /// Programs that write specs give what they do not set as null.
-fn remove_nulls(value: &mut Value) {
+pub fn remove_nulls(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|_name, member| !member.is_null());

@@ -37,6 +37,12 @@ pub enum Error {
     StartPaused,
     #[error("container not running")]
     NotRunning,
+    #[error("cannot exec in a stopped container")]
+    ExecStopped,
+    #[error("cannot exec in a paused container (use --ignore-paused to override)")]
+    ExecPaused,
+    #[error("bad user {0:?}: give numbers, UID or UID:GID")]
+    BadUser(String),
     #[error("unknown signal \"{0}\"")]
     UnknownSignal(String),
     #[error("cannot delete container {id} that is not stopped: {status}")]

@@ -55,6 +55,8 @@ pub enum Verb {
     State(Of),
     /// Send a signal to a container's first process
     Kill(Kill),
+    /// Execute another process in a container
+    Exec(Exec),
     /// Remove what is left of a container that has stopped
     Delete(Delete),
     /// List containers
@@ -158,4 +160,59 @@ pub struct Spec {
     /// For a runtime that is not root
     #[arg(long)]
     pub rootless: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// Unix socket that the process' terminal is sent to
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Unix socket that a pidfd of the process is sent to
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
+    /// Working directory in the container
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<String>,
+    /// NAME=value, beside the container's own; may be repeated
+    #[arg(long, short = 'e', value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// A terminal for the process
+    #[arg(long, short = 't')]
+    pub tty: bool,
+    /// Numbers of the user, and of its group
+    #[arg(long, short = 'u', value_name = "UID[:GID]")]
+    pub user: Option<String>,
+    /// Numbers of further groups; may be repeated
+    #[arg(long, short = 'g', value_name = "GID")]
+    pub additional_gids: Vec<u32>,
+    /// File that describes the process, as in a spec
+    #[arg(long, short = 'p', value_name = "FILE")]
+    pub process: Option<PathBuf>,
+    /// Leave the process running, and return
+    #[arg(long, short = 'd')]
+    pub detach: bool,
+    /// File that the process' number is written to
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// The process and what it executes can gain no privileges
+    #[arg(long)]
+    pub no_new_privs: bool,
+    /// A capability beside the container's own; may be repeated
+    #[arg(long, short = 'c', value_name = "CAP")]
+    pub cap: Vec<String>,
+    /// Further open files that the process gets, from 3 on
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub preserve_fds: u32,
+    /// Also in a container that is paused: the process starts when it is resumed
+    #[arg(long)]
+    pub ignore_paused: bool,
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The program and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub command: Vec<String>,
 }

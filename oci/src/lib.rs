@@ -8,6 +8,7 @@
 //! what one call must tell a later one is in the store.
 #![forbid(unsafe_code)]
 
+mod attend;
 mod caller;
 mod config;
 mod console;
@@ -15,6 +16,7 @@ mod create;
 mod default_spec;
 mod delete;
 mod error;
+mod exec;
 mod flags;
 mod hooks;
 mod id;
@@ -27,6 +29,7 @@ mod start;
 mod state;
 mod status;
 mod store;
+mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -40,6 +43,8 @@ use store::Store;
 
 /// The exit status of a verb that failed.
 const FAILURE: u8 = 1;
+/// Of exec, whose other statuses are those of its process.
+const EXEC_FAILURE: u8 = 255;
 
 /// Runs one verb. `arguments` begin with the name of the program, as it shall be shown.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -76,6 +81,7 @@ fn dispatch(store: &Store, line: &Line, log: &Log) -> (Result<ExitCode, Error>, 
         Verb::Spec(flags) => success(default_spec::write(flags)),
         Verb::Create(flags) => success(create::create(store, flags, log)),
         Verb::Start(flags) => success(start::start(store, &flags.id)),
+        Verb::Exec(flags) => (exec::exec(store, flags, log), EXEC_FAILURE),
         Verb::Run(flags) => (run::run(store, flags, log), FAILURE),
         Verb::State(flags) => success(state::print(store, &flags.id)),
         Verb::Kill(flags) => success(kill::kill(store, flags)),

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use containerizer::ExitStatus;
 use containerizer::hooks::Kind;
 
-use crate::caller;
-use crate::console;
+use crate::attend::{self, Signals};
 use crate::create::{Created, Order, Waits};
 use crate::error::Error;
 use crate::flags::Run;
@@ -14,7 +13,8 @@ use crate::log::Log;
 use crate::state::State;
 use crate::status::Status;
 use crate::store::Store;
-use crate::{delete, hooks, start};
+use crate::terminal::{self, Terminal};
+use crate::{caller, console, delete, hooks, start};
 
 pub fn run(store: &Store, flags: &Run, log: &Log) -> Result<ExitCode, Error> {
     let order = Order::read(store, &flags.create, log)?;
@@ -26,7 +26,12 @@ pub fn run(store: &Store, flags: &Run, log: &Log) -> Result<ExitCode, Error> {
     if socket.is_some() && !(terminal && flags.detach) {
         return Err(Error::NeedlessConsoleSocket);
     }
-    let console = socket.map(console::connect).transpose()?;
+    let (console, ours) = match socket {
+        Some(path) => (Some(console::connect(path)?), None),
+        None if terminal => terminal::socket().map(|(ours, its)| (Some(its), Some(ours)))?,
+        None => (None, None),
+    };
+    let signals = (!flags.detach).then(Signals::take).transpose()?;
     let spec = order.spec.clone();
     let created = order.create(caller::stdio()?, console, Waits::Never)?;
     if let Err(error) = begin(store, &created, &spec) {
@@ -35,10 +40,12 @@ pub fn run(store: &Store, flags: &Run, log: &Log) -> Result<ExitCode, Error> {
         delete::remove(&created.entry, &created.stored, log)?;
         return Err(error);
     }
-    if flags.detach {
+    let Some(signals) = signals else {
         return Ok(ExitCode::SUCCESS);
-    }
-    let status = created.child.wait();
+    };
+    let terminal = ours.as_ref().map(Terminal::receive).transpose()?;
+    let status = attend::until_end(&created.child, &signals, terminal.as_ref())?;
+    drop(terminal);
     if !flags.keep {
         delete::remove(&created.entry, &created.stored, log)?;
     }

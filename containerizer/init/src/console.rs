@@ -12,12 +12,18 @@ use crate::sys;
 const MULTIPLEXER: &str = "/dev/pts/ptmx";
 const CONSOLE: &str = "/dev/console";
 
-/// Makes a terminal, shows it at /dev/console, puts it on the standard streams, and sends its other
-/// end over `socket`.
+/// Makes a terminal, puts it on the standard streams and at /dev/console where that is asked for, and
+/// sends its other end over `socket`.
 ///
 /// What the image put at these paths is not trusted: the multiplexer must be one, of a devpts, and the
 /// terminal is reached through it and not by its name (CVE-2025-52565).
-pub fn make(root: &Root, socket: i32, size: Option<(u16, u16)>, uid: u32) -> io::Result<()> {
+pub fn make(
+    root: &Root,
+    socket: i32,
+    size: Option<(u16, u16)>,
+    uid: u32,
+    shown: bool,
+) -> io::Result<()> {
     let multiplexer = root.open_plainly(MULTIPLEXER, libc::O_RDWR | libc::O_NOCTTY)?;
     let device = File::from(multiplexer.try_clone()?).metadata()?.rdev();
     let of_devpts = sys::file_system_type(multiplexer.as_fd())? == sys::DEVPTS_SUPER_MAGIC;
@@ -29,7 +35,9 @@ pub fn make(root: &Root, socket: i32, size: Option<(u16, u16)>, uid: u32) -> io:
         sys::set_window_size(terminal.as_fd(), rows, columns)?;
     }
     sys::give_to(terminal.as_fd(), uid)?;
-    show(root, &terminal)?;
+    if shown {
+        show(root, &terminal)?;
+    }
     sys::send_descriptor(socket, multiplexer.as_fd(), MULTIPLEXER.as_bytes())?;
     for stream in 0..3 {
         sys::duplicate_to(terminal.as_raw_fd(), stream, false)?;

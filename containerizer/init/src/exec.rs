@@ -3,9 +3,10 @@
 use std::ffi::CString;
 use std::io::{self, Read as _};
 
-use init::{Capabilities, Exec, Gate, HEAD, Moment, Preserved, Stage, Word, interpreter};
+use init::{Capabilities, Exec, Gate, HEAD, Moment, Preserved, Stage, Word, interpreter, passwd};
 
 use crate::failure::{Failure, because};
+use crate::root::Root;
 use crate::sys::Arguments;
 use crate::{Never, launcher, steps, sys};
 
@@ -21,6 +22,8 @@ pub fn set_oom_score(score: i32) -> Result<(), Failure> {
 
 /// `state`: of the container, for hooks. Returns only on failure.
 pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
+    let with_home = exec.home.then(|| with_home(exec)).flatten();
+    let exec = with_home.as_ref().unwrap_or(exec);
     sys::setsid();
     if exec.terminal {
         sys::control_by_stdin().map_err(because("be controlled by the terminal at stdin"))?;
@@ -88,6 +91,40 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
         }
         _ => failed(error).at(Stage::Exec {}),
     })
+}
+
+/// The command with the home directory of its user, where it was given none. An environment without
+/// one is no reason to fail.
+fn with_home(exec: &Exec) -> Option<Exec> {
+    let given = exec
+        .env
+        .iter()
+        .filter_map(|entry| entry.strip_prefix("HOME="));
+    if given.clone().any(|home| !home.is_empty()) {
+        return None;
+    }
+    let passwd = passwd().unwrap_or_default();
+    let home = passwd::home(&passwd, exec.uid).unwrap_or_else(|| "/".to_owned());
+    let mut exec = exec.clone();
+    exec.env.retain(|entry| !entry.starts_with("HOME="));
+    exec.env.push(format!("HOME={home}"));
+    Some(exec)
+}
+
+/// A regular file of a sane size, or nothing: an image may put a pipe there, which would never end.
+fn passwd() -> Option<String> {
+    let root = Root::open("/").ok()?;
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let file = std::fs::File::from(root.open_at("/etc/passwd", flags).ok()?);
+    let meta = file.metadata().ok()?;
+    if !meta.is_file() || meta.len() > passwd::LONGEST as u64 {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(passwd::LONGEST as u64)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Until somebody starts the command, and hears on the connection how that goes.

@@ -9,6 +9,7 @@
 pub mod hook;
 mod interpreter;
 pub mod line;
+pub mod passwd;
 pub mod program;
 mod wire;
 

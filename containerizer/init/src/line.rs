@@ -24,6 +24,8 @@ pub enum Word {
     Ready {},
     /// A failure may still follow this; the end of the connection means that the command runs.
     AboutToExec {},
+    /// Of `Then::Hand`: the command's process is there; it goes on with the conversation itself.
+    Handed { pid: u32 },
     /// The last word.
     Failed { report: Report },
 }
@@ -87,6 +89,7 @@ wire_enum!(Word {
     1 => Ready {},
     2 => AboutToExec {},
     3 => Failed { report },
+    4 => Handed { pid },
 });
 
 impl Word {
@@ -115,6 +118,7 @@ mod tests {
         for word in [
             Word::Waiting { awaited },
             Word::Ready {},
+            Word::Handed { pid: 7 },
             Word::AboutToExec {},
             Word::Failed { report },
         ] {

@@ -20,7 +20,7 @@ use std::io::Read as _;
 use std::os::fd::FromRawFd as _;
 
 use failure::{Failure, because};
-use init::{Program, Stage, Then, fd};
+use init::{Program, Stage, Then, Word, fd};
 
 /// The C entry point: Rust's own would install a signal stack and handlers that process 1 of a
 /// container must not have.
@@ -61,6 +61,7 @@ fn run() -> Result<Never, Failure> {
     let state = steps::carry_out(steps)?;
     let watch = match then {
         Then::Become {} => return exec::exec(&exec, &state),
+        Then::Hand {} => return hand(&exec, &state),
         Then::Supervise {} => supervise::until_end,
         Then::Attend {} => supervise::attend,
     };
@@ -69,6 +70,18 @@ fn run() -> Result<Never, Failure> {
         Some(child) => {
             drop(exec);
             watch(child)
+        }
+    }
+}
+
+/// The command as a child of our parent.
+fn hand(exec: &init::Exec, state: &str) -> Result<Never, Failure> {
+    match sys::fork_sister().map_err(because("fork the command"))? {
+        None => exec::exec(exec, state),
+        Some(child) => {
+            let told = launcher::say(&Word::Handed { pid: child as u32 });
+            told.map_err(because("write to the launcher"))?;
+            sys::exit(0)
         }
     }
 }

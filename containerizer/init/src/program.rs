@@ -24,6 +24,9 @@ pub enum Then {
     /// It starts the command as a child, in the pid namespace that it joined without being in it, hands
     /// it every signal, and ends as it ends.
     Attend {},
+    /// It makes the command as a child of its own parent, in the pid namespace that it joined, tells
+    /// its number, and ends.
+    Hand {},
 }
 
 /// Paths are absolute and mean the container's root, which is `/` until a `NewRoot` or
@@ -152,7 +155,7 @@ pub enum Step {
         kind: String,
         hooks: Vec<Hook>,
     },
-    /// Makes a terminal in the container's own devpts, shows it as /dev/console, makes it the standard
+    /// Makes a terminal in the container's own devpts, makes it the standard
     /// streams, and sends its other end over a unix socket.
     Console {
         socket: u32,
@@ -160,6 +163,8 @@ pub enum Step {
         size: Option<(u16, u16)>,
         /// Its owner.
         uid: u32,
+        /// At /dev/console.
+        shown: bool,
     },
     /// Writes a file below /proc/sys.
     Sysctl {
@@ -206,6 +211,8 @@ pub struct Exec {
     /// When the command waits to be started.
     pub gate: Option<Gate>,
     pub preserved: Preserved,
+    /// Where `env` has no HOME, the one that the container's /etc/passwd gives the user is added.
+    pub home: bool,
 }
 
 /// Inherited descriptors, without gaps, that the command gets as well, from 3 on. `first` is above 3.
@@ -314,6 +321,7 @@ wire_struct!(Exec {
     seccomp,
     gate,
     preserved,
+    home,
 });
 wire_struct!(Preserved { first, count });
 wire_struct!(Gate { listener, hooks });
@@ -342,7 +350,7 @@ wire_struct!(Capabilities {
     ambient
 });
 wire_enum!(Moment { 0 => BeforeExec {}, 1 => BeforeUser {} });
-wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {} });
+wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {}, 3 => Hand {} });
 wire_enum!(Step {
     0 => EnterCgroups { count },
     1 => Unshare { flags },
@@ -370,7 +378,7 @@ wire_enum!(Step {
     23 => Join { pidfd, flags },
     24 => Await { awaited },
     25 => Hooks { kind, hooks },
-    26 => Console { socket, size, uid },
+    26 => Console { socket, size, uid, shown },
 });
 
 impl Program {
@@ -446,6 +454,7 @@ mod tests {
                     first: 11,
                     count: 1,
                 },
+                home: true,
             },
             then: Then::Supervise {},
             descriptors: 12,

@@ -46,7 +46,11 @@ impl Container {
             Step::Join { pidfd, flags } => {
                 let joined = sys::setns(sys::inherited(pidfd as i32), flags);
                 sys::close(pidfd as i32);
-                joined.map_err(because("join the container's namespaces"))
+                // With its mount namespace comes another root.
+                joined
+                    .and_then(|()| Root::open("/"))
+                    .map(|root| self.root = root)
+                    .map_err(because("join the container's namespaces"))
             }
             Step::Hostname { name } => {
                 sys::set_hostname(&name).map_err(because(format!("set hostname {name:?}")))
@@ -125,8 +129,13 @@ impl Container {
                 Ok(())
             }
             Step::Hooks { kind, hooks } => run_hooks(&kind, &hooks, &self.state),
-            Step::Console { socket, size, uid } => {
-                let made = console::make(&self.root, socket as i32, size, uid);
+            Step::Console {
+                socket,
+                size,
+                uid,
+                shown,
+            } => {
+                let made = console::make(&self.root, socket as i32, size, uid, shown);
                 sys::close(socket as i32);
                 made.map_err(because(
                     "make the container's terminal (has it a devpts at /dev/pts?)",

@@ -2,9 +2,10 @@
 //! what is asked differently.
 
 use init::{Program, Step, Then, fd};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Linux, Process, Spec};
 
-use super::{CompileError, Filters, namespaces, process};
+use super::mounts::console;
+use super::{Attached, CompileError, Filters, namespaces, process};
 
 /// What to run, where it differs from the container's own command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +50,43 @@ pub fn join(
     }
     exec.terminal = command.terminal;
     check(command)?;
+    Ok(Program {
+        steps: steps(linux, cgroup_files)?,
+        exec,
+        then: Then::Attend {},
+        descriptors: 0,
+    })
+}
+
+/// The same for a process as an OCI runtime is told of it. What is attached follows the pidfd.
+pub fn enter(
+    spec: &Spec,
+    process: &Process,
+    cgroup_files: u32,
+    attached: Attached,
+) -> Result<Program, CompileError> {
+    let linux = spec.linux().as_ref();
+    let linux = linux.ok_or(CompileError::Missing("\"linux\" section"))?;
+    let numbers = attached.numbers(cgroup_files + 1);
+    let mut exec = process::exec(process, linux, &Filters::default())?;
+    exec.terminal = process.terminal() == Some(true);
+    exec.preserved = numbers.preserved;
+    exec.home = true;
+    let mut steps = steps(linux, cgroup_files)?;
+    steps.extend(
+        numbers
+            .console
+            .map(|socket| console(process, socket, false)),
+    );
+    Ok(Program {
+        steps,
+        exec,
+        then: Then::Hand {},
+        descriptors: 0,
+    })
+}
+
+fn steps(linux: &Linux, cgroup_files: u32) -> Result<Vec<Step>, CompileError> {
     let mut steps = Vec::new();
     if cgroup_files > 0 {
         steps.push(Step::EnterCgroups {
@@ -59,12 +97,7 @@ pub fn join(
         pidfd: fd::FIRST_CGROUP as u32 + cgroup_files,
         flags: namespaces::own(linux)?,
     });
-    Ok(Program {
-        steps,
-        exec,
-        then: Then::Attend {},
-        descriptors: 0,
-    })
+    Ok(steps)
 }
 
 fn check(command: &Command) -> Result<(), CompileError> {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use init::{Gate, Preserved, Program, Step, Then};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
-pub use join::{Command, join};
+pub use join::{Command, enter, join};
 pub use namespaces::clone_flags;
 pub use seccomp::{Filters, SeccompError};
 pub use view::{Kind, Lookup};
@@ -39,7 +39,7 @@ pub struct Facts<'a> {
 }
 
 /// What a container of an OCI runtime gets beyond its spec: descriptors that follow the files of its
-/// cgroups, in this order. Who attaches any also answers when `init` waits for hooks.
+/// cgroups, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attached {
     /// A socket that listens: the command waits there to be started.
@@ -48,7 +48,10 @@ pub struct Attached {
     pub console: bool,
     /// Descriptors for the command, from 3 on.
     pub preserved: u32,
+    /// Somebody answers when `init` waits for hooks.
     pub hooks: bool,
+    /// The command gets its user's HOME where the spec gives none.
+    pub home: bool,
 }
 
 /// Their numbers.
@@ -150,6 +153,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     let mut exec = process::exec(process, linux, facts.filters)?;
     exec.terminal = process.terminal() == Some(true);
     exec.preserved = numbers.preserved;
+    exec.home = facts.attached.home;
     exec.gate = numbers.gate.map(|listener| Gate {
         listener,
         hooks: hooks::of(spec, hooks::Kind::StartContainer),

@@ -3,7 +3,7 @@
 use std::path::{Component, Path};
 
 use init::{Mount, Step};
-use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount as OciMount, Spec};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount as OciMount, Process, Spec};
 
 use super::options::{self, Options};
 use super::view::{Kind, MountPoint, View};
@@ -66,8 +66,8 @@ pub fn steps(
     if new_root {
         steps.push(Step::PivotRoot {});
     }
-    if let Some(socket) = numbers.console {
-        steps.push(console(spec, socket));
+    if let (Some(socket), Some(process)) = (numbers.console, spec.process()) {
+        steps.push(console(process, socket, true));
     }
     for (name, value) in linux.sysctl().iter().flatten() {
         steps.push(Step::Sysctl {
@@ -300,15 +300,16 @@ impl Plan<'_> {
     }
 }
 
-fn console(spec: &Spec, socket: u32) -> Step {
-    let process = spec.process().as_ref();
-    let size = process.and_then(|process| process.console_size());
+/// `shown`: at /dev/console.
+pub fn console(process: &Process, socket: u32, shown: bool) -> Step {
     // More than fits is no size that a terminal has.
     let small = |n: u64| u16::try_from(n).ok();
+    let size = process.console_size();
     Step::Console {
         socket,
         size: size.and_then(|size| Some((small(size.height())?, small(size.width())?))),
-        uid: process.map_or(0, |process| process.user().uid()),
+        uid: process.user().uid(),
+        shown,
     }
 }
 

@@ -1,0 +1,111 @@
+//! A process of an OCI runtime's exec: it joins a container and belongs to who asked for it.
+//!
+//! A new `init` joins the container's cgroup and namespaces, makes the process as a sister of its own,
+//! tells its number, and ends. So the process is a child of the caller, and of whoever takes in the
+//! caller's children when that ends, as engines expect.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use init::Word;
+use isolators::cgroups::{Cgroup, Entry};
+use oci_spec::runtime::{Process, Spec};
+
+use crate::birth::{Birth, bear};
+use crate::compile::{self, Attached};
+use crate::error::LaunchError;
+use crate::helper::Helper;
+use crate::launch::Stdio;
+use crate::line::Line;
+use crate::stage::Child;
+use crate::sys;
+
+#[derive(Debug)]
+pub struct Entrance<'a> {
+    /// Of the container.
+    pub spec: &'a Spec,
+    pub process: &'a Process,
+    pub cgroup: &'a Cgroup,
+    /// The container's first process.
+    pub pidfd: &'a OwnedFd,
+    pub stdio: Stdio,
+    /// A connected unix socket that the other end of the process' terminal is sent over.
+    pub console: Option<OwnedFd>,
+    /// For the process, from 3 on.
+    pub preserved: Vec<OwnedFd>,
+}
+
+const DIED: LaunchError = LaunchError::Joined;
+
+impl Entrance<'_> {
+    /// Returns its number once the process has been exec'ed. On error it does not exist.
+    pub fn enter(self) -> Result<(u32, Child), LaunchError> {
+        let (spawned, line) = self.bear()?;
+        // What it holds of the caller's must not be held by us, too: a pipe would never end.
+        drop(self.stdio);
+        let told = line.hear();
+        // It has done its part, or failed.
+        sys::wait(&spawned.pidfd);
+        let pid = match told {
+            Ok(Some(Word::Handed { pid })) => pid,
+            Ok(Some(Word::Failed { report })) => return Err(report.into()),
+            Ok(_) | Err(_) => return Err(DIED),
+        };
+        // A child of ours that has not been reaped keeps its number.
+        let pidfd = sys::pidfd_open(pid).map_err(|source| LaunchError::Prepare {
+            attempt: "take hold of the new process",
+            source,
+        })?;
+        match until_exec(&line) {
+            Ok(()) => Ok((pid, Child::of(pidfd))),
+            Err(error) => {
+                // It can only be gone already.
+                let _ = sys::pidfd_send_signal(&pidfd, libc::SIGKILL);
+                sys::wait(&pidfd);
+                Err(error)
+            }
+        }
+    }
+
+    fn bear(&self) -> Result<(sys::Spawned, Line), LaunchError> {
+        let helper = Helper::load().map_err(|source| LaunchError::Prepare {
+            attempt: "keep the container init in memory",
+            source,
+        })?;
+        let entry = self.cgroup.entry()?;
+        let cgroup_files = match &entry {
+            Entry::Tasks(tasks) => tasks.len() as u32,
+            Entry::Directory(_) => 0,
+        };
+        let attached = Attached {
+            console: self.console.is_some(),
+            preserved: self.preserved.len() as u32,
+            ..Attached::default()
+        };
+        let program = compile::enter(self.spec, self.process, cgroup_files, attached)?;
+        let more: Vec<BorrowedFd<'_>> = (std::iter::once(self.pidfd).chain(&self.console))
+            .chain(&self.preserved)
+            .map(|fd| fd.as_fd())
+            .collect();
+        bear(Birth {
+            helper: &helper,
+            program,
+            stdio: &self.stdio,
+            status: None,
+            entry: &entry,
+            more: &more,
+            namespaces: 0,
+        })
+    }
+}
+
+fn until_exec(line: &Line) -> Result<(), LaunchError> {
+    let mut execs = false;
+    loop {
+        match line.hear() {
+            Ok(Some(Word::AboutToExec {})) => execs = true,
+            Ok(Some(Word::Failed { report })) => return Err(report.into()),
+            Ok(None) if execs => return Ok(()),
+            Ok(_) | Err(_) => return Err(DIED),
+        }
+    }
+}
