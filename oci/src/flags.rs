@@ -30,8 +30,10 @@ pub struct Global {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: String,
     /// Where the state of containers is kept; on a tmpfs
-    #[arg(long, value_name = "DIR", default_value = "/run/longshore-oci")]
-    pub root: PathBuf,
+    ///
+    /// [default: /run/longshore-oci]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Not supported: cgroups are managed directly
     #[arg(long)]
     pub systemd_cgroup: bool,

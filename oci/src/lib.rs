@@ -63,7 +63,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(FAILURE);
         }
     };
-    let store = Store::at(&line.global.root);
+    let store = Store::at(line.global.root.as_deref());
     let (done, failure) = dispatch(&store, &line, &log);
     done.unwrap_or_else(|error| {
         log.failure(&error);

@@ -21,7 +21,12 @@ use crate::id::Id;
 
 pub struct Store {
     root: PathBuf,
+    /// Somebody has named it: then it must be there to be listed.
+    named: bool,
 }
+
+/// On a tmpfs, like the kernel objects that are recorded there.
+const ROOT: &str = "/run/longshore-oci";
 
 /// One container's part.
 pub struct Entry {
@@ -45,9 +50,10 @@ pub struct Stored {
 }
 
 impl Store {
-    pub fn at(root: &Path) -> Self {
+    pub fn at(root: Option<&Path>) -> Self {
         Self {
-            root: root.to_owned(),
+            root: root.unwrap_or(Path::new(ROOT)).to_owned(),
+            named: root.is_some(),
         }
     }
 
@@ -81,10 +87,12 @@ impl Store {
         Ok(Entry { id, directory })
     }
 
-    /// Sorted by name. A root that is not there holds none.
+    /// Sorted by name. The default root, when it is not there, holds none.
     pub fn list(&self) -> Result<Vec<Entry>, Error> {
         let entries = match fs::read_dir(&self.root) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !self.named => {
+                return Ok(Vec::new());
+            }
             entries => entries.map_err(file("list", &self.root))?,
         };
         let mut found = Vec::new();
@@ -168,8 +176,8 @@ mod tests {
     #[test]
     fn a_name_is_taken_until_it_is_removed() {
         let root = tempfile::tempdir().expect("a directory");
-        let store = Store::at(&root.path().join("state"));
-        assert!(store.list().expect("lists").is_empty());
+        let store = Store::at(Some(&root.path().join("state")));
+        assert!(store.list().is_err());
         assert!(matches!(store.find("c1"), Err(Error::NoContainer)));
         let entry = store.reserve("c1").expect("reserves");
         assert!(matches!(store.reserve("c1"), Err(Error::Exists)));

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::io::{self, Read as _};
 
-use init::{Capabilities, Exec, Gate, HEAD, Moment, Preserved, Stage, Word, interpreter, passwd};
+use init::{Capabilities, Exec, Gate, HEAD, Preserved, Stage, Word, interpreter, passwd};
 
 use crate::failure::{Failure, because};
 use crate::root::Root;
@@ -47,7 +47,6 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
         // Else setuid would take the permitted set along with root.
         sys::prctl(libc::PR_SET_KEEPCAPS, [1, 0, 0, 0]).map_err(because("keep capabilities"))?;
     }
-    filter(exec, Moment::BeforeUser {})?;
     sys::become_user(exec.uid, exec.gid, &exec.groups).map_err(because(format!(
         "become user {} group {}",
         exec.uid, exec.gid
@@ -57,7 +56,8 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     sys::chdir(&exec.cwd)
         .map_err(because(format!("enter working directory {}", exec.cwd)))
         .map_err(|failure| failure.at(Stage::WorkingDirectory {}))?;
-    if let Some(caps) = &exec.capabilities {
+    let until_filtered = exec.capabilities.map(|caps| until_filtered(exec, caps));
+    if let Some(caps) = &until_filtered {
         set_capabilities(caps).map_err(because("set capabilities"))?;
     }
     sys::umask(exec.umask);
@@ -73,17 +73,32 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     let without = (image.missing_interpreter.as_ref())
         .map(|missing| because(format!("{attempt} with {missing}")));
     let failed = because(attempt);
-    if let Some(gate) = &exec.gate {
-        // Said to who creates the container: who starts it later could not mend it.
+    if exec.gate.is_some() || exec.seccomp.is_some() {
+        // Said to who creates the container: who starts it later could not mend it. And a filter may
+        // forbid to say anything.
         if let Err(error) = image.is_there() {
             return Err(failed(error).at(Stage::Exec {}));
         }
+    }
+    if let Some(gate) = &exec.gate {
         wait_at(gate, state)?;
     }
     hand_on(exec.preserved).map_err(because("hand descriptors on to the command"))?;
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
     launcher::say(&Word::AboutToExec {}).map_err(because("write to the launcher"))?;
-    filter(exec, Moment::BeforeExec {})?;
+    if let Some(filter) = &exec.seccomp {
+        sys::install_filter(&filter.instructions, filter.flags)
+            .map_err(because("install the seccomp filter"))
+            .map_err(|failure| failure.at(Stage::Seccomp {}))?;
+    }
+    if let Some(caps) = exec
+        .capabilities
+        .filter(|caps| Some(*caps) != until_filtered)
+    {
+        sys::set_capabilities(caps.effective, caps.permitted, caps.inheritable).map_err(
+            because("give up the capability that installed the seccomp filter"),
+        )?;
+    }
     let error = image.run();
     Err(match without {
         Some(without) if error.raw_os_error() == Some(libc::ENOENT) => {
@@ -152,15 +167,17 @@ fn hand_on(preserved: Preserved) -> io::Result<()> {
     Ok(())
 }
 
-/// Installs the command's filter when this is its moment.
-fn filter(exec: &Exec, moment: Moment) -> Result<(), Failure> {
-    match &exec.seccomp {
-        Some(filter) if filter.moment == moment => {
-            sys::install_filter(&filter.instructions, filter.flags)
-                .map_err(because("install the seccomp filter"))
-                .map_err(|failure| failure.at(Stage::Seccomp {}))
-        }
-        _ => Ok(()),
+/// What the command is to have, and what installing its filter takes where it does not give up new
+/// privileges. seccomp(2).
+fn until_filtered(exec: &Exec, caps: Capabilities) -> Capabilities {
+    const SYS_ADMIN: u64 = 1 << 21;
+    match exec.seccomp.is_some() && !exec.no_new_privileges {
+        true => Capabilities {
+            effective: caps.effective | SYS_ADMIN,
+            permitted: caps.permitted | SYS_ADMIN,
+            ..caps
+        },
+        false => caps,
     }
 }
 

@@ -59,6 +59,10 @@ fn run() -> Result<Never, Failure> {
         steps, exec, then, ..
     } = program;
     let state = steps::carry_out(steps)?;
+    if then != (Then::Supervise {}) {
+        // Nobody writes an exit record.
+        sys::close(fd::STATUS);
+    }
     let watch = match then {
         Then::Become {} => return exec::exec(&exec, &state),
         Then::Hand {} => return hand(&exec, &state),

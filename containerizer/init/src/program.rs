@@ -242,23 +242,13 @@ pub struct Hook {
     pub timeout: Option<u64>,
 }
 
-/// A seccomp(2) filter: classic BPF over `struct seccomp_data`.
+/// A seccomp(2) filter: classic BPF over `struct seccomp_data`. It is installed right before the exec,
+/// after which it must let through capset(2) where the command may gain new privileges, and execve(2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    pub moment: Moment,
     /// SECCOMP_FILTER_FLAG_*.
     pub flags: u32,
     pub instructions: Vec<Instruction>,
-}
-
-/// When a filter is installed. Whatever `init` still does afterwards, the filter must let through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
-    /// Right before the exec.
-    BeforeExec {},
-    /// While `init` still has CAP_SYS_ADMIN, which the kernel wants of a process that has not given
-    /// up new privileges: before it becomes the user.
-    BeforeUser {},
 }
 
 /// One instruction in the form of the kernel's `struct sock_filter`.
@@ -332,7 +322,6 @@ wire_struct!(Hook {
     timeout
 });
 wire_struct!(Filter {
-    moment,
     flags,
     instructions
 });
@@ -349,7 +338,6 @@ wire_struct!(Capabilities {
     inheritable,
     ambient
 });
-wire_enum!(Moment { 0 => BeforeExec {}, 1 => BeforeUser {} });
 wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {}, 3 => Hand {} });
 wire_enum!(Step {
     0 => EnterCgroups { count },
@@ -432,7 +420,6 @@ mod tests {
                 oom_score_adj: Some(-1000),
                 terminal: true,
                 seccomp: Some(Filter {
-                    moment: Moment::BeforeExec {},
                     flags: 1,
                     instructions: vec![Instruction {
                         code: 6,

@@ -18,7 +18,6 @@ pub fn until_end(command: i32) -> Result<Never, Failure> {
 
 /// Outside the command's pid namespace. Never returns: ends with the command.
 pub fn attend(command: i32) -> Result<Never, Failure> {
-    sys::close(fd::STATUS);
     watch(command, |signal| sys::kill(command, signal), exit_like)
 }
 

@@ -1,11 +1,9 @@
 //! The command: from the spec's `process` to what `init` executes.
 
-use init::{Capabilities, Exec, Filter, Moment, Preserved, Rlimit};
-use oci_spec::runtime::{
-    Capability, Linux, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process,
-};
+use init::{Capabilities, Exec, Filter, Preserved, Rlimit};
+use oci_spec::runtime::{Linux, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process};
 
-use super::seccomp::{Compiled, Filters};
+use super::seccomp::Filters;
 use super::{CompileError, text};
 
 pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec, CompileError> {
@@ -26,7 +24,7 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
         // What login(1) leaves users with.
         umask: user.umask().unwrap_or(0o022),
         rlimits: process.rlimits().iter().flatten().map(rlimit).collect(),
-        capabilities: process.capabilities().as_ref().map(capabilities),
+        capabilities: of_process(process, linux.seccomp().is_some()),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
         terminal: false,
@@ -34,7 +32,10 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
             None => None,
             Some(profile) => {
                 let compiled = filters.of(profile)?;
-                Some(filter(process, &compiled))
+                Some(Filter {
+                    flags: compiled.flags,
+                    instructions: compiled.instructions.clone(),
+                })
             }
         },
         gate: None,
@@ -43,22 +44,15 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
     })
 }
 
-/// As late as the process may: seccomp(2) takes no_new_privs, or CAP_SYS_ADMIN.
-fn filter(process: &Process, compiled: &Compiled) -> Filter {
-    let effective = process.capabilities().as_ref().map(|c| c.effective());
-    let stays_able = effective
-        .and_then(Option::as_ref)
-        .is_some_and(|set| set.contains(&Capability::SysAdmin));
-    let moment = if process.no_new_privileges() == Some(true) || stays_able {
-        Moment::BeforeExec {}
-    } else {
-        Moment::BeforeUser {}
+/// As the spec says. Where it says nothing another user than root has none, whatever installing a
+/// filter takes meanwhile.
+fn of_process(process: &Process, filtered: bool) -> Option<Capabilities> {
+    let said = process.capabilities().as_ref().map(capabilities);
+    let none = || Capabilities {
+        bounding: u64::MAX,
+        ..Capabilities::default()
     };
-    Filter {
-        moment,
-        flags: compiled.flags,
-        instructions: compiled.instructions.clone(),
-    }
+    said.or_else(|| (filtered && process.user().uid() != 0).then(none))
 }
 
 fn capabilities(caps: &LinuxCapabilities) -> Capabilities {
@@ -95,40 +89,5 @@ fn rlimit(limit: &PosixRlimit) -> Rlimit {
         resource,
         soft: limit.soft(),
         hard: limit.hard(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use oci_spec::runtime::{LinuxCapabilitiesBuilder, ProcessBuilder};
-
-    use super::*;
-
-    fn moment(no_new_privileges: bool, effective: &[Capability]) -> Moment {
-        let capabilities = LinuxCapabilitiesBuilder::default()
-            .effective(effective.iter().copied().collect::<HashSet<_>>())
-            .build()
-            .expect("builds");
-        let process = ProcessBuilder::default()
-            .no_new_privileges(no_new_privileges)
-            .capabilities(capabilities)
-            .build()
-            .expect("builds");
-        let compiled = Compiled {
-            instructions: vec![],
-            flags: 0,
-            unknown: vec![],
-        };
-        filter(&process, &compiled).moment
-    }
-
-    #[test]
-    fn a_filter_is_installed_as_late_as_it_may_be() {
-        let admin = [Capability::SysAdmin];
-        assert_eq!(moment(true, &[]), Moment::BeforeExec {});
-        assert_eq!(moment(false, &admin), Moment::BeforeExec {});
-        assert_eq!(moment(false, &[Capability::Chown]), Moment::BeforeUser {});
     }
 }
