@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use init::{Capabilities, Exec, Gate, HEAD, Preserved, Stage, Word, interpreter, passwd};
 
 use crate::failure::{Failure, because};
+use crate::procfs::Procfs;
 use crate::root::Root;
 use crate::sys::Arguments;
 use crate::{Never, launcher, steps, sys};
@@ -16,7 +17,8 @@ const CAPABILITIES: u64 = 64;
 /// Lowering the score needs CAP_SYS_RESOURCE, so this comes before capabilities are dropped; and
 /// before the steps, while the host's /proc is there.
 pub fn set_oom_score(score: i32) -> Result<(), Failure> {
-    std::fs::write("/proc/self/oom_score_adj", score.to_string())
+    Procfs::of_host()
+        .and_then(|proc| proc.write("self/oom_score_adj", &score.to_string()))
         .map_err(because(format!("set oom_score_adj to {score}")))
 }
 
@@ -54,6 +56,7 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     // As the user, whose effective capabilities are empty at this moment: a directory closed to it
     // is an error here, not a surprise later.
     sys::chdir(&exec.cwd)
+        .and_then(|()| inside())
         .map_err(because(format!("enter working directory {}", exec.cwd)))
         .map_err(|failure| failure.at(Stage::WorkingDirectory {}))?;
     let until_filtered = exec.capabilities.map(|caps| until_filtered(exec, caps));
@@ -165,6 +168,14 @@ fn hand_on(preserved: Preserved) -> io::Result<()> {
     }
     sys::close_on_exec_from(FIRST as u32 + count);
     Ok(())
+}
+
+/// A path through /proc may lead to a directory that is not the container's (CVE-2024-21626).
+fn inside() -> io::Result<()> {
+    match sys::is_inside()? {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(libc::EXDEV)),
+    }
 }
 
 /// What the command is to have, and what installing its filter takes where it does not give up new

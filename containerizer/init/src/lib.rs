@@ -16,8 +16,8 @@ mod wire;
 pub use interpreter::{HEAD, interpreter};
 pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
-    Capabilities, Exec, Filter, Gate, Hook, Instruction, Mount, Preserved, Program, Rlimit, Step,
-    Then,
+    Attributes, Capabilities, Exec, Filter, Gate, Hook, Instruction, Mount, Preserved, Program,
+    Rlimit, Source, Step, Then,
 };
 pub use wire::BadProgram;
 

@@ -6,10 +6,12 @@
 #![no_main]
 
 mod console;
+mod copy_up;
 mod exec;
 mod failure;
 mod launcher;
 mod mounts;
+mod procfs;
 mod root;
 mod steps;
 mod supervise;

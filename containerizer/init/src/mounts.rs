@@ -5,18 +5,45 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
-use init::Mount;
+use init::{Attributes, Mount};
 
+use crate::copy_up::copy_up;
 use crate::failure::{Failure, because};
-use crate::sys;
+use crate::{root, sys};
 
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const MOUNT_ATTR_NOSUID: u64 = 2;
 const MOUNT_ATTR_NODEV: u64 = 4;
 const MOUNT_ATTR_NOEXEC: u64 = 8;
 
-/// A detached mount of a new file system.
-pub fn create(mount: &Mount) -> Result<OwnedFd, Failure> {
+/// A detached mount of a new file system, made for `target`.
+pub fn create(mount: &Mount, target: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let mut mount = mount.clone();
+    let has_mode = mount.options.iter().any(|(key, _)| key == "mode");
+    if mount.fstype == "tmpfs" && !has_mode {
+        let mode = mode(target).map_err(because(format!("look at {}", mount.target)))?;
+        let mode = ("mode".to_owned(), Some(format!("{mode:o}")));
+        mount.options.push(mode);
+    }
+    let tree = configure(&mount)?;
+    if mount.copy_up {
+        let readable = sys::openat2(target, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0);
+        readable
+            .and_then(|directory| copy_up(directory.as_fd(), tree.as_fd()))
+            .map_err(because(format!(
+                "copy what is at {} into its tmpfs",
+                mount.target
+            )))?;
+    }
+    Ok(tree)
+}
+
+fn mode(directory: BorrowedFd<'_>) -> io::Result<u32> {
+    let about = File::from(directory.try_clone_to_owned()?).metadata()?;
+    Ok(about.mode() & !libc::S_IFMT)
+}
+
+fn configure(mount: &Mount) -> Result<OwnedFd, Failure> {
     let attempt = |what: &str| format!("{what} {} for {}", mount.fstype, mount.target);
     let fs = sys::fsopen(&mount.fstype).map_err(because(attempt("use file system")))?;
     if !mount.source.is_empty() {
@@ -46,6 +73,29 @@ fn kernel_message(fs: &OwnedFd) -> String {
         Ok(n) if n > 2 => format!(" ({})", String::from_utf8_lossy(&buffer[2..n]).trim_end()),
         _ => String::new(),
     }
+}
+
+/// The host's null device, whatever the container has at that path (CVE-2025-31133).
+pub fn null_device() -> io::Result<OwnedFd> {
+    let null = sys::openat2(root::cwd(), "/dev/null", libc::O_PATH, 0)?;
+    let about = File::from(null.try_clone()?).metadata()?;
+    let is_null =
+        about.mode() & libc::S_IFMT == libc::S_IFCHR && about.rdev() == libc::makedev(1, 3);
+    if is_null {
+        Ok(null)
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ENODEV))
+    }
+}
+
+/// `at` must be the root of a mount, or of a tree that is not mounted yet.
+pub fn set_attributes(at: BorrowedFd<'_>, top: &Attributes, all: &Attributes) -> io::Result<()> {
+    for (attributes, recursive) in [(top, false), (all, true)] {
+        if *attributes != Attributes::default() {
+            sys::mount_setattr(at, attributes.set, attributes.clear, 0, recursive)?;
+        }
+    }
+    Ok(())
 }
 
 /// An empty read-only directory, for masking.

@@ -97,28 +97,33 @@ pub enum Step {
     Mount {
         mount: Mount,
     },
-    /// Takes hold of host paths (the flag: with everything mounted below) before any mount of ours
-    /// can hide them; `Bind` names them by their place in this list. On the way to one below `own`
-    /// no link is followed.
+    /// Takes hold of host paths before any mount of ours can hide them; `Bind` names them by their
+    /// place in this list. On the way to one below `own` no link is followed.
     OpenSources {
-        sources: Vec<(String, bool)>,
+        sources: Vec<Source>,
         own: Option<String>,
     },
-    /// Binds a host path that `OpenSources` opened. `set` and `clear` are mount_setattr(2)
-    /// attributes, applied to the whole tree when `recursive`.
+    /// Binds a host path that `OpenSources` opened. First its topmost mount gets the attributes `top`,
+    /// then the whole tree those of `all`.
     Bind {
         source: u32,
         target: String,
-        recursive: bool,
-        set: u64,
-        clear: u64,
+        top: Attributes,
+        all: Attributes,
+    },
+    /// Changes the attributes of what is mounted on `target` already.
+    Remount {
+        target: String,
+        top: Attributes,
+        all: Attributes,
     },
     /// Sets propagation of a mount of the container.
     Propagate {
         target: String,
         flags: u64,
     },
-    /// mknod(2): `mode` holds type and permissions.
+    /// mknod(2): `mode` holds type and permissions. The same device may be there already; anything else
+    /// is an error.
     Device {
         path: String,
         mode: u32,
@@ -127,17 +132,19 @@ pub enum Step {
         uid: u32,
         gid: u32,
     },
+    /// What is there already stays, or makes way when `replace`.
     Symlink {
         path: String,
         to: String,
+        replace: bool,
     },
-    /// Makes the container's root `/` and lets go of the host's.
-    PivotRoot {},
-    /// From here on paths mean the final root. A file becomes /dev/null, a directory an empty
-    /// read-only tmpfs; a missing path is left alone.
+    /// A file becomes the host's /dev/null, a directory an empty read-only tmpfs; a missing path is left
+    /// alone. Before `PivotRoot`, while the host's device is there.
     Mask {
         path: String,
     },
+    /// Makes the container's root `/` and lets go of the host's. From here on paths mean the final root.
+    PivotRoot {},
     /// Makes the final root itself read-only, not what is mounted below it.
     ReadOnlyRoot {},
     /// Read-only from here on; a missing path is left alone.
@@ -166,9 +173,9 @@ pub enum Step {
         /// At /dev/console.
         shown: bool,
     },
-    /// Writes a file below /proc/sys.
+    /// Writes a file of the kernel's; `path` is relative to /proc/sys.
     Sysctl {
-        name: String,
+        path: String,
         value: String,
     },
 }
@@ -179,10 +186,29 @@ pub struct Mount {
     pub fstype: String,
     pub source: String,
     pub target: String,
-    /// File-system options: a key alone is a flag.
+    /// File-system options: a key alone is a flag. A tmpfs without a mode takes that of its mount point.
     pub options: Vec<(String, Option<String>)>,
     /// MOUNT_ATTR_* of fsmount(2).
     pub attributes: u64,
+    /// What the mount point holds is copied into the new file system.
+    pub copy_up: bool,
+}
+
+/// A path of the host that is to be bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub path: String,
+    /// With everything that is mounted below.
+    pub recursive: bool,
+    /// mount(2) propagation flags for all of it; 0 leaves its mounts the peers of the host's.
+    pub propagation: u64,
+}
+
+/// MOUNT_ATTR_* of mount_setattr(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attributes {
+    pub set: u64,
+    pub clear: u64,
 }
 
 /// The command and everything about the process that runs it.
@@ -292,8 +318,15 @@ wire_struct!(Mount {
     source,
     target,
     options,
-    attributes
+    attributes,
+    copy_up
 });
+wire_struct!(Source {
+    path,
+    recursive,
+    propagation
+});
+wire_struct!(Attributes { set, clear });
 wire_struct!(Exec {
     path,
     argv,
@@ -353,20 +386,21 @@ wire_enum!(Step {
     10 => MakeDir { path, base, mode },
     11 => MakeFile { path, base },
     12 => Mount { mount },
-    13 => Bind { source, target, recursive, set, clear },
+    13 => Bind { source, target, top, all },
     14 => Propagate { target, flags },
     15 => Device { path, mode, major, minor, uid, gid },
-    16 => Symlink { path, to },
+    16 => Symlink { path, to, replace },
     17 => PivotRoot {},
     18 => Mask { path },
     19 => ReadOnly { path, recursive },
-    20 => Sysctl { name, value },
+    20 => Sysctl { path, value },
     21 => OpenSources { sources, own },
     22 => ReadOnlyRoot {},
     23 => Join { pidfd, flags },
     24 => Await { awaited },
     25 => Hooks { kind, hooks },
     26 => Console { socket, size, uid, shown },
+    27 => Remount { target, top, all },
 });
 
 impl Program {
@@ -394,6 +428,7 @@ mod tests {
                         target: "/dev".into(),
                         options: vec![("mode".into(), Some("755".into())), ("x".into(), None)],
                         attributes: 2,
+                        copy_up: false,
                     },
                 },
                 Step::PivotRoot {},

@@ -9,9 +9,14 @@ use crate::sys;
 pub struct Root {
     fd: OwnedFd,
     resolve: u64,
+    /// It is not the host's: what looks like a directory of the kernel's may be a link elsewhere.
+    foreign: bool,
 }
 
 const OPEN_DIR: i32 = libc::O_PATH | libc::O_DIRECTORY;
+
+/// Programs trust what they read and write below these.
+const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
 
 impl Root {
     /// Links below it mean what they mean to a process that has it as its root.
@@ -20,7 +25,17 @@ impl Root {
         Ok(Self {
             fd,
             resolve: libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS,
+            foreign: false,
         })
+    }
+
+    /// A root file system of the container's own, whoever made it.
+    pub fn foreign(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            resolve: libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS,
+            foreign: true,
+        }
     }
 
     /// A directory inside, below which links are refused (`ELOOP`).
@@ -29,7 +44,16 @@ impl Root {
         Ok(Self {
             fd,
             resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS,
+            foreign: false,
         })
+    }
+
+    /// Where to look for a path that is mounted on or made: below the kernel's directories no link is
+    /// followed, nor may they be links themselves (CVE-2019-19921, CVE-2023-27561).
+    fn guard(&self, path: &str) -> io::Result<Option<Self>> {
+        let top = path.trim_start_matches('/').split('/').next();
+        let guarded = self.foreign && top.is_some_and(|top| KERNELS.contains(&top));
+        guarded.then(|| self.strictly("/")).transpose()
     }
 
     pub fn as_fd(&self) -> BorrowedFd<'_> {
@@ -45,6 +69,14 @@ impl Root {
     pub fn open_plainly(&self, path: &str, flags: i32) -> io::Result<OwnedFd> {
         let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_SYMLINKS;
         sys::openat2(self.as_fd(), path, flags, resolve)
+    }
+
+    /// Like `resolve` for what is to be mounted on.
+    pub fn mount_point(&self, path: &str) -> io::Result<OwnedFd> {
+        match self.guard(path)? {
+            Some(strict) => strict.resolve(path.trim_start_matches('/')),
+            None => self.resolve(path),
+        }
     }
 
     pub fn open_at(&self, path: &str, flags: i32) -> io::Result<OwnedFd> {
@@ -78,40 +110,75 @@ impl Root {
         base: Option<&str>,
         create: impl Fn(BorrowedFd<'_>, &str) -> io::Result<()>,
     ) -> io::Result<()> {
-        let strict = base.map(|base| self.strictly(base)).transpose()?;
+        let strict = match base {
+            Some(base) => Some(self.strictly(base)?),
+            None => self.guard(path)?,
+        };
         let below = base
             .and_then(|base| path.strip_prefix(base))
             .unwrap_or(path);
         let from = strict.as_ref().unwrap_or(self);
-        // RESOLVE_BENEATH refuses absolute paths; in a root they mean the same as relative ones.
-        let below = below.trim_start_matches('/');
-        if below.is_empty() || from.find(below)?.is_some() {
-            return Ok(());
-        }
-        let (parent, name) = from.parent(below)?;
-        not_exists(create(parent.as_fd(), name))
+        from.make_behind_links(below, &create, LINKS)
     }
 
-    /// The directory that holds the last component of `path`, made where missing, and that component.
-    pub fn parent<'a>(&self, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
+    /// Where a link leads to nothing yet, it is made there.
+    fn make_behind_links(
+        &self,
+        path: &str,
+        create: &impl Fn(BorrowedFd<'_>, &str) -> io::Result<()>,
+        links: u32,
+    ) -> io::Result<()> {
+        // RESOLVE_BENEATH refuses absolute paths; in a root they mean the same as relative ones.
         let path = path.trim_matches('/');
-        let Some((parent, name)) = path.rsplit_once('/') else {
-            return Ok((self.open_at(".", OPEN_DIR)?, path));
-        };
-        if self.find(parent)?.is_none() {
-            let (above, missing) = self.parent(parent)?;
-            not_exists(sys::mkdirat(above.as_fd(), missing, 0o755))?;
+        if path.is_empty() || self.find(path)?.is_some() {
+            return Ok(());
         }
-        Ok((self.open_at(parent, OPEN_DIR)?, name))
+        let (parent, name) = self.parent(path)?;
+        match create(parent.as_fd(), name) {
+            Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {}
+            made => return made,
+        }
+        match behind(parent.as_fd(), path)? {
+            Some(to) if links > 0 => self.make_behind_links(&to, create, links - 1),
+            Some(_) => Err(io::Error::from_raw_os_error(libc::ELOOP)),
+            // Someone else may make the same at the same time: that is as good.
+            None => Ok(()),
+        }
+    }
+
+    /// The directory that is to hold the last component of `path`, made where missing, and that component.
+    pub fn place<'a>(&self, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
+        match self.guard(path)? {
+            Some(strict) => strict.parent(path),
+            None => self.parent(path),
+        }
+    }
+
+    fn parent<'a>(&self, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
+        let path = path.trim_matches('/');
+        let (above, name) = path.rsplit_once('/').unwrap_or((".", path));
+        if self.find(above)?.is_none() {
+            let make = |parent: BorrowedFd<'_>, name: &str| sys::mkdirat(parent, name, 0o755);
+            self.make_behind_links(above, &make, LINKS)?;
+        }
+        Ok((self.open_at(above, OPEN_DIR)?, name))
     }
 }
 
-/// Someone else may make the same directory at the same time: that is as good.
-fn not_exists(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(()),
-        other => other,
-    }
+/// As many as the kernel follows.
+const LINKS: u32 = 40;
+
+/// Where the last component of `path`, which is in `parent`, leads if it is a link.
+fn behind(parent: BorrowedFd<'_>, path: &str) -> io::Result<Option<String>> {
+    let (above, name) = path.rsplit_once('/').unwrap_or((".", path));
+    let to = match sys::readlinkat(parent, name) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
+        to => to?,
+    };
+    Ok(Some(match to.starts_with('/') {
+        true => to,
+        false => format!("{above}/{to}"),
+    }))
 }
 
 pub fn cwd() -> BorrowedFd<'static> {

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 
 use init::hook::{self, Files};
-use init::{Hook, Stage, Step, fd};
+use init::{Attributes, Hook, Source, Stage, Step, fd};
 
 use crate::failure::{Failure, because};
+use crate::procfs::Procfs;
 use crate::root::{self, Root};
 use crate::{console, launcher, mounts, sys};
 
@@ -17,15 +19,20 @@ struct Container {
     sources: Vec<Option<OwnedFd>>,
     /// What the launcher last told of the container, for hooks.
     state: String,
+    /// The host's: once the container's own root is in place, no path leads there.
+    proc: Option<Procfs>,
 }
 
 /// Returns the container's state as the launcher last told it.
 pub fn carry_out(steps: Vec<Step>) -> Result<String, Failure> {
     let root = Root::open("/").map_err(because("open /"))?;
+    let writes = steps.iter().any(|step| matches!(step, Step::Sysctl { .. }));
+    let proc = writes.then(Procfs::of_host).transpose();
     let mut container = Container {
         root,
         sources: Vec::new(),
         state: String::new(),
+        proc: proc.map_err(because("open /proc"))?,
     };
     steps
         .into_iter()
@@ -75,17 +82,22 @@ impl Container {
                 made.map_err(because(format!("make file {path} in the container")))
             }
             Step::Mount { mount } => {
-                let tree = mounts::create(&mount)?;
-                self.attach(tree, &mount.target)
+                let target = self.mount_point(&mount.target)?;
+                let tree = mounts::create(&mount, target.as_fd())?;
+                attach(&tree, &target, &mount.target)
             }
             Step::OpenSources { sources, own } => self.open_sources(&sources, own.as_deref()),
             Step::Bind {
                 source,
                 target,
-                recursive,
-                set,
-                clear,
-            } => self.bind(source, &target, recursive, set, clear),
+                top,
+                all,
+            } => self.bind(source, &target, &top, &all),
+            Step::Remount { target, top, all } => (self.root.mount_point(&target))
+                .and_then(|at| mounts::set_attributes(at.as_fd(), &top, &all))
+                .map_err(because(format!(
+                    "set mount options of {target} in the container"
+                ))),
             Step::Propagate { target, flags } => (self.root.resolve(&target))
                 .and_then(|at| {
                     let recursive = flags & libc::MS_REC != 0;
@@ -101,22 +113,12 @@ impl Container {
                 minor,
                 uid,
                 gid,
-            } => (self.root.parent(&path))
-                .and_then(|(parent, name)| {
-                    let device = libc::makedev(major, minor);
-                    sys::mknodat(parent.as_fd(), name, mode, device)?;
-                    sys::chownat(parent.as_fd(), name, uid, gid)
-                })
-                .map_err(because(format!("make device {path} in the container"))),
-            Step::Symlink { path, to } => (self.root.parent(&path))
-                .and_then(|(parent, name)| sys::symlinkat(&to, parent.as_fd(), name))
-                .or_else(|e| {
-                    if e.raw_os_error() == Some(libc::EEXIST) {
-                        Ok(())
-                    } else {
-                        Err(e)
-                    }
-                })
+            } => {
+                let device = libc::makedev(major, minor);
+                self.device(&path, mode, device, uid, gid)
+            }
+            Step::Symlink { path, to, replace } => (self.root.place(&path))
+                .and_then(|(parent, name)| link(parent.as_fd(), name, &to, replace))
                 .map_err(because(format!("make link {path} in the container"))),
             Step::PivotRoot {} => self.pivot_root(),
             Step::Mask { path } => self.mask(&path),
@@ -141,19 +143,19 @@ impl Container {
                     "make the container's terminal (has it a devpts at /dev/pts?)",
                 ))
             }
-            Step::Sysctl { name, value } => {
-                let file = format!("/proc/sys/{}", name.replace('.', "/"));
-                std::fs::write(&file, &value)
-                    .map_err(because(format!("set sysctl {name} to {value:?}")))
-            }
+            Step::Sysctl { path, value } => self.sysctl(&path, &value),
         }
     }
 
+    /// pivot_root(2) wants a mount point; binding the directory to itself makes it one.
     fn new_root(&mut self, path: &str) -> Result<(), Failure> {
-        // pivot_root(2) wants a mount point; binding the directory to itself makes it one.
-        sys::mount(Some(path), path, libc::MS_BIND | libc::MS_REC)
-            .and_then(|()| Root::open(path))
-            .map(|root| self.root = root)
+        sys::openat2(root::cwd(), path, libc::O_PATH | libc::O_DIRECTORY, 0)
+            .and_then(|at| {
+                let tree = sys::clone_tree(at.as_raw_fd(), "", true)?;
+                sys::move_mount(tree.as_fd(), at.as_fd(), "")?;
+                self.root = Root::foreign(tree);
+                Ok(())
+            })
             .map_err(because(format!("use {path} as the container's root")))
     }
 
@@ -178,21 +180,27 @@ impl Container {
             .map_err(because(format!("rebuild {path} out of bind mounts")))
     }
 
-    fn attach(&self, tree: OwnedFd, target: &str) -> Result<(), Failure> {
-        (self.root.resolve(target))
-            .and_then(|at| sys::move_mount(tree.as_fd(), at.as_fd(), ""))
-            .map_err(because(format!("mount on {target} in the container")))
+    fn mount_point(&self, target: &str) -> Result<OwnedFd, Failure> {
+        let found = self.root.mount_point(target);
+        found.map_err(because(format!("mount on {target} in the container")))
     }
 
-    fn open_sources(
-        &mut self,
-        sources: &[(String, bool)],
-        own: Option<&str>,
-    ) -> Result<(), Failure> {
-        for (path, recursive) in sources {
+    fn open_sources(&mut self, sources: &[Source], own: Option<&str>) -> Result<(), Failure> {
+        for source in sources {
+            let Source {
+                path,
+                recursive,
+                propagation,
+            } = source;
             let tree = self
                 .open_source(path, own)
                 .and_then(|at| sys::clone_tree(at.as_raw_fd(), "", *recursive))
+                .and_then(|tree| {
+                    if *propagation != 0 {
+                        sys::mount_setattr(tree.as_fd(), 0, 0, *propagation, true)?;
+                    }
+                    Ok(tree)
+                })
                 .map_err(because(format!("bind {path} of the host")))
                 .map_err(|failure| failure.at(Stage::Source {}))?;
             self.sources.push(Some(tree));
@@ -213,17 +221,47 @@ impl Container {
         &mut self,
         source: u32,
         target: &str,
-        recursive: bool,
-        set: u64,
-        clear: u64,
+        top: &Attributes,
+        all: &Attributes,
     ) -> Result<(), Failure> {
         let tree = (self.sources.get_mut(source as usize).and_then(Option::take))
             .ok_or_else(|| because(format!("bind on {target}"))(not_opened()))?;
-        if set | clear != 0 {
-            sys::mount_setattr(tree.as_fd(), set, clear, 0, recursive)
-                .map_err(because(format!("set mount options of {target}")))?;
-        }
-        self.attach(tree, target)
+        mounts::set_attributes(tree.as_fd(), top, all)
+            .map_err(because(format!("set mount options of {target}")))?;
+        let at = self.mount_point(target)?;
+        attach(&tree, &at, target)
+    }
+
+    fn device(
+        &self,
+        path: &str,
+        mode: u32,
+        device: u64,
+        uid: u32,
+        gid: u32,
+    ) -> Result<(), Failure> {
+        let made = (self.root.place(path)).and_then(|(parent, name)| {
+            match sys::mknodat(parent.as_fd(), name, mode, device) {
+                Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {
+                    let found =
+                        sys::openat2(parent.as_fd(), name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+                    let found = File::from(found).metadata()?;
+                    let kind = mode & libc::S_IFMT;
+                    let same = found.mode() & libc::S_IFMT == kind
+                        && (kind == libc::S_IFIFO || found.rdev() == device);
+                    return if same { Ok(()) } else { Err(e) };
+                }
+                made => made?,
+            }
+            sys::chownat(parent.as_fd(), name, uid, gid)
+        });
+        made.map_err(because(format!("make device {path} in the container")))
+    }
+
+    fn sysctl(&self, path: &str, value: &str) -> Result<(), Failure> {
+        let proc = self.proc.as_ref().ok_or_else(not_opened);
+        proc.and_then(|proc| proc.write(&format!("sys/{path}"), value))
+            .map_err(because(format!("set sysctl {path} to {value:?}")))
     }
 
     fn pivot_root(&mut self) -> Result<(), Failure> {
@@ -243,7 +281,7 @@ impl Container {
             let cover = if is_directory(&at)? {
                 mounts::empty_directory()?
             } else {
-                let null = self.root.resolve("/dev/null")?;
+                let null = mounts::null_device()?;
                 sys::clone_tree(null.as_raw_fd(), "", false)?
             };
             sys::move_mount(cover.as_fd(), at.as_fd(), "")
@@ -281,6 +319,22 @@ fn hook_files(state: &str) -> io::Result<Files> {
         state: file,
         output: sys::memory_file()?.into(),
     })
+}
+
+fn attach(tree: &OwnedFd, at: &OwnedFd, target: &str) -> Result<(), Failure> {
+    sys::move_mount(tree.as_fd(), at.as_fd(), "")
+        .map_err(because(format!("mount on {target} in the container")))
+}
+
+fn link(parent: BorrowedFd<'_>, name: &str, to: &str, replace: bool) -> io::Result<()> {
+    match sys::symlinkat(to, parent, name) {
+        Err(e) if e.raw_os_error() == Some(libc::EEXIST) && replace => {
+            sys::unlinkat(parent, name)?;
+            sys::symlinkat(to, parent, name)
+        }
+        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        made => made,
+    }
 }
 
 fn enter_cgroups(count: u32) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 use init::{Program, Step, Then, fd};
 use oci_spec::runtime::{Linux, Process, Spec};
 
-use super::mounts::console;
+use super::filesystem::console;
 use super::{Attached, CompileError, Filters, namespaces, process};
 
 /// What to run, where it differs from the container's own command.

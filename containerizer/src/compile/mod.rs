@@ -1,6 +1,8 @@
 //! From an OCI runtime spec to a program for `init`. Pure: the spec, facts about the host and a
 //! look-up of paths go in, data comes out.
 
+mod devices;
+mod filesystem;
 pub mod hooks;
 mod join;
 mod mounts;
@@ -8,6 +10,7 @@ mod namespaces;
 mod options;
 mod process;
 mod seccomp;
+mod sysctls;
 mod unmet;
 mod view;
 
@@ -82,8 +85,29 @@ pub enum CompileError {
     Missing(&'static str),
     #[error("the spec asks for {0}, which this build cannot do")]
     Unsupported(&'static str),
-    #[error("mount on {}: the destination must be an absolute path without '..'", .0.display())]
+    #[error("mount on {}: the destination must be a path without '..'", .0.display())]
     BadDestination(PathBuf),
+    #[error(
+        "mount on {}: it needs a type, or \"bind\", \"rbind\" or \"remount\" among its options",
+        .0.display()
+    )]
+    NoType(PathBuf),
+    #[error(
+        "mount on {}: a container's /proc shows what the kernel says; mount it elsewhere",
+        .0.display()
+    )]
+    InProc(PathBuf),
+    #[error("unknown rootfsPropagation {0:?}: write shared, slave, private or unbindable")]
+    UnknownPropagation(String),
+    #[error("{what} needs a {namespace} namespace of the container's own")]
+    NeedsNamespace {
+        what: String,
+        namespace: &'static str,
+    },
+    #[error("sysctl {0} is not the container's own, but the whole host's: set it on the host")]
+    HostSysctl(String),
+    #[error("sysctl kernel.hostname: write the spec's \"hostname\" instead")]
+    HostnameSysctl,
     #[error("mount on {}: it needs a source", .0.display())]
     NoSource(PathBuf),
     #[error(
@@ -142,6 +166,13 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         });
     }
     steps.extend(namespaces::steps(linux)?);
+    let names = spec.hostname().is_some() || spec.domainname().is_some();
+    if names && !namespaces::has(linux, LinuxNamespaceType::Uts) {
+        return Err(CompileError::NeedsNamespace {
+            what: "a hostname or domain name".to_owned(),
+            namespace: "uts",
+        });
+    }
     if let Some(name) = spec.hostname() {
         steps.push(Step::Hostname { name: name.clone() });
     }
@@ -149,7 +180,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         steps.push(Step::Domainname { name: name.clone() });
     }
     let numbers = facts.attached.numbers(facts.cgroup_files);
-    steps.extend(mounts::steps(spec, linux, facts, &numbers)?);
+    steps.extend(filesystem::steps(spec, linux, facts, &numbers)?);
     let mut exec = process::exec(process, linux, facts.filters)?;
     exec.terminal = process.terminal() == Some(true);
     exec.preserved = numbers.preserved;

@@ -1,19 +1,24 @@
 //! mount(8) options: each is a mount attribute, a propagation type, a property of the bind, or else
 //! data for the file system.
 
+use init::Attributes;
+
 /// What a list of options means.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub bind: bool,
     /// The bind takes along what is mounted below its source.
     pub recursive: bool,
-    /// MOUNT_ATTR_* for the mount itself.
-    pub set: u64,
-    pub clear: u64,
-    /// The attributes are for everything below, too.
-    pub recursive_attributes: bool,
+    /// For the mount itself.
+    pub top: Attributes,
+    /// For everything mounted below, too.
+    pub all: Attributes,
     /// mount(2) flags of a propagation type.
     pub propagation: Option<u64>,
+    /// A tmpfs starts with what its mount point holds.
+    pub copy_up: bool,
+    /// Only attributes of what is mounted there already change.
+    pub remount: bool,
     pub data: Vec<(String, Option<String>)>,
 }
 
@@ -26,13 +31,19 @@ enum Meaning {
     ClearAll(u64),
     /// Attributes of one group exclude each other: clear the group, set one.
     AccessTime(u64),
+    AccessTimeAll(u64),
     Propagation(u64),
     Bind,
     BindAll,
-    /// What would be the case anyway.
+    CopyUp,
+    Remount,
+    /// What would be the case anyway, or is nothing that a mount can have.
     Nothing,
 }
-use Meaning::{AccessTime, Bind, BindAll, Clear, ClearAll, Nothing, Propagation, Set, SetAll};
+use Meaning::{
+    AccessTime, AccessTimeAll, Bind, BindAll, Clear, ClearAll, CopyUp, Nothing, Propagation,
+    Remount, Set, SetAll,
+};
 
 pub const RDONLY: u64 = 0x1;
 const NOSUID: u64 = 0x2;
@@ -58,15 +69,22 @@ const TABLE: &[(&str, Meaning)] = &[
     ("rnosuid", SetAll(NOSUID)), ("rsuid", ClearAll(NOSUID)),
     ("rnodev", SetAll(NODEV)), ("rdev", ClearAll(NODEV)),
     ("rnoexec", SetAll(NOEXEC)), ("rexec", ClearAll(NOEXEC)),
+    ("rnodiratime", SetAll(NODIRATIME)), ("rdiratime", ClearAll(NODIRATIME)),
+    ("rnosymfollow", SetAll(NOSYMFOLLOW)), ("rsymfollow", ClearAll(NOSYMFOLLOW)),
     ("relatime", AccessTime(RELATIME)), ("norelatime", AccessTime(STRICTATIME)),
     ("noatime", AccessTime(NOATIME)), ("atime", AccessTime(RELATIME)),
     ("strictatime", AccessTime(STRICTATIME)), ("nostrictatime", AccessTime(RELATIME)),
+    ("rrelatime", AccessTimeAll(RELATIME)), ("rnorelatime", AccessTimeAll(STRICTATIME)),
+    ("rnoatime", AccessTimeAll(NOATIME)), ("ratime", AccessTimeAll(RELATIME)),
+    ("rstrictatime", AccessTimeAll(STRICTATIME)), ("rnostrictatime", AccessTimeAll(RELATIME)),
     ("private", Propagation(libc::MS_PRIVATE)), ("rprivate", Propagation(libc::MS_PRIVATE | libc::MS_REC)),
     ("slave", Propagation(libc::MS_SLAVE)), ("rslave", Propagation(libc::MS_SLAVE | libc::MS_REC)),
     ("shared", Propagation(libc::MS_SHARED)), ("rshared", Propagation(libc::MS_SHARED | libc::MS_REC)),
     ("unbindable", Propagation(libc::MS_UNBINDABLE)), ("runbindable", Propagation(libc::MS_UNBINDABLE | libc::MS_REC)),
     ("bind", Bind), ("rbind", BindAll),
-    ("defaults", Nothing), ("async", Nothing),
+    ("tmpcopyup", CopyUp), ("remount", Remount),
+    ("defaults", Nothing), ("async", Nothing), ("silent", Nothing), ("loud", Nothing),
+    ("iversion", Nothing), ("noiversion", Nothing), ("acl", Nothing), ("noacl", Nothing),
 ];
 
 pub fn parse(options: &[String]) -> Options {
@@ -77,17 +95,14 @@ pub fn parse(options: &[String]) -> Options {
             .find(|(name, _)| name == option)
             .map(|(_, meaning)| *meaning)
         {
-            Some(Set(bits)) => parsed.put(bits, 0),
-            Some(Clear(bits)) => parsed.put(0, bits),
-            Some(SetAll(bits)) => {
-                parsed.put(bits, 0);
-                parsed.recursive_attributes = true;
-            }
-            Some(ClearAll(bits)) => {
-                parsed.put(0, bits);
-                parsed.recursive_attributes = true;
-            }
-            Some(AccessTime(bits)) => parsed.put(bits, ATIME),
+            Some(Set(bits)) => put(&mut parsed.top, bits, 0),
+            Some(Clear(bits)) => put(&mut parsed.top, 0, bits),
+            Some(SetAll(bits)) => put(&mut parsed.all, bits, 0),
+            Some(ClearAll(bits)) => put(&mut parsed.all, 0, bits),
+            Some(AccessTime(bits)) => put(&mut parsed.top, bits, ATIME),
+            Some(AccessTimeAll(bits)) => put(&mut parsed.all, bits, ATIME),
+            Some(CopyUp) => parsed.copy_up = true,
+            Some(Remount) => parsed.remount = true,
             Some(Propagation(flags)) => parsed.propagation = Some(flags),
             Some(Bind) => parsed.bind = true,
             Some(BindAll) => (parsed.bind, parsed.recursive) = (true, true),
@@ -103,15 +118,15 @@ pub fn parse(options: &[String]) -> Options {
 
 impl Options {
     pub fn is_read_only(&self) -> bool {
-        self.set & RDONLY != 0
+        (self.top.set | self.all.set) & RDONLY != 0
     }
+}
 
-    /// The last option wins.
-    fn put(&mut self, set: u64, clear: u64) {
-        self.set = (self.set & !clear) | set;
-        // mount_setattr(2) wants the whole access-time group cleared when one of it is set.
-        self.clear = (self.clear & !(set & !ATIME)) | clear;
-    }
+/// The last option wins.
+fn put(attributes: &mut Attributes, set: u64, clear: u64) {
+    attributes.set = (attributes.set & !clear) | set;
+    // mount_setattr(2) wants the whole access-time group cleared when one of it is set.
+    attributes.clear = (attributes.clear & !(set & !ATIME)) | clear;
 }
 
 #[cfg(test)]
@@ -124,14 +139,21 @@ mod tests {
 
     #[test]
     fn the_last_of_two_opposites_wins() {
-        assert_eq!((options("ro,rw").set, options("ro,rw").clear), (0, RDONLY));
-        assert_eq!((options("rw,ro").set, options("rw,ro").clear), (RDONLY, 0));
+        let top = |list| (options(list).top.set, options(list).top.clear);
+        assert_eq!(top("ro,rw"), (0, RDONLY));
+        assert_eq!(top("rw,ro"), (RDONLY, 0));
     }
 
     #[test]
     fn an_access_time_option_clears_its_group() {
-        let parsed = options("nosuid,strictatime");
+        let parsed = options("nosuid,strictatime").top;
         assert_eq!((parsed.set, parsed.clear), (NOSUID | STRICTATIME, ATIME));
+    }
+
+    #[test]
+    fn what_is_for_all_mounts_below_is_kept_apart() {
+        let parsed = options("ro,rnosuid");
+        assert_eq!((parsed.top.set, parsed.all.set), (RDONLY, NOSUID));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a spec may ask for and nothing here does. It is refused: a container that runs with more, or
 //! less, than its spec says would be worse than none.
 
+use std::path::Path;
+
 use oci_spec::runtime::{Linux, LinuxCpu, LinuxMemory, LinuxResources, Process, Spec};
 
 use super::{Attached, CompileError, Facts};
@@ -14,6 +16,8 @@ pub fn refuse(
     let Attached { hooks, console, .. } = facts.attached;
     // Version 1 of cgroups has no files of version 2.
     let on_v1 = facts.cgroup_files > 0;
+    // Without it a label says nothing.
+    let selinux = (facts.lookup)(Path::new("/sys/fs/selinux/enforce")).is_some();
     let table = [
         (spec.hooks().is_some() && !hooks, "hooks"),
         (process.terminal() == Some(true) && !console, "a terminal"),
@@ -21,7 +25,10 @@ pub fn refuse(
         (process.selinux_label().is_some(), "an SELinux label"),
         (process.io_priority().is_some(), "an I/O priority"),
         (process.scheduler().is_some(), "a scheduling policy"),
-        (linux.mount_label().is_some(), "an SELinux label of mounts"),
+        (
+            linux.mount_label().is_some() && selinux,
+            "an SELinux label of mounts",
+        ),
         (linux.intel_rdt().is_some(), "Intel RDT"),
         (linux.personality().is_some(), "a personality"),
         (linux.time_offsets().is_some(), "time offsets"),
@@ -115,7 +122,7 @@ mod tests {
         let facts = Facts {
             cgroup_files: u32::from(on_v1),
             cgroup_v1_mounts: &[],
-            staging: std::path::Path::new("/"),
+            staging: Path::new("/"),
             lookup: &|_path| None,
             filters: &Default::default(),
             then: init::Then::Become {},

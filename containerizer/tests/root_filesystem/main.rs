@@ -1,0 +1,10 @@
+//! The file system of a container with a root of its own, as its OCI spec says: needs root, and cgroups
+//! of either version.
+
+mod attacks;
+mod devices;
+mod hidden;
+mod mounts;
+mod names;
+mod propagation;
+mod support;

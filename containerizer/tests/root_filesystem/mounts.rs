@@ -1,0 +1,203 @@
+//! Mounts of the spec, with their options.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::support::Bundle;
+
+fn mounts(list: &[Value]) -> Value {
+    json!({ "mounts": list })
+}
+
+/// The options of the mount on `target` itself, as the kernel tells them.
+fn options(target: &str) -> String {
+    format!("grep ' {target} ' /proc/self/mountinfo | cut -d' ' -f6")
+}
+
+#[tokio::test]
+async fn root_a_bind_has_the_options_it_asks_for() {
+    let bundle = Bundle::new("options");
+    let data = bundle.directory("data");
+    let table: [(&[&str], &str); 7] = [
+        (&["bind"], "rw,relatime"),
+        (&["bind", "ro"], "ro,relatime"),
+        (
+            &["bind", "nosuid", "nodev", "noexec"],
+            "rw,nosuid,nodev,noexec,relatime",
+        ),
+        (&["bind", "noatime"], "rw,noatime"),
+        (&["bind", "strictatime"], "rw"),
+        (&["rbind", "rro", "rnosuid"], "ro,nosuid,relatime"),
+        (
+            &["bind", "ro", "rw", "nosymfollow"],
+            "rw,relatime,nosymfollow",
+        ),
+    ];
+    for (asked, expected) in table {
+        let mount = json!({"destination": "/to", "type": "bind", "source": data, "options": asked});
+        let found = bundle.output(mounts(&[mount]), &options("/to")).await;
+        // What the host's own mount has comes along.
+        let expected: Vec<_> = expected.split(',').collect();
+        let found: Vec<_> = found.split(',').collect();
+        let unlike = expected
+            .iter()
+            .find(|option| !found.contains(option) && **option != "relatime");
+        assert_eq!(unlike, None, "{asked:?}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn root_read_only_reaches_what_is_mounted_below_only_when_asked() {
+    let bundle = Bundle::new("below");
+    let tmpfs = json!({"destination": "/top", "type": "tmpfs", "source": "tmpfs"});
+    let inner = json!({"destination": "/top/inner", "type": "tmpfs", "source": "tmpfs"});
+    let remount =
+        |options: &[&str]| json!({"destination": "/top", "type": "none", "options": options});
+    let script =
+        "touch /top/file 2>/dev/null && echo top; touch /top/inner/file && echo inner; true";
+    for (options, writable) in [
+        (&["remount", "ro"][..], "inner"),
+        (&["remount", "rro"], ""),
+        (&["remount", "nosuid"], "top\ninner"),
+    ] {
+        let list = mounts(&[tmpfs.clone(), inner.clone(), remount(options)]);
+        assert_eq!(bundle.output(list, script).await, writable, "{options:?}");
+    }
+}
+
+#[tokio::test]
+async fn root_files_and_directories_are_bound_over_what_is_missing() {
+    let bundle = Bundle::new("missing");
+    let data = bundle.directory("data");
+    let list = mounts(&[
+        json!({"destination": "/new/dir", "source": data, "options": ["rbind"]}),
+        json!({"destination": "/new/file", "type": "none", "source": data.join("file"),
+               "options": ["bind"]}),
+        json!({"destination": "also//./new", "type": "bind", "source": data}),
+    ]);
+    let output = bundle
+        .output(list, "cat /new/dir/file /new/file /also/new/file")
+        .await;
+    assert_eq!(output, "datadatadata");
+    assert_eq!(
+        fs::metadata(bundle.rootfs().join("new/file"))
+            .expect("made")
+            .len(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn root_a_mount_that_is_none_of_the_kinds_is_refused() {
+    let bundle = Bundle::new("none");
+    assert_eq!(
+        bundle
+            .refusal(mounts(&[json!({"destination": "/to", "type": "none"})]))
+            .await,
+        "mount on /to: it needs a type, or \"bind\", \"rbind\" or \"remount\" among its options"
+    );
+    let unknown = bundle
+        .refusal(mounts(&[json!({"destination": "/to", "type": "nosuchfs"})]))
+        .await;
+    assert!(
+        unknown.starts_with("cannot use file system nosuchfs for /to"),
+        "{unknown}"
+    );
+    let option = json!({"destination": "/to", "type": "tmpfs", "options": ["nosuchoption=1"]});
+    let option = bundle.refusal(mounts(&[option])).await;
+    assert!(option.contains("nosuchoption"), "{option}");
+}
+
+#[tokio::test]
+async fn root_a_tmpfs_has_its_mount_points_mode_and_with_tmpcopyup_its_contents() {
+    let bundle = Bundle::new("copyup");
+    let there = bundle.rootfs().join("there");
+    fs::create_dir_all(there.join("deep")).expect("creates");
+    fs::write(there.join("deep/file"), "contents").expect("writes");
+    fs::set_permissions(there.join("deep/file"), PermissionsExt::from_mode(0o4640)).expect("sets");
+    std::os::unix::fs::chown(there.join("deep"), Some(7), Some(8)).expect("chowns");
+    std::os::unix::fs::symlink("deep/file", there.join("link")).expect("links");
+    fs::set_permissions(&there, PermissionsExt::from_mode(0o1750)).expect("sets");
+    let tmpfs = |options: &[&str]| {
+        let mount = json!({"destination": "/there", "type": "tmpfs", "options": options});
+        mounts(&[mount])
+    };
+    let script = "cd /there; cat link; stat -c '%n %a %u:%g' . deep deep/file; echo new >deep/new";
+    assert_eq!(
+        bundle
+            .output(tmpfs(&["tmpcopyup", "size=1m"]), script)
+            .await,
+        "contents. 1750 0:0\ndeep 755 7:8\ndeep/file 4640 0:0"
+    );
+    assert!(!there.join("deep/new").exists());
+    assert_eq!(
+        bundle
+            .output(tmpfs(&["mode=700"]), "stat -c %a /there; ls /there")
+            .await,
+        "700"
+    );
+}
+
+#[tokio::test]
+async fn root_a_read_only_tmpfs_still_gets_what_is_mounted_and_made_in_it() {
+    let bundle = Bundle::new("rotmpfs");
+    let data = bundle.directory("data");
+    let list = mounts(&[
+        json!({"destination": "/dev", "type": "tmpfs", "options": ["ro", "mode=755"]}),
+        json!({"destination": "/t", "type": "tmpfs", "options": ["ro"]}),
+        json!({"destination": "/t/in", "type": "bind", "source": data, "options": ["bind"]}),
+    ]);
+    let script = "cat /t/in/file; touch /t/x 2>/dev/null || echo; touch /dev/x 2>/dev/null || \
+                  echo closed; echo x >/dev/null && echo fine";
+    assert_eq!(bundle.output(list, script).await, "data\nclosed\nfine");
+}
+
+#[tokio::test]
+async fn root_proc_and_sys_take_their_options() {
+    let bundle = Bundle::new("procopts");
+    let list = mounts(&[
+        json!({"destination": "/proc", "type": "proc", "source": "proc",
+               "options": ["nosuid", "hidepid=invisible"]}),
+        json!({"destination": "/sys", "type": "sysfs", "source": "sysfs",
+               "options": ["nosuid", "noexec", "nodev", "ro"]}),
+    ]);
+    let script = "grep -E ' /(proc|sys) ' /proc/mounts | tail -n 2; ls /sys/class/net";
+    let output = bundle.output(list, script).await;
+    assert!(output.contains("hidepid=invisible"), "{output}");
+    assert!(
+        output.contains("/sys sysfs ro,nosuid,nodev,noexec"),
+        "{output}"
+    );
+    assert!(output.ends_with("\nlo"), "{output}");
+}
+
+#[tokio::test]
+async fn root_cgroups_begin_at_the_containers_own() {
+    let bundle = Bundle::new("cgroups");
+    for (options, writable) in [(&["ro", "nosuid"][..], ""), (&["nosuid"], "writable")] {
+        let list = mounts(&[
+            json!({"destination": "/sys", "type": "sysfs", "source": "sysfs"}),
+            json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+                   "options": options}),
+        ]);
+        let script = "cd /sys/fs/cgroup; [ -d memory ] && cd memory; \
+                      grep -qx 1 cgroup.procs && echo own; \
+                      mkdir below 2>/dev/null && rmdir below && echo writable; true";
+        let output = bundle.output(list, script).await;
+        assert_eq!(output, format!("own\n{writable}").trim_end(), "{options:?}");
+    }
+}
+
+#[tokio::test]
+async fn root_a_read_only_root_leaves_volumes_writable() {
+    let bundle = Bundle::new("roroot");
+    let data = bundle.directory("data");
+    let patch = json!({
+        "root": {"readonly": true},
+        "mounts": [{"destination": "/data", "type": "bind", "source": data, "options": ["rbind"]}],
+    });
+    let script = "touch /x 2>/dev/null || echo closed; touch /data/x && echo open";
+    assert_eq!(bundle.output(patch, script).await, "closed\nopen");
+}

@@ -1,0 +1,73 @@
+//! Names, kernel parameters and the working directory.
+
+use serde_json::json;
+
+use crate::support::Bundle;
+
+#[tokio::test]
+async fn root_names_and_kernel_parameters_are_the_containers_own() {
+    let bundle = Bundle::new("names");
+    let patch = json!({
+        "hostname": "inside",
+        "domainname": "example.org",
+        "linux": {"sysctl": {
+            "net.ipv4.ip_forward": "1",
+            "net/core/somaxconn": "77",
+            "kernel.shmmax": "65536",
+            "fs.mqueue.msg_max": "5",
+        }},
+    });
+    let script = "hostname; cd /proc/sys; cat kernel/domainname net/ipv4/ip_forward \
+                  net/core/somaxconn kernel/shmmax fs/mqueue/msg_max";
+    assert_eq!(
+        bundle.output(patch, script).await,
+        "inside\nexample.org\n1\n77\n65536\n5"
+    );
+}
+
+#[tokio::test]
+async fn root_what_would_change_the_host_is_refused() {
+    let bundle = Bundle::new("hosts");
+    let own =
+        |kinds: &[&str]| -> Vec<_> { kinds.iter().map(|kind| json!({"type": kind})).collect() };
+    let refusal = bundle
+        .refusal(json!({"linux": {"sysctl": {"vm.swappiness": "1"}}}))
+        .await;
+    assert_eq!(
+        refusal,
+        "sysctl vm/swappiness is not the container's own, but the whole host's: set it on the host"
+    );
+    let namespaces = own(&["mount", "pid", "ipc"]);
+    let sysctl = json!({"net.ipv4.ip_forward": "1"});
+    let refusal = bundle
+        .refusal(json!({"linux": {"sysctl": sysctl, "namespaces": namespaces}}))
+        .await;
+    assert_eq!(
+        refusal,
+        "sysctl net/ipv4/ip_forward needs a network namespace of the container's own"
+    );
+    let refusal = bundle
+        .refusal(json!({"hostname": "x", "linux": {"namespaces": namespaces}}))
+        .await;
+    assert_eq!(
+        refusal,
+        "a hostname or domain name needs a uts namespace of the container's own"
+    );
+    let refusal = bundle
+        .refusal(json!({"linux": {"namespaces": own(&["pid"])}}))
+        .await;
+    assert_eq!(
+        refusal,
+        "the spec asks for the host's mount namespace, which this build cannot do"
+    );
+}
+
+#[tokio::test]
+async fn root_a_missing_working_directory_is_made_inside() {
+    let bundle = Bundle::new("cwd");
+    let link = bundle.rootfs().join("link");
+    std::os::unix::fs::symlink("/var/../../tmp", link).expect("links");
+    let patch = json!({"process": {"cwd": "/link/a/b"}, "root": {"readonly": true}});
+    assert_eq!(bundle.output(patch, "pwd -P").await, "/tmp/a/b");
+    assert!(bundle.rootfs().join("tmp/a/b").is_dir());
+}

@@ -1,0 +1,196 @@
+//! A root file system, made of the host's programs, and containers in it.
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use containerizer::{Config, Containerizer, ExitStatus, LaunchError, Stdio, Stopwatch, Then};
+use isolators::ContainerId;
+use isolators::seccomp::Profile;
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub struct Bundle {
+    containerizer: Containerizer,
+    directory: TempDir,
+}
+
+/// What the programs of the host are made of, which the container has, too.
+const SYSTEM: [&str; 5] = ["/bin", "/lib", "/lib64", "/sbin", "/usr"];
+
+impl Bundle {
+    pub fn new(name: &str) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("longshore-")
+            .tempdir_in("/var/tmp")
+            .expect("a directory");
+        let containerizer = Containerizer::open(Config {
+            runtime_dir: directory.path().join("run"),
+            cgroups_hierarchy: "/sys/fs/cgroup".into(),
+            cgroups_root: format!("longshore-test-{}-fs-{name}", std::process::id()),
+            cgroups_enable_cfs: false,
+            cgroups_destroy_timeout: Duration::from_secs(10),
+            hidden: vec![],
+            seccomp: Profile::builtin(),
+        });
+        let bundle = Self {
+            containerizer: containerizer.expect("opens"),
+            directory,
+        };
+        let rootfs = bundle.rootfs();
+        fs::create_dir(&rootfs).expect("creates");
+        for path in SYSTEM
+            .map(Path::new)
+            .into_iter()
+            .filter(|path| path.is_symlink())
+        {
+            let to = fs::read_link(path).expect("reads");
+            let link = rootfs.join(path.strip_prefix("/").expect("absolute"));
+            std::os::unix::fs::symlink(to, link).expect("links");
+        }
+        bundle
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn rootfs(&self) -> PathBuf {
+        self.path("rootfs")
+    }
+
+    /// A directory of the host with a file that says where it is.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let directory = self.path(name);
+        fs::create_dir_all(&directory).expect("creates");
+        fs::write(directory.join("file"), name).expect("writes");
+        directory
+    }
+
+    /// A shell script in namespaces and with a /proc and a /dev of its own, and what `patch` adds.
+    pub fn spec(&self, patch: Value, script: &str) -> Spec {
+        let system = SYSTEM.into_iter().filter(|path| {
+            let path = Path::new(path);
+            path.is_dir() && !path.is_symlink()
+        });
+        let binds = system.map(|path| {
+            json!({"destination": path, "type": "bind", "source": path, "options": ["rbind", "ro"]})
+        });
+        let mounts = binds.chain([
+            json!({"destination": "/proc", "type": "proc", "source": "proc"}),
+            json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+                   "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}),
+        ]);
+        let kinds = ["pid", "mount", "ipc", "uts", "cgroup", "network"];
+        let mut spec = json!({
+            "ociVersion": "1.2.0",
+            "root": {"path": self.rootfs()},
+            "process": {
+                "user": {"uid": 0, "gid": 0},
+                "cwd": "/",
+                "args": ["/bin/sh", "-c", script],
+                "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+            },
+            "mounts": mounts.collect::<Vec<_>>(),
+            "linux": {"namespaces": kinds.map(|kind| json!({"type": kind}))},
+        });
+        merge(&mut spec, patch);
+        serde_json::from_value(spec).expect("a spec")
+    }
+
+    async fn launch(&self, spec: Spec) -> Result<containerizer::Container, LaunchError> {
+        let open = |name: &str| File::create(self.path(name)).expect("a log").into();
+        let stdio = Stdio {
+            stdin: None,
+            stdout: open("stdout"),
+            stderr: open("stderr"),
+        };
+        let id = ContainerId::try_from("c1".to_owned()).expect("a good id");
+        let then = Then::Supervise {};
+        (self.containerizer)
+            .launch_spec(&id, spec, stdio, then, Stopwatch::start())
+            .await
+    }
+
+    /// What a script that must end with 0 prints.
+    pub async fn output(&self, patch: Value, script: &str) -> String {
+        self.output_of(self.spec(patch, script)).await
+    }
+
+    pub async fn output_of(&self, spec: Spec) -> String {
+        let output = self.run_keeping_mounts(spec).await;
+        self.nothing_is_left();
+        output
+    }
+
+    /// Of a test that looks at mounts itself.
+    pub async fn run_keeping_mounts(&self, spec: Spec) -> String {
+        let launched = self.launch(spec).await;
+        let container = launched.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let termination = container.wait().await;
+        container.forget();
+        let read = |name| fs::read_to_string(self.path(name)).expect("reads");
+        let (stdout, stderr) = (read("stdout"), read("stderr"));
+        let status = termination.status;
+        assert_eq!(status, Some(ExitStatus::Exited(0)), "{stdout}\n{stderr}");
+        stdout.trim_end().to_owned()
+    }
+
+    /// Why a container cannot be launched.
+    pub async fn refusal(&self, patch: Value) -> String {
+        let refusal = match self.launch(self.spec(patch, "true")).await {
+            Ok(container) => {
+                container.kill();
+                container.wait().await;
+                container.forget();
+                panic!("launched");
+            }
+            Err(error) => chain(&error),
+        };
+        self.nothing_is_left();
+        refusal
+    }
+
+    fn nothing_is_left(&self) {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("reads");
+        let ours = self.directory.path().to_str().expect("utf-8");
+        let ours: Vec<_> = mounts.lines().filter(|line| line.contains(ours)).collect();
+        assert_eq!(ours, [""; 0], "mounts left");
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        self.containerizer.remove_cgroups_root();
+    }
+}
+
+/// Objects are merged, mounts come after those there are, and anything else is replaced.
+fn merge(into: &mut Value, patch: Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (key, value) in patch {
+                match (into.get_mut(&key), value) {
+                    (Some(Value::Array(mounts)), Value::Array(more)) if key == "mounts" => {
+                        mounts.extend(more);
+                    }
+                    (Some(there), value) => merge(there, value),
+                    (None, value) => drop(into.insert(key, value)),
+                }
+            }
+        }
+        (into, patch) => *into = patch,
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
