@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Shared;
+use crate::death::Death;
 use crate::record::{Record, RecordError};
 use crate::sys::{self, Spawned};
 use crate::timings::Timings;
@@ -49,6 +50,7 @@ pub struct Termination {
     pub status: Option<ExitStatus>,
     /// Set when the kernel killed a process of the container for memory.
     pub out_of_memory: Option<OutOfMemory>,
+    pub death: Death,
     /// Host objects that could not be released, each as a sentence.
     pub leftovers: Vec<String>,
 }
@@ -211,6 +213,7 @@ impl Container {
             Ok(None) | Err(_) => Termination {
                 status: None,
                 out_of_memory: None,
+                death: Death::default(),
                 leftovers: Vec::new(),
             },
         }
@@ -261,10 +264,12 @@ impl Container {
         let leftovers = self.release(patience).await;
         // A supervising init leaves the command's status in its record; otherwise the process that
         // ended was the command itself, or an init that was killed: the same answer serves both.
-        let recorded = self.0.record.status().map(ExitStatus::from_raw);
+        let recorded = self.0.record.exit();
+        let status = recorded.map(|record| ExitStatus::from_raw(record.status));
         Termination {
-            status: recorded.or(reaped),
+            status: status.or(reaped),
             out_of_memory,
+            death: Death::of(recorded, reaped),
             leftovers,
         }
     }

@@ -12,6 +12,7 @@
 mod birth;
 mod compile;
 mod container;
+mod death;
 mod enter;
 mod error;
 mod exec;
@@ -40,6 +41,7 @@ use tokio::sync::Semaphore;
 
 pub use compile::{Command, CompileError, SeccompError, hooks};
 pub use container::{Container, ExitStatus, RecoverError, Termination};
+pub use death::{Death, PassedOn, Sender};
 pub use enter::Entrance;
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};

@@ -4,7 +4,7 @@
 //! <runtime_dir>/containers/<id>/config.json   the OCI spec that was executed
 //!                               pid           "<pid> <start time in ticks since boot>" of init
 //!                               timings       of the launch, once it is over
-//!                               status        raw wait(2) status of the command, written by init
+//!                               status        how the command ended, written by init
 //! ```
 //!
 //! The directory dies with the kernel whose objects it describes (a tmpfs), so nothing is synced.
@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use init::ExitRecord;
 use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 
@@ -144,13 +145,10 @@ impl Record {
             .map_err(failed("create", &path))
     }
 
-    /// Raw wait(2) status of the command; `None` when `init` did not come to write it.
-    pub fn status(&self) -> Option<i32> {
-        fs::read_to_string(self.directory.join("status"))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+    /// How the command ended; `None` when `init` did not come to write it.
+    pub fn exit(&self) -> Option<ExitRecord> {
+        let text = fs::read_to_string(self.directory.join("status")).ok()?;
+        ExitRecord::parse(&text)
     }
 
     /// Written at once or not at all.
@@ -240,8 +238,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let record = record(directory.path());
         record.status_file().expect("creates");
-        assert_eq!(record.status(), None);
+        assert_eq!(record.exit(), None);
         fs::write(directory.path().join("status"), "256\n").expect("writes");
-        assert_eq!(record.status(), Some(256));
+        assert_eq!(record.exit().map(|exit| exit.status), Some(256));
     }
 }

@@ -165,7 +165,7 @@ fn how_it_ended(status: Option<ExitStatus>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use containerizer::Victim;
+    use containerizer::{Death, Victim};
 
     use super::*;
 
@@ -173,6 +173,7 @@ mod tests {
         Termination {
             status,
             out_of_memory: None,
+            death: Death::default(),
             leftovers: vec![],
         }
     }
@@ -234,6 +235,7 @@ mod tests {
                     name: "python3".into(),
                 }),
             }),
+            death: Death::default(),
             leftovers: vec![],
         });
         assert_eq!(report.state, TaskState::TaskFailed);

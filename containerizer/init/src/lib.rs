@@ -6,6 +6,7 @@
 //! masked path a file or a directory, is there one at all) is answered where the step is done.
 #![forbid(unsafe_code)]
 
+mod exit_record;
 pub mod hook;
 mod interpreter;
 pub mod line;
@@ -13,6 +14,7 @@ pub mod passwd;
 pub mod program;
 mod wire;
 
+pub use exit_record::{ExitRecord, Sender, exit_record};
 pub use interpreter::{HEAD, interpreter};
 pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
@@ -27,7 +29,7 @@ pub mod fd {
     pub const PROGRAM: i32 = 3;
     /// One of two connected sockets: see [`line`](crate::line).
     pub const LINE: i32 = 4;
-    /// The exit record: gets the command's raw wait(2) status in decimal and a newline.
+    /// The exit record: see [`exit_record`](crate::exit_record).
     pub const STATUS: i32 = 5;
     /// The first of the files that [`Step::EnterCgroups`](crate::Step::EnterCgroups) writes to.
     pub const FIRST_CGROUP: i32 = 6;

@@ -1,7 +1,7 @@
 //! Beside a command: as process 1 of its container, which reaps everything, passes signals on and
 //! records how the command ended; or outside, for a command that joined a container.
 
-use init::fd;
+use init::{Sender, exit_record, fd};
 
 use crate::failure::Failure;
 use crate::{Never, sys};
@@ -18,38 +18,51 @@ pub fn until_end(command: i32) -> Result<Never, Failure> {
 
 /// Outside the command's pid namespace. Never returns: ends with the command.
 pub fn attend(command: i32) -> Result<Never, Failure> {
-    watch(command, |signal| sys::kill(command, signal), exit_like)
+    let end = |status, _sender| exit_like(status);
+    watch(command, |signal| sys::kill(command, signal), end)
 }
 
 /// Reaps whatever ends, and passes on every other signal, until the command's raw wait(2) status is
-/// known.
-fn watch(command: i32, pass: impl Fn(i32), end: fn(i32) -> !) -> Result<Never, Failure> {
+/// known. `end` hears it with the sender of the last signal that was passed on and can end a process.
+fn watch(
+    command: i32,
+    pass: impl Fn(i32),
+    end: fn(i32, Option<Sender>) -> !,
+) -> Result<Never, Failure> {
     // The launcher waits for the last copy of this to close: from now on only the command holds it,
     // and exec closes that one. And our copies of the output must not keep a pipe open.
     for unused in [fd::LINE, 0, 1, 2] {
         sys::close(unused);
     }
+    let mut sender = None;
     loop {
-        match sys::wait_for_signal() {
+        // Without one, the wait was interrupted by a stop and continue.
+        let Some(received) = sys::wait_for_signal() else {
+            continue;
+        };
+        match received.signal {
             libc::SIGCHLD => {
                 while let Some((pid, status)) = sys::reap() {
                     if pid == command {
-                        end(status);
+                        end(status, sender);
                     }
                 }
             }
-            signal if signal > 0 => pass(signal),
-            // Interrupted by a stop and continue.
-            _ => {}
+            signal => {
+                if received.can_end_a_process() {
+                    sender = Some(received);
+                }
+                pass(signal);
+            }
         }
     }
 }
 
 /// Raw wait(2) status.
-fn end(status: i32) -> ! {
+fn end(status: i32, sender: Option<Sender>) -> ! {
     // The agent may be dead: this record is how the next one learns of the end. Should it not be
     // possible to write it, a live agent still learns it from our own exit.
-    let _ = sys::write(fd::STATUS, format!("{status}\n").as_bytes());
+    let _ = sys::write(fd::STATUS, exit_record(status, sender).as_bytes());
     exit_like(status)
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use init::Instruction;
+use init::{Instruction, Sender};
 
 fn check(ret: libc::c_long) -> io::Result<libc::c_long> {
     if ret == -1 {
@@ -255,11 +255,23 @@ pub fn reset_signal_handlers() {
     }
 }
 
-/// Waits for any blocked signal and returns its number.
-pub fn wait_for_signal() -> i32 {
+/// Waits for any blocked signal, and says who sent it; `None` when the wait was interrupted.
+pub fn wait_for_signal() -> Option<Sender> {
     let set = all_signals();
-    // SAFETY: `set` is initialised; a null siginfo asks for nothing back.
-    unsafe { libc::sigwaitinfo(&set, std::ptr::null_mut()) }
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: `set` is initialised, and `info` outlives the call.
+    let signal = unsafe { libc::sigwaitinfo(&set, info.as_mut_ptr()) };
+    // SAFETY: all of it zero is a valid siginfo_t, whatever sigwaitinfo has put there since.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: these two are numbers at the same place for every signal that somebody sent; for others
+    // `Sender` does not look at them.
+    let (pid, uid) = unsafe { (info.si_pid(), info.si_uid()) };
+    (signal > 0).then_some(Sender {
+        signal,
+        code: info.si_code,
+        pid,
+        uid,
+    })
 }
 
 /// `pid` -1: every process of this pid namespace but this one. kill(2).

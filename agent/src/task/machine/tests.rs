@@ -1,4 +1,4 @@
-use containerizer::ExitStatus;
+use containerizer::{Death, ExitStatus};
 use proptest::prelude::*;
 use proto::v1::task_status::Reason;
 
@@ -14,6 +14,7 @@ fn exit(status: i32) -> Event {
     Event::Ended(Termination {
         status: Some(ExitStatus::Exited(status)),
         out_of_memory: None,
+        death: Death::default(),
         leftovers: vec![],
     })
 }

@@ -1,0 +1,144 @@
+//! How a command ended, as its container's first process leaves it in a file:
+//!
+//! ```text
+//! 15                              raw wait(2) status, decimal
+//! signal 15 code 0 pid 7 uid 0    the last signal that was passed on to it, and who sent that
+//! ```
+//!
+//! The first line is all that there was once, and is there in any case; each later one is a fact more,
+//! begins with its name, and may be missing. Readers leave out the lines that they do not know.
+
+/// What a record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitRecord {
+    /// Raw wait(2) status.
+    pub status: i32,
+    pub sender: Option<Sender>,
+}
+
+/// A signal that came to the first process, with what siginfo_t says of its sender. sigaction(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender {
+    pub signal: i32,
+    /// si_code: positive for what the kernel sent by itself.
+    pub code: i32,
+    /// si_pid in the container's pid namespace, 0 for a process outside. Says nothing when the kernel
+    /// sent it.
+    pub pid: i32,
+    /// si_uid, as the container sees it. Says nothing when the kernel sent it.
+    pub uid: u32,
+}
+
+impl Sender {
+    /// By default: those that only stop a process or are left unheeded do not. signal(7).
+    #[must_use]
+    pub fn can_end_a_process(&self) -> bool {
+        !matches!(
+            self.signal,
+            libc::SIGCHLD
+                | libc::SIGCONT
+                | libc::SIGSTOP
+                | libc::SIGTSTP
+                | libc::SIGTTIN
+                | libc::SIGTTOU
+                | libc::SIGURG
+                | libc::SIGWINCH
+        )
+    }
+}
+
+/// The text of a record.
+#[must_use]
+pub fn exit_record(status: i32, sender: Option<Sender>) -> String {
+    let mut text = format!("{status}\n");
+    if let Some(Sender {
+        signal,
+        code,
+        pid,
+        uid,
+    }) = sender
+    {
+        text.push_str(&format!(
+            "signal {signal} code {code} pid {pid} uid {uid}\n"
+        ));
+    }
+    text
+}
+
+impl ExitRecord {
+    /// `None` when there is no status, or only a part of it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (status, facts) = text.split_once('\n')?;
+        Some(Self {
+            status: status.parse().ok()?,
+            sender: facts.lines().find_map(sender),
+        })
+    }
+}
+
+fn sender(line: &str) -> Option<Sender> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let ["signal", signal, "code", code, "pid", pid, "uid", uid] = words.as_slice() else {
+        return None;
+    };
+    Some(Sender {
+        signal: signal.parse().ok()?,
+        code: code.parse().ok()?,
+        pid: pid.parse().ok()?,
+        uid: uid.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENDER: Sender = Sender {
+        signal: libc::SIGTERM,
+        code: 0,
+        pid: 7,
+        uid: u32::MAX,
+    };
+
+    #[test]
+    fn a_record_comes_back_as_it_was_written() {
+        for sender in [None, Some(SENDER), Some(Sender { code: -6, ..SENDER })] {
+            let read = ExitRecord::parse(&exit_record(15, sender));
+            assert_eq!(read, Some(ExitRecord { status: 15, sender }));
+        }
+    }
+
+    #[test]
+    fn the_record_of_another_build_is_read_as_far_as_it_is_known() {
+        let plain = Some(ExitRecord {
+            status: 256,
+            sender: None,
+        });
+        for text in [
+            "256\n",
+            "256\nsignal 15\n",
+            "256\nsignal 15 code x pid 1 uid 0\n",
+            "256\nmemory 12\n\n",
+        ] {
+            assert_eq!(ExitRecord::parse(text), plain, "{text}");
+        }
+        let more = "256\nmemory 12\nsignal 15 code 0 pid 7 uid 4294967295\n";
+        let read = ExitRecord::parse(more).and_then(|record| record.sender);
+        assert_eq!(read, Some(SENDER));
+    }
+
+    #[test]
+    fn a_status_that_is_not_whole_is_none() {
+        for text in ["", "25", "\n", "x\n", " 256\n"] {
+            assert_eq!(ExitRecord::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_that_ends_nothing_is_told_apart() {
+        let ends = |signal| Sender { signal, ..SENDER }.can_end_a_process();
+        assert!(ends(libc::SIGTERM) && ends(libc::SIGUSR1) && ends(34));
+        assert!(!ends(libc::SIGWINCH) && !ends(libc::SIGCONT) && !ends(libc::SIGCHLD));
+    }
+}
