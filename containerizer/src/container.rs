@@ -11,11 +11,11 @@ use isolators::ContainerId;
 use isolators::cgroups::{Cgroup, CgroupError, OomWatch, OutOfMemory, Statistics, StatisticsError};
 use oci_spec::runtime::Spec;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use crate::Shared;
-use crate::death::Death;
+use crate::death::{self, Death, Look};
 use crate::record::{Record, RecordError};
 use crate::sys::{self, Spawned};
 use crate::timings::Timings;
@@ -29,6 +29,10 @@ struct Inner {
     record: Record,
     /// Once the command runs.
     timings: OnceLock<Timings>,
+    /// Host pid of the command, once it is known.
+    command: SetOnce<u32>,
+    /// `None` for a container of an earlier agent.
+    since: Option<Instant>,
     cgroup: Cgroup,
     /// `None` for a container that had ended before this agent started.
     process: Option<Process>,
@@ -107,7 +111,8 @@ impl Container {
         process: Process,
         oom: Option<OomWatch>,
     ) -> Self {
-        Self::begin(shared, record, cgroup, Some(process), oom)
+        let since = Some(Instant::now());
+        Self::begin(shared, record, cgroup, Some(process), oom, since)
     }
 
     /// Takes over what an earlier agent left, dead or alive.
@@ -132,7 +137,9 @@ impl Container {
         }
         let oom = cgroup.watch_oom().unwrap_or(None);
         let timings = record.timings();
-        let container = Self::begin(shared, record, cgroup, process, oom);
+        let command = process.as_ref().and_then(|it| death::first_child(it.pid));
+        let container = Self::begin(shared, record, cgroup, process, oom, None);
+        container.note_command(command);
         timings
             .into_iter()
             .for_each(|timings| container.note(timings));
@@ -145,11 +152,14 @@ impl Container {
         cgroup: Cgroup,
         process: Option<Process>,
         oom: Option<OomWatch>,
+        since: Option<Instant>,
     ) -> Self {
         let (ended, end) = watch::channel(None);
         let container = Self(Arc::new(Inner {
             record,
             timings: OnceLock::new(),
+            command: SetOnce::new(),
+            since,
             cgroup,
             process,
             end,
@@ -185,8 +195,10 @@ impl Container {
         self.0.timings.get()
     }
 
-    /// The command runs. `file` takes the timings for the next agent, when there is time for that.
-    pub(crate) fn launched(&self, timings: Timings, file: Option<File>) {
+    /// The command runs, as host pid `command`. `file` takes the timings for the next agent, when
+    /// there is time for that.
+    pub(crate) fn launched(&self, command: Option<u32>, timings: Timings, file: Option<File>) {
+        self.note_command(command);
         if let Some(mut file) = file {
             let (id, text) = (self.id().clone(), timings.to_string());
             tokio::task::spawn_blocking(move || {
@@ -196,6 +208,13 @@ impl Container {
             });
         }
         self.note(timings);
+    }
+
+    fn note_command(&self, command: Option<u32>) {
+        if let Some(pid) = command {
+            // As below.
+            let _ = self.0.command.set(pid);
+        }
     }
 
     fn note(&self, timings: Timings) {
@@ -257,21 +276,39 @@ impl Container {
             }
             None => None,
         };
-        let cgroup = self.0.cgroup.clone();
-        // It reads the kernel's whole log.
-        let looked = tokio::task::spawn_blocking(move || cgroup.out_of_memory()).await;
-        let out_of_memory = looked.unwrap_or(None);
-        let leftovers = self.release(patience).await;
         // A supervising init leaves the command's status in its record; otherwise the process that
         // ended was the command itself, or an init that was killed: the same answer serves both.
         let recorded = self.0.record.exit();
         let status = recorded.map(|record| ExitStatus::from_raw(record.status));
+        let status = status.or(reaped);
+        let look = Look {
+            cgroup: self.0.cgroup.clone(),
+            command: self.command(status).await,
+            since: self.0.since.map(Instant::into_std),
+        };
+        let looked = tokio::task::spawn_blocking(move || look.look(status)).await;
+        let (out_of_memory, kernel) = looked.unwrap_or_default();
+        let leftovers = self.release(patience).await;
         Termination {
-            status: status.or(reaped),
+            status,
             out_of_memory,
-            death: Death::of(recorded, reaped),
+            death: Death {
+                kernel,
+                ..Death::of(recorded, reaped)
+            },
             leftovers,
         }
+    }
+
+    /// The host pid of the command, when the kernel's log may tell why it ended like that. A command
+    /// may end before its launcher has heard that it runs.
+    async fn command(&self, status: Option<ExitStatus>) -> Option<u32> {
+        const PATIENCE: Duration = Duration::from_millis(500);
+        if !death::is_of_kernel(status) {
+            return None;
+        }
+        let heard = tokio::time::timeout(PATIENCE, self.0.command.wait()).await;
+        heard.ok().copied()
     }
 
     /// Returns when the first process has ended, and with it the whole pid namespace. Kills it when

@@ -57,7 +57,7 @@ pub enum LaunchError {
     #[error("{0}")]
     Hook(String),
     #[error("the container's first process died before the command ran: {}", describe(.0))]
-    Died(Termination),
+    Died(Box<Termination>),
     #[error(
         "the process that was to join the container died before the command ran (did the container end?)"
     )]

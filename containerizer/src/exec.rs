@@ -78,7 +78,7 @@ impl Target {
         let (process, line) = self.start(command, &stdio)?;
         drop(stdio);
         match hear(line, &mut Stopwatch::start()).await {
-            Heard::Running => Ok(Execution(process)),
+            Heard::Running { .. } => Ok(Execution(process)),
             Heard::Failed(report) => {
                 process.end();
                 Err(report.into())

@@ -17,7 +17,7 @@ use crate::compile::{self, Facts, Kind};
 use crate::container::{Container, Process};
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
-use crate::line::Line;
+use crate::line::{Line, Said};
 use crate::record::Record;
 use crate::timings::Stopwatch;
 
@@ -83,21 +83,27 @@ async fn start_and_hear(
         }
     };
     match heard {
-        Heard::Running => {
-            container.launched(watch.stop(), timings);
+        Heard::Running { command } => {
+            container.launched(command, watch.stop(), timings);
             Ok(container)
         }
         Heard::Failed(report) => {
             put_away(&container).await;
             Err(report.into())
         }
-        Heard::Nothing => Err(LaunchError::Died(put_away(&container).await)),
+        Heard::Nothing => {
+            let termination = put_away(&container).await;
+            Err(LaunchError::Died(Box::new(termination)))
+        }
     }
 }
 
 /// How a launch went, as far as `init` could tell.
 pub(crate) enum Heard {
-    Running,
+    /// With the host's number of the command.
+    Running {
+        command: Option<u32>,
+    },
     Failed(Report),
     /// It was killed, or said what nobody understands.
     Nothing,
@@ -107,21 +113,22 @@ pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
     let Ok(line) = line.into_async() else {
         return Heard::Nothing;
     };
-    let mut execs = false;
+    let mut execs = None;
     loop {
-        match line.hear().await {
-            Ok(Some(Word::AboutToExec {})) => {
+        let said = line.hear().await;
+        match said.map(|said| said.map(|Said { word, speaker }| (word, speaker))) {
+            Ok(Some((Word::AboutToExec {}, speaker))) => {
                 watch.lap("setup");
-                execs = true;
+                execs = Some(speaker);
             }
-            Ok(Some(Word::Failed { report })) => return Heard::Failed(report),
-            Ok(None) if execs => {
+            Ok(Some((Word::Failed { report }, _))) => return Heard::Failed(report),
+            Ok(None) if let Some(command) = execs => {
                 watch.lap("exec");
-                return Heard::Running;
+                return Heard::Running { command };
             }
             // Nothing that is launched this way waits for us, or for a start.
-            Ok(None | Some(Word::Waiting { .. } | Word::Ready {} | Word::Handed { .. }))
-            | Err(_) => {
+            Ok(None) | Err(_) => return Heard::Nothing,
+            Ok(Some((Word::Waiting { .. } | Word::Ready {} | Word::Handed { .. }, _))) => {
                 return Heard::Nothing;
             }
         }

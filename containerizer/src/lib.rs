@@ -41,13 +41,15 @@ use tokio::sync::Semaphore;
 
 pub use compile::{Command, CompileError, SeccompError, hooks};
 pub use container::{Container, ExitStatus, RecoverError, Termination};
-pub use death::{Death, PassedOn, Sender};
+pub use death::{Access, Death, Fault, KernelWord, PassedOn, Sender};
 pub use enter::Entrance;
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
 pub use identity::Identity;
 pub use init::Then;
-pub use isolators::cgroups::{OutOfMemory, Statistics, StatisticsError, Victim};
+pub use isolators::cgroups::{
+    OutOfMemory, Percent, Pressure, PressureOf, Statistics, StatisticsError, Task, Usage, Victim,
+};
 pub use launch::Stdio;
 pub use record::RecordError;
 pub use stage::{

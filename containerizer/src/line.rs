@@ -1,11 +1,12 @@
 //! Our end of the line to `init`: see `init::line` for what is said.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use init::Word;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, UnixCredentials,
+    recvmsg, send, setsockopt, socketpair, sockopt,
 };
 use tokio::io::unix::AsyncFd;
 
@@ -13,6 +14,14 @@ use crate::sys;
 
 /// A report is one phrase and a few numbers.
 const LONGEST_WORD: usize = 64 * 1024;
+
+/// A word, and who said it: the kernel signs what is sent with the number that the sender has in our
+/// pid namespace, which the sender itself, in another one, cannot know. unix(7), SO_PASSCRED.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    pub word: Word,
+    pub speaker: Option<u32>,
+}
 
 /// Dropping it ends the conversation; `init` goes on unless it waits for an answer.
 #[derive(Debug)]
@@ -27,6 +36,7 @@ impl Line {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
+        setsockopt(&ours, sockopt::PassCred, &true)?;
         Ok((Self(ours), theirs))
     }
 
@@ -37,7 +47,7 @@ impl Line {
 
     /// Waits for the next word; `None` when there will be none: the other end is closed.
     pub fn hear(&self) -> io::Result<Option<Word>> {
-        receive(&self.0, MsgFlags::empty())
+        receive(&self.0, MsgFlags::empty()).map(|said| said.map(|said| said.word))
     }
 
     /// Answers a `Word::Waiting`.
@@ -57,7 +67,7 @@ pub struct AsyncLine(AsyncFd<OwnedFd>);
 
 impl AsyncLine {
     /// Cancel safe.
-    pub async fn hear(&self) -> io::Result<Option<Word>> {
+    pub async fn hear(&self) -> io::Result<Option<Said>> {
         loop {
             let mut ready = self.0.readable().await?;
             let heard = ready.try_io(|fd| receive(fd.get_ref(), MsgFlags::MSG_DONTWAIT));
@@ -68,14 +78,21 @@ impl AsyncLine {
     }
 }
 
-fn receive(socket: &OwnedFd, flags: MsgFlags) -> io::Result<Option<Word>> {
+fn receive(socket: &OwnedFd, flags: MsgFlags) -> io::Result<Option<Said>> {
     let mut bytes = vec![0; LONGEST_WORD];
-    let length = loop {
-        match recv(socket.as_raw_fd(), &mut bytes, flags) {
+    let mut control = nix::cmsg_space!(UnixCredentials);
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+    let (length, speaker) = loop {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let received = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags);
+        match received {
             Err(nix::Error::EINTR) => {}
             // It died with words of ours unread.
-            Err(nix::Error::ECONNRESET) => break 0,
-            received => break received?,
+            Err(nix::Error::ECONNRESET) => break (0, None),
+            received => {
+                let message = received?;
+                break (message.bytes, speaker(&message)?);
+            }
         }
     };
     let bytes = bytes.get(..length).unwrap_or_default();
@@ -83,8 +100,16 @@ fn receive(socket: &OwnedFd, flags: MsgFlags) -> io::Result<Option<Word>> {
         return Ok(None);
     }
     let word = Word::decode(bytes);
-    word.map(Some)
+    word.map(|word| Some(Said { word, speaker }))
         .map_err(|_bad| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+fn speaker(message: &RecvMsg<'_, '_, ()>) -> io::Result<Option<u32>> {
+    let pid = message.cmsgs()?.find_map(|said| match said {
+        ControlMessageOwned::ScmCredentials(of) => u32::try_from(of.pid()).ok(),
+        _ => None,
+    });
+    Ok(pid.filter(|pid| *pid != 0))
 }
 
 fn answer(socket: &OwnedFd, state: &str) -> io::Result<()> {
@@ -100,4 +125,39 @@ fn answer(socket: &OwnedFd, state: &str) -> io::Result<()> {
         MsgFlags::MSG_NOSIGNAL,
     );
     sent.map(drop).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(end: &OwnedFd, word: &Word) {
+        send(end.as_raw_fd(), &word.encode(), MsgFlags::empty()).expect("says");
+    }
+
+    #[tokio::test]
+    async fn what_is_heard_is_signed_with_the_speakers_number() {
+        let (line, end) = Line::pair().expect("a pair");
+        say(&end, &Word::AboutToExec {});
+        drop(end);
+        let line = line.into_async().expect("becomes async");
+        let said = line.hear().await.expect("hears").expect("a word");
+        let this = std::process::id();
+        assert_eq!(
+            (said.word, said.speaker),
+            (Word::AboutToExec {}, Some(this))
+        );
+        assert_eq!(line.hear().await.expect("hears"), None);
+    }
+
+    #[test]
+    fn an_answer_is_one_message_however_long() {
+        let (line, end) = Line::pair().expect("a pair");
+        let state = "x".repeat(500_000);
+        line.answer(&state).expect("answers");
+        let mut read = vec![0; 1 << 20];
+        let mut parts = [IoSliceMut::new(&mut read)];
+        let message = recvmsg::<()>(end.as_raw_fd(), &mut parts, None, MsgFlags::empty());
+        assert_eq!(message.expect("reads").bytes, state.len());
+    }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use containerizer::{
-    Config, Container, Containerizer, ExitStatus, LaunchError, Stdio, Stopwatch, Termination, Then,
+    Config, Container, Containerizer, ExitStatus, KernelWord, LaunchError, Stdio, Stopwatch,
+    Termination, Then,
 };
 use isolators::seccomp::{Answer, Arg, Condition, Machines, Profile, Rule};
 use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
@@ -98,10 +99,6 @@ impl Host {
     fn spec(&self, seccomp: Seccomp, script: &str) -> Spec {
         let request = self.request(seccomp, script);
         self.containerizer.plan(&request).expect("plans")
-    }
-
-    async fn status(&self, seccomp: Seccomp, script: &str) -> Option<ExitStatus> {
-        self.run(self.spec(seccomp, script)).await.status
     }
 
     /// What a script that must end with 0 has written.
@@ -206,21 +203,32 @@ async fn root_a_container_is_filtered_unless_it_is_unconfined() {
 }
 
 #[tokio::test]
-async fn root_a_call_that_kills_ends_the_task_by_sigsys() {
+async fn root_a_call_that_kills_ends_the_task_by_sigsys_and_is_named() {
     let host = Host::new("kill");
     let sigsys = Some(ExitStatus::Signaled(libc::SIGSYS));
+    let named = |name: &str| Some(KernelWord::SystemCall(name.to_owned()));
     let script = format!("exec {}", call(libc::SYS_getpgid, "0"));
-    for action in [
-        Action::ScmpActKill,
-        Action::ScmpActKillProcess,
-        Action::ScmpActTrap,
+    for (action, word) in [
+        (Action::ScmpActKill, named("getpgid")),
+        (Action::ScmpActKillProcess, named("getpgid")),
+        // The kernel says nothing of it: a program may handle the signal.
+        (Action::ScmpActTrap, Some(KernelWord::Silent)),
     ] {
         let profile = allowing(vec![rule("getpgid", action, None)]);
-        assert_eq!(host.status(profile, &script).await, sigsys, "{action}");
+        let ended = host.run(host.spec(profile, &script)).await;
+        assert_eq!(
+            (ended.status, ended.death.kernel),
+            (sigsys, word),
+            "{action}"
+        );
     }
     // A call of x32, where the default knows of none.
     let script = format!("exec {}", call(0x4000_0000 + libc::SYS_getpid, "0"));
-    assert_eq!(host.status(Seccomp::Default, &script).await, sigsys);
+    let ended = host.run(host.spec(Seccomp::Default, &script)).await;
+    assert_eq!(
+        (ended.status, ended.death.kernel),
+        (sigsys, named("getpid of x32"))
+    );
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod capabilities;
 pub mod cgroups;
 mod filesystem;
 mod isolator;
+mod kernel_log;
 mod namespaces;
 mod process;
 mod request;
@@ -21,6 +22,7 @@ mod volumes;
 
 pub use capabilities::{default_capabilities, mask as capability_mask};
 pub use isolator::{Host, Isolator, PlanError, plan};
+pub use kernel_log::{KernelLog, Line};
 pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use request::{
     Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Limit, Request, Rlimit,

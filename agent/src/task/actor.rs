@@ -103,7 +103,7 @@ struct Life {
 enum Input {
     Message(Option<Message>),
     Launch(Stage),
-    Ended(Termination),
+    Ended(Box<Termination>),
     Woke,
 }
 
@@ -194,7 +194,7 @@ impl Life {
         tokio::select! {
             message = self.actor.mailbox.recv() => Input::Message(message),
             stage = launched(self.launch.as_mut()) => Input::Launch(stage),
-            termination = ended(self.container.as_ref()) => Input::Ended(termination),
+            termination = ended(self.container.as_ref()) => Input::Ended(Box::new(termination)),
             () = woken(wake_at) => Input::Woke,
         }
     }
@@ -247,7 +247,7 @@ impl Life {
         self.step(event).await;
     }
 
-    async fn on_ended(&mut self, termination: Termination) {
+    async fn on_ended(&mut self, termination: Box<Termination>) {
         for leftover in &termination.leftovers {
             tracing::warn!(task = %self.actor.identity.key, leftover, "container left something behind");
         }

@@ -74,7 +74,7 @@ pub enum Event {
     /// The moment of `wake_at` may have come.
     Woke,
     /// No process of the container is left.
-    Ended(Termination),
+    Ended(Box<Termination>),
 }
 
 #[derive(Debug, Clone, PartialEq)]

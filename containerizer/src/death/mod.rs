@@ -2,9 +2,14 @@
 //!
 //! Nothing here is guessed: what neither the exit record nor the kernel tells is `None`.
 
+mod kernel;
+mod look;
+
 use init::ExitRecord;
 
 use crate::container::ExitStatus;
+pub use kernel::{Access, Fault, KernelWord};
+pub(crate) use look::{Look, first_child, is_of_kernel};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Death {
@@ -13,6 +18,9 @@ pub struct Death {
     pub passed_on: Option<PassedOn>,
     /// The container's first process was killed, which ends all others. Nobody inside can do that.
     pub first_process_killed: bool,
+    /// What the kernel's log says, when the command ended as the kernel itself ends a process. `None`
+    /// also when it is not known which process of the host it was.
+    pub kernel: Option<KernelWord>,
 }
 
 /// A signal that can end a process.
@@ -40,7 +48,7 @@ impl Death {
             Some(record) => Self {
                 core_dumped: record.status & CORE_DUMPED != 0 && record.status & 0x7f != 0,
                 passed_on: record.sender.map(PassedOn::from),
-                first_process_killed: false,
+                ..Self::default()
             },
             None => Self {
                 first_process_killed: matches!(reaped, Some(ExitStatus::Signaled(libc::SIGKILL))),

@@ -1,6 +1,7 @@
 //! Launching for real: needs root, and cgroups of either version.
 
 mod cgroups;
+mod death;
 mod exec;
 mod namespaces;
 mod support;
@@ -256,20 +257,6 @@ async fn root_container_paths_that_the_host_lacks_leave_nothing_on_it() {
     );
     assert!(!Path::new("/longshore-new").exists() && !Path::new("/usr/longshore-new").exists());
     assert_eq!(fs::read_dir("/").expect("lists").count(), before);
-    host.finish();
-}
-
-#[tokio::test]
-async fn root_running_out_of_memory_is_told_with_limit_peak_and_victim() {
-    let host = Host::new("oom");
-    let request = host.request("tail /dev/zero; sleep 1000");
-    let termination = host.run(&request).await;
-    let oom = termination.out_of_memory.expect("an out-of-memory kill");
-    assert_eq!(oom.limit, Some(32 << 20));
-    assert!(oom.peak <= 32 << 20 && oom.peak > 16 << 20, "{oom:?}");
-    assert_eq!(oom.victim.map(|v| v.name), Some("tail".to_owned()));
-    // The shell would have slept on: a container that has lost a process to the kernel is ended.
-    assert_eq!(termination.leftovers, [""; 0]);
     host.finish();
 }
 

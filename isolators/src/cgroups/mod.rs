@@ -12,5 +12,5 @@ pub use cgroup::{Cgroup, CgroupError, Entry};
 pub(crate) use cpu::Cpu;
 pub use hierarchy::{BadHierarchy, ControllerMount, Hierarchy, Version};
 pub(crate) use memory::Memory;
-pub use oom::{OomWatch, OutOfMemory, Victim};
+pub use oom::{OomWatch, OutOfMemory, Percent, Pressure, PressureOf, Task, Usage, Victim};
 pub use statistics::{Statistics, StatisticsError};

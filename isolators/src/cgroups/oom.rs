@@ -1,16 +1,21 @@
-//! Out of memory: noticing it, and finding out who was killed.
+//! Out of memory: noticing it, and finding out who was killed and what had used it up.
+
+mod pressure;
+mod report;
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
-use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::cgroup::{Cgroup, CgroupError, Dirs, write};
 use super::statistics::{flat_keyed, limit, number};
+use crate::kernel_log::KernelLog;
+pub use pressure::{Percent, Pressure, PressureOf};
+use report::Report;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutOfMemory {
@@ -20,6 +25,31 @@ pub struct OutOfMemory {
     pub peak: u64,
     /// The process that the kernel chose, when its log still says so.
     pub victim: Option<Victim>,
+    /// The container's largest processes at that moment, largest first; empty when the log does not
+    /// say, and when it was not the container whose memory ran out.
+    pub largest: Vec<Task>,
+    pub usage: Option<Usage>,
+    /// `None` where the kernel does not measure it.
+    pub pressure: Option<Pressure>,
+}
+
+/// A process as the kernel lists it when it kills for memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// In the host's pid namespace.
+    pub pid: u32,
+    pub name: String,
+    /// Bytes that are in memory.
+    pub rss: u64,
+}
+
+/// What the memory of a container was used for at that moment, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// What its processes have for themselves.
+    pub anonymous: u64,
+    /// Files in memory (tmpfs, /dev/shm), which are there without any process.
+    pub shared: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +110,9 @@ impl Cgroup {
             .unwrap_or(0)
     }
 
-    /// What the kernel knows about the out-of-memory kills here; `None` when there were none.
-    pub fn out_of_memory(&self) -> Option<OutOfMemory> {
+    /// What the kernel knows about the out-of-memory kills here; `None` when there were none. Without
+    /// its log it knows no names.
+    pub fn out_of_memory(&self, log: Option<&KernelLog>) -> Option<OutOfMemory> {
         if self.oom_kills() == 0 {
             return None;
         }
@@ -89,100 +120,36 @@ impl Cgroup {
         let limit = limit(dir, self.files().memory_limit);
         // Before Linux 5.19, v2 remembers no peak; at the moment of the kill usage was at the limit.
         let peak = number(dir, self.files().memory_peak).or(limit);
+        let report = log.and_then(|log| report::last(log, &self.name, page_size()));
+        let (victim, largest, usage) = match report {
+            Some(Report {
+                victim,
+                tasks,
+                usage,
+            }) => (Some(victim), tasks, usage),
+            None => (None, Vec::new(), None),
+        };
         Some(OutOfMemory {
             limit,
             peak: peak.unwrap_or(0),
-            victim: kernel_log().ok().and_then(|log| victim(&log, &self.name)),
+            victim,
+            largest,
+            usage,
+            pressure: self.memory_pressure(),
         })
     }
-}
 
-/// The kernel's ring buffer, a record per line. Each read(2) of /dev/kmsg gives one record.
-fn kernel_log() -> io::Result<String> {
-    let mut file = File::options()
-        .read(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open("/dev/kmsg")?;
-    let (mut log, mut record) = (String::new(), [0; 8192]);
-    loop {
-        match file.read(&mut record) {
-            Ok(0) => return Ok(log),
-            Ok(n) => log.push_str(&String::from_utf8_lossy(&record[..n])),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(log),
-            // Overwritten between two reads: the next read continues with the oldest one left.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
-            Err(e) => return Err(e),
+    fn memory_pressure(&self) -> Option<Pressure> {
+        match &self.dirs {
+            Dirs::V2(dir) => pressure::read(&dir.join("memory.pressure"), PressureOf::Container),
+            Dirs::V1(_) => pressure::read(Path::new("/proc/pressure/memory"), PressureOf::Host),
         }
     }
 }
 
-/// The last `oom-kill:` record about `cgroup`, which ends in `task=NAME,pid=N,uid=N`.
-fn victim(log: &str, cgroup: &str) -> Option<Victim> {
-    let within = |path: &str| {
-        path == cgroup
-            || path
-                .strip_prefix(cgroup)
-                .is_some_and(|rest| rest.starts_with('/'))
-    };
-    log.lines()
-        .rev()
-        .filter(|line| is_from_kernel(line))
-        .find_map(|line| {
-            let record = line.split_once(";oom-kill:")?.1;
-            let (head, uid) = record.rsplit_once(",uid=")?;
-            uid.trim().parse::<u32>().ok()?;
-            let (head, pid) = head.rsplit_once(",pid=")?;
-            // A task's name may hold commas, so the keys are looked for from both ends.
-            let (head, name) = head.split_once(",task=")?;
-            let path = head.split_once("task_memcg=")?.1;
-            within(path).then_some(())?;
-            Some(Victim {
-                pid: pid.parse().ok()?,
-                name: name.to_owned(),
-            })
-        })
-}
-
-/// Whoever may write to /dev/kmsg can put any text there, but not in the kernel's name: the first
-/// number of a record is facility * 8 + level, and the kernel's facility is 0.
-fn is_from_kernel(record: &str) -> bool {
-    record
-        .split_once(',')
-        .and_then(|(prefix, _)| prefix.parse::<u32>().ok())
-        .is_some_and(|p| p < 8)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LOG: &str = "\
-6,1,0,-;something else
-6,900,123,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/mesos/c1,task_memcg=/mesos/c1,task=ta,il,pid=4711,uid=0
-6,901,124,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/mesos/c10,task_memcg=/mesos/c10/leaf,task=dd,pid=5,uid=1
-";
-
-    #[test]
-    fn the_victim_is_read_from_the_kernels_log() {
-        let found = victim(LOG, "/mesos/c1");
-        assert_eq!(
-            found,
-            Some(Victim {
-                pid: 4711,
-                name: "ta,il".to_owned()
-            })
-        );
-        assert_eq!(victim(LOG, "/mesos/c10").map(|v| v.pid), Some(5));
-    }
-
-    #[test]
-    fn a_forged_record_is_not_believed() {
-        assert_eq!(victim(&LOG.replace("6,900", "14,900"), "/mesos/c1"), None);
-    }
-
-    #[test]
-    fn another_containers_victim_is_not_ours() {
-        assert_eq!(victim(LOG, "/mesos/c"), None);
-        assert_eq!(victim(LOG, "/mesos/c100"), None);
-    }
+/// In bytes.
+fn page_size() -> u64 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let size = size.ok().flatten().and_then(|size| size.try_into().ok());
+    size.unwrap_or(4096)
 }

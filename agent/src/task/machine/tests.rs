@@ -11,12 +11,12 @@ const POLICY: Policy = Policy {
 };
 
 fn exit(status: i32) -> Event {
-    Event::Ended(Termination {
+    Event::Ended(Box::new(Termination {
         status: Some(ExitStatus::Exited(status)),
         out_of_memory: None,
         death: Death::default(),
         leftovers: vec![],
-    })
+    }))
 }
 
 fn launching(policy: Policy, now: Instant) -> Machine {
