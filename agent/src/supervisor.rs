@@ -24,6 +24,7 @@ use crate::task::Key;
 use crate::task::actor::{Actor, Beginning, Message, Progress};
 use crate::task::identity::Identity;
 use crate::task::launch::Host;
+use crate::task::machine::Requester;
 
 /// Messages to one task that wait for it. Kills are repeated by those who sent them, updates are
 /// sent again: a task that falls this far behind may miss some.
@@ -257,9 +258,12 @@ impl Supervisor {
 
     fn kill_all(&self) {
         let grace = self.constants.shutdown_grace;
-        self.tasks
-            .values()
-            .for_each(|r| r.tell(Message::Kill { grace: Some(grace) }));
+        self.tasks.values().for_each(|r| {
+            r.tell(Message::Kill {
+                grace: Some(grace),
+                by: Requester::Agent,
+            })
+        });
     }
 
     /// Gives a task its actor.

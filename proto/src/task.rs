@@ -2,7 +2,7 @@
 
 use crate::v1::{self, TaskState};
 
-pub use ending::{Ending, ended, exit_code, told};
+pub use ending::{Ending, ended, exit_code, signal_name, told};
 
 mod ending;
 

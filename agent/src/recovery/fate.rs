@@ -10,7 +10,7 @@ use super::StoredTask;
 use crate::task::command_executor::policy;
 use crate::task::ending::{self, Report};
 use crate::task::journal::History;
-use crate::task::machine::{Cause, Phase};
+use crate::task::machine::{Cause, Phase, Requester};
 
 /// What is to be done about one stored task.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,7 @@ pub fn decide(
         let policy = policy(framework, task);
         return Fate::Adopt(match last {
             Some(TaskState::TaskKilling) => Phase::Killing {
-                cause: Cause::Asked,
+                cause: Cause::Asked(Requester::Unknown),
                 deadline: Some(now + policy.grace),
             },
             _ if was_running => Phase::Running {

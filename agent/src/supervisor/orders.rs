@@ -16,6 +16,7 @@ use crate::task::actor::{Beginning, Message};
 use crate::task::command_executor::{self, Refusal};
 use crate::task::ending::{self, Report};
 use crate::task::launch::Job;
+use crate::task::machine::Requester;
 
 impl Supervisor {
     pub(super) async fn on_order(&mut self, message: to_agent::Message) {
@@ -33,7 +34,8 @@ impl Supervisor {
                     task: kill.task_id.value,
                 };
                 let policy = kill.kill_policy.and_then(|policy| policy.grace_period);
-                self.kill(key, policy.as_ref().map(crate::task::duration));
+                let grace = policy.as_ref().map(crate::task::duration);
+                self.kill(key, grace, Requester::Framework);
             }
             to_agent::Message::Acknowledge(acknowledge) => {
                 let key = Key {
@@ -70,7 +72,10 @@ impl Supervisor {
                     task: shutdown.executor_id.value,
                 };
                 match self.tasks.contains_key(&key) {
-                    true => self.kill(key, Some(self.constants.shutdown_grace)),
+                    true => {
+                        let grace = Some(self.constants.shutdown_grace);
+                        self.kill(key, grace, Requester::FrameworkOfExecutor);
+                    }
                     // There is no task of it that a status could be about.
                     false => {
                         tracing::warn!(executor = %key, "ignored a shutdown: there is no such executor")
@@ -148,9 +153,9 @@ impl Supervisor {
         self.start(key, None, false, Beginning::Refuse(report));
     }
 
-    fn kill(&mut self, key: Key, grace: Option<Duration>) {
+    fn kill(&mut self, key: Key, grace: Option<Duration>, by: Requester) {
         if let Some(resident) = self.tasks.get(&key) {
-            return resident.tell(Message::Kill { grace });
+            return resident.tell(Message::Kill { grace, by });
         }
         let Some(framework) = self.book.frameworks.get(&key.framework) else {
             tracing::warn!(task = %key, "ignored a kill: its framework has no task here");

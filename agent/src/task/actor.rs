@@ -15,7 +15,7 @@ use super::ending::Report;
 use super::identity::Identity;
 use super::journal::{History, TaskJournal};
 use super::launch::{Host, Job, Launching, Outcome, Stage};
-use super::machine::{Effect, Event, Machine, Phase, Policy};
+use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
 use super::updates::Stream;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::link::Outgoing;
@@ -26,6 +26,7 @@ use crate::{sandbox, supervisor};
 pub enum Message {
     Kill {
         grace: Option<Duration>,
+        by: Requester,
     },
     Acknowledge {
         uuid: Vec<u8>,
@@ -201,10 +202,12 @@ impl Life {
 
     async fn on_message(&mut self, message: Message) {
         match message {
-            Message::Kill { grace } => self.step(Event::Kill { grace }).await,
+            Message::Kill { grace, by } => self.step(Event::Kill { grace, by }).await,
             Message::Abandon { grace } => {
                 self.abandoned = true;
-                self.step(Event::Kill { grace: Some(grace) }).await;
+                let grace = Some(grace);
+                let by = Requester::Agent;
+                self.step(Event::Kill { grace, by }).await;
             }
             Message::Acknowledge { uuid } => self.on_acknowledge(uuid).await,
             Message::Connected(outgoing) => {

@@ -2,12 +2,17 @@
 //!
 //! Source: spec/mesos-agent.md sections 10.1 and 12.
 
+mod chain;
+
 use std::time::Duration;
 
 use containerizer::{ExitStatus, OutOfMemory, Termination};
 use proto::task::{Ending, ended};
 use proto::v1::task_status::{Reason, Source};
 use proto::v1::{self, TaskState};
+
+use super::machine::Requester;
+use chain::megabytes;
 
 /// A status update before it has an identity: what happened, and nothing of when or where.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,8 +80,9 @@ pub fn launch_failed(why: String) -> Report {
     )
 }
 
-pub fn killed_during_launch() -> Report {
-    let message = "A kill was requested before the task was running";
+pub fn killed_during_launch(by: Requester) -> Report {
+    let words = "A kill was requested before the task was running";
+    let message = format!("{words}; {}", chain::of_request(by));
     Report::agent(
         TaskState::TaskKilled,
         Reason::TaskKilledDuringLaunch,
@@ -102,33 +108,38 @@ pub fn by_itself(termination: &Termination) -> Report {
         Some(ExitStatus::Exited(0)) => TaskState::TaskFinished,
         Some(ExitStatus::Exited(_) | ExitStatus::Signaled(_)) | None => TaskState::TaskFailed,
     };
-    Report::executor(state).saying(how_it_ended(termination.status))
+    let links = chain::of_end(termination.status, &termination.death);
+    Report::executor(state).saying(linked(how_it_ended(termination), links))
 }
 
-pub fn killed(termination: &Termination) -> Report {
-    Report::executor(TaskState::TaskKilled).saying(how_it_ended(termination.status))
+/// Within its grace period.
+pub fn killed(termination: &Termination, by: Requester) -> Report {
+    let links = [chain::of_request(by)];
+    Report::executor(TaskState::TaskKilled).saying(linked(how_it_ended(termination), links))
+}
+
+/// With SIGKILL, after its grace period.
+pub fn killed_at_last(termination: &Termination, by: Requester) -> Report {
+    let links = [
+        chain::of_request(by),
+        "it was still there after its grace period",
+    ];
+    Report::executor(TaskState::TaskKilled).saying(linked(how_it_ended(termination), links))
 }
 
 fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
-    let megabytes = |bytes: u64| bytes.div_ceil(1 << 20);
     let requested = match out_of_memory.limit {
         Some(limit) => format!("Requested: {}MB", megabytes(limit)),
         None => "the task has no limit, the host ran out of memory:".to_owned(),
     };
-    let mut message = format!(
+    let words = format!(
         "Memory limit exceeded: {requested} Maximum Used: {}MB",
         megabytes(out_of_memory.peak)
     );
-    if let Some(victim) = &out_of_memory.victim {
-        message.push_str(&format!(
-            "; the kernel killed process {} ({})",
-            victim.pid, victim.name
-        ));
-    }
     let mut report = Report::agent(
         TaskState::TaskFailed,
         Reason::ContainerLimitationMemory,
-        message,
+        linked(words, chain::of_memory(out_of_memory)),
     );
     report.limitation = Some(v1::TaskResourceLimitation {
         resources: vec![v1::Resource {
@@ -143,21 +154,30 @@ fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
     report
 }
 
-fn how_it_ended(status: Option<ExitStatus>) -> String {
+/// Mesos' own words, on which tools match, and the chain of causes.
+fn linked(words: String, links: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    links
+        .into_iter()
+        .fold(words, |message, link| message + "; " + link.as_ref())
+}
+
+fn how_it_ended(termination: &Termination) -> String {
     const KILL: i32 = nix::libc::SIGKILL;
-    let mut sentence = ended(match status {
+    let mut sentence = ended(match termination.status {
         Some(ExitStatus::Exited(status)) => Ending::Exited(status),
         Some(ExitStatus::Signaled(signal)) => Ending::Signaled(signal),
         // Nobody is left who could tell: it was killed, with whoever kept the record.
         None => Ending::Signaled(KILL),
     });
-    sentence.push_str(match status {
+    sentence.push_str(match termination.status {
         Some(ExitStatus::Exited(126)) => {
             " (shells say so of a command that may not be executed: see stderr)"
         }
         Some(ExitStatus::Exited(127)) => {
             " (shells say so of a command that is not found: see stderr)"
         }
+        // As Mesos has it.
+        Some(ExitStatus::Signaled(_)) if termination.death.core_dumped => " (core dumped)",
         _ => "",
     });
     sentence
@@ -200,7 +220,7 @@ mod tests {
             (
                 Some(ExitStatus::Signaled(15)),
                 TaskState::TaskFailed,
-                "Command terminated with signal Terminated",
+                "Command terminated with signal Terminated; who sent it is not known",
             ),
             (
                 Some(ExitStatus::Signaled(34)),
@@ -210,7 +230,12 @@ mod tests {
             (
                 None,
                 TaskState::TaskFailed,
-                "Command terminated with signal Killed",
+                "Command terminated with signal Killed; who sent it is not known",
+            ),
+            (
+                Some(ExitStatus::Signaled(6)),
+                TaskState::TaskFailed,
+                "Command terminated with signal Aborted",
             ),
         ];
         for (status, state, message) in table {
@@ -219,8 +244,46 @@ mod tests {
                 (report.state, report.message.as_deref()),
                 (state, Some(message))
             );
-            assert_eq!(killed(&termination(status)).state, TaskState::TaskKilled);
         }
+    }
+
+    #[test]
+    fn a_core_is_told_in_mesos_words() {
+        let mut dumped = termination(Some(ExitStatus::Signaled(6)));
+        dumped.death.core_dumped = true;
+        assert_eq!(
+            by_itself(&dumped).message.as_deref(),
+            Some("Command terminated with signal Aborted (core dumped)")
+        );
+    }
+
+    #[test]
+    fn a_kill_says_on_whose_request_it_was_and_whether_it_had_to_be_forced() {
+        let ended = termination(Some(ExitStatus::Signaled(9)));
+        let first = killed(&ended, Requester::FrameworkOfExecutor);
+        assert_eq!(first.state, TaskState::TaskKilled);
+        assert_eq!(
+            first.message.as_deref(),
+            Some(
+                "Command terminated with signal Killed; its framework requested the end of its \
+                 executor"
+            )
+        );
+        let last = killed_at_last(&ended, Requester::Framework);
+        assert_eq!(
+            last.message.as_deref(),
+            Some(
+                "Command terminated with signal Killed; its framework requested the kill; it was \
+                 still there after its grace period"
+            )
+        );
+        assert_eq!(
+            killed_during_launch(Requester::Agent).message.as_deref(),
+            Some(
+                "A kill was requested before the task was running; its agent was told to end all \
+                 of its tasks"
+            )
+        );
     }
 
     #[test]

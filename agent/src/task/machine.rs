@@ -38,7 +38,9 @@ pub enum Phase {
     /// On the way into its container: the task is starting.
     Launching,
     /// Was killed while launching; the launch is being called off.
-    Aborting,
+    Aborting {
+        by: Requester,
+    },
     Running {
         time_up: Option<Instant>,
     },
@@ -53,9 +55,21 @@ pub enum Phase {
 /// Why a task is being killed: it decides how its end is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    Asked,
-    DuringLaunch,
+    Asked(Requester),
+    DuringLaunch(Requester),
     TimeUp,
+}
+
+/// On whose request a task is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requester {
+    Framework,
+    /// It asked the task's executor to end, and the task with it.
+    FrameworkOfExecutor,
+    /// The framework is gone, or the agent goes away, and what it cannot keep goes with it.
+    Agent,
+    /// Whoever asked an earlier process of this agent.
+    Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +84,7 @@ pub enum Event {
     LaunchCancelled,
     Kill {
         grace: Option<Duration>,
+        by: Requester,
     },
     /// The moment of `wake_at` may have come.
     Woke,
@@ -106,7 +121,7 @@ impl Machine {
     /// When `Woke` should be sent.
     pub fn wake_at(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Fetching | Phase::Launching | Phase::Aborting | Phase::Ended => None,
+            Phase::Fetching | Phase::Launching | Phase::Aborting { .. } | Phase::Ended => None,
             Phase::Running { time_up } => time_up,
             Phase::Killing { deadline, .. } => deadline,
         }
@@ -119,7 +134,7 @@ impl Machine {
             Event::Launched => self.on_launched(now),
             Event::LaunchFailed(why) => self.on_launch_failed(why),
             Event::LaunchCancelled => self.on_launch_cancelled(),
-            Event::Kill { grace } => self.on_kill(now + grace.unwrap_or(self.policy.grace)),
+            Event::Kill { grace, by } => self.on_kill(now + grace.unwrap_or(self.policy.grace), by),
             Event::Woke => self.on_woke(now),
             Event::Ended(termination) => self.on_ended(&termination),
         };
@@ -134,7 +149,7 @@ impl Machine {
                 (Phase::Launching, vec![starting])
             }
             Phase::Launching
-            | Phase::Aborting
+            | Phase::Aborting { .. }
             | Phase::Running { .. }
             | Phase::Killing { .. }
             | Phase::Ended => self.unmoved(),
@@ -148,9 +163,9 @@ impl Machine {
                 let running = Effect::Report(Report::executor(TaskState::TaskRunning));
                 (Phase::Running { time_up }, vec![running])
             }
-            Phase::Aborting => {
+            Phase::Aborting { by } => {
                 let killing = Phase::Killing {
-                    cause: Cause::DuringLaunch,
+                    cause: Cause::DuringLaunch(by),
                     deadline: None,
                 };
                 (killing, vec![Effect::Kill])
@@ -166,27 +181,29 @@ impl Machine {
                 vec![Effect::Report(ending::launch_failed(why))],
             ),
             // The framework asked for the end and gets it; why the launch failed no longer matters.
-            Phase::Aborting => self.on_launch_cancelled(),
+            Phase::Aborting { .. } => self.on_launch_cancelled(),
             Phase::Running { .. } | Phase::Killing { .. } | Phase::Ended => self.unmoved(),
         }
     }
 
     fn on_launch_cancelled(&self) -> (Phase, Vec<Effect>) {
-        match self.phase {
-            Phase::Fetching | Phase::Launching | Phase::Aborting => (
-                Phase::Ended,
-                vec![Effect::Report(ending::killed_during_launch())],
-            ),
-            Phase::Running { .. } | Phase::Killing { .. } | Phase::Ended => self.unmoved(),
-        }
+        let by = match self.phase {
+            Phase::Aborting { by } => by,
+            Phase::Fetching | Phase::Launching => Requester::Unknown,
+            Phase::Running { .. } | Phase::Killing { .. } | Phase::Ended => return self.unmoved(),
+        };
+        let report = ending::killed_during_launch(by);
+        (Phase::Ended, vec![Effect::Report(report)])
     }
 
-    fn on_kill(&self, asked: Instant) -> (Phase, Vec<Effect>) {
+    fn on_kill(&self, asked: Instant, by: Requester) -> (Phase, Vec<Effect>) {
         match self.phase {
-            Phase::Fetching | Phase::Launching => (Phase::Aborting, vec![Effect::CancelLaunch]),
+            Phase::Fetching | Phase::Launching => {
+                (Phase::Aborting { by }, vec![Effect::CancelLaunch])
+            }
             Phase::Running { .. } => {
                 let killing = Phase::Killing {
-                    cause: Cause::Asked,
+                    cause: Cause::Asked(by),
                     deadline: Some(asked),
                 };
                 let mut effects = Vec::new();
@@ -207,7 +224,7 @@ impl Machine {
                 },
                 vec![],
             ),
-            Phase::Aborting | Phase::Killing { deadline: None, .. } | Phase::Ended => {
+            Phase::Aborting { .. } | Phase::Killing { deadline: None, .. } | Phase::Ended => {
                 self.unmoved()
             }
         }
@@ -236,7 +253,7 @@ impl Machine {
             ),
             Phase::Fetching
             | Phase::Launching
-            | Phase::Aborting
+            | Phase::Aborting { .. }
             | Phase::Running { .. }
             | Phase::Killing { .. }
             | Phase::Ended => self.unmoved(),
@@ -249,19 +266,15 @@ impl Machine {
             Phase::Fetching | Phase::Launching | Phase::Running { .. } => {
                 ending::by_itself(termination)
             }
-            Phase::Aborting => ending::killed_during_launch(),
-            Phase::Killing {
-                cause: Cause::Asked,
-                ..
-            } => ending::killed(termination),
-            Phase::Killing {
-                cause: Cause::DuringLaunch,
-                ..
-            } => ending::killed_during_launch(),
-            Phase::Killing {
-                cause: Cause::TimeUp,
-                ..
-            } => ending::time_up(self.policy.max_completion_time.unwrap_or_default()),
+            Phase::Aborting { by } => ending::killed_during_launch(by),
+            Phase::Killing { cause, deadline } => match cause {
+                Cause::Asked(by) if deadline.is_none() => ending::killed_at_last(termination, by),
+                Cause::Asked(by) => ending::killed(termination, by),
+                Cause::DuringLaunch(by) => ending::killed_during_launch(by),
+                Cause::TimeUp => {
+                    ending::time_up(self.policy.max_completion_time.unwrap_or_default())
+                }
+            },
             Phase::Ended => return self.unmoved(),
         };
         (Phase::Ended, vec![Effect::Report(report)])

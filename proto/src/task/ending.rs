@@ -61,7 +61,9 @@ const UNKNOWN: &str = "Unknown signal ";
 const FIRST_REAL_TIME: i32 = 34;
 const LAST: i32 = 64;
 
-fn signal_name(signal: i32) -> String {
+/// As strsignal(3) has it.
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
     let index = usize::try_from(signal - 1).ok();
     match index.and_then(|i| NAMES.get(i)) {
         Some(name) => (*name).to_owned(),

@@ -10,6 +10,11 @@ const POLICY: Policy = Policy {
     max_completion_time: None,
 };
 
+const KILL: Event = Event::Kill {
+    grace: None,
+    by: Requester::Framework,
+};
+
 fn exit(status: i32) -> Event {
     Event::Ended(Box::new(Termination {
         status: Some(ExitStatus::Exited(status)),
@@ -63,10 +68,7 @@ fn a_task_starts_once_its_files_are_there_runs_and_finishes() {
 fn a_killed_task_is_killed_whatever_its_exit_status() {
     let now = Instant::now();
     let mut machine = running(POLICY, now);
-    assert_eq!(
-        machine.step(Event::Kill { grace: None }, now),
-        [Effect::Terminate]
-    );
+    assert_eq!(machine.step(KILL, now), [Effect::Terminate]);
     assert_eq!(states(&machine.step(exit(0), now)), [TaskState::TaskKilled]);
 }
 
@@ -80,7 +82,7 @@ fn task_killing_is_said_to_those_who_asked_for_it() {
         },
         now,
     );
-    let effects = machine.step(Event::Kill { grace: None }, now);
+    let effects = machine.step(KILL, now);
     assert_eq!(states(&effects), [TaskState::TaskKilling]);
     assert_eq!(effects.last(), Some(&Effect::Terminate));
 }
@@ -89,7 +91,7 @@ fn task_killing_is_said_to_those_who_asked_for_it() {
 fn sigkill_follows_when_the_grace_is_over_and_only_once() {
     let now = Instant::now();
     let mut machine = running(POLICY, now);
-    machine.step(Event::Kill { grace: None }, now);
+    machine.step(KILL, now);
     assert_eq!(machine.wake_at(), Some(now + Duration::from_secs(3)));
     assert_eq!(machine.step(Event::Woke, now + Duration::from_secs(2)), []);
     assert_eq!(
@@ -105,6 +107,7 @@ fn a_later_kill_shortens_the_grace_and_never_prolongs_it() {
     let mut machine = running(POLICY, now);
     let kill = |secs| Event::Kill {
         grace: Some(Duration::from_secs(secs)),
+        by: Requester::Framework,
     };
     machine.step(kill(10), now);
     machine.step(kill(60), now);
@@ -118,10 +121,7 @@ fn a_kill_during_launch_calls_it_off_and_is_reported_as_such() {
     let now = Instant::now();
     for outcome in [Event::LaunchCancelled, Event::LaunchFailed("no".into())] {
         for mut machine in [Machine::start(POLICY), launching(POLICY, now)] {
-            assert_eq!(
-                machine.step(Event::Kill { grace: None }, now),
-                [Effect::CancelLaunch]
-            );
+            assert_eq!(machine.step(KILL, now), [Effect::CancelLaunch]);
             let effects = machine.step(outcome.clone(), now);
             let [Effect::Report(report)] = effects.as_slice() else {
                 panic!("{effects:?}")
@@ -136,7 +136,7 @@ fn a_kill_during_launch_calls_it_off_and_is_reported_as_such() {
 fn a_launch_that_could_not_be_called_off_is_killed_at_once() {
     let now = Instant::now();
     let mut machine = launching(POLICY, now);
-    machine.step(Event::Kill { grace: None }, now);
+    machine.step(KILL, now);
     assert_eq!(machine.step(Event::Launched, now), [Effect::Kill]);
     assert_eq!(
         states(&machine.step(exit(137), now)),
@@ -171,9 +171,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::LaunchFailed("no".into())),
         Just(Event::LaunchCancelled),
         (0..20_u64).prop_map(|s| Event::Kill {
-            grace: Some(Duration::from_secs(s))
+            grace: Some(Duration::from_secs(s)),
+            by: Requester::Framework,
         }),
-        Just(Event::Kill { grace: None }),
+        Just(KILL),
         Just(Event::Woke),
         (0..3).prop_map(exit),
     ]

@@ -28,6 +28,9 @@ pub struct Report {
 /// So many processes are told of.
 const TOP: usize = 5;
 
+/// Of 15 bytes, each of which may be written as `\xNN`.
+const NAME: usize = 60;
+
 const KILL: &str = "oom-kill:";
 const TASKS: &str = "Tasks state (memory values in pages):";
 const STATS: &str = "Memory cgroup stats for ";
@@ -71,7 +74,7 @@ fn kill(line: &str, cgroup: &str) -> Option<Kill> {
     Some(Kill {
         victim: Victim {
             pid: pid.parse().ok()?,
-            name: name.to_owned(),
+            name: name.chars().take(NAME).collect(),
         },
         is_own: limited.is_some_and(|path| is_within(path, cgroup)),
     })
@@ -127,7 +130,7 @@ fn task(line: &str, columns: Columns, page: u64) -> Option<Task> {
     }
     Some(Task {
         pid: pid.trim().parse().ok()?,
-        name: rest.to_owned(),
+        name: rest.chars().take(NAME).collect(),
         rss: rss?.saturating_mul(page),
     })
 }
@@ -299,7 +302,7 @@ oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=leaf,mems_allowed=0,
                     prop_assert!(report.tasks.len() <= TOP);
                     prop_assert!(report.tasks.is_sorted_by_key(|task| std::cmp::Reverse(task.rss)));
                     for task in report.tasks {
-                        prop_assert!(text.contains(&task.name));
+                        prop_assert!(text.contains(&task.name) && task.name.len() <= 4 * NAME);
                     }
                 }
             }
