@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::block_on;
 use crate::live::{Found, Named};
 use crate::tasks::entries;
-use crate::why::{Story, has_ended, quoted, read, told};
+use crate::why::{Rights, Story, guessed, has_ended, quoted, read, told};
 use crate::{logs, terminal};
 
 #[derive(Debug, clap::Args)]
@@ -24,13 +24,16 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         // An executor of its own kind may run several tasks in one container.
         let entry = entries(&state)
             .find(|it| (it.id(), it.container()) == (Some(&task.task), Some(&task.container)));
-        let story = entry.as_ref().and_then(Story::of);
-        let story = story.context("the agent does not tell the task's state")?;
+        let entry = entry.context("the agent does not tell of the task any more")?;
+        let story = Story::of(&entry).context("the agent does not tell the task's state")?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let mut lines = told(&story, now.unwrap_or_default());
         if has_ended(&story) {
             let stderr = format!("{}/stderr", story.sandbox);
-            lines.extend(quoted(&read(&agent, &stderr).await, &stderr));
+            let words = read(&agent, &stderr).await;
+            lines.extend(quoted(&words, &stderr));
+            let rights = Rights::of(entry.task, &state["flags"]);
+            lines.extend(guessed(&story, &rights, &words));
         }
         lines.iter().for_each(|line| terminal::out(line));
         Ok(ExitCode::SUCCESS)

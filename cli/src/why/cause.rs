@@ -24,9 +24,7 @@ const REASONS: &[(Reason, Says)] = &[
     (Reason::MaxCompletionTimeReached, This(
         "It ran for longer than it may: look for what holds it up, or raise its \
          max_completion_time.")),
-    (Reason::TaskKilledDuringLaunch, This(
-        "A kill was requested before its command ran. Who asked is not recorded: with Marathon's \
-         API that is whoever changed, scaled down or removed its app.")),
+    (Reason::TaskKilledDuringLaunch, Of(asked_early)),
     (Reason::AgentRestarted, This(
         "The agent was restarted while the task was launched, and the launch went with it. The \
          task is not at fault: its scheduler starts another where one is wanted.")),
@@ -46,8 +44,8 @@ const REASONS: &[(Reason, Says)] = &[
 const SIGNALS: &[(Signal, &str)] = &[
     (Signal::SIGHUP, SENT), (Signal::SIGINT, SENT), (Signal::SIGQUIT, SENT),
     (Signal::SIGTERM, SENT), (Signal::SIGUSR1, SENT), (Signal::SIGUSR2, SENT),
-    (Signal::SIGKILL, "somebody sent it, and who is not recorded; it did not hit its own memory \
-        limit, which would be told, but the host may have had no memory left"),
+    (Signal::SIGKILL, "somebody sent it, or the kernel did; it did not hit its own memory limit, \
+        which would be told, but the host may have had no memory left"),
     (Signal::SIGILL, "an instruction that this processor does not know: was the program built for \
         this kind of machine?"),
     (Signal::SIGABRT, "the program gave up by itself, as after a failed assertion: it mostly says \
@@ -59,22 +57,29 @@ const SIGNALS: &[(Signal, &str)] = &[
         library, or a stack that grew too large"),
     (Signal::SIGPIPE, "it wrote to a pipe or connection that nobody read any more"),
     (Signal::SIGALRM, "a timer that the program set and did not wait for"),
-    (Signal::SIGSYS, "it made a system call for which its seccomp profile kills: `longshore inspect` \
-        shows the profile, --seccomp_profile_name of the agent or \"linuxInfo\" of the app choose \
-        another"),
+    (Signal::SIGSYS, "it made a system call for which its seccomp profile kills, as the message \
+        says if the kernel told: `longshore inspect` shows the profile of a running task, \
+        --seccomp_profile_name of the agent or \"linuxInfo\" of the app choose another"),
     (Signal::SIGXCPU, "it used the processor time that its rlimit allows"),
     (Signal::SIGXFSZ, "it wrote a file larger than its rlimit allows"),
 ];
 
-const SENT: &str = "somebody sent it, and who is not recorded; it was not the agent, which tells \
-                    when a kill was requested";
+const SENT: &str = "somebody sent it; it was not the agent, which tells when a kill was requested";
+
+/// Of a signal of which no sender is known.
+const UNSEEN: &str = "Nobody saw who: a signal leaves a trace only when it comes through the \
+                      container's first process";
 
 const AWAY: &str = "The agent was restarted, or away for too long, and nobody saw how the task \
                     ended. Its scheduler starts another where one is wanted.";
 
-const ASKED: &str = "A kill was requested. Who asked is not recorded: with Marathon's API that is \
-                     whoever changed, restarted, scaled down or removed its app, or killed this \
-                     task.";
+const ASKED: &str = "A kill was requested.";
+
+const ASKED_EARLY: &str = "A kill was requested before its command ran.";
+
+const BY_FRAMEWORK: &str = "Its framework did that, and who asked the framework is not recorded: \
+                            with Marathon's API that is whoever changed, restarted, scaled down or \
+                            removed its app, or killed this task.";
 
 /// Whole sentences; `None` of a task that lives or of which nothing more is known.
 pub fn cause(story: &Story) -> Option<String> {
@@ -84,7 +89,7 @@ pub fn cause(story: &Story) -> Option<String> {
         | TaskState::TaskStarting
         | TaskState::TaskRunning
         | TaskState::TaskUnknown => None,
-        TaskState::TaskKilling => Some(ASKED.to_owned()),
+        TaskState::TaskKilling => Some(format!("{ASKED} {BY_FRAMEWORK}")),
         TaskState::TaskFinished => Some(
             "Its command ended by itself, and well. Of an app, which is meant to go on, its \
              scheduler starts another."
@@ -126,10 +131,16 @@ fn memory(last: &Event) -> String {
         Some(victim) => format!("what grows in process {victim}"),
         None => "what grows in it".to_owned(),
     };
+    let files = match between(message, "files in memory (tmpfs, /dev/shm) took ", "MB") {
+        Some(size) => format!(
+            " {size} MB of it are files in a tmpfs or in /dev/shm, which stay until they are \
+             removed."
+        ),
+        None => String::new(),
+    };
     format!(
         "{peak}, and all of its processes together may use {limit} MB: its own, and what an agent \
-         adds for an executor. Raise \"mem\" in the app, \
-         or look for {what}."
+         adds for an executor.{files} Raise \"mem\" in the app, or look for {what}."
     )
 }
 
@@ -151,13 +162,30 @@ fn launch(last: &Event) -> String {
     }
 }
 
+fn asked_early(last: &Event) -> String {
+    format!("{ASKED_EARLY} {}", who_asked(message(last)))
+}
+
+/// Messages of agents that do not tell who asked are of before anybody else could.
+fn who_asked(message: &str) -> &'static str {
+    if message.contains("its agent was told to end all of its tasks") {
+        "Nobody meant this task: its agent was ended with all that it ran."
+    } else if message.contains("before its agent was restarted") {
+        "Who did that is not known, for its agent was restarted meanwhile."
+    } else {
+        BY_FRAMEWORK
+    }
+}
+
 fn asked(last: &Event) -> String {
-    match told(message(last)) {
+    let message = message(last);
+    let who = who_asked(message);
+    match told(message) {
         Some(Ending::Signaled(signal)) if signal == Signal::SIGKILL as i32 => format!(
-            "{ASKED} It had to be ended with SIGKILL, as when it is still there after its grace \
-             period: let it end on SIGTERM, or raise \"taskKillGracePeriodSeconds\" in the app."
+            "{ASKED} {who} It had to be ended with SIGKILL, as when it is still there after its \
+             grace period: let it end on SIGTERM, or raise \"taskKillGracePeriodSeconds\" in the app."
         ),
-        Some(Ending::Signaled(_) | Ending::Exited(_)) | None => ASKED.to_owned(),
+        Some(Ending::Signaled(_) | Ending::Exited(_)) | None => format!("{ASKED} {who}"),
     }
 }
 
@@ -180,13 +208,29 @@ fn by_end(last: &Event) -> Option<String> {
                  program's own affair, and it may say more on stderr or stdout."
             ),
         },
-        Ending::Signaled(number) => match signal(number) {
-            Some((signal, what)) => {
-                format!("Its command was ended by {signal} (signal {number}): {what}.")
-            }
-            None => format!("Its command was ended by signal {number}: {SENT}."),
-        },
+        Ending::Signaled(number) => {
+            let said = match signal(number) {
+                Some((signal, what)) => format!("{signal} (signal {number}): {what}"),
+                None => format!("signal {number}: {SENT}"),
+            };
+            let more = more(message(last)).map_or_else(String::new, |more| format!(" {more}."));
+            format!("Its command was ended by {said}.{more}")
+        }
     })
+}
+
+/// What else the message lets one say of a signal.
+fn more(message: &str) -> Option<&'static str> {
+    if let Some(address) = between(message, "segfault at 0x", " ") {
+        // The first page is never mapped.
+        let address = u64::from_str_radix(address, 16).ok()?;
+        return (address < 4096).then_some(
+            "So near to address 0 there is nothing: it followed a pointer that was null",
+        );
+    }
+    message
+        .contains("who sent it is not known")
+        .then_some(UNSEEN)
 }
 
 fn signal(number: i32) -> Option<(Signal, &'static str)> {

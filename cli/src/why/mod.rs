@@ -2,7 +2,9 @@
 //! its last words.
 
 mod cause;
+mod guess;
 mod last_words;
+mod rights;
 mod span;
 mod story;
 mod timeline;
@@ -14,6 +16,7 @@ use proto::task::is_terminal;
 
 use crate::terminal::harmless;
 pub use last_words::{LastWords, read};
+pub use rights::Rights;
 pub use story::Story;
 
 /// From the verdict to the cause. `now` is the time since 1970.
@@ -53,6 +56,14 @@ pub fn quoted(words: &anyhow::Result<LastWords>, path: &str) -> Vec<String> {
     }
     lines.push(format!("all of it: {} on the agent's host", harmless(path)));
     lines
+}
+
+/// What the last words let one guess, as long as no cause is known.
+pub fn guessed(story: &Story, rights: &Rights, words: &anyhow::Result<LastWords>) -> Vec<String> {
+    let words = words.as_ref().ok();
+    let guess = words.and_then(|words| guess::guess(story, rights, words));
+    let guess = guess.map(|guess| [String::new(), harmless(&guess)]);
+    guess.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -102,6 +113,18 @@ mod tests {
         let lines = told(&story(vec![failed]), Duration::ZERO).join("");
         assert!(lines.contains("(\\u{1b}[2J)"), "{lines}");
         assert!(!lines.contains('\u{1b}'), "{lines}");
+    }
+
+    #[test]
+    fn a_guess_is_quoted_harmlessly() {
+        let mut failed = event(TaskFailed, 1.0);
+        failed.message = Some("Command exited with status 1".to_owned());
+        let words = LastWords(vec!["\u{1b}[2Jx: No space left on device".to_owned()]);
+        let lines = guessed(&story(vec![failed]), &Rights::usual(), &Ok(words)).join("");
+        assert!(lines.contains("\\u{1b}[2Jx: No space"), "{lines}");
+        let none = Err(anyhow::anyhow!("no such file"));
+        let running = story(vec![event(TaskRunning, 1.0)]);
+        assert_eq!(guessed(&running, &Rights::usual(), &none), [""; 0]);
     }
 
     #[test]

@@ -35,6 +35,14 @@ fn a_task_without_memory_hears_its_limit_and_peak_and_what_grew() {
          process 42 (python3)."
     );
     failed.message = Some(
+        "Memory limit exceeded: Requested: 64MB Maximum Used: 64MB; the kernel killed process 42 \
+         (sh); files in memory (tmpfs, /dev/shm) took 60MB of it"
+            .to_owned(),
+    );
+    let said = cause(&story(vec![failed.clone()])).unwrap();
+    assert!(said.contains("60 MB of it are files"), "{said}");
+    assert!(said.ends_with("what grows in process 42 (sh)."), "{said}");
+    failed.message = Some(
         "Memory limit exceeded: the task has no limit, the host ran out of memory: Maximum Used: \
          64MB"
             .to_owned(),
@@ -61,7 +69,7 @@ fn a_launch_that_failed_hears_the_launchers_own_hint() {
 }
 
 #[test]
-fn who_requested_a_kill_is_said_not_to_be_recorded() {
+fn who_requested_a_kill_is_said_as_far_as_it_is_known() {
     let by = |ending| told_of(TaskKilled, None, &ended(ending));
     for said in [
         by(Ending::Signaled(15)),
@@ -70,7 +78,32 @@ fn who_requested_a_kill_is_said_not_to_be_recorded() {
         told_of(TaskKilling, None, ""),
         told_of(TaskKilled, Some(Reason::TaskKilledDuringLaunch), ""),
     ] {
-        assert!(said.contains("Who asked is not recorded"), "{said}");
+        assert!(
+            said.contains("who asked the framework is not recorded"),
+            "{said}"
+        );
+    }
+    for (link, words) in [
+        (
+            "its agent was told to end all of its tasks",
+            "Nobody meant this task",
+        ),
+        (
+            "the kill was requested before its agent was restarted",
+            "restarted meanwhile",
+        ),
+    ] {
+        for (reason, message) in [
+            (None, ended(Ending::Signaled(15))),
+            (
+                Some(Reason::TaskKilledDuringLaunch),
+                "A kill was requested".to_owned(),
+            ),
+        ] {
+            let said = told_of(TaskKilled, reason, &format!("{message}; {link}"));
+            assert!(said.contains(words), "{said}");
+            assert!(!said.contains("Its framework did that"), "{said}");
+        }
     }
     assert!(by(Ending::Signaled(9)).contains("taskKillGracePeriodSeconds"));
     assert!(!by(Ending::Signaled(15)).contains("SIGKILL"));
@@ -96,6 +129,26 @@ fn every_signal_is_named_whether_it_ended_a_shell_or_its_command() {
     }
     let said = ended_by(Ending::Signaled(34));
     assert!(said.contains("by signal 34: "), "{said}");
+}
+
+#[test]
+fn a_message_that_says_more_is_explained_further() {
+    let said = |words: &str| told_of(TaskFailed, None, words);
+    let fault = |address: &str| {
+        said(&format!(
+            "Command terminated with signal Segmentation fault; the kernel saw a segfault at \
+             {address} when it read, in the code of perl"
+        ))
+    };
+    assert!(fault("0x8").ends_with("it followed a pointer that was null."));
+    assert!(!fault("0x7fb86d985ad8").contains("null"));
+    let unseen = said("Command terminated with signal Terminated; who sent it is not known");
+    assert!(
+        unseen.ends_with("the container's first process."),
+        "{unseen}"
+    );
+    let seen = said("Command terminated with signal Terminated; sent by the kernel");
+    assert!(!seen.contains("Nobody saw"), "{seen}");
 }
 
 #[test]
