@@ -46,6 +46,7 @@ pub enum LaunchError {
     Step {
         attempt: String,
         hint: &'static str,
+        stage: Stage,
         source: io::Error,
     },
     #[error("{attempt}")]
@@ -102,6 +103,7 @@ impl From<Report> for LaunchError {
         LaunchError::Step {
             attempt: report.attempt,
             hint,
+            stage: report.stage,
             source,
         }
     }

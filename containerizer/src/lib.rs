@@ -46,7 +46,7 @@ pub use enter::Entrance;
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
 pub use identity::Identity;
-pub use init::Then;
+pub use init::{Stage as Part, Then};
 pub use isolators::cgroups::{
     OutOfMemory, Percent, Pressure, PressureOf, Statistics, StatisticsError, Task, Usage, Victim,
 };

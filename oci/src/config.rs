@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use caps::{CapSet, CapsHashSet};
 use oci_spec::runtime::{Capability, Spec};
 use serde_json::{Map, Value};
 
@@ -79,28 +80,36 @@ pub fn complete(process: &mut Map<String, Value>, warnings: &mut Vec<String>) {
             user.entry(id).or_insert_with(|| Value::from(0));
         }
     }
+    let ours = caps::read(None, CapSet::Bounding).ok();
     if let Some(sets) = process
         .get_mut("capabilities")
         .and_then(Value::as_object_mut)
     {
         let sets = sets.values_mut().filter_map(Value::as_array_mut);
-        sets.for_each(|set| keep_known(set, warnings));
+        sets.for_each(|set| keep_possible(set, ours.as_ref(), warnings));
     }
     if let Some(env) = process.get_mut("env").and_then(Value::as_array_mut) {
         keep_last(env);
     }
 }
 
-/// A kernel may know more capabilities than we do, and a spec more than both.
-fn keep_known(set: &mut Vec<Value>, warnings: &mut Vec<String>) {
+/// A kernel may know more capabilities than we do, and a spec more than both. `ours`: what we can give.
+fn keep_possible(set: &mut Vec<Value>, ours: Option<&CapsHashSet>, warnings: &mut Vec<String>) {
     set.retain(|name| {
         let known = serde_json::from_value::<Capability>(name.clone()).is_ok();
-        if !known {
+        let text = name.as_str().unwrap_or_default();
+        let possible = match (text.parse::<caps::Capability>(), ours) {
+            (Ok(capability), Some(ours)) => ours.contains(&capability),
+            // What cannot be asked is tried.
+            (Ok(_), None) | (Err(_), _) => true,
+        };
+        let keep = known && possible;
+        if !keep {
             warnings.push(format!(
-                "ignoring unknown or unavailable capabilities: [{name}]"
+                "ignoring unknown or unavailable capabilities: [{text}]"
             ));
         }
-        known
+        keep
     });
 }
 

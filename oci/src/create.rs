@@ -10,7 +10,7 @@ use isolators::cgroups::{Cgroup, Hierarchy};
 use oci_spec::runtime::Spec;
 
 use crate::config::Config;
-use crate::error::{Error, call, file};
+use crate::error::{Error, call, file, launching};
 use crate::flags::Create;
 use crate::log::Log;
 use crate::state::State;
@@ -143,7 +143,7 @@ impl<'a> Order<'a> {
 
 fn bring_up(staged: &mut Staged, entry: &Entry, stored: &Stored, spec: &Spec) -> Result<(), Error> {
     loop {
-        match staged.progress()? {
+        match staged.progress().map_err(launching(program(spec)))? {
             Progress::Ready | Progress::Running => return Ok(()),
             Progress::Hooks => {
                 let state = State::as_told(entry, stored, "creating").to_json()?;
@@ -153,6 +153,14 @@ fn bring_up(staged: &mut Staged, entry: &Entry, stored: &Stored, spec: &Spec) ->
             }
         }
     }
+}
+
+/// What it is to run, for messages.
+pub fn program(spec: &Spec) -> &str {
+    let process = spec.process().as_ref();
+    let args = process.and_then(|process| process.args().as_deref());
+    args.and_then(|args| args.first())
+        .map_or("", String::as_str)
 }
 
 /// What the spec names, or the container's name at the top.

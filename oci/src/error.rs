@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use containerizer::LaunchError;
+use containerizer::{LaunchError, Part};
 use isolators::cgroups::{BadHierarchy, CgroupError};
 
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,13 @@ pub enum Error {
     },
     #[error("unable to start container process")]
     Launch(#[from] LaunchError),
+    /// The container was there, but not its command.
+    #[error("unable to start container process: {words}")]
+    Command {
+        words: String,
+        /// The launcher's own words, which say how to mend it.
+        source: Box<LaunchError>,
+    },
     #[error("cannot use this host's cgroups")]
     Hierarchy(#[from] BadHierarchy),
     #[error("cannot manage the container's cgroup")]
@@ -87,6 +94,41 @@ pub enum Error {
         attempt: &'static str,
         source: io::Error,
     },
+}
+
+/// For `map_err`: a launch of this program has failed.
+pub fn launching(program: &str) -> impl FnOnce(LaunchError) -> Error {
+    let program = program.to_owned();
+    move |error| match command_words(&program, &error) {
+        Some(words) => Error::Command {
+            words,
+            source: Box::new(error),
+        },
+        None => Error::Launch(error),
+    }
+}
+
+/// As Go's os/exec says it.
+fn command_words(program: &str, error: &LaunchError) -> Option<String> {
+    let LaunchError::Step { stage, source, .. } = error else {
+        return None;
+    };
+    let by_path = program.contains('/');
+    let missing = source.kind() == io::ErrorKind::NotFound;
+    let denied = source.kind() == io::ErrorKind::PermissionDenied;
+    match stage {
+        Part::Exec {} if missing && by_path => Some(format!(
+            "exec: {program:?}: stat {program}: no such file or directory"
+        )),
+        Part::Exec {} if missing => Some(format!(
+            "exec: {program:?}: executable file not found in $PATH"
+        )),
+        Part::Exec {} if denied => Some(format!("exec: {program:?}: permission denied")),
+        Part::Interpreter {} if missing => {
+            Some(format!("exec {program}: no such file or directory"))
+        }
+        _ => None,
+    }
 }
 
 /// For `map_err`.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::attend::{self, Signals};
 use crate::config::{check_process, complete};
-use crate::error::{Error, call, file};
+use crate::error::{Error, call, file, launching};
 use crate::flags::Exec;
 use crate::log::Log;
 use crate::run::as_ours;
@@ -40,6 +40,8 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
         (None, true, false) => terminal::socket().map(|(ours, its)| (Some(its), Some(ours)))?,
         (None, false, _) => (None, None),
     };
+    let args = process.args().as_deref().unwrap_or_default();
+    let program = args.first().map_or("", String::as_str);
     let signals = (!flags.detach).then(Signals::take).transpose()?;
     let (pid, child) = Entrance {
         spec: &spec,
@@ -50,7 +52,8 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
         console,
         preserved: caller::preserved(flags.preserve_fds)?,
     }
-    .enter()?;
+    .enter()
+    .map_err(launching(program))?;
     if let Some(path) = &flags.pid_file {
         let written = fs::write(path, pid.to_string()).map_err(file("write", path));
         if let Err(error) = written {

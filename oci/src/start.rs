@@ -9,8 +9,9 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
 
+use crate::create::program;
 use crate::delete;
-use crate::error::{Error, call, file};
+use crate::error::{Error, call, file, launching};
 use crate::hooks;
 use crate::state::State;
 use crate::status::{self, Status};
@@ -25,11 +26,12 @@ pub fn start(store: &Store, id: &str) -> Result<(), Error> {
         Status::Paused => return Err(Error::StartPaused),
         Status::Stopped => return Err(Error::StartStopped),
     }
+    let spec = entry.spec()?;
     let connection = knock(&entry)?;
     // From now on it is running, and nobody else can start it.
     fs::remove_file(entry.gate()).map_err(file("remove", entry.gate()))?;
-    Gate::start(connection).wait()?;
-    let spec = entry.spec()?;
+    let started = Gate::start(connection).wait();
+    started.map_err(launching(program(&spec)))?;
     let state = State::as_told(&entry, &stored, Status::Running.name()).to_json()?;
     hooks::run(&spec, Kind::Poststart, &state).inspect_err(|_failed| delete::end(&stored))
 }
