@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use isolators::ContainerId;
 use isolators::cgroups::{Cgroup, CgroupError, OomWatch, OutOfMemory, Statistics, StatisticsError};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxResources, Spec};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use crate::Shared;
 use crate::death::{self, Death, Look};
+use crate::devices::DevicesError;
 use crate::record::{Record, RecordError};
 use crate::sys::{self, Spawned};
 use crate::timings::Timings;
@@ -26,6 +27,7 @@ pub struct Container(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    shared: Arc<Shared>,
     record: Record,
     /// Once the command runs.
     timings: OnceLock<Timings>,
@@ -65,6 +67,22 @@ pub enum RecoverError {
     Record(#[from] RecordError),
     #[error("cannot watch container {id} of an earlier run")]
     Watch { id: ContainerId, source: io::Error },
+}
+
+/// A change of limits that the kernel refused. What was changed before it has been changed back.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    #[error("cannot change the container's limits")]
+    Cgroup(#[from] CgroupError),
+    #[error(
+        "cannot change the container's devices{}{}",
+        if also.is_empty() { "" } else { "; taking the other changes back failed, too: " },
+        also.join("; ")
+    )]
+    Devices {
+        source: DevicesError,
+        also: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +174,7 @@ impl Container {
     ) -> Self {
         let (ended, end) = watch::channel(None);
         let container = Self(Arc::new(Inner {
+            shared: shared.clone(),
             record,
             timings: OnceLock::new(),
             command: SetOnce::new(),
@@ -247,6 +266,41 @@ impl Container {
     pub fn kill(&self) {
         // The kernel kills a pid namespace with its first process.
         self.signal(libc::SIGKILL);
+        self.0.cgroup.let_die();
+    }
+
+    /// Stops every process of the container until `thaw`; gives up, and lets them go on, when that
+    /// takes longer than `patience`. Blocks. A frozen container can be killed.
+    pub fn freeze(&self, patience: Duration) -> Result<(), CgroupError> {
+        self.0.cgroup.freeze(patience)
+    }
+
+    /// Not an error for one that is not frozen.
+    pub fn thaw(&self) -> Result<(), CgroupError> {
+        self.0.cgroup.thaw()
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.0.cgroup.is_frozen()
+    }
+
+    /// Changes the limits that the resources name, at once, and leaves the others. Its record keeps
+    /// telling what it was launched with. Blocks.
+    pub fn update(&self, resources: &LinuxResources) -> Result<(), UpdateError> {
+        let cgroup = &self.0.cgroup;
+        let changed = cgroup.update(resources)?;
+        let (Some(program), Some(directory)) = (changed.device_program(), cgroup.directory())
+        else {
+            return Ok(());
+        };
+        let programs = &self.0.shared.device_programs;
+        match programs.replace(program, &directory) {
+            Ok(()) => Ok(()),
+            Err(source) => Err(UpdateError::Devices {
+                source,
+                also: changed.back(),
+            }),
+        }
     }
 
     fn signal(&self, signal: i32) {

@@ -8,6 +8,7 @@ use isolators::cgroups::{BadHierarchy, CgroupError, OutOfMemory};
 
 use crate::compile::CompileError;
 use crate::container::Termination;
+use crate::devices::DevicesError;
 use crate::record::RecordError;
 
 /// The containerizer cannot work on this host.
@@ -33,6 +34,8 @@ pub enum LaunchError {
     Compile(#[from] CompileError),
     #[error("cannot set up the container's cgroup")]
     Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
     #[error("cannot keep a record of the container")]
     Record(#[from] RecordError),
     #[error("cannot {attempt}")]

@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use isolators::ContainerId;
 use isolators::cgroups::{BadHierarchy, Cgroup, Entry, Hierarchy};
@@ -66,7 +67,7 @@ impl Target {
         let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().clone());
         let path = path.ok_or_else(not_running)?;
         Ok(Self {
-            cgroup: Cgroup::at(&hierarchy, &path),
+            cgroup: Cgroup::found(&Arc::new(hierarchy), &path),
             spec,
             pidfd,
             helper: Helper::load().map_err(TargetError::Helper)?,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use init::{Program, Report, Then, Word};
 use isolators::ContainerId;
-use isolators::cgroups::{Cgroup, Hierarchy};
+use isolators::cgroups::{Cgroup, ControllerMount, Layout};
 use oci_spec::runtime::Spec;
 use tokio::sync::oneshot;
 
@@ -35,6 +35,7 @@ pub struct Order {
     pub spec: Spec,
     pub stdio: Stdio,
     pub then: Then,
+    pub layout: Layout,
 }
 
 pub async fn launch(
@@ -150,10 +151,16 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         spec,
         stdio,
         then,
+        layout,
     } = order;
     watch.lap("queue");
-    let cgroup = shared.cgroup(&id, &spec);
-    let program = compile(shared, &id, &spec, then)?;
+    let cgroup = shared.cgroup(&id, &spec, layout);
+    let limits = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.resources().as_ref());
+    let limits = cgroup.plan(limits)?;
+    let program = compile(shared, &id, &spec, then, limits.hierarchies())?;
     watch.lap("compile");
     let record = Record::create(&shared.config.runtime_dir, &id, &spec)?;
     watch.lap("record");
@@ -162,14 +169,12 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         cgroup: None,
         committed: false,
     };
-    let limits = spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.resources().as_ref());
-    cgroup.create(limits)?;
+    let entry = cgroup.create(&limits)?;
     undo.cgroup = Some(&cgroup);
+    if let (Some(program), Some(directory)) = (limits.device_program(), cgroup.directory()) {
+        shared.device_programs.attach(program, &directory)?;
+    }
     let oom = cgroup.watch_oom()?;
-    let entry = cgroup.entry()?;
     watch.lap("cgroup");
 
     let status = record.status_file()?;
@@ -214,23 +219,20 @@ fn compile(
     id: &ContainerId,
     spec: &Spec,
     then: Then,
+    cgroup_v1_mounts: &[ControllerMount],
 ) -> Result<Program, LaunchError> {
     let staging = shared
         .config
         .runtime_dir
         .join("containers")
         .join(id.as_str());
-    let (cgroup_files, cgroup_v1_mounts) = match &shared.hierarchy {
-        Hierarchy::V1(mounts) => (mounts.len() as u32, mounts.as_slice()),
-        Hierarchy::V2(_) => (0, [].as_slice()),
-    };
     let lookup = |path: &Path| match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Some(Kind::Directory),
         Ok(_) => Some(Kind::File),
         Err(_) => None,
     };
     let facts = Facts {
-        cgroup_files,
+        cgroup_files: cgroup_v1_mounts.len() as u32,
         cgroup_v1_mounts,
         staging: &staging,
         lookup: &lookup,

@@ -13,6 +13,7 @@ mod birth;
 mod compile;
 mod container;
 mod death;
+mod devices;
 mod enter;
 mod error;
 mod exec;
@@ -32,7 +33,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use isolators::cgroups::{Cgroup, Hierarchy};
+use isolators::cgroups::{Cgroup, Hierarchy, Layout, resolve};
 use isolators::seccomp::{Machine, Profile};
 use isolators::{ContainerId, Host, PlanError, Request};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -40,8 +41,9 @@ use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
 pub use compile::{Command, CompileError, SeccompError, hooks};
-pub use container::{Container, ExitStatus, RecoverError, Termination};
+pub use container::{Container, ExitStatus, RecoverError, Termination, UpdateError};
 pub use death::{Access, Death, Fault, KernelWord, PassedOn, Sender};
+pub use devices::DevicesError;
 pub use enter::Entrance;
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
@@ -93,9 +95,10 @@ pub struct Containerizer(Arc<Shared>);
 struct Shared {
     config: Config,
     host: Host,
-    hierarchy: Hierarchy,
+    hierarchy: Arc<Hierarchy>,
     helper: helper::Helper,
     filters: compile::Filters,
+    device_programs: devices::Programs,
     /// Launches at one time: more would only fight over the processors.
     turns: Semaphore,
     /// Launches that have begun and whose end is not known yet.
@@ -104,17 +107,15 @@ struct Shared {
 
 impl Shared {
     /// Where a spec puts its container, or below our subtree when it does not say.
-    fn cgroup(&self, id: &ContainerId, spec: &Spec) -> Cgroup {
-        let named = spec
-            .linux()
-            .as_ref()
-            .and_then(|linux| linux.cgroups_path().clone());
-        let path = named.unwrap_or_else(|| {
-            Path::new("/")
-                .join(&self.config.cgroups_root)
-                .join(id.as_str())
-        });
-        Cgroup::at(&self.hierarchy, &path)
+    fn cgroup(&self, id: &ContainerId, spec: &Spec, layout: Layout) -> Cgroup {
+        let linux = spec.linux().as_ref();
+        let named = linux.and_then(|linux| linux.cgroups_path().as_deref());
+        let parent = Path::new("/").join(&self.config.cgroups_root);
+        Cgroup::at(
+            &self.hierarchy,
+            &resolve(named, &parent, id.as_str()),
+            layout,
+        )
     }
 
     fn underway(&self) -> MutexGuard<'_, BTreeSet<ContainerId>> {
@@ -131,7 +132,7 @@ impl Shared {
             .and_then(|linux| linux.cgroups_path().clone());
         let path = named.filter(|path| lies_below(path, &root));
         let path = path.unwrap_or_else(|| root.join(id.as_str()));
-        Cgroup::at(&self.hierarchy, &path)
+        Cgroup::found(&self.hierarchy, &path)
     }
 }
 
@@ -144,7 +145,7 @@ impl Containerizer {
     /// Looks at the host (cgroup version, shell, memory) and prepares the runtime directory, the
     /// subtree of cgroups and `init`.
     pub fn open(config: Config) -> Result<Self, OpenError> {
-        let hierarchy = Hierarchy::detect(&config.cgroups_hierarchy)?;
+        let hierarchy = Arc::new(Hierarchy::detect(&config.cgroups_hierarchy)?);
         record::prepare(&config.runtime_dir)?;
         let helper = helper::Helper::load().map_err(OpenError::Helper)?;
         // Last, because it is what would be left behind.
@@ -172,6 +173,7 @@ impl Containerizer {
             hierarchy,
             helper,
             filters: compile::Filters::default(),
+            device_programs: devices::Programs::default(),
             turns,
             underway: Mutex::default(),
         })))
@@ -219,6 +221,7 @@ impl Containerizer {
             spec,
             stdio,
             then,
+            layout: Layout::Lean,
         };
         launch::launch(self.0.clone(), order, watch).await
     }

@@ -5,13 +5,14 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use init::{Awaited, Then, Word};
-use isolators::cgroups::{Cgroup, CgroupError, Entry, Hierarchy};
+use init::{Awaited, Program, Then, Word};
+use isolators::cgroups::{Cgroup, CgroupError, Entry, Plan};
 use oci_spec::runtime::Spec;
 
 use crate::birth::{Birth, bear};
 use crate::compile::{self, Attached, Facts, Kind};
 use crate::container::ExitStatus;
+use crate::devices;
 use crate::error::LaunchError;
 use crate::helper::Helper;
 use crate::launch::Stdio;
@@ -24,7 +25,6 @@ pub struct Stage<'a> {
     /// With absolute paths.
     pub spec: &'a Spec,
     pub cgroup: Cgroup,
-    pub hierarchy: &'a Hierarchy,
     /// A directory of the host that may be hidden in the container.
     pub staging: &'a Path,
     pub stdio: Stdio,
@@ -67,8 +67,12 @@ impl Stage<'_> {
     pub fn set(self) -> Result<Staged, LaunchError> {
         let limits = self.spec.linux().as_ref();
         let limits = limits.and_then(|linux| linux.resources().as_ref());
-        self.cgroup.create(limits)?;
-        let born = self.bear();
+        let limits = self.cgroup.plan(limits)?;
+        let program = self.program(&limits)?;
+        let entry = self.cgroup.create(&limits)?;
+        let born = self
+            .limit_devices(&limits)
+            .and_then(|()| self.bear(program, &entry));
         match born {
             Ok((spawned, line)) => Ok(Staged {
                 pid: spawned.pid,
@@ -85,25 +89,15 @@ impl Stage<'_> {
         }
     }
 
-    fn bear(&self) -> Result<(sys::Spawned, Line), LaunchError> {
-        let helper = Helper::load().map_err(|source| LaunchError::Prepare {
-            attempt: "keep the container init in memory",
-            source,
-        })?;
-        let entry = self.cgroup.entry()?;
-        let (cgroup_files, cgroup_v1_mounts) = match (&entry, self.hierarchy) {
-            (Entry::Tasks(tasks), Hierarchy::V1(mounts)) => (tasks.len() as u32, mounts.as_slice()),
-            (Entry::Tasks(tasks), Hierarchy::V2(_)) => (tasks.len() as u32, [].as_slice()),
-            (Entry::Directory(_), _) => (0, [].as_slice()),
-        };
+    fn program(&self, limits: &Plan) -> Result<Program, LaunchError> {
         let lookup = |path: &Path| match std::fs::metadata(path) {
             Ok(meta) if meta.is_dir() => Some(Kind::Directory),
             Ok(_) => Some(Kind::File),
             Err(_) => None,
         };
         let facts = Facts {
-            cgroup_files,
-            cgroup_v1_mounts,
+            cgroup_files: limits.hierarchies().len() as u32,
+            cgroup_v1_mounts: limits.hierarchies(),
             staging: self.staging,
             lookup: &lookup,
             filters: &compile::Filters::default(),
@@ -116,16 +110,33 @@ impl Stage<'_> {
                 home: true,
             },
         };
+        Ok(compile::compile(self.spec, &facts)?)
+    }
+
+    fn limit_devices(&self, limits: &Plan) -> Result<(), LaunchError> {
+        match (limits.device_program(), self.cgroup.directory()) {
+            (Some(program), Some(directory)) => {
+                Ok(devices::Programs::default().attach(program, &directory)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn bear(&self, program: Program, entry: &Entry) -> Result<(sys::Spawned, Line), LaunchError> {
+        let helper = Helper::load().map_err(|source| LaunchError::Prepare {
+            attempt: "keep the container init in memory",
+            source,
+        })?;
         let more: Vec<BorrowedFd<'_>> = (self.gate.iter().chain(&self.console))
             .chain(&self.preserved)
             .map(|fd| fd.as_fd())
             .collect();
         bear(Birth {
             helper: &helper,
-            program: compile::compile(self.spec, &facts)?,
+            program,
             stdio: &self.stdio,
             status: None,
-            entry: &entry,
+            entry,
             more: &more,
             namespaces: compile::clone_flags(self.spec.linux().as_ref()),
         })

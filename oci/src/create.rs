@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use containerizer::hooks::Kind;
 use containerizer::{Child, Identity, Progress, Stage, Staged, Stdio};
-use isolators::cgroups::{Cgroup, Hierarchy};
+use isolators::cgroups::{Cgroup, Layout, resolve};
 use oci_spec::runtime::Spec;
 
 use crate::config::Config;
@@ -104,7 +104,7 @@ impl<'a> Order<'a> {
         let entry = reserved.0.as_ref().ok_or(Error::NoContainer)?;
         let hierarchy = status::hierarchy()?;
         let cgroup_path = cgroup_path(&spec, entry);
-        let cgroup = unused_cgroup(&hierarchy, &cgroup_path)?;
+        let cgroup = Cgroup::at(&hierarchy, &cgroup_path, Layout::Oci);
         let gate = match waits {
             Waits::AtGate => Some(start::gate(entry)?),
             // They run between the two.
@@ -115,7 +115,6 @@ impl<'a> Order<'a> {
         let mut staged = Stage {
             spec: &spec,
             cgroup,
-            hierarchy: &hierarchy,
             staging: entry.directory(),
             stdio,
             gate,
@@ -166,17 +165,8 @@ pub fn program(spec: &Spec) -> &str {
 /// What the spec names, or the container's name at the top.
 fn cgroup_path(spec: &Spec, entry: &Entry) -> PathBuf {
     let linux = spec.linux().as_ref();
-    let named = linux.and_then(|linux| linux.cgroups_path().clone());
-    let named = named.filter(|path| !path.as_os_str().is_empty());
-    Path::new("/").join(named.unwrap_or_else(|| entry.id.as_str().into()))
-}
-
-fn unused_cgroup(hierarchy: &Hierarchy, path: &Path) -> Result<Cgroup, Error> {
-    let cgroup = Cgroup::at(hierarchy, path);
-    match cgroup.processes().len() {
-        0 => Ok(cgroup),
-        count => Err(Error::CgroupInUse(count)),
-    }
+    let named = linux.and_then(|linux| linux.cgroups_path().as_deref());
+    resolve(named, Path::new("/"), entry.id.as_str())
 }
 
 fn stored(spec: &Spec, bundle: &Path, cgroup: PathBuf, pid: u32) -> Result<Stored, Error> {

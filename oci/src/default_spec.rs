@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use isolators::cgroups::Hierarchy;
 use serde_json::{Value, json};
 
 use crate::error::{Error, call, file};
@@ -11,10 +12,7 @@ const NAME: &str = "config.json";
 
 pub fn write(flags: &Spec) -> Result<(), Error> {
     let path = flags.bundle.join(NAME);
-    let on_v2 = matches!(
-        crate::status::hierarchy(),
-        Ok(isolators::cgroups::Hierarchy::V2(_))
-    );
+    let on_v2 = crate::status::hierarchy().is_ok_and(|it| matches!(*it, Hierarchy::V2(_)));
     let text = serde_json::to_string_pretty(&spec(on_v2)).map_err(call("write a spec as JSON"))?;
     let made = std::fs::File::options()
         .write(true)

@@ -51,8 +51,6 @@ pub enum Error {
     NoConsoleSocket,
     #[error("cannot use console socket if runc will not detach or allocate tty")]
     NeedlessConsoleSocket,
-    #[error("container's cgroup is not empty: {0} process(es) found")]
-    CgroupInUse(usize),
     #[error(
         "the systemd cgroup driver is not supported: leave --systemd-cgroup out, and give engines the \
          cgroupfs driver"

@@ -1,5 +1,8 @@
 //! What has become of a container: asked of the kernel each time, for nobody watches it.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use isolators::cgroups::{Cgroup, Hierarchy};
 
 use crate::error::Error;
@@ -10,7 +13,6 @@ use crate::store::{Entry, Stored};
 pub enum Status {
     Created,
     Running,
-    #[expect(dead_code, reason = "nothing freezes a container yet")]
     Paused,
     Stopped,
 }
@@ -31,15 +33,17 @@ pub fn of(entry: &Entry, stored: &Stored) -> Status {
         Status::Stopped
     } else if entry.gate().exists() {
         Status::Created
+    } else if cgroup(stored).is_ok_and(|cgroup| cgroup.is_frozen()) {
+        Status::Paused
     } else {
         Status::Running
     }
 }
 
-pub fn hierarchy() -> Result<Hierarchy, Error> {
-    Ok(Hierarchy::detect(std::path::Path::new("/sys/fs/cgroup"))?)
+pub fn hierarchy() -> Result<Arc<Hierarchy>, Error> {
+    Ok(Arc::new(Hierarchy::detect(Path::new("/sys/fs/cgroup"))?))
 }
 
 pub fn cgroup(stored: &Stored) -> Result<Cgroup, Error> {
-    Ok(Cgroup::at(&hierarchy()?, &stored.cgroup))
+    Ok(Cgroup::found(&hierarchy()?, &stored.cgroup))
 }

@@ -29,7 +29,8 @@ pub struct Facts<'a> {
     /// The container's first process enters its cgroups by writing to this many inherited files; 0
     /// where clone3(2) puts it there (cgroup v2).
     pub cgroup_files: u32,
-    /// For a spec that mounts cgroups: the host's v1 hierarchies, empty on v2.
+    /// For a spec that mounts cgroups: the v1 hierarchies that the container has a cgroup in, and no
+    /// other, for of those it would see the host's whole tree. Empty on v2.
     pub cgroup_v1_mounts: &'a [isolators::cgroups::ControllerMount],
     /// An existing directory of the host that may be hidden inside the container.
     pub staging: &'a Path,

@@ -122,7 +122,7 @@ async fn root_a_container_that_gets_no_cgroup_is_refused_with_the_reason_and_lea
         Hierarchy::V1(_) => (
             "cpu.cfs_quota_us",
             "-1",
-            vec![("50000", "c1/cpu.cfs_quota_us: Invalid argument")],
+            vec![("50000", "c1/cpu.cfs_quota_us (a period is ")],
         ),
         Hierarchy::V2(_) => (
             "cgroup.max.descendants",

@@ -49,9 +49,15 @@ pub enum BadHierarchy {
 
 /// Without these there is no limit to enforce.
 pub(super) const REQUIRED: &[&str] = &["cpu", "memory"];
-/// Of v1, where they exist: limits and accounting. Not the freezer: nothing here freezes, and a frozen
-/// process cannot be killed.
-const WANTED_V1: &[&str] = &["cpu", "cpuacct", "memory", "pids"];
+/// Of v1, where they exist: every container has a cgroup in these hierarchies, for limits and
+/// accounting. Each hierarchy costs a launch some 40 microseconds, so it is in others when its
+/// resources need them, or its [`Layout`](super::Layout) says so.
+pub(super) const ALWAYS_V1: &[&str] = &["cpu", "cpuacct", "memory", "pids"];
+/// Of v1, where they exist.
+const KNOWN_V1: &[&str] = &[
+    "cpu", "cpuacct", "memory", "pids", "cpuset", "blkio", "hugetlb", "devices", "net_cls",
+    "net_prio", "freezer", "rdma",
+];
 
 impl Hierarchy {
     pub fn detect(root: &Path) -> Result<Self, BadHierarchy> {
@@ -87,10 +93,7 @@ impl Hierarchy {
             .filter_map(|l| v1_mount(l, root))
             .collect();
         for controller in REQUIRED {
-            if !mounts
-                .iter()
-                .any(|m| m.controllers.iter().any(|c| c == controller))
-            {
+            if !mounts.iter().any(|mount| mount.has(controller)) {
                 return Err(BadHierarchy::Missing {
                     controller,
                     path: root.into(),
@@ -106,6 +109,25 @@ impl Hierarchy {
             Self::V2(_) => Version::V2,
         }
     }
+
+    pub(super) fn mounts(&self) -> impl Iterator<Item = &Path> {
+        let (v1, v2) = match self {
+            Self::V1(mounts) => (mounts.as_slice(), None),
+            Self::V2(mount) => ([].as_slice(), Some(mount.as_path())),
+        };
+        v1.iter().map(|mount| mount.path.as_path()).chain(v2)
+    }
+}
+
+impl ControllerMount {
+    pub fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|has| has == controller)
+    }
+
+    /// Whether every container has a cgroup here.
+    pub(super) fn is_always_used(&self) -> bool {
+        ALWAYS_V1.iter().any(|controller| self.has(controller))
+    }
 }
 
 /// A line of proc_pid_mountinfo(5), when it is a cgroup v1 mount below `root` with controllers that
@@ -120,7 +142,7 @@ fn v1_mount(line: &str, root: &Path) -> Option<ControllerMount> {
     }
     let wanted = options
         .split(',')
-        .filter(|option| WANTED_V1.contains(option));
+        .filter(|option| KNOWN_V1.contains(option));
     let controllers: Vec<String> = wanted.map(str::to_owned).collect();
     (!controllers.is_empty()).then_some(ControllerMount { controllers, path })
 }

@@ -1,16 +1,31 @@
 //! `cgroups/*`: the controllers' parts of the plan, and the cgroup itself as a host object.
 
+mod act;
 mod cgroup;
 mod cpu;
+mod devices;
+mod directory;
+mod error;
 mod files;
+mod freeze;
 mod hierarchy;
 mod memory;
 mod oom;
+mod place;
+mod plan;
+mod settings;
 mod statistics;
+mod update;
 
-pub use cgroup::{Cgroup, CgroupError, Entry};
+pub use cgroup::{Cgroup, Entry, Layout};
 pub(crate) use cpu::Cpu;
+pub use devices::BadRule;
+pub use error::CgroupError;
 pub use hierarchy::{BadHierarchy, ControllerMount, Hierarchy, Version};
 pub(crate) use memory::Memory;
 pub use oom::{OomWatch, OutOfMemory, Percent, Pressure, PressureOf, Task, Usage, Victim};
+pub use place::resolve;
+pub use plan::Plan;
+pub use settings::BadResources;
 pub use statistics::{Statistics, StatisticsError};
+pub use update::Changed;

@@ -11,7 +11,10 @@ use std::path::Path;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::cgroup::{Cgroup, CgroupError, Dirs, write};
+use super::act::write;
+use super::cgroup::Cgroup;
+use super::error::CgroupError;
+use super::hierarchy::Version;
 use super::statistics::{flat_keyed, limit, number};
 use crate::kernel_log::KernelLog;
 pub use pressure::{Percent, Pressure, PressureOf};
@@ -80,8 +83,8 @@ impl Cgroup {
             path: file.clone(),
             source,
         };
-        match self.dirs {
-            Dirs::V2(_) => {
+        match self.version() {
+            Version::V2 => {
                 let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
                     .map_err(|e| failed(e.into()))?;
                 inotify
@@ -89,7 +92,7 @@ impl Cgroup {
                     .map_err(|e| failed(e.into()))?;
                 Ok(Some(OomWatch::AfterEvent(inotify.into())))
             }
-            Dirs::V1(_) => {
+            Version::V1 => {
                 let control = File::open(&file).map_err(failed)?;
                 let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
                     .map_err(|e| failed(e.into()))?;
@@ -117,10 +120,10 @@ impl Cgroup {
             return None;
         }
         let dir = self.dir("memory")?;
-        let limit = limit(dir, self.files().memory_limit);
+        let limit = limit(&dir, self.files().memory_limit);
         // Before Linux 5.19, v2 remembers no peak; at the moment of the kill usage was at the limit.
-        let peak = number(dir, self.files().memory_peak).or(limit);
-        let report = log.and_then(|log| report::last(log, &self.name, page_size()));
+        let peak = number(&dir, self.files().memory_peak).or(limit);
+        let report = log.and_then(|log| report::last(log, &self.name(), page_size()));
         let (victim, largest, usage) = match report {
             Some(Report {
                 victim,
@@ -140,9 +143,11 @@ impl Cgroup {
     }
 
     fn memory_pressure(&self) -> Option<Pressure> {
-        match &self.dirs {
-            Dirs::V2(dir) => pressure::read(&dir.join("memory.pressure"), PressureOf::Container),
-            Dirs::V1(_) => pressure::read(Path::new("/proc/pressure/memory"), PressureOf::Host),
+        match (self.version(), self.dir("memory")) {
+            (Version::V2, Some(dir)) => {
+                pressure::read(&dir.join("memory.pressure"), PressureOf::Container)
+            }
+            _ => pressure::read(Path::new("/proc/pressure/memory"), PressureOf::Host),
         }
     }
 }

@@ -48,8 +48,8 @@ pub enum StatisticsError {
 
 impl Cgroup {
     pub fn statistics(&self) -> Result<Statistics, StatisticsError> {
-        let memory = self.controller("memory")?;
-        let cpu = self.controller("cpu")?;
+        let memory = &self.controller("memory")?;
+        let cpu = &self.controller("cpu")?;
         let files = self.files();
         let cpu_stat = read(cpu, "cpu.stat")?;
         let memory_stat = read(memory, "memory.stat")?;
@@ -73,7 +73,9 @@ impl Cgroup {
             mem_soft_limit: limit(memory, files.memory_soft_limit),
             processes: self.processes().len() as u64,
             // The pids controller counts what clone(2) makes, and that is threads.
-            threads: self.dir("pids").and_then(|dir| number(dir, "pids.current")),
+            threads: self
+                .dir("pids")
+                .and_then(|dir| number(&dir, "pids.current")),
         })
     }
 
@@ -85,12 +87,12 @@ impl Cgroup {
         ) {
             return Ok((Duration::from_micros(user), Duration::from_micros(system)));
         }
-        let dir = self.controller("cpuacct")?;
+        let dir = &self.controller("cpuacct")?;
         let time = |file| required(dir, file).map(Duration::from_nanos);
         Ok((time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?))
     }
 
-    fn controller(&self, name: &'static str) -> Result<&Path, StatisticsError> {
+    fn controller(&self, name: &'static str) -> Result<PathBuf, StatisticsError> {
         self.dir(name).ok_or(StatisticsError::NoController(name))
     }
 }

@@ -1,0 +1,9 @@
+//! OCI `linux.resources`: what the kernel was told, what it does, and how that is changed while the
+//! container runs.
+
+mod devices;
+mod freeze;
+mod limits;
+mod placement;
+mod support;
+mod update;

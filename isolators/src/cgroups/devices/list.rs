@@ -1,0 +1,312 @@
+//! cgroup v1: the kernel keeps a default and exceptions from it. Pure: rules become such a list, and
+//! two lists the fewest writes that lead from one to the other.
+
+use std::collections::BTreeMap;
+
+use super::rule::{Access, BadRule, Key, Kind, Rule};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    allow: bool,
+    /// What is allowed although the default denies, or the other way round.
+    exceptions: BTreeMap<Key, Access>,
+}
+
+/// `devices.allow` or `devices.deny`, and a line for it.
+pub type Write = (&'static str, String);
+
+impl Key {
+    fn contains(&self, other: &Self) -> bool {
+        self.meet(other) == Some(*other)
+    }
+
+    /// The devices that both are about.
+    fn meet(&self, other: &Self) -> Option<Self> {
+        let number = |a: Option<u32>, b: Option<u32>| match (a, b) {
+            (Some(a), Some(b)) if a != b => None,
+            (a, b) => Some(a.or(b)),
+        };
+        (self.kind == other.kind).then_some(())?;
+        Some(Self {
+            kind: self.kind,
+            major: number(self.major, other.major)?,
+            minor: number(self.minor, other.minor)?,
+        })
+    }
+
+    fn rule(self, allow: bool, access: Access) -> Rule {
+        Rule {
+            allow,
+            kind: Some(self.kind),
+            major: self.major,
+            minor: self.minor,
+            access,
+        }
+    }
+}
+
+impl List {
+    /// What the rules come to, in their order; without any, all is denied.
+    pub fn of(rules: &[Rule]) -> Result<Self, BadRule> {
+        let mut list = Self {
+            allow: false,
+            exceptions: BTreeMap::new(),
+        };
+        for rule in rules {
+            list.apply(rule)?;
+        }
+        if !list.allow {
+            list.join();
+        }
+        Ok(list)
+    }
+
+    /// From `devices.list`, where a cgroup that allows by default does not tell its exceptions.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut exceptions = BTreeMap::new();
+        for line in text.lines() {
+            let mut words = line.split([' ', ':']);
+            let kind = match words.next()? {
+                "a" => {
+                    let exceptions = BTreeMap::new();
+                    let allow = true;
+                    return Some(Self { allow, exceptions });
+                }
+                "b" => Kind::Block,
+                "c" => Kind::Char,
+                _ => return None,
+            };
+            let mut number = || match words.next()? {
+                "*" => Some(None),
+                number => number.parse().ok().map(Some),
+            };
+            let (major, minor) = (number()?, number()?);
+            let key = Key { kind, major, minor };
+            exceptions.insert(key, Access::parse(words.next()?)?);
+        }
+        let allow = false;
+        Some(Self { allow, exceptions })
+    }
+
+    fn apply(&mut self, rule: &Rule) -> Result<(), BadRule> {
+        if rule.is_whole() {
+            self.allow = rule.allow;
+            self.exceptions.clear();
+            return Ok(());
+        }
+        for key in rule.keys() {
+            if rule.allow == self.allow {
+                self.take_back(key, rule)?;
+            } else {
+                let access = self.exceptions.entry(key).or_insert(Access(0));
+                *access = access.or(rule.access);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, key: Key, rule: &Rule) -> Result<(), BadRule> {
+        for (wider, access) in &mut self.exceptions {
+            if wider.meet(&key).is_none() || access.and(rule.access).is_none() {
+                continue;
+            }
+            if !key.contains(wider) {
+                return Err(BadRule::Hole {
+                    rule: *rule,
+                    within: wider.rule(!rule.allow, *access),
+                });
+            }
+            *access = access.without(rule.access);
+        }
+        self.exceptions.retain(|_, access| !access.is_none());
+        Ok(())
+    }
+
+    /// The kernel allows a use when one exception allows all of it, so what two of them allow together
+    /// needs one of its own.
+    fn join(&mut self) {
+        while let Some((key, access)) = self.lacking() {
+            self.exceptions.insert(key, access);
+        }
+    }
+
+    fn lacking(&self) -> Option<(Key, Access)> {
+        let keys: Vec<_> = self.exceptions.keys().collect();
+        let pairs = keys.iter().flat_map(|a| keys.iter().map(move |b| (a, b)));
+        pairs.filter_map(|(a, b)| a.meet(b)).find_map(|key| {
+            let about = self
+                .exceptions
+                .iter()
+                .filter(|(wider, _)| wider.contains(&key));
+            let all = about
+                .clone()
+                .fold(Access(0), |sum, (_, access)| sum.or(*access));
+            let has_it = about.clone().any(|(_, access)| *access == all);
+            (!has_it).then_some((key, all))
+        })
+    }
+
+    pub fn writes_to(&self, wanted: &Self) -> Vec<Write> {
+        const ALLOW: &str = "devices.allow";
+        const DENY: &str = "devices.deny";
+        let mut writes = Vec::new();
+        let none = BTreeMap::new();
+        let mut now = &self.exceptions;
+        // A default that allows hides its exceptions, so there it is begun anew, too.
+        if wanted.allow || self.allow {
+            let file = if wanted.allow { ALLOW } else { DENY };
+            writes.push((file, "a".to_owned()));
+            now = &none;
+        }
+        let (add, remove) = if wanted.allow {
+            (DENY, ALLOW)
+        } else {
+            (ALLOW, DENY)
+        };
+        let mut change = |file, from: &BTreeMap<Key, Access>, to: &BTreeMap<Key, Access>| {
+            for (key, access) in from {
+                let rest = access.without(to.get(key).copied().unwrap_or(Access(0)));
+                if !rest.is_none() {
+                    writes.push((file, key.rule(true, rest).to_string()));
+                }
+            }
+        };
+        change(remove, now, &wanted.exceptions);
+        change(add, &wanted.exceptions, now);
+        writes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::rule::tests::{rules, uses};
+    use super::super::rule::{DENY_ALL, allows, defaults};
+    use super::*;
+
+    /// As security/device_cgroup.c has it.
+    #[derive(Debug, Clone)]
+    struct Kernel(List);
+
+    impl Kernel {
+        fn write(&mut self, (file, line): &Write) {
+            let allow = *file == "devices.allow";
+            if line == "a" {
+                self.0 = List {
+                    allow,
+                    exceptions: BTreeMap::new(),
+                };
+                return;
+            }
+            let parsed = List::parse(line).expect("a line");
+            let (key, access) = parsed.exceptions.first_key_value().expect("an exception");
+            let had = self.0.exceptions.get(key).copied().unwrap_or(Access(0));
+            let has = if allow == self.0.allow {
+                had.without(*access)
+            } else {
+                had.or(*access)
+            };
+            self.0.exceptions.insert(*key, has);
+            self.0.exceptions.retain(|_, access| !access.is_none());
+        }
+
+        fn allows(&self, device: Key, access: Access) -> bool {
+            let mut about = self
+                .0
+                .exceptions
+                .iter()
+                .filter(|(key, _)| key.contains(&device));
+            if self.0.allow {
+                !about.any(|(_, exception)| !exception.and(access).is_none())
+            } else {
+                about.any(|(_, exception)| access.without(*exception).is_none())
+            }
+        }
+
+        fn list(&self) -> String {
+            if self.0.allow {
+                return "a *:* rwm\n".to_owned();
+            }
+            let lines = self.0.exceptions.iter();
+            lines
+                .map(|(key, access)| format!("{}\n", key.rule(true, *access)))
+                .collect()
+        }
+
+        fn change(&mut self, rules: &[Rule]) -> Result<(), BadRule> {
+            let wanted = List::of(rules)?;
+            let now = List::parse(&self.list()).expect("a list");
+            now.writes_to(&wanted)
+                .iter()
+                .for_each(|write| self.write(write));
+            Ok(())
+        }
+    }
+
+    fn fresh() -> Kernel {
+        Kernel(List {
+            allow: true,
+            exceptions: BTreeMap::new(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_kernel_decides_as_the_rules_read(
+            first in rules(),
+            second in rules(),
+            uses in prop::collection::vec(uses(), 32),
+        ) {
+            let mut kernel = fresh();
+            for rules in [first, second] {
+                if kernel.change(&rules).is_ok() {
+                    for (device, access) in &uses {
+                        prop_assert_eq!(kernel.allows(*device, *access), allows(&rules, *device, *access));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_written_again() {
+        let mut rules: Vec<_> = [DENY_ALL].into_iter().chain(defaults()).collect();
+        let list = List::of(&rules).expect("a list");
+        let allow_all = List::parse("a *:* rwm\n").expect("a list");
+        let writes = allow_all.writes_to(&list);
+        assert_eq!(writes.len(), rules.len());
+        assert_eq!(writes[0], ("devices.deny", "a".to_owned()));
+        assert_eq!(list.writes_to(&list), []);
+        rules.pop();
+        let fewer = List::of(&rules).expect("a list");
+        assert_eq!(
+            list.writes_to(&fewer),
+            [("devices.deny", "c 10:200 rwm".to_owned())]
+        );
+        assert_eq!(
+            fewer.writes_to(&list),
+            [("devices.allow", "c 10:200 rwm".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_hole_is_refused_and_told() {
+        let wide = Key {
+            kind: Kind::Char,
+            major: Some(1),
+            minor: None,
+        };
+        let narrow = Key {
+            minor: Some(3),
+            ..wide
+        };
+        let rules = [wide.rule(true, Access::ALL), narrow.rule(false, Access(2))];
+        let error = List::of(&rules).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "\"c 1:3 r\" is to be denied, or allowed, apart from \"c 1:* rwm\", but cgroup v1 cannot \
+             take a part out of a wider rule: name the parts that stay"
+        );
+    }
+}
