@@ -7,6 +7,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use isolators::cgroups::Hierarchy;
+
 use crate::sys;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,27 @@ fn load_hint(error: &io::Error) -> &'static str {
             " (this kernel cannot: it needs CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF)"
         }
         _ => "",
+    }
+}
+
+/// Whether this host can limit devices at all; said once, when it cannot.
+pub fn can_be_limited(hierarchy: &Hierarchy) -> bool {
+    // A program that denies everything, and that nothing is attached to.
+    const DENY: [u64; 2] = [0xb7, 0x95];
+    match hierarchy {
+        Hierarchy::V1(_) if hierarchy.has_device_lists() => true,
+        Hierarchy::V1(_) => {
+            tracing::warn!("containers are not kept from devices: no v1 hierarchy has \"devices\"");
+            false
+        }
+        Hierarchy::V2(_) => match sys::load_device_program(&DENY) {
+            Ok(_) => true,
+            Err(source) => {
+                let error = DevicesError::Load { source };
+                tracing::warn!(%error, "containers are not kept from devices");
+                false
+            }
+        },
     }
 }
 
@@ -105,7 +128,7 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::sync::Arc;
 
-    use isolators::cgroups::{Cgroup, Hierarchy, Layout};
+    use isolators::cgroups::{Cgroup, Layout};
     use serde_json::json;
 
     use super::*;

@@ -156,6 +156,7 @@ impl Containerizer {
         }
         let host = Host {
             cgroups: hierarchy.version(),
+            limits_devices: devices::can_be_limited(&hierarchy),
             cgroups_root: config.cgroups_root.clone(),
             cfs_by_default: config.cgroups_enable_cfs,
             shell: shell(),

@@ -8,7 +8,7 @@ use oci_spec::runtime::{
 };
 
 use crate::capabilities::Capabilities;
-use crate::cgroups::{Cpu, Memory, Version};
+use crate::cgroups::{Cpu, Devices, Memory, Version};
 use crate::filesystem::Filesystem;
 use crate::namespaces::Namespaces;
 use crate::process::Command;
@@ -21,6 +21,8 @@ use crate::volumes::Volumes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     pub cgroups: Version,
+    /// Whether it can keep containers from devices.
+    pub limits_devices: bool,
     /// Name of the subtree of cgroups that is ours.
     pub cgroups_root: String,
     /// Cap cpu at the request when a task has no limit of its own.
@@ -58,6 +60,7 @@ const ISOLATORS: &[&dyn Isolator] = &[
     &Seccomp,
     &Cpu,
     &Memory,
+    &Devices,
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +104,7 @@ pub struct Draft {
     pub cgroups_path: PathBuf,
     pub cpu: Option<oci_spec::runtime::LinuxCpu>,
     pub memory: Option<oci_spec::runtime::LinuxMemory>,
+    pub devices: Vec<oci_spec::runtime::LinuxDeviceCgroup>,
     /// cgroup v2 files and their values, for what the classic fields cannot say exactly.
     pub unified: std::collections::HashMap<String, String>,
     pub oom_score_adj: Option<i32>,
@@ -163,7 +167,7 @@ impl Draft {
         let mut resources = oci_spec::runtime::LinuxResources::default();
         resources.set_cpu(self.cpu.clone());
         resources.set_memory(self.memory);
-        resources.set_devices(None);
+        resources.set_devices((!self.devices.is_empty()).then(|| self.devices.clone()));
         resources.set_unified((!self.unified.is_empty()).then(|| self.unified.clone()));
         let mut linux = LinuxBuilder::default()
             .namespaces(self.namespaces.clone())
@@ -186,6 +190,7 @@ pub(crate) mod tests {
     pub(crate) fn host(cgroups: Version) -> Host {
         Host {
             cgroups,
+            limits_devices: true,
             cgroups_root: "mesos".into(),
             cfs_by_default: false,
             shell: vec!["/bin/bash".into(), "-c".into()],

@@ -17,12 +17,24 @@ const NO_DEVICE: &str = "No such device or address";
 async fn tried(name: &str, devices: serde_json::Value) -> Vec<String> {
     let host = Host::new(name);
     let said = host.output(TRY, json!({ "devices": devices })).await;
+    host.finish();
+    reasons(&said)
+}
+
+fn reasons(said: &str) -> Vec<String> {
     let lines = said.strip_prefix("made\nnull written\n");
     let lines = lines.unwrap_or_else(|| panic!("{said}")).lines();
     let reason = |line: &str| line.rsplit(": ").next().map(str::to_owned);
-    let tried = lines.filter_map(reason).collect();
+    lines.filter_map(reason).collect()
+}
+
+#[tokio::test]
+async fn root_a_task_can_use_the_usual_devices_and_no_other() {
+    let host = Host::new("task");
+    let container = host.launch_spec(host.task(TRY)).await.expect("launches");
+    let said = host.to_the_end(&container).await;
+    assert_eq!(reasons(&said), [NOT_PERMITTED, NOT_PERMITTED]);
     host.finish();
-    tried
 }
 
 #[tokio::test]

@@ -68,7 +68,14 @@ impl Host {
         if self.is_v2() { v2 } else { v1 }
     }
 
+    /// As a task's, but for the resources.
     fn spec(&self, command: &str, resources: Value) -> Spec {
+        let mut spec = serde_json::to_value(self.task(command)).unwrap();
+        spec["linux"]["resources"] = resources;
+        serde_json::from_value(spec).unwrap()
+    }
+
+    pub fn task(&self, command: &str) -> Spec {
         let spec = self.containerizer.plan(&Request {
             id: id(),
             command: Command::Shell(command.to_owned()),
@@ -89,9 +96,7 @@ impl Host {
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,
         });
-        let mut spec = serde_json::to_value(spec.unwrap()).unwrap();
-        spec["linux"]["resources"] = resources;
-        serde_json::from_value(spec).unwrap()
+        spec.unwrap()
     }
 
     pub fn sandbox(&self) -> PathBuf {
@@ -103,6 +108,10 @@ impl Host {
     }
 
     pub async fn launch(&self, command: &str, resources: Value) -> Result<Container, LaunchError> {
+        self.launch_spec(self.spec(command, resources)).await
+    }
+
+    pub async fn launch_spec(&self, spec: Spec) -> Result<Container, LaunchError> {
         let open = || -> OwnedFd {
             let path = self.sandbox().join("output");
             let file = File::options().append(true).create(true).open(path);
@@ -113,8 +122,7 @@ impl Host {
             stdout: open(),
             stderr: open(),
         };
-        let (spec, then) = (self.spec(command, resources), Then::Supervise {});
-        let watch = Stopwatch::start();
+        let (then, watch) = (Then::Supervise {}, Stopwatch::start());
         self.containerizer
             .launch_spec(&id(), spec, stdio, then, watch)
             .await
@@ -135,6 +143,10 @@ impl Host {
     /// What it said to the end.
     pub async fn output(&self, command: &str, resources: Value) -> String {
         let container = self.launched(command, resources).await;
+        self.to_the_end(&container).await
+    }
+
+    pub async fn to_the_end(&self, container: &Container) -> String {
         container.wait().await;
         container.forget();
         self.said()

@@ -20,11 +20,15 @@ pub(super) struct Write {
 pub(super) fn write(file: &Path, value: &str) -> Result<(), CgroupError> {
     let opened = File::options().write(true).open(file);
     let written = opened.and_then(|mut file| file.write_all(value.as_bytes()));
-    written.map_err(|source| CgroupError::Write {
+    written.map_err(|source| refused(file, value, source))
+}
+
+fn refused(file: &Path, value: &str, source: io::Error) -> CgroupError {
+    CgroupError::Write {
         file: file.to_owned(),
         value: value.to_owned(),
         source,
-    })
+    }
 }
 
 pub(super) fn read(file: &Path) -> Result<String, CgroupError> {
@@ -107,9 +111,7 @@ pub(super) fn set_devices(directory: &Path, rules: &[Rule]) -> Result<Vec<Write>
         let source = io::ErrorKind::InvalidData.into();
         return Err(CgroupError::Read { path: file, source });
     };
-    for (name, line) in now.writes_to(&wanted) {
-        write(&directory.join(name), &line)?;
-    }
+    write_lines(directory, &now.writes_to(&wanted))?;
     let back = wanted.writes_to(&now).into_iter();
     Ok(back
         .map(|(name, value)| Write {
@@ -117,6 +119,21 @@ pub(super) fn set_devices(directory: &Path, rules: &[Rule]) -> Result<Vec<Write>
             value,
         })
         .collect())
+}
+
+/// Each file is opened once for lines that follow each other: a launch waits for this.
+fn write_lines(directory: &Path, lines: &[(&'static str, String)]) -> Result<(), CgroupError> {
+    for of_file in lines.chunk_by(|(one, _), (next, _)| one == next) {
+        let name = of_file.first().map_or("", |(name, _)| name);
+        let path = directory.join(name);
+        let mut opened = File::options().write(true).open(&path);
+        for (_, line) in of_file {
+            let file = opened.as_mut().map_err(|e| io::Error::from(e.kind()));
+            let written = file.and_then(|file| file.write_all(line.as_bytes()));
+            written.map_err(|source| refused(&path, line, source))?;
+        }
+    }
+    Ok(())
 }
 
 /// Host pids in a `cgroup.procs`; none when it does not exist.

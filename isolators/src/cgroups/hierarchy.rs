@@ -110,6 +110,14 @@ impl Hierarchy {
         }
     }
 
+    /// Whether a list of devices can be set. v2 needs no controller for that, but bpf(2).
+    pub fn has_device_lists(&self) -> bool {
+        match self {
+            Self::V1(mounts) => mounts.iter().any(|mount| mount.has("devices")),
+            Self::V2(_) => true,
+        }
+    }
+
     pub(super) fn mounts(&self) -> impl Iterator<Item = &Path> {
         let (v1, v2) = match self {
             Self::V1(mounts) => (mounts.as_slice(), None),

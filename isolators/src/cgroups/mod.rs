@@ -20,6 +20,7 @@ mod update;
 pub use cgroup::{Cgroup, Entry, Layout};
 pub(crate) use cpu::Cpu;
 pub use devices::BadRule;
+pub(crate) use devices::Devices;
 pub use error::CgroupError;
 pub use hierarchy::{BadHierarchy, ControllerMount, Hierarchy, Version};
 pub(crate) use memory::Memory;

@@ -143,7 +143,6 @@ impl Rule {
     }
 
     /// For the form that specs have.
-    #[cfg(test)]
     pub fn to_oci(self) -> LinuxDeviceCgroup {
         let mut rule = LinuxDeviceCgroup::default();
         rule.set_allow(self.allow);
@@ -158,7 +157,6 @@ impl Rule {
     }
 }
 
-#[cfg(test)]
 pub const DENY_ALL: Rule = Rule {
     allow: false,
     kind: None,
