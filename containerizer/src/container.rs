@@ -8,7 +8,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use isolators::ContainerId;
-use isolators::cgroups::{Cgroup, CgroupError, OomWatch, OutOfMemory, Statistics, StatisticsError};
+use isolators::cgroups::{
+    Cgroup, CgroupError, Details, OomWatch, OutOfMemory, Statistics, StatisticsError,
+};
 use oci_spec::runtime::{LinuxResources, Spec};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{SetOnce, watch};
@@ -312,6 +314,11 @@ impl Container {
     /// What the container uses now.
     pub fn statistics(&self) -> Result<Statistics, StatisticsError> {
         self.0.cgroup.statistics()
+    }
+
+    /// Everything that the kernel counts for it: many files are read. Blocks.
+    pub fn details(&self) -> Result<Details, StatisticsError> {
+        self.0.cgroup.details()
     }
 
     /// Drops the record of a container that has ended: call it once the termination is stored

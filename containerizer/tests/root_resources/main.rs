@@ -5,5 +5,6 @@ mod devices;
 mod freeze;
 mod limits;
 mod placement;
+mod statistics;
 mod support;
 mod update;

@@ -1,6 +1,6 @@
 //! What a container uses now.
 //!
-//! Reads the four or five files that hold it; cgroups-rs would read some twenty per container.
+//! Reads the four to seven files that hold it; cgroups-rs would read some twenty per container.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ impl Cgroup {
         Ok((time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?))
     }
 
-    fn controller(&self, name: &'static str) -> Result<PathBuf, StatisticsError> {
+    pub(super) fn controller(&self, name: &'static str) -> Result<PathBuf, StatisticsError> {
         self.dir(name).ok_or(StatisticsError::NoController(name))
     }
 }
