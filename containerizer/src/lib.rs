@@ -50,7 +50,8 @@ pub use exec::{Execution, Target, TargetError};
 pub use identity::Identity;
 pub use init::{Stage as Part, Then};
 pub use isolators::cgroups::{
-    OutOfMemory, Percent, Pressure, PressureOf, Statistics, StatisticsError, Task, Usage, Victim,
+    MemoryPressure, MemoryUsage, OutOfMemory, Percent, PressureOf, Statistics, StatisticsError,
+    Task, Victim,
 };
 pub use launch::Stdio;
 pub use record::RecordError;

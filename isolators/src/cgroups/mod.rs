@@ -29,7 +29,9 @@ pub(crate) use devices::Devices;
 pub use error::CgroupError;
 pub use hierarchy::{BadHierarchy, ControllerMount, Hierarchy, Version};
 pub(crate) use memory::Memory;
-pub use oom::{OomWatch, OutOfMemory, Percent, Pressure, PressureOf, Task, Usage, Victim};
+pub use oom::{
+    MemoryPressure, MemoryUsage, OomWatch, OutOfMemory, Percent, PressureOf, Task, Victim,
+};
 pub use place::resolve;
 pub use plan::Plan;
 pub use pressure::{Pressure, Stall};

@@ -17,7 +17,7 @@ use super::error::CgroupError;
 use super::hierarchy::Version;
 use super::statistics::{flat_keyed, limit, number};
 use crate::kernel_log::KernelLog;
-pub use pressure::{Percent, Pressure, PressureOf};
+pub use pressure::{MemoryPressure, Percent, PressureOf};
 use report::Report;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +31,9 @@ pub struct OutOfMemory {
     /// The container's largest processes at that moment, largest first; empty when the log does not
     /// say, and when it was not the container whose memory ran out.
     pub largest: Vec<Task>,
-    pub usage: Option<Usage>,
+    pub usage: Option<MemoryUsage>,
     /// `None` where the kernel does not measure it.
-    pub pressure: Option<Pressure>,
+    pub pressure: Option<MemoryPressure>,
 }
 
 /// A process as the kernel lists it when it kills for memory.
@@ -48,7 +48,7 @@ pub struct Task {
 
 /// What the memory of a container was used for at that moment, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
+pub struct MemoryUsage {
     /// What its processes have for themselves.
     pub anonymous: u64,
     /// Files in memory (tmpfs, /dev/shm), which are there without any process.
@@ -142,7 +142,7 @@ impl Cgroup {
         })
     }
 
-    fn memory_pressure(&self) -> Option<Pressure> {
+    fn memory_pressure(&self) -> Option<MemoryPressure> {
         match (self.version(), self.dir("memory")) {
             (Version::V2, Some(dir)) => {
                 pressure::read(&dir.join("memory.pressure"), PressureOf::Container)

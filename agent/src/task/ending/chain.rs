@@ -3,8 +3,8 @@
 //! What is not known is not guessed: there is either no link, or one that says so.
 
 use containerizer::{
-    Access, Death, ExitStatus, Fault, KernelWord, OutOfMemory, PassedOn, Pressure, PressureOf,
-    Sender, Task,
+    Access, Death, ExitStatus, Fault, KernelWord, MemoryPressure, OutOfMemory, PassedOn,
+    PressureOf, Sender, Task,
 };
 use nix::libc;
 use proto::task::signal_name;
@@ -139,8 +139,8 @@ fn task(task: &Task) -> String {
     format!("{name} ({pid}) {}MB", megabytes(*rss))
 }
 
-fn stalled(pressure: Pressure) -> String {
-    let Pressure { some, full, of } = pressure;
+fn stalled(pressure: MemoryPressure) -> String {
+    let MemoryPressure { some, full, of } = pressure;
     let of = match of {
         PressureOf::Container => "",
         PressureOf::Host => " of the host",
@@ -154,7 +154,7 @@ pub fn megabytes(bytes: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use containerizer::{Percent, Usage, Victim};
+    use containerizer::{MemoryUsage, Percent, Victim};
 
     use super::*;
 
@@ -277,11 +277,11 @@ mod tests {
                 name: "python3".into(),
             }),
             largest: vec![task(42, "python3", 30 << 20), task(40, "sh", 1)],
-            usage: Some(Usage {
+            usage: Some(MemoryUsage {
                 anonymous: 30 << 20,
                 shared: 8 << 20,
             }),
-            pressure: Some(Pressure {
+            pressure: Some(MemoryPressure {
                 some: Percent(1234),
                 full: Percent(5),
                 of: PressureOf::Host,
@@ -299,7 +299,7 @@ mod tests {
         let nothing = OutOfMemory {
             victim: None,
             largest: vec![],
-            usage: Some(Usage {
+            usage: Some(MemoryUsage {
                 anonymous: 0,
                 shared: (8 << 20) - 1,
             }),

@@ -14,7 +14,7 @@
 //!
 //! Lines of others may lie between any two of them, and the oldest may be gone.
 
-use super::{Task, Usage, Victim};
+use super::{MemoryUsage, Task, Victim};
 use crate::kernel_log::{KernelLog, Line};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Report {
     pub victim: Victim,
     /// Of the container, largest first. Empty when memory ran out elsewhere: others would be listed.
     pub tasks: Vec<Task>,
-    pub usage: Option<Usage>,
+    pub usage: Option<MemoryUsage>,
 }
 
 /// So many processes are told of.
@@ -136,7 +136,7 @@ fn task(line: &str, columns: Columns, page: u64) -> Option<Task> {
 }
 
 /// v1 counts descendants only in the keys that begin with `total_`.
-fn usage(lines: &[Line], cgroup: &str) -> Option<Usage> {
+fn usage(lines: &[Line], cgroup: &str) -> Option<MemoryUsage> {
     let is_own = |line: &Line| {
         let path = line.text.strip_prefix(STATS);
         let path = path.and_then(|path| path.strip_suffix(':'));
@@ -151,7 +151,7 @@ fn usage(lines: &[Line], cgroup: &str) -> Option<Usage> {
         values.next()
     };
     let either = |v1: &str, v2: &str| key(v1).or_else(|| key(v2));
-    Some(Usage {
+    Some(MemoryUsage {
         anonymous: either("total_rss", "anon")?,
         shared: either("total_shmem", "shmem").unwrap_or(0),
     })
@@ -227,7 +227,7 @@ oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=leaf,mems_allowed=0,
                     task(25075, "bash", 695),
                     task(25074, "longshore-init", 163),
                 ],
-                usage: Some(Usage {
+                usage: Some(MemoryUsage {
                     anonymous: 66_629_632,
                     shared: 4096,
                 }),
@@ -238,7 +238,7 @@ oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=leaf,mems_allowed=0,
             Report {
                 victim: victim(301, "dd"),
                 tasks: vec![task(301, "dd", 9)],
-                usage: Some(Usage {
+                usage: Some(MemoryUsage {
                     anonymous: 5000,
                     shared: 7000,
                 }),
