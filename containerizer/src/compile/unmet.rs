@@ -82,7 +82,9 @@ mod tests {
         let unsupported = |what| Some(CompileError::Unsupported(what));
         let apparmor = refused(json!({}), json!({"apparmorProfile": "p"}));
         assert_eq!(apparmor, unsupported("an AppArmor profile"));
-        let label = refused(json!({"mountLabel": "l"}), json!({}));
-        assert_eq!(label, unsupported("an SELinux label of mounts"));
+        let label = refused(json!({}), json!({"selinuxLabel": "l"}));
+        assert_eq!(label, unsupported("an SELinux label"));
+        // Without SELinux one of mounts says nothing.
+        assert_eq!(refused(json!({"mountLabel": "l"}), json!({})), None);
     }
 }
