@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use init::Program;
+use init::{Program, Step, Word};
 use isolators::cgroups::Entry;
 
 use crate::error::LaunchError;
@@ -42,6 +42,7 @@ pub fn bear(birth: Birth<'_>) -> Result<(Spawned, Line), LaunchError> {
         Entry::Directory(directory) => (&[], Some(directory.as_fd())),
     };
     let mut program = birth.program;
+    let forks = (program.steps.iter()).any(|step| matches!(step, Step::Fork { .. }));
     program.descriptors = (init::fd::FIRST_CGROUP as usize + tasks.len() + birth.more.len()) as u32;
     let program = program_file(&program).map_err(prepare("store the program"))?;
     // In the order of `init::fd`.
@@ -65,7 +66,33 @@ pub fn bear(birth: Birth<'_>) -> Result<(Spawned, Line), LaunchError> {
         cgroup: directory,
     });
     let spawned = spawned.map_err(|source| LaunchError::Spawn { source })?;
-    Ok((spawned, line))
+    if !forks {
+        return Ok((spawned, line));
+    }
+    let of_container = child(&line);
+    if of_container.is_err() {
+        let _ = sys::pidfd_send_signal(&spawned.pidfd, libc::SIGKILL);
+    }
+    sys::wait(&spawned.pidfd);
+    Ok((of_container?, line))
+}
+
+/// The container's first process, which is a child of ours, though the one that was spawned made it.
+fn child(line: &Line) -> Result<Spawned, LaunchError> {
+    let lost = |source| LaunchError::Lost {
+        attempt: "the container's first process died before it was in its namespaces",
+        source,
+    };
+    match line.hear().map_err(lost)? {
+        // Nobody but us reaps it, so the number is its own.
+        Some(Word::Handed { pid }) => {
+            let pidfd = sys::pidfd_open(pid).map_err(lost)?;
+            Ok(Spawned { pid, pidfd })
+        }
+        Some(Word::Failed { report }) => Err(report.into()),
+        Some(_) => Err(lost(io::ErrorKind::InvalidData.into())),
+        None => Err(lost(io::ErrorKind::UnexpectedEof.into())),
+    }
 }
 
 fn null() -> io::Result<OwnedFd> {

@@ -185,7 +185,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         status: Some(status.as_fd()),
         entry: &entry,
         more: &[],
-        namespaces: compile::clone_flags(spec.linux().as_ref()),
+        namespaces: compile::clone_flags(&spec),
     })?;
     // What follows is done while `init` works.
     watch.lap("spawn");

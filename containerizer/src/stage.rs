@@ -138,7 +138,7 @@ impl Stage<'_> {
             status: None,
             entry,
             more: &more,
-            namespaces: compile::clone_flags(self.spec.linux().as_ref()),
+            namespaces: compile::clone_flags(self.spec),
         })
     }
 }
@@ -260,9 +260,6 @@ fn hear(line: &Line, died: &'static str) -> Result<Progress, LaunchError> {
             Ok(Some(Word::Handed { .. })) => {
                 Err(died_because(died, io::ErrorKind::InvalidData.into()))
             }
-            Ok(Some(Word::Waiting {
-                awaited: Awaited::IdMaps {},
-            })) => Err(died_because(died, io::ErrorKind::Unsupported.into())),
             Ok(Some(Word::Failed { report })) => Err(report.into()),
             Ok(None) if execs => Ok(Progress::Running),
             Ok(None) => Err(died_because(died, io::ErrorKind::UnexpectedEof.into())),

@@ -18,8 +18,8 @@ pub use exit_record::{ExitRecord, Sender, exit_record};
 pub use interpreter::{HEAD, interpreter};
 pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
-    Attributes, Capabilities, Exec, Filter, Gate, Hook, Instruction, Mount, Preserved, Program,
-    Rlimit, Source, Step, Then,
+    Attributes, Capabilities, Exec, Filter, Gate, Hook, IdMap, Idmap, Instruction, Maps, Mount,
+    Preserved, Program, Rlimit, Source, Step, Then,
 };
 pub use wire::BadProgram;
 

@@ -3,8 +3,7 @@
 //!
 //! ```text
 //! init                         launcher
-//!  Waiting { IdMaps } ───────►  writes the maps of the user namespace
-//!         ◄──────────────────── answer
+//!  Handed ───────────────────►  takes a sister of init for the container's first process
 //!  Waiting { Hooks } ────────►  runs hooks of the host
 //!         ◄──────────────────── answer: the container's state
 //!  Ready ────────────────────►  leaves; whoever starts the container later connects to its gate and
@@ -24,7 +23,8 @@ pub enum Word {
     Ready {},
     /// A failure may still follow this; the end of the connection means that the command runs.
     AboutToExec {},
-    /// Of `Then::Hand`: the command's process is there; it goes on with the conversation itself.
+    /// Of `Then::Hand` and `Step::Fork`: another child of ours is there, which goes on with the
+    /// conversation itself.
     Handed { pid: u32 },
     /// The last word.
     Failed { report: Report },
@@ -33,8 +33,6 @@ pub enum Word {
 /// What the launcher is to do before the container can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
-    /// Write the maps of a new user namespace.
-    IdMaps {},
     /// Run the hooks that belong outside of the container.
     Hooks {},
 }
@@ -83,7 +81,7 @@ wire_enum!(Stage {
     6 => Seccomp {},
     7 => Hook {},
 });
-wire_enum!(Awaited { 0 => IdMaps {}, 1 => Hooks {} });
+wire_enum!(Awaited { 0 => Hooks {} });
 wire_enum!(Word {
     0 => Waiting { awaited },
     1 => Ready {},

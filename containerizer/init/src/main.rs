@@ -9,6 +9,7 @@ mod console;
 mod copy_up;
 mod exec;
 mod failure;
+mod fork;
 mod launcher;
 mod mounts;
 mod procfs;

@@ -44,6 +44,22 @@ impl Procfs {
         }
     }
 
+    /// Of a process.
+    pub fn namespace(&self, pid: i32, kind: &str) -> io::Result<OwnedFd> {
+        // These are links that only the kernel can follow.
+        let path = format!("{pid}/ns/{kind}");
+        sys::openat2(self.0.as_fd(), &path, libc::O_RDONLY, 0)
+    }
+
+    pub fn own_namespace(&self, kind: &str) -> io::Result<OwnedFd> {
+        sys::openat2(
+            self.0.as_fd(),
+            &format!("self/ns/{kind}"),
+            libc::O_RDONLY,
+            0,
+        )
+    }
+
     fn try_write(&self, path: &str, value: &str) -> io::Result<()> {
         let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_XDEV | libc::RESOLVE_NO_MAGICLINKS;
         let file = sys::openat2(self.0.as_fd(), path, libc::O_WRONLY, resolve)?;

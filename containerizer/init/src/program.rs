@@ -43,6 +43,25 @@ pub enum Step {
     Unshare {
         flags: u32,
     },
+    /// Goes on in a child that is born in new namespaces (clone3(2) flags): what has come before was done
+    /// with the rights of the host's root, what follows is done with the container's.
+    Fork {
+        flags: u64,
+        /// Of a new user namespace.
+        maps: Option<Maps>,
+        /// The child is in another user namespace than this process was, and is to be its root.
+        becomes_root: bool,
+    },
+    /// Gives up supplementary groups, which a user namespace may not let go later.
+    ForgetGroups {},
+    /// Raises hard limits where they are lower, which takes rights on the host.
+    RaiseLimits {
+        limits: Vec<Rlimit>,
+    },
+    /// A time namespace for later children, and this process: what is added to its clocks.
+    TimeNamespace {
+        offsets: String,
+    },
     /// Joins an existing namespace.
     SetNamespace {
         path: String,
@@ -66,9 +85,10 @@ pub enum Step {
         path: String,
         flags: u64,
     },
-    /// Makes a host directory the container's root for all later steps.
+    /// Makes a host directory, which `OpenSources` opened, the container's root for all later steps.
     NewRoot {
         path: String,
+        source: u32,
     },
     /// Makes a copy of the host's root out of bind mounts the container's root: a tmpfs on `staging`
     /// (a host directory) whose entries are the host's. New names in `/` then cost the host nothing.
@@ -202,6 +222,31 @@ pub struct Source {
     pub recursive: bool,
     /// mount(2) propagation flags for all of it; 0 leaves its mounts the peers of the host's.
     pub propagation: u64,
+    /// How the owners of its files are seen.
+    pub idmap: Option<Idmap>,
+}
+
+/// Of an idmapped mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idmap {
+    pub maps: Maps,
+    /// Also of everything mounted below.
+    pub recursive: bool,
+}
+
+/// Of a user namespace. user_namespaces(7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maps {
+    pub uids: Vec<IdMap>,
+    pub gids: Vec<IdMap>,
+}
+
+/// `count` ids from `inside` on are those from `outside` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdMap {
+    pub inside: u32,
+    pub outside: u32,
+    pub count: u32,
 }
 
 /// MOUNT_ATTR_* of mount_setattr(2).
@@ -324,7 +369,15 @@ wire_struct!(Mount {
 wire_struct!(Source {
     path,
     recursive,
-    propagation
+    propagation,
+    idmap
+});
+wire_struct!(Idmap { maps, recursive });
+wire_struct!(Maps { uids, gids });
+wire_struct!(IdMap {
+    inside,
+    outside,
+    count
 });
 wire_struct!(Attributes { set, clear });
 wire_struct!(Exec {
@@ -380,7 +433,7 @@ wire_enum!(Step {
     4 => Domainname { name },
     5 => LoopbackUp {},
     6 => Propagation { path, flags },
-    7 => NewRoot { path },
+    7 => NewRoot { path, source },
     8 => MirrorRoot { staging },
     9 => Mirror { path },
     10 => MakeDir { path, base, mode },
@@ -401,6 +454,10 @@ wire_enum!(Step {
     25 => Hooks { kind, hooks },
     26 => Console { socket, size, uid, shown },
     27 => Remount { target, top, all },
+    28 => Fork { flags, maps, becomes_root },
+    29 => TimeNamespace { offsets },
+    30 => ForgetGroups {},
+    31 => RaiseLimits { limits },
 });
 
 impl Program {

@@ -6,12 +6,12 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use init::hook::{self, Files};
-use init::{Attributes, Hook, Source, Stage, Step, fd};
+use init::{Attributes, Hook, Rlimit, Source, Stage, Step, fd};
 
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
 use crate::root::{self, Root};
-use crate::{console, launcher, mounts, sys};
+use crate::{console, fork, launcher, mounts, sys};
 
 struct Container {
     root: Root,
@@ -47,6 +47,21 @@ impl Container {
             Step::Unshare { flags } => {
                 sys::unshare(flags).map_err(because(format!("unshare namespaces {flags:#x}")))
             }
+            Step::ForgetGroups {} => {
+                sys::set_groups(&[]).map_err(because("leave the groups of the host"))
+            }
+            Step::Fork {
+                flags,
+                maps,
+                becomes_root,
+            } => {
+                fork::into_namespaces(flags, maps.as_ref(), becomes_root)?;
+                // The one we had is of another mount namespace now.
+                self.root = Root::open("/").map_err(because("open /"))?;
+                Ok(())
+            }
+            Step::RaiseLimits { limits } => limits.iter().try_for_each(raise_limit),
+            Step::TimeNamespace { offsets } => time_namespace(&offsets),
             Step::SetNamespace { path, flag } => File::open(&path)
                 .and_then(|file| sys::setns(file.as_fd(), flag))
                 .map_err(because(format!("join namespace {path}"))),
@@ -70,7 +85,7 @@ impl Container {
             }
             Step::Propagation { path, flags } => sys::mount(None, &path, flags)
                 .map_err(because(format!("set mount propagation of {path}"))),
-            Step::NewRoot { path } => self.new_root(&path),
+            Step::NewRoot { path, source } => self.new_root(&path, source),
             Step::MirrorRoot { staging } => self.mirror_root(&staging),
             Step::Mirror { path } => self.mirror(&path),
             Step::MakeDir { path, base, mode } => {
@@ -147,16 +162,26 @@ impl Container {
         }
     }
 
-    /// pivot_root(2) wants a mount point; binding the directory to itself makes it one.
-    fn new_root(&mut self, path: &str) -> Result<(), Failure> {
-        sys::openat2(root::cwd(), path, libc::O_PATH | libc::O_DIRECTORY, 0)
-            .and_then(|at| {
-                let tree = sys::clone_tree(at.as_raw_fd(), "", true)?;
-                sys::move_mount(tree.as_fd(), at.as_fd(), "")?;
-                self.root = Root::foreign(tree);
-                Ok(())
-            })
-            .map_err(because(format!("use {path} as the container's root")))
+    /// pivot_root(2) wants a mount point: binding the directory to itself makes it one.
+    fn new_root(&mut self, path: &str, source: u32) -> Result<(), Failure> {
+        let tree = self.take(source).ok_or_else(not_opened);
+        let at = match sys::openat2(root::cwd(), path, libc::O_PATH | libc::O_DIRECTORY, 0) {
+            // To root of a user namespace the way there may be closed. Any other place does as well.
+            Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
+                sys::openat2(root::cwd(), "/", libc::O_PATH | libc::O_DIRECTORY, 0)
+            }
+            found => found,
+        };
+        tree.and_then(|tree| {
+            sys::move_mount(tree.as_fd(), at?.as_fd(), "")?;
+            self.root = Root::foreign(tree);
+            Ok(())
+        })
+        .map_err(because(format!("use {path} as the container's root")))
+    }
+
+    fn take(&mut self, source: u32) -> Option<OwnedFd> {
+        self.sources.get_mut(source as usize).and_then(Option::take)
     }
 
     fn mirror_root(&mut self, staging: &str) -> Result<(), Failure> {
@@ -191,6 +216,7 @@ impl Container {
                 path,
                 recursive,
                 propagation,
+                idmap,
             } = source;
             let tree = self
                 .open_source(path, own)
@@ -203,6 +229,13 @@ impl Container {
                 })
                 .map_err(because(format!("bind {path} of the host")))
                 .map_err(|failure| failure.at(Stage::Source {}))?;
+            if let Some(idmap) = idmap {
+                let proc = Procfs::of_host().map_err(because("open /proc"))?;
+                fork::idmap(&tree, idmap, &proc).map_err(|failure| Failure {
+                    attempt: format!("bind {path} of the host: {}", failure.attempt),
+                    ..failure
+                })?;
+            }
             self.sources.push(Some(tree));
         }
         Ok(())
@@ -224,7 +257,7 @@ impl Container {
         top: &Attributes,
         all: &Attributes,
     ) -> Result<(), Failure> {
-        let tree = (self.sources.get_mut(source as usize).and_then(Option::take))
+        let tree = (self.take(source))
             .ok_or_else(|| because(format!("bind on {target}"))(not_opened()))?;
         mounts::set_attributes(tree.as_fd(), top, all)
             .map_err(because(format!("set mount options of {target}")))?;
@@ -250,6 +283,10 @@ impl Container {
                     let same = found.mode() & libc::S_IFMT == kind
                         && (kind == libc::S_IFIFO || found.rdev() == device);
                     return if same { Ok(()) } else { Err(e) };
+                }
+                // Not to root of a user namespace, who gets the host's.
+                Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
+                    return bind_device(path, mode, device, parent.as_fd(), name);
                 }
                 made => made?,
             }
@@ -319,6 +356,52 @@ fn hook_files(state: &str) -> io::Result<Files> {
         state: file,
         output: sys::memory_file()?.into(),
     })
+}
+
+/// What the host has at the same path, if that is the device.
+fn bind_device(
+    path: &str,
+    mode: u32,
+    device: u64,
+    parent: BorrowedFd<'_>,
+    name: &str,
+) -> io::Result<()> {
+    let found = sys::openat2(root::cwd(), path, libc::O_PATH, 0)?;
+    let about = File::from(found.try_clone()?).metadata()?;
+    if about.mode() & libc::S_IFMT != mode & libc::S_IFMT || about.rdev() != device {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    let tree = sys::clone_tree(found.as_raw_fd(), "", false)?;
+    sys::mknodat(parent, name, libc::S_IFREG | 0o644, 0)?;
+    let at = sys::openat2(parent, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+    sys::move_mount(tree.as_fd(), at.as_fd(), "")
+}
+
+fn raise_limit(limit: &Rlimit) -> Result<(), Failure> {
+    let Rlimit { resource, hard, .. } = *limit;
+    sys::hard_rlimit(resource)
+        .and_then(|now| match hard > now {
+            true => sys::set_rlimit(resource, now, hard),
+            false => Ok(()),
+        })
+        .map_err(because(format!(
+            "raise resource limit {resource} to {hard}"
+        )))
+        .map_err(|failure| failure.at(Stage::Limits {}))
+}
+
+/// time_namespaces(7): only children are born in it, so this process joins it in a second step.
+fn time_namespace(offsets: &str) -> Result<(), Failure> {
+    const CLONE_NEWTIME: u32 = 0x80;
+    let proc = Procfs::of_host().map_err(because("open /proc"))?;
+    sys::unshare(CLONE_NEWTIME).map_err(because("make a time namespace (Linux 5.6)"))?;
+    if !offsets.is_empty() {
+        proc.write("self/timens_offsets", offsets)
+            .map_err(because(format!("set time offsets {offsets:?}")))?;
+    }
+    proc.own_namespace("time_for_children")
+        .and_then(|namespace| sys::setns(namespace.as_fd(), CLONE_NEWTIME))
+        .map_err(because("enter a time namespace"))
 }
 
 fn attach(tree: &OwnedFd, at: &OwnedFd, target: &str) -> Result<(), Failure> {

@@ -291,13 +291,47 @@ pub fn fork() -> io::Result<Option<i32>> {
 
 /// The same, but the new process is a child of our parent.
 pub fn fork_sister() -> io::Result<Option<i32>> {
-    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
-    // SAFETY: without CLONE_VM and with a null stack this is fork(2): the child goes on here, on a copy
-    // of all memory, and one thread is all there was. The C library caches nothing that we use.
-    match check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })? {
+    fork_into(libc::CLONE_PARENT as u64)
+}
+
+/// fork(2) into new namespaces, by the CLONE_* flags of clone3(2). The child gets `None`.
+pub fn fork_into(flags: u64) -> io::Result<Option<i32>> {
+    // SAFETY: an all-zero clone_args asks for nothing.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags;
+    // With CLONE_PARENT it is that of our own end.
+    if flags & libc::CLONE_PARENT as u64 == 0 {
+        args.exit_signal = libc::SIGCHLD as u64;
+    }
+    // SAFETY: without CLONE_VM the child goes on in a copy of this process, which has one thread.
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of::<libc::clone_args>()) };
+    match check(ret)? {
         0 => Ok(None),
         pid => Ok(Some(pid as i32)),
     }
+}
+
+/// Waits for one child to end.
+pub fn wait_for(pid: i32) {
+    // SAFETY: a null status asks for nothing back.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+}
+
+/// Until killed.
+pub fn sleep() -> ! {
+    loop {
+        // SAFETY: pause(2) touches no memory.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Read and write end.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: the kernel fills both numbers.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }.into())?;
+    // SAFETY: the kernel has just made them for us.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
 /// One child that has ended, with its raw wait status; `None` when none has.
@@ -566,6 +600,14 @@ pub fn mount_setattr(
         propagation,
         userns_fd: 0,
     };
+    set_attributes(fd, &attributes, recursive)
+}
+
+fn set_attributes(
+    fd: BorrowedFd<'_>,
+    attributes: &libc::mount_attr,
+    recursive: bool,
+) -> io::Result<()> {
     let recursive = if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: `attributes` outlives the call, and the size passed is its size.
     check(unsafe {
@@ -574,11 +616,26 @@ pub fn mount_setattr(
             fd.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH | recursive,
-            &attributes,
+            attributes,
             size_of::<libc::mount_attr>(),
         )
     })
     .map(drop)
+}
+
+/// mount_setattr(2) with MOUNT_ATTR_IDMAP: owners on the tree behind `tree`, which must not be mounted
+/// yet, are seen through the maps of `namespace`. Linux 5.12.
+///
+/// Errors: `EINVAL` for a file system that cannot.
+pub fn idmap(tree: BorrowedFd<'_>, namespace: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+    let attributes = libc::mount_attr {
+        attr_set: MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: namespace.as_raw_fd() as u64,
+    };
+    set_attributes(tree, &attributes, recursive)
 }
 
 pub fn fsopen(fstype: &str) -> io::Result<OwnedFd> {
@@ -664,6 +721,17 @@ pub fn install_filter(filter: &[Instruction], flags: u32) -> io::Result<()> {
     }
 }
 
+/// Of getrlimit(2).
+pub fn hard_rlimit(resource: u32) -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` outlives the call.
+    check(unsafe { libc::getrlimit(resource as _, &mut limit) }.into())?;
+    Ok(limit.rlim_max)
+}
+
 pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit {
         rlim_cur: soft,
@@ -675,13 +743,28 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
 
 /// Supplementary groups, group and user, in the order that keeps the right to do the next.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
-    // SAFETY: pointer and length describe `groups`; the rest are numbers.
+    set_groups(groups)?;
+    // SAFETY: these take numbers only.
     unsafe {
-        check(libc::setgroups(groups.len(), groups.as_ptr()).into())?;
         check(libc::setresgid(gid, gid, gid).into())?;
         check(libc::setresuid(uid, uid, uid).into())?;
     }
     Ok(())
+}
+
+/// Where a user namespace forbids it (user_namespaces(7), "setgroups"), having none is still possible.
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: pointer and length describe `groups`.
+    match check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }.into()) {
+        Err(e) if e.raw_os_error() == Some(libc::EPERM) && groups.is_empty() => {
+            // SAFETY: with size 0 it only counts.
+            match unsafe { libc::getgroups(0, std::ptr::null_mut()) } {
+                0 => Ok(()),
+                _ => Err(e),
+            }
+        }
+        done => done.map(drop),
+    }
 }
 
 /// capset(2), version 3: two words per set.

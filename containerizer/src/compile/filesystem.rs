@@ -2,18 +2,26 @@
 
 use std::path::Path;
 
-use init::{Attributes, Step};
+use init::{Attributes, Source, Step};
 use oci_spec::runtime::{Linux, Process, Spec};
 
 use super::mounts::Plan;
+use super::view::Kind;
 use super::{CompileError, Facts, Numbers, devices, hooks, sysctls, text};
 
-pub fn steps(
+pub struct FileSystem {
+    /// Takes hold of what is the host's.
+    pub sources: Option<Step>,
+    /// In the container's namespaces.
+    pub steps: Vec<Step>,
+}
+
+pub fn plan(
     spec: &Spec,
     linux: &Linux,
     facts: &Facts<'_>,
     numbers: &Numbers,
-) -> Result<Vec<Step>, CompileError> {
+) -> Result<FileSystem, CompileError> {
     let root = spec
         .root()
         .as_ref()
@@ -25,30 +33,41 @@ pub fn steps(
         .as_ref()
         .map_or(Path::new("/"), |process| process.cwd());
     let own = if host_root { cwd } else { Path::new("/") };
-    let mut plan = Plan::new(facts, own, propagation);
+    let mut plan = Plan::new(facts, linux, own, propagation);
+    let mut new_root = None;
+    if !host_root {
+        if (facts.lookup)(root.path()) != Some(Kind::Directory) {
+            return Err(CompileError::NoRoot(root.path().clone()));
+        }
+        let source = plan.sources.len() as u32;
+        let path = text("root", root.path())?;
+        plan.sources.push(Source {
+            path: path.clone(),
+            recursive: true,
+            propagation: propagation.before & !libc::MS_REC,
+            idmap: None,
+        });
+        new_root = Some(Step::NewRoot { path, source });
+    }
     for mount in spec.mounts().iter().flatten() {
         plan.mount(mount)?;
     }
+    let own = match host_root && cwd != Path::new("/") {
+        true => Some(text("working directory", cwd)?),
+        false => None,
+    };
+    let sources = Step::OpenSources {
+        sources: plan.sources,
+        own,
+    };
+    let has_sources = matches!(&sources, Step::OpenSources { sources, .. } if !sources.is_empty());
     let mut steps = Vec::new();
-    // Before the host's mounts lose their peers, which some volumes keep.
-    if !plan.sources.is_empty() {
-        let own = match host_root && cwd != Path::new("/") {
-            true => Some(text("working directory", cwd)?),
-            false => None,
-        };
-        steps.push(Step::OpenSources {
-            sources: plan.sources,
-            own,
-        });
-    }
     steps.push(Step::Propagation {
         path: "/".to_owned(),
         flags: propagation.before,
     });
-    if !host_root {
-        steps.push(Step::NewRoot {
-            path: text("root", root.path())?,
-        });
+    if let Some(new_root) = new_root {
+        steps.push(new_root);
     } else if plan.mirror_root {
         steps.push(Step::MirrorRoot {
             staging: text("staging directory", facts.staging)?,
@@ -97,7 +116,10 @@ pub fn steps(
     if root.readonly() == Some(true) {
         steps.push(Step::ReadOnlyRoot {});
     }
-    Ok(steps)
+    Ok(FileSystem {
+        sources: has_sources.then_some(sources),
+        steps,
+    })
 }
 
 /// `shown`: at /dev/console.

@@ -1,8 +1,8 @@
 //! A program for a command that joins a container: its namespaces, then as its own command, but for
 //! what is asked differently.
 
-use init::{Program, Step, Then, fd};
-use oci_spec::runtime::{Linux, Process, Spec};
+use init::{Program, Rlimit, Step, Then, fd};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
 
 use super::filesystem::console;
 use super::{Attached, CompileError, Filters, namespaces, process};
@@ -51,7 +51,7 @@ pub fn join(
     exec.terminal = command.terminal;
     check(command)?;
     Ok(Program {
-        steps: steps(linux, cgroup_files)?,
+        steps: steps(linux, &exec.rlimits, cgroup_files),
         exec,
         then: Then::Attend {},
         descriptors: 0,
@@ -72,7 +72,7 @@ pub fn enter(
     exec.terminal = process.terminal() == Some(true);
     exec.preserved = numbers.preserved;
     exec.home = true;
-    let mut steps = steps(linux, cgroup_files)?;
+    let mut steps = steps(linux, &exec.rlimits, cgroup_files);
     steps.extend(
         numbers
             .console
@@ -86,18 +86,24 @@ pub fn enter(
     })
 }
 
-fn steps(linux: &Linux, cgroup_files: u32) -> Result<Vec<Step>, CompileError> {
+fn steps(linux: &Linux, limits: &[Rlimit], cgroup_files: u32) -> Vec<Step> {
     let mut steps = Vec::new();
     if cgroup_files > 0 {
         steps.push(Step::EnterCgroups {
             count: cgroup_files,
         });
     }
+    if namespaces::has(linux, LinuxNamespaceType::User) {
+        steps.push(Step::ForgetGroups {});
+        steps.push(Step::RaiseLimits {
+            limits: limits.to_vec(),
+        });
+    }
     steps.push(Step::Join {
         pidfd: fd::FIRST_CGROUP as u32 + cgroup_files,
-        flags: namespaces::own(linux)?,
+        flags: namespaces::own(linux),
     });
-    Ok(steps)
+    steps
 }
 
 fn check(command: &Command) -> Result<(), CompileError> {

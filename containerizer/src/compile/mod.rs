@@ -100,6 +100,18 @@ pub enum CompileError {
     InProc(PathBuf),
     #[error("unknown rootfsPropagation {0:?}: write shared, slave, private or unbindable")]
     UnknownPropagation(String),
+    #[error("namespace {0} is there twice")]
+    NamespaceTwice(String),
+    #[error("namespace {}: the path must be absolute", .0.display())]
+    RelativeNamespace(PathBuf),
+    #[error("unknown clock {0:?} in timeOffsets: write monotonic or boottime")]
+    UnknownClock(String),
+    #[error(
+        "mount on {}: an idmapped mount is a bind, with both uidMappings and gidMappings, or a user \
+         namespace to take them from",
+        .0.display()
+    )]
+    BadIdmap(PathBuf),
     #[error("{what} needs a {namespace} namespace of the container's own")]
     NeedsNamespace {
         what: String,
@@ -109,6 +121,8 @@ pub enum CompileError {
     HostSysctl(String),
     #[error("sysctl kernel.hostname: write the spec's \"hostname\" instead")]
     HostnameSysctl,
+    #[error("root {} is no directory of the host", .0.display())]
+    NoRoot(PathBuf),
     #[error("mount on {}: it needs a source", .0.display())]
     NoSource(PathBuf),
     #[error(
@@ -154,10 +168,10 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     if !owns_mounts {
         return Err(CompileError::Unsupported("the host's mount namespace"));
     }
-    if facts.then == (Then::Supervise {}) && !namespaces::has(linux, LinuxNamespaceType::Pid) {
+    if facts.then == (Then::Supervise {}) && !namespaces::has_new(linux, LinuxNamespaceType::Pid) {
         // Its SIGTERM would go to every process of the host.
         return Err(CompileError::Unsupported(
-            "a supervised command without a pid namespace",
+            "a supervised command without a pid namespace of its own",
         ));
     }
     let mut steps = Vec::new();
@@ -166,7 +180,18 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
             count: facts.cgroup_files,
         });
     }
-    steps.extend(namespaces::steps(linux)?);
+    let numbers = facts.attached.numbers(facts.cgroup_files);
+    let filesystem = filesystem::plan(spec, linux, facts, &numbers)?;
+    // Before anything else: while the host's paths and rights are there.
+    steps.extend(filesystem.sources);
+    let mut exec = process::exec(process, linux, facts.filters)?;
+    if namespaces::has(linux, LinuxNamespaceType::User) {
+        steps.push(Step::ForgetGroups {});
+        steps.push(Step::RaiseLimits {
+            limits: exec.rlimits.clone(),
+        });
+    }
+    steps.extend(namespaces::steps(spec, linux)?);
     let names = spec.hostname().is_some() || spec.domainname().is_some();
     if names && !namespaces::has(linux, LinuxNamespaceType::Uts) {
         return Err(CompileError::NeedsNamespace {
@@ -180,9 +205,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     if let Some(name) = spec.domainname() {
         steps.push(Step::Domainname { name: name.clone() });
     }
-    let numbers = facts.attached.numbers(facts.cgroup_files);
-    steps.extend(filesystem::steps(spec, linux, facts, &numbers)?);
-    let mut exec = process::exec(process, linux, facts.filters)?;
+    steps.extend(filesystem.steps);
     exec.terminal = process.terminal() == Some(true);
     exec.preserved = numbers.preserved;
     exec.home = facts.attached.home;

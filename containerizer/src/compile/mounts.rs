@@ -2,16 +2,17 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use init::{Mount, Source, Step};
-use oci_spec::runtime::Mount as OciMount;
+use init::{Idmap, Maps, Mount, Source, Step};
+use oci_spec::runtime::{Linux, Mount as OciMount};
 
 use super::filesystem::Propagation;
 use super::options::{self, Options};
 use super::view::{Kind, MountPoint, View};
-use super::{CompileError, Facts, text};
+use super::{CompileError, Facts, namespaces, text};
 
 pub struct Plan<'a> {
     facts: &'a Facts<'a>,
+    linux: &'a Linux,
     /// Below this directory, mount points may be made on the host: a rootfs, or the sandbox.
     own: &'a Path,
     propagation: Propagation,
@@ -25,9 +26,15 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(facts: &'a Facts<'a>, own: &'a Path, propagation: Propagation) -> Self {
+    pub fn new(
+        facts: &'a Facts<'a>,
+        linux: &'a Linux,
+        own: &'a Path,
+        propagation: Propagation,
+    ) -> Self {
         Self {
             facts,
+            linux,
             own,
             propagation,
             view: View::new(facts.lookup),
@@ -53,6 +60,10 @@ impl<'a> Plan<'a> {
                 all: options.all,
             });
             return Ok(());
+        }
+        let is_bind = options.bind || mount.typ().as_deref() == Some("bind");
+        if options::is_idmapped(mount) && !is_bind {
+            return Err(CompileError::BadIdmap(target));
         }
         match mount.typ().as_deref().unwrap_or("none") {
             _ if options.bind => self.bind(mount, &target, &options),
@@ -117,6 +128,7 @@ impl<'a> Plan<'a> {
                 true => 0,
                 false => self.propagation.before & !libc::MS_REC,
             },
+            idmap: self.idmap(mount, target)?,
         });
         let path = text("mount destination", target)?;
         self.steps.push(Step::Bind {
@@ -128,6 +140,26 @@ impl<'a> Plan<'a> {
         self.propagate(path, options);
         self.view.add_bind(target, source, !options.is_read_only());
         Ok(())
+    }
+
+    fn idmap(&self, mount: &OciMount, target: &Path) -> Result<Option<Idmap>, CompileError> {
+        if !options::is_idmapped(mount) {
+            return Ok(None);
+        }
+        let maps = match (mount.uid_mappings(), mount.gid_mappings()) {
+            (Some(uids), Some(gids)) => Some(Maps {
+                uids: namespaces::id_maps(uids),
+                gids: namespaces::id_maps(gids),
+            }),
+            (None, None) => namespaces::container_maps(self.linux),
+            _ => None,
+        };
+        let maps = maps.ok_or_else(|| CompileError::BadIdmap(target.to_owned()))?;
+        let options = mount.options().as_deref().unwrap_or_default();
+        Ok(Some(Idmap {
+            maps,
+            recursive: options.iter().any(|option| option == "ridmap"),
+        }))
     }
 
     fn file_system(

@@ -1,71 +1,181 @@
 //! Namespaces: which come with the clone, which are entered by the new process itself.
 
-use init::Step;
-use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType};
+use init::{IdMap, Maps, Step};
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Spec};
 
-use super::{CompileError, text};
+use super::{CompileError, options, text};
 
 /// clone3(2) flags for the namespaces that a new process is born in.
 ///
-/// Not the cgroup namespace: it begins where its first process is when it is made, and on cgroup
-/// v1 that process enters its cgroups only after the clone.
-pub fn clone_flags(linux: Option<&Linux>) -> u64 {
-    let namespaces = linux
-        .and_then(|linux| linux.namespaces().as_deref())
-        .unwrap_or_default();
-    let new = namespaces
+/// None where that process forks into them itself. Not the cgroup namespace: it begins where its first
+/// process is when it is made, and on cgroup v1 that process enters its cgroups only after the clone.
+/// Nor the time namespace, whose clocks are set before anyone is in it.
+pub fn clone_flags(spec: &Spec) -> u64 {
+    match spec.linux() {
+        Some(linux) if !forks(spec, linux) => {
+            new(linux) & !(flag(LinuxNamespaceType::Cgroup) | flag(LinuxNamespaceType::Time))
+        }
+        _ => 0,
+    }
+}
+
+/// Whether something must be done with the host's rights, or before a fork: user namespaces take away
+/// the first, and a pid namespace is joined by children only.
+fn forks(spec: &Spec, linux: &Linux) -> bool {
+    let joins_pids = |namespace: &LinuxNamespace| {
+        namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_some()
+    };
+    has(linux, LinuxNamespaceType::User)
+        || list(linux).iter().any(joins_pids)
+        || spec.mounts().iter().flatten().any(options::is_idmapped)
+}
+
+/// Flags of those that are not joined.
+fn new(linux: &Linux) -> u64 {
+    let new = list(linux)
         .iter()
         .filter(|namespace| namespace.path().is_none());
-    new.filter(|namespace| namespace.typ() != LinuxNamespaceType::Cgroup)
-        .fold(0, |flags, namespace| flags | flag(namespace.typ()))
+    new.fold(0, |flags, namespace| flags | flag(namespace.typ()))
 }
 
 /// setns(2) flags for all that a container has of its own.
-pub fn own(linux: &Linux) -> Result<u32, CompileError> {
-    let mut flags = 0;
-    for namespace in list(linux) {
-        if namespace.typ() == LinuxNamespaceType::User {
-            return Err(CompileError::Unsupported("joining a user namespace"));
-        }
-        flags |= flag(namespace.typ()) as u32;
-    }
-    Ok(flags)
+pub fn own(linux: &Linux) -> u32 {
+    let flags = list(linux).iter().map(|namespace| flag(namespace.typ()));
+    flags.fold(0, |flags, flag| flags | flag) as u32
 }
 
 pub fn has(linux: &Linux, kind: LinuxNamespaceType) -> bool {
     list(linux).iter().any(|namespace| namespace.typ() == kind)
 }
 
-pub fn steps(linux: &Linux) -> Result<Vec<Step>, CompileError> {
+/// Made for the container, not joined.
+pub fn has_new(linux: &Linux, kind: LinuxNamespaceType) -> bool {
+    new(linux) & flag(kind) != 0
+}
+
+pub fn steps(spec: &Spec, linux: &Linux) -> Result<Vec<Step>, CompileError> {
+    check(linux)?;
+    let maps = maps(linux)?;
     let mut steps = Vec::new();
-    for namespace in list(linux) {
-        match (namespace.typ(), namespace.path()) {
-            (LinuxNamespaceType::User, _) => {
-                return Err(CompileError::Unsupported("a user namespace"));
-            }
-            (LinuxNamespaceType::Time, _) => {
-                return Err(CompileError::Unsupported("a time namespace"));
-            }
-            (LinuxNamespaceType::Pid, Some(_)) => {
-                return Err(CompileError::Unsupported("joining a pid namespace"));
-            }
-            (LinuxNamespaceType::Mount, Some(_)) => {
-                return Err(CompileError::Unsupported("joining a mount namespace"));
-            }
-            (kind, Some(path)) => steps.push(Step::SetNamespace {
+    if has_new(linux, LinuxNamespaceType::Time) {
+        let offsets = time_offsets(linux)?;
+        steps.push(Step::TimeNamespace { offsets });
+    }
+    // The user namespace last: afterwards the others might be closed to us.
+    let (user, others): (Vec<_>, Vec<_>) =
+        (list(linux).iter()).partition(|namespace| namespace.typ() == LinuxNamespaceType::User);
+    for namespace in others.into_iter().chain(user) {
+        if let Some(path) = namespace.path() {
+            steps.push(Step::SetNamespace {
                 path: text("namespace", path)?,
-                flag: flag(kind) as u32,
-            }),
-            (LinuxNamespaceType::Cgroup, None) => {
-                steps.push(Step::Unshare {
-                    flags: libc::CLONE_NEWCGROUP as u32,
-                });
-            }
-            (LinuxNamespaceType::Network, None) => steps.push(Step::LoopbackUp {}),
-            (_, None) => {}
+                flag: flag(namespace.typ()) as u32,
+            });
         }
     }
+    if forks(spec, linux) {
+        steps.push(Step::Fork {
+            flags: new(linux) & !flag(LinuxNamespaceType::Time),
+            maps,
+            becomes_root: has(linux, LinuxNamespaceType::User),
+        });
+    } else if has_new(linux, LinuxNamespaceType::Cgroup) {
+        steps.push(Step::Unshare {
+            flags: libc::CLONE_NEWCGROUP as u32,
+        });
+    }
+    if has_new(linux, LinuxNamespaceType::Network) {
+        steps.push(Step::LoopbackUp {});
+    }
     Ok(steps)
+}
+
+/// Source: OCI runtime spec, config-linux.md, "Namespaces".
+fn check(linux: &Linux) -> Result<(), CompileError> {
+    for (at, namespace) in list(linux).iter().enumerate() {
+        let kind = namespace.typ();
+        if list(linux)[..at].iter().any(|other| other.typ() == kind) {
+            return Err(CompileError::NamespaceTwice(kind.to_string()));
+        }
+        match namespace.path() {
+            Some(path) if !path.is_absolute() => {
+                return Err(CompileError::RelativeNamespace(path.clone()));
+            }
+            // Its root is the root of others, and would be replaced under their feet.
+            Some(_) if kind == LinuxNamespaceType::Mount => {
+                return Err(CompileError::Unsupported("joining a mount namespace"));
+            }
+            _ => {}
+        }
+    }
+    let asks_maps = linux.uid_mappings().is_some() || linux.gid_mappings().is_some();
+    let needs = [
+        (asks_maps, LinuxNamespaceType::User, "uidMappings", "user"),
+        (
+            linux.time_offsets().is_some(),
+            LinuxNamespaceType::Time,
+            "timeOffsets",
+            "time",
+        ),
+    ];
+    match needs
+        .into_iter()
+        .find(|(asked, kind, ..)| *asked && !has(linux, *kind))
+    {
+        None => Ok(()),
+        Some((.., what, namespace)) => Err(CompileError::NeedsNamespace {
+            what: what.to_owned(),
+            namespace,
+        }),
+    }
+}
+
+/// Of a new user namespace.
+fn maps(linux: &Linux) -> Result<Option<Maps>, CompileError> {
+    if !has_new(linux, LinuxNamespaceType::User) {
+        return Ok(None);
+    }
+    match container_maps(linux) {
+        Some(maps) if !maps.uids.is_empty() && !maps.gids.is_empty() => Ok(Some(maps)),
+        _ => Err(CompileError::Missing(
+            "uidMappings and gidMappings, which a user namespace needs,",
+        )),
+    }
+}
+
+/// Those in the spec.
+pub fn container_maps(linux: &Linux) -> Option<Maps> {
+    let (uids, gids) = (
+        linux.uid_mappings().as_ref()?,
+        linux.gid_mappings().as_ref()?,
+    );
+    Some(Maps {
+        uids: id_maps(uids),
+        gids: id_maps(gids),
+    })
+}
+
+pub fn id_maps(mappings: &[LinuxIdMapping]) -> Vec<IdMap> {
+    let map = |mapping: &LinuxIdMapping| IdMap {
+        inside: mapping.container_id(),
+        outside: mapping.host_id(),
+        count: mapping.size(),
+    };
+    mappings.iter().map(map).collect()
+}
+
+/// As /proc/self/timens_offsets takes them. time_namespaces(7).
+fn time_offsets(linux: &Linux) -> Result<String, CompileError> {
+    let mut lines = Vec::new();
+    for (clock, offset) in linux.time_offsets().iter().flatten() {
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(CompileError::UnknownClock(clock.clone()));
+        }
+        let (seconds, nanoseconds) = (offset.secs(), offset.nanosecs());
+        let (seconds, nanoseconds) = (seconds.unwrap_or(0), nanoseconds.unwrap_or(0));
+        lines.push(format!("{clock} {seconds} {nanoseconds}\n"));
+    }
+    lines.sort_unstable();
+    Ok(lines.concat())
 }
 
 fn list(linux: &Linux) -> &[LinuxNamespace] {
@@ -85,4 +195,92 @@ fn flag(kind: LinuxNamespaceType) -> u64 {
         LinuxNamespaceType::Time => CLONE_NEWTIME,
     };
     flag as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn planned(linux: Value) -> Result<(u64, Vec<Step>), String> {
+        let spec = json!({"ociVersion": "1.2.0", "linux": linux});
+        let spec: Spec = serde_json::from_value(spec).expect("a spec");
+        let linux = spec.linux().as_ref().expect("a linux section");
+        let steps = steps(&spec, linux).map_err(|error| error.to_string())?;
+        Ok((clone_flags(&spec), steps))
+    }
+
+    #[test]
+    fn a_process_is_born_in_its_namespaces_unless_it_must_fork_into_them() {
+        let mount = libc::CLONE_NEWNS as u64;
+        let own = json!({"namespaces": [{"type": "mount"}, {"type": "cgroup"}]});
+        let unshare = Step::Unshare {
+            flags: libc::CLONE_NEWCGROUP as u32,
+        };
+        assert_eq!(planned(own), Ok((mount, vec![unshare])));
+        let joins = json!({"namespaces": [
+            {"type": "mount"}, {"type": "cgroup"}, {"type": "pid", "path": "/proc/1/ns/pid"},
+        ]});
+        let (flags, steps) = planned(joins).expect("plans");
+        let flags_of_fork = mount | libc::CLONE_NEWCGROUP as u64;
+        assert_eq!(flags, 0);
+        assert_eq!(
+            steps[1],
+            Step::Fork {
+                flags: flags_of_fork,
+                maps: None,
+                becomes_root: false
+            }
+        );
+    }
+
+    #[test]
+    fn a_user_namespace_is_joined_last() {
+        let linux = json!({"namespaces": [
+            {"type": "user", "path": "/u"}, {"type": "mount"}, {"type": "network", "path": "/n"},
+        ]});
+        let (_, steps) = planned(linux).expect("plans");
+        let joined: Vec<_> = (steps.iter())
+            .filter_map(|step| match step {
+                Step::SetNamespace { path, .. } => Some(path.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(joined, ["/n", "/u"]);
+    }
+
+    #[test]
+    fn what_namespaces_cannot_be_is_refused() {
+        let map = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
+        let offset = json!({"secs": 1});
+        for (linux, why) in [
+            (
+                json!({"namespaces": [{"type": "uts"}, {"type": "uts"}]}),
+                "namespace uts is there twice",
+            ),
+            (
+                json!({"namespaces": [{"type": "uts", "path": "ns/uts"}]}),
+                "namespace ns/uts: the path must be absolute",
+            ),
+            (
+                json!({"namespaces": [], "uidMappings": map}),
+                "uidMappings needs a user namespace of the container's own",
+            ),
+            (
+                json!({"namespaces": [{"type": "user"}]}),
+                "the spec has no uidMappings and gidMappings, which a user namespace needs,",
+            ),
+            (
+                json!({"timeOffsets": {"monotonic": offset}, "namespaces": []}),
+                "timeOffsets needs a time namespace of the container's own",
+            ),
+            (
+                json!({"timeOffsets": {"realtime": offset}, "namespaces": [{"type": "time"}]}),
+                "unknown clock \"realtime\" in timeOffsets: write monotonic or boottime",
+            ),
+        ] {
+            assert_eq!(planned(linux).expect_err("refused"), why);
+        }
+    }
 }

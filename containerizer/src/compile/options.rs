@@ -2,6 +2,7 @@
 //! data for the file system.
 
 use init::Attributes;
+use oci_spec::runtime::Mount;
 
 /// What a list of options means.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -83,9 +84,23 @@ const TABLE: &[(&str, Meaning)] = &[
     ("unbindable", Propagation(libc::MS_UNBINDABLE)), ("runbindable", Propagation(libc::MS_UNBINDABLE | libc::MS_REC)),
     ("bind", Bind), ("rbind", BindAll),
     ("tmpcopyup", CopyUp), ("remount", Remount),
+    // See `is_idmapped`.
+    ("idmap", Nothing), ("ridmap", Nothing),
     ("defaults", Nothing), ("async", Nothing), ("silent", Nothing), ("loud", Nothing),
     ("iversion", Nothing), ("noiversion", Nothing), ("acl", Nothing), ("noacl", Nothing),
 ];
+
+/// Whether the owners of a mount's files are seen through maps.
+pub fn is_idmapped(mount: &Mount) -> bool {
+    let options = mount.options().as_deref().unwrap_or_default();
+    mount.uid_mappings().is_some()
+        || mount.gid_mappings().is_some()
+        || options
+            .iter()
+            .any(|option| IDMAPS.contains(&option.as_str()))
+}
+
+const IDMAPS: [&str; 2] = ["idmap", "ridmap"];
 
 pub fn parse(options: &[String]) -> Options {
     let mut parsed = Options::default();

@@ -29,7 +29,6 @@ pub fn refuse(
         ),
         (linux.intel_rdt().is_some(), "Intel RDT"),
         (linux.personality().is_some(), "a personality"),
-        (linux.time_offsets().is_some(), "time offsets"),
         (linux.net_devices().is_some(), "network devices"),
     ];
     match table.into_iter().find(|(is_asked, _)| *is_asked) {

@@ -4,7 +4,10 @@
 mod attacks;
 mod devices;
 mod hidden;
+mod idmaps;
 mod mounts;
 mod names;
+mod namespaces;
 mod propagation;
 mod support;
+mod user_namespaces;

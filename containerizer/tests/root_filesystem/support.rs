@@ -18,6 +18,7 @@ use tempfile::TempDir;
 pub struct Bundle {
     containerizer: Containerizer,
     directory: TempDir,
+    cgroups_root: String,
 }
 
 /// What the programs of the host are made of, which the container has, too.
@@ -29,10 +30,11 @@ impl Bundle {
             .prefix("longshore-")
             .tempdir_in("/var/tmp")
             .expect("a directory");
+        let cgroups_root = format!("longshore-test-{}-fs-{name}", std::process::id());
         let containerizer = Containerizer::open(Config {
             runtime_dir: directory.path().join("run"),
             cgroups_hierarchy: "/sys/fs/cgroup".into(),
-            cgroups_root: format!("longshore-test-{}-fs-{name}", std::process::id()),
+            cgroups_root: cgroups_root.clone(),
             cgroups_enable_cfs: false,
             cgroups_destroy_timeout: Duration::from_secs(10),
             hidden: vec![],
@@ -41,6 +43,7 @@ impl Bundle {
         let bundle = Self {
             containerizer: containerizer.expect("opens"),
             directory,
+            cgroups_root,
         };
         let rootfs = bundle.rootfs();
         fs::create_dir(&rootfs).expect("creates");
@@ -103,7 +106,11 @@ impl Bundle {
         serde_json::from_value(spec).expect("a spec")
     }
 
-    async fn launch(&self, spec: Spec) -> Result<containerizer::Container, LaunchError> {
+    async fn launch(
+        &self,
+        spec: Spec,
+        then: Then,
+    ) -> Result<containerizer::Container, LaunchError> {
         let open = |name: &str| File::create(self.path(name)).expect("a log").into();
         let stdio = Stdio {
             stdin: None,
@@ -111,7 +118,6 @@ impl Bundle {
             stderr: open("stderr"),
         };
         let id = ContainerId::try_from("c1".to_owned()).expect("a good id");
-        let then = Then::Supervise {};
         (self.containerizer)
             .launch_spec(&id, spec, stdio, then, Stopwatch::start())
             .await
@@ -130,7 +136,16 @@ impl Bundle {
 
     /// Of a test that looks at mounts itself.
     pub async fn run_keeping_mounts(&self, spec: Spec) -> String {
-        let launched = self.launch(spec).await;
+        self.run(spec, Then::Supervise {}).await
+    }
+
+    /// Of a command that is the container's first process itself.
+    pub async fn output_as_the_command(&self, spec: Spec) -> String {
+        self.run(spec, Then::Become {}).await
+    }
+
+    async fn run(&self, spec: Spec, then: Then) -> String {
+        let launched = self.launch(spec, then).await;
         let container = launched.unwrap_or_else(|error| panic!("{}", chain(&error)));
         let termination = container.wait().await;
         container.forget();
@@ -143,7 +158,10 @@ impl Bundle {
 
     /// Why a container cannot be launched.
     pub async fn refusal(&self, patch: Value) -> String {
-        let refusal = match self.launch(self.spec(patch, "true")).await {
+        let refusal = match self
+            .launch(self.spec(patch, "true"), Then::Supervise {})
+            .await
+        {
             Ok(container) => {
                 container.kill();
                 container.wait().await;
@@ -156,17 +174,69 @@ impl Bundle {
         refusal
     }
 
+    /// Our subtree in every hierarchy.
+    fn cgroups(&self) -> Vec<PathBuf> {
+        let base = Path::new("/sys/fs/cgroup");
+        let mounts = fs::read_dir(base).expect("lists");
+        let mounts = mounts.map(|entry| entry.expect("lists").path());
+        let all = mounts.chain([base.to_owned()]);
+        let all = all.map(|mount| mount.join(&self.cgroups_root));
+        all.filter(|path| path.exists()).collect()
+    }
+
     fn nothing_is_left(&self) {
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("reads");
         let ours = self.directory.path().to_str().expect("utf-8");
         let ours: Vec<_> = mounts.lines().filter(|line| line.contains(ours)).collect();
         assert_eq!(ours, [""; 0], "mounts left");
+        let containers = fs::read_dir(self.path("run/containers")).expect("lists");
+        assert_eq!(containers.count(), 0, "records left");
+        for cgroup in self.cgroups() {
+            let left: Vec<_> = fs::read_dir(&cgroup)
+                .expect("lists")
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| path.is_dir())
+                .collect();
+            assert_eq!(left, [""; 0].map(PathBuf::from), "cgroups left");
+        }
     }
 }
 
 impl Drop for Bundle {
     fn drop(&mut self) {
         self.containerizer.remove_cgroups_root();
+    }
+}
+
+/// Namespaces with a process in them, until this is dropped.
+pub struct Namespace(std::process::Child);
+
+impl Namespace {
+    /// Options of unshare(1) as busybox knows them, too.
+    pub fn new(options: &[&str]) -> Self {
+        use std::process::{Command, Stdio};
+        let mut command = Command::new("unshare");
+        // It ends with its input.
+        command
+            .args(options)
+            .args(["-f", "sh", "-c", "echo; read line"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("unshares");
+        let output = child.stdout.as_mut().expect("piped");
+        // Once it is there.
+        std::io::Read::read_exact(output, &mut [0]).expect("reads");
+        Self(child)
+    }
+
+    pub fn path(&self, kind: &str) -> PathBuf {
+        format!("/proc/{}/ns/{kind}", self.0.id()).into()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 
