@@ -9,7 +9,7 @@ use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
 use crate::root::Root;
 use crate::sys::Arguments;
-use crate::{Never, launcher, steps, sys};
+use crate::{Never, launcher, scheduling, steps, sys};
 
 /// Highest capability number that capset(2) can carry.
 const CAPABILITIES: u64 = 64;
@@ -44,6 +44,7 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
             )))
             .map_err(|failure| failure.at(Stage::Limits {}))?;
     }
+    scheduling::apply(&exec.scheduling)?;
     if let Some(caps) = &exec.capabilities {
         drop_bounding(caps.bounding).map_err(because("drop capabilities from the bounding set"))?;
         // Else setuid would take the permitted set along with root.

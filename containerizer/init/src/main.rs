@@ -14,6 +14,7 @@ mod launcher;
 mod mounts;
 mod procfs;
 mod root;
+mod scheduling;
 mod steps;
 mod supervise;
 mod sys;

@@ -270,6 +270,7 @@ pub struct Exec {
     pub groups: Vec<u32>,
     pub umask: u32,
     pub rlimits: Vec<Rlimit>,
+    pub scheduling: Scheduling,
     /// Kept as they are when `None`.
     pub capabilities: Option<Capabilities>,
     pub no_new_privileges: bool,
@@ -334,6 +335,28 @@ pub struct Instruction {
     pub k: u32,
 }
 
+/// How the kernel runs it; as it runs the launcher, where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scheduling {
+    /// personality(2).
+    pub personality: Option<u64>,
+    /// Class and level, as ioprio_set(2) takes them.
+    pub io_priority: Option<u32>,
+    pub scheduler: Option<Scheduler>,
+}
+
+/// struct sched_attr of sched_setattr(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheduler {
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rlimit {
     /// RLIMIT_* number.
@@ -390,6 +413,7 @@ wire_struct!(Exec {
     groups,
     umask,
     rlimits,
+    scheduling,
     capabilities,
     no_new_privileges,
     oom_score_adj,
@@ -412,6 +436,20 @@ wire_struct!(Filter {
     instructions
 });
 wire_struct!(Instruction { code, jt, jf, k });
+wire_struct!(Scheduling {
+    personality,
+    io_priority,
+    scheduler
+});
+wire_struct!(Scheduler {
+    policy,
+    flags,
+    nice,
+    priority,
+    runtime,
+    deadline,
+    period
+});
 wire_struct!(Rlimit {
     resource,
     soft,
@@ -504,6 +542,10 @@ mod tests {
                     soft: 1,
                     hard: u64::MAX,
                 }],
+                scheduling: Scheduling {
+                    io_priority: Some(7),
+                    ..Scheduling::default()
+                },
                 capabilities: Some(Capabilities {
                     bounding: 5,
                     ..Capabilities::default()

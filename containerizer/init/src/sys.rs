@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use init::{Instruction, Sender};
+use init::{Instruction, Scheduler, Sender};
 
 fn check(ret: libc::c_long) -> io::Result<libc::c_long> {
     if ret == -1 {
@@ -719,6 +719,34 @@ pub fn install_filter(filter: &[Instruction], flags: u32) -> io::Result<()> {
         // With TSYNC the id of a thread that could not follow; this process has one thread only.
         _thread => Err(io::Error::from_raw_os_error(libc::ESRCH)),
     }
+}
+
+pub fn set_personality(personality: u64) -> io::Result<()> {
+    // SAFETY: personality(2) takes a number only.
+    check(unsafe { libc::personality(personality as libc::c_ulong) }.into()).map(drop)
+}
+
+/// Of this process. `priority`: class and level, as ioprio_set(2) takes them.
+pub fn set_io_priority(priority: u32) -> io::Result<()> {
+    const WHO_PROCESS: libc::c_int = 1;
+    // SAFETY: it takes numbers only.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, priority) }).map(drop)
+}
+
+/// sched_setattr(2) of this process.
+pub fn set_scheduler(scheduler: &Scheduler) -> io::Result<()> {
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: scheduler.policy,
+        sched_flags: scheduler.flags,
+        sched_nice: scheduler.nice,
+        sched_priority: scheduler.priority,
+        sched_runtime: scheduler.runtime,
+        sched_deadline: scheduler.deadline,
+        sched_period: scheduler.period,
+    };
+    // SAFETY: `attributes` outlives the call and says its own size.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &attributes, 0) }).map(drop)
 }
 
 /// Of getrlimit(2).

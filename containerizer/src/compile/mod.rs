@@ -9,6 +9,7 @@ mod mounts;
 mod namespaces;
 mod options;
 mod process;
+mod scheduling;
 mod seccomp;
 mod sysctls;
 mod unmet;
@@ -100,6 +101,10 @@ pub enum CompileError {
     InProc(PathBuf),
     #[error("unknown rootfsPropagation {0:?}: write shared, slave, private or unbindable")]
     UnknownPropagation(String),
+    #[error("ioPriority: {0} is no level: write 0, the highest, to 7")]
+    IoPriority(i64),
+    #[error("scheduler: {0} is for {1} only")]
+    Scheduler(&'static str, &'static str),
     #[error("namespace {0} is there twice")]
     NamespaceTwice(String),
     #[error("namespace {}: the path must be absolute", .0.display())]

@@ -4,7 +4,7 @@ use init::{Capabilities, Exec, Filter, Preserved, Rlimit};
 use oci_spec::runtime::{Linux, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process};
 
 use super::seccomp::Filters;
-use super::{CompileError, text};
+use super::{CompileError, scheduling, text};
 
 pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec, CompileError> {
     let argv = process.args().clone().unwrap_or_default();
@@ -24,6 +24,7 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
         // What login(1) leaves users with.
         umask: user.umask().unwrap_or(0o022),
         rlimits: process.rlimits().iter().flatten().map(rlimit).collect(),
+        scheduling: scheduling::of(process, linux)?,
         capabilities: of_process(process, linux.seccomp().is_some()),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),

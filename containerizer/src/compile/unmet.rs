@@ -21,14 +21,11 @@ pub fn refuse(
         (process.terminal() == Some(true) && !console, "a terminal"),
         (process.apparmor_profile().is_some(), "an AppArmor profile"),
         (process.selinux_label().is_some(), "an SELinux label"),
-        (process.io_priority().is_some(), "an I/O priority"),
-        (process.scheduler().is_some(), "a scheduling policy"),
         (
             linux.mount_label().is_some() && selinux,
             "an SELinux label of mounts",
         ),
         (linux.intel_rdt().is_some(), "Intel RDT"),
-        (linux.personality().is_some(), "a personality"),
         (linux.net_devices().is_some(), "network devices"),
     ];
     match table.into_iter().find(|(is_asked, _)| *is_asked) {

@@ -1,4 +1,4 @@
-//! Names, kernel parameters and the working directory.
+//! Names, kernel parameters, the working directory, and how the kernel runs the command.
 
 use serde_json::json;
 
@@ -70,4 +70,50 @@ async fn root_a_missing_working_directory_is_made_inside() {
     let patch = json!({"process": {"cwd": "/link/a/b"}, "root": {"readonly": true}});
     assert_eq!(bundle.output(patch, "pwd -P").await, "/tmp/a/b");
     assert!(bundle.rootfs().join("tmp/a/b").is_dir());
+}
+
+#[tokio::test]
+async fn root_personality_and_priorities_are_the_commands() {
+    let bundle = Bundle::new("priorities");
+    let patch = json!({
+        "process": {
+            "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 6},
+            "scheduler": {"policy": "SCHED_BATCH", "nice": 5},
+        },
+        "linux": {"personality": {"domain": "LINUX32"}},
+    });
+    // Fields 19 and 41 of proc_pid_stat(5): nice, policy.
+    let script = "uname -m; cut -d' ' -f19,41 /proc/self/stat; cut -d' ' -f41 /proc/1/stat; \
+                  perl -e 'printf \"%x\\n\", syscall(252, 1, 0)'";
+    let machine = if cfg!(target_arch = "x86_64") {
+        "i686"
+    } else {
+        "armv8l"
+    };
+    // What perl asks is ioprio_get(2).
+    assert_eq!(
+        bundle.output(patch, script).await,
+        format!("{machine}\n5 3\n0\n4006")
+    );
+}
+
+#[tokio::test]
+async fn root_what_the_kernel_refuses_of_scheduling_is_named() {
+    let bundle = Bundle::new("refused");
+    let patch = json!({"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 9}}});
+    assert_eq!(
+        bundle.refusal(patch).await,
+        "ioPriority: 9 is no level: write 0, the highest, to 7"
+    );
+    let patch = json!({"process": {"scheduler": {"policy": "SCHED_RR", "priority": 1000}}});
+    let refusal = bundle.refusal(patch).await;
+    assert!(
+        refusal.starts_with("cannot set Scheduler { policy: 2, "),
+        "{refusal}"
+    );
+    let patch = json!({"linux": {"personality": {"domain": "LINUX", "flags": ["x"]}}});
+    assert_eq!(
+        bundle.refusal(patch).await,
+        "the spec asks for flags of a personality, which this build cannot do"
+    );
 }
