@@ -160,7 +160,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         .as_ref()
         .and_then(|linux| linux.resources().as_ref());
     let limits = cgroup.plan(limits)?;
-    let program = compile(shared, &id, &spec, then, limits.hierarchies())?;
+    let program = compile(shared, &id, &spec, then, &cgroup, limits.hierarchies())?;
     watch.lap("compile");
     let record = Record::create(&shared.config.runtime_dir, &id, &spec)?;
     watch.lap("record");
@@ -219,6 +219,7 @@ fn compile(
     id: &ContainerId,
     spec: &Spec,
     then: Then,
+    cgroup: &Cgroup,
     cgroup_v1_mounts: &[ControllerMount],
 ) -> Result<Program, LaunchError> {
     let staging = shared
@@ -233,6 +234,7 @@ fn compile(
     };
     let facts = Facts {
         cgroup_files: cgroup_v1_mounts.len() as u32,
+        cgroup: cgroup.path(),
         cgroup_v1_mounts,
         staging: &staging,
         lookup: &lookup,

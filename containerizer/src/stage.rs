@@ -97,6 +97,7 @@ impl Stage<'_> {
         };
         let facts = Facts {
             cgroup_files: limits.hierarchies().len() as u32,
+            cgroup: self.cgroup.path(),
             cgroup_v1_mounts: limits.hierarchies(),
             staging: self.staging,
             lookup: &lookup,

@@ -1,6 +1,7 @@
 //! From an OCI runtime spec to a program for `init`. Pure: the spec, facts about the host and a
 //! look-up of paths go in, data comes out.
 
+mod cgroup_mounts;
 mod devices;
 mod filesystem;
 pub mod hooks;
@@ -30,6 +31,8 @@ pub struct Facts<'a> {
     /// The container's first process enters its cgroups by writing to this many inherited files; 0
     /// where clone3(2) puts it there (cgroup v2).
     pub cgroup_files: u32,
+    /// The container's own, below each mount of cgroups.
+    pub cgroup: &'a Path,
     /// For a spec that mounts cgroups: the v1 hierarchies that the container has a cgroup in, and no
     /// other, for of those it would see the host's whole tree. Empty on v2.
     pub cgroup_v1_mounts: &'a [isolators::cgroups::ControllerMount],

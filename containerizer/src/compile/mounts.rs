@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use init::{Idmap, Maps, Mount, Source, Step};
+use init::{IdMap, Idmap, Maps, Mount, Source, Step};
 use oci_spec::runtime::{Linux, Mount as OciMount};
 
 use super::filesystem::Propagation;
@@ -11,12 +11,12 @@ use super::view::{Kind, MountPoint, View};
 use super::{CompileError, Facts, namespaces, text};
 
 pub struct Plan<'a> {
-    facts: &'a Facts<'a>,
-    linux: &'a Linux,
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) linux: &'a Linux,
     /// Below this directory, mount points may be made on the host: a rootfs, or the sandbox.
     own: &'a Path,
     propagation: Propagation,
-    view: View<'a>,
+    pub(super) view: View<'a>,
     pub sources: Vec<Source>,
     /// Mount points must be made in the host's root itself.
     pub mirror_root: bool,
@@ -69,10 +69,7 @@ impl<'a> Plan<'a> {
             _ if options.bind => self.bind(mount, &target, &options),
             "bind" => self.bind(mount, &target, &options),
             "none" | "" => Err(CompileError::NoType(target)),
-            "cgroup" if !self.facts.cgroup_v1_mounts.is_empty() => {
-                self.cgroup_v1(&target, &options)
-            }
-            "cgroup" => self.file_system("cgroup2", mount, &target, options),
+            "cgroup" | "cgroup2" => self.cgroups(mount, &target, options),
             fstype => self.file_system(fstype, mount, &target, options),
         }
     }
@@ -96,7 +93,7 @@ impl<'a> Plan<'a> {
         Ok(target)
     }
 
-    fn bind(
+    pub(super) fn bind(
         &mut self,
         mount: &OciMount,
         target: &Path,
@@ -142,6 +139,22 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// As runc: terminals then belong to the group of who opens them.
+    fn without_unknown_group(&self, mut options: Options) -> Options {
+        let Some(maps) = namespaces::container_maps(self.linux) else {
+            return options;
+        };
+        let known = |gid: u32| {
+            let holds = |map: &IdMap| gid.checked_sub(map.inside).is_some_and(|n| n < map.count);
+            maps.gids.iter().any(holds)
+        };
+        options.data.retain(|(key, value)| {
+            let gid = value.as_ref().and_then(|value| value.parse().ok());
+            key != "gid" || gid.is_none_or(known)
+        });
+        options
+    }
+
     fn idmap(&self, mount: &OciMount, target: &Path) -> Result<Option<Idmap>, CompileError> {
         if !options::is_idmapped(mount) {
             return Ok(None);
@@ -162,7 +175,7 @@ impl<'a> Plan<'a> {
         }))
     }
 
-    fn file_system(
+    pub(super) fn file_system(
         &mut self,
         fstype: &str,
         mount: &OciMount,
@@ -176,6 +189,10 @@ impl<'a> Plan<'a> {
             .as_ref()
             .map(|s| text("mount source", s))
             .transpose()?;
+        let options = match fstype {
+            "devpts" => self.without_unknown_group(options),
+            _ => options,
+        };
         let propagation = Options {
             propagation: options.propagation,
             ..Options::default()
@@ -201,59 +218,8 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// One directory per hierarchy, as on the host; the cgroup namespace makes each begin at the
-    /// container's own cgroup.
-    fn cgroup_v1(&mut self, target: &Path, options: &Options) -> Result<(), CompileError> {
-        self.mount_point(target, Kind::Directory)?;
-        let base = text("mount destination", target)?;
-        let mount = |fstype: &str, target: String, options: Vec<(String, Option<String>)>, set| {
-            let source = fstype.to_owned();
-            let fstype = fstype.to_owned();
-            Step::Mount {
-                mount: Mount {
-                    fstype,
-                    source,
-                    target,
-                    options,
-                    attributes: set,
-                    copy_up: false,
-                },
-            }
-        };
-        let set = options.top.set | options.all.set;
-        let writable = set & !options::RDONLY;
-        let mode = vec![("mode".to_owned(), Some("755".to_owned()))];
-        self.steps
-            .push(mount("tmpfs", base.clone(), mode, writable));
-        for hierarchy in self.facts.cgroup_v1_mounts {
-            let Some(name) = hierarchy.path.file_name() else {
-                continue;
-            };
-            let path = format!("{base}/{}", name.to_string_lossy());
-            let controllers = hierarchy
-                .controllers
-                .iter()
-                .map(|c| (c.clone(), None))
-                .collect();
-            self.steps.push(Step::MakeDir {
-                path: path.clone(),
-                base: None,
-                mode: 0o755,
-            });
-            self.steps.push(mount("cgroup", path, controllers, set));
-        }
-        if set != writable {
-            self.steps.push(Step::ReadOnly {
-                path: base,
-                recursive: true,
-            });
-        }
-        self.view.add_fresh(target);
-        Ok(())
-    }
-
     /// Makes sure that there is something to mount on, and says what: `kind`, where it is made.
-    fn mount_point(&mut self, target: &Path, kind: Kind) -> Result<Kind, CompileError> {
+    pub(super) fn mount_point(&mut self, target: &Path, kind: Kind) -> Result<Kind, CompileError> {
         let base = if self.has_own_root() {
             None
         } else {

@@ -57,6 +57,7 @@ mod tests {
         let (linux, process) = (linux.expect("linux"), process.expect("a process"));
         let facts = Facts {
             cgroup_files: 0,
+            cgroup: Path::new("/"),
             cgroup_v1_mounts: &[],
             staging: Path::new("/"),
             lookup: &|_path| None,

@@ -191,6 +191,24 @@ async fn root_cgroups_begin_at_the_containers_own() {
 }
 
 #[tokio::test]
+async fn root_without_a_namespace_cgroups_are_those_of_the_host_or_below_the_containers() {
+    let bundle = Bundle::new("hostcgroups");
+    let kinds = ["pid", "mount", "network"];
+    let patch = json!({
+        "mounts": [
+            {"destination": "/sys", "type": "sysfs", "source": "sysfs"},
+            {"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro", "nosuid"]},
+        ],
+        "linux": {"namespaces": kinds.map(|kind| json!({"type": kind}))},
+    });
+    // Where its processes are: its own directory on v1; on v2 all is shown as it is.
+    let script = "cd /sys/fs/cgroup; if [ -d memory ]; then cd memory; else \
+                  cd .$(cut -d: -f3 /proc/self/cgroup); fi; grep -qx 1 cgroup.procs && echo own; \
+                  mkdir below 2>/dev/null || echo closed; mkdir /sys/fs/cgroup/x 2>/dev/null || echo closed";
+    assert_eq!(bundle.output(patch, script).await, "own\nclosed\nclosed");
+}
+
+#[tokio::test]
 async fn root_a_read_only_root_leaves_volumes_writable() {
     let bundle = Bundle::new("roroot");
     let data = bundle.directory("data");

@@ -121,6 +121,19 @@ async fn root_hard_limits_can_be_what_they_are_and_another_user_runs_the_command
 }
 
 #[tokio::test]
+async fn root_terminals_have_no_group_where_theirs_is_not_mapped() {
+    let bundle = Bundle::new("ptsgroup");
+    let devpts = json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                        "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]});
+    let script = "grep ' /dev/pts ' /proc/mounts | grep -c gid=";
+    for (size, found) in [(5, "0"), (6, "1")] {
+        let spec = with(own(&bundle, size), std::slice::from_ref(&devpts));
+        let script = format!("{script}; true");
+        assert_eq!(bundle.output(spec, &script).await, found, "{size} ids");
+    }
+}
+
+#[tokio::test]
 async fn root_maps_without_root_say_what_is_missing() {
     let bundle = Bundle::new("noroot");
     let mut spec = own(&bundle, 1);

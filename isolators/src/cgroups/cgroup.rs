@@ -92,6 +92,11 @@ impl Cgroup {
         found
     }
 
+    /// Below each mount of cgroups.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What a new container's resources come to. Pure: nothing exists yet.
     pub fn plan(&self, resources: Option<&LinuxResources>) -> Result<Plan, CgroupError> {
         let plan = match resources {
