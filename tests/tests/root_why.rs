@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use tests::apps::shell;
 use tests::cluster::Cluster;
@@ -27,6 +29,7 @@ async fn root_a_task_without_memory_hears_how_much_it_used_and_what_to_do() {
     assert_eq!(states(&said), ["starting", "running", "failed"], "{said}");
     for words in [
         "container limitation memory: Memory limit exceeded: ",
+        "; its largest processes then: tail (",
         "It used up to ",
         "Raise \"mem\" in the app",
         "its last words on stderr:\n    going to eat\n",
@@ -93,6 +96,55 @@ async fn root_a_task_that_was_killed_on_request_hears_by_whom_as_far_as_that_is_
         said.contains("its last words on stderr:\n    up\n"),
         "{said}"
     );
+    cluster.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_a_signal_that_nobody_requested_from_the_agent_is_told_with_its_sender() {
+    let cluster = Cluster::start(1).await;
+    let own = shell("own", "kill -TERM 1; sleep 1000");
+    let (failure, message) = cluster.failure_of(&own).await;
+    let own = "Command terminated with signal Terminated; sent by process ";
+    assert!(message.starts_with(own), "{message}");
+    assert!(
+        message.ends_with(" of its own container (uid 0)"),
+        "{message}"
+    );
+    let said = why(&cluster, failure["taskId"].as_str().unwrap()).unwrap();
+    assert!(said.contains("ended by SIGTERM (signal 15)"), "{said}");
+    cluster.remove("own").await;
+
+    let app = shell("foreign", "echo up >&2; exec sleep 1000");
+    let task = cluster.run(&app).await.remove(0);
+    cluster.agents[0].says(&task.id, "stderr", "up\n").await;
+    let containers = cluster.agents[0].api.json("/containers").await;
+    let all = containers.as_array().unwrap().iter();
+    let mut pids = all.filter_map(|it| it["status"]["executor_pid"].as_i64());
+    let pid = Pid::from_raw(pids.next().unwrap().try_into().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    let message = cluster.failure("foreign").await["message"].clone();
+    assert_eq!(
+        message,
+        "Command terminated with signal Terminated; sent by a process outside of its container \
+         (uid 0)"
+    );
+    cluster.remove("foreign").await;
+    cluster.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_what_a_task_says_of_a_missing_capability_is_guessed_from() {
+    let cluster = Cluster::start(1).await;
+    let app = shell("mounts", "mount -t tmpfs none /mnt");
+    let (failure, _) = cluster.failure_of(&app).await;
+    let said = why(&cluster, failure["taskId"].as_str().unwrap()).unwrap();
+    let guess = said.lines().last().unwrap();
+    assert!(guess.starts_with("A guess, from \"mount: "), "{said}");
+    assert!(
+        guess.contains("it lacks the capability SYS_ADMIN"),
+        "{said}"
+    );
+    cluster.remove("mounts").await;
     cluster.nothing_left().await;
 }
 
