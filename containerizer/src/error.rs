@@ -130,11 +130,16 @@ fn hint(stage: Stage, errno: i32) -> &'static str {
             ": it is no program for this machine (a script needs #! in its first line)"
         }
         (Stage::Exec {}, libc::EPERM) => {
-            ": its seccomp profile forbids execve, or the file has capabilities (getcap) that the \
-             container may not have"
+            ": its seccomp profile forbids execve, or the file has capabilities that the container \
+             may not have (see them with getcap; give the task those with \"linuxInfo\", or take \
+             them off the file with setcap -r)"
         }
         (Stage::Exec {}, libc::E2BIG) => ": the arguments and environment together are too long",
         (Stage::Source {}, libc::ENOENT) => " (the volume's hostPath does not exist)",
+        (Stage::WorkingDirectory {}, libc::ENOENT) => {
+            " (there is no such directory in the container's file system)"
+        }
+        (Stage::WorkingDirectory {}, libc::ENOTDIR) => " (it is no directory)",
         (Stage::WorkingDirectory {}, libc::EACCES) => " (the user may not enter it)",
         (Stage::Limits {}, libc::EPERM) => " (raising a hard limit needs CAP_SYS_RESOURCE)",
         (Stage::Seccomp {}, libc::EINVAL | libc::ENOSYS) => {
@@ -178,6 +183,23 @@ mod tests {
                 libc::EACCES
             ),
             "cannot enter working directory /x (the user may not enter it)"
+        );
+        assert_eq!(
+            reported(
+                "enter working directory /x",
+                Stage::WorkingDirectory {},
+                libc::ENOENT
+            ),
+            "cannot enter working directory /x (there is no such directory in the container's file \
+             system)"
+        );
+        let refused = reported("run \"ping\" in /", Stage::Exec {}, libc::EPERM);
+        assert!(
+            refused.ends_with(
+                "(see them with getcap; give the task those with \"linuxInfo\", \
+             or take them off the file with setcap -r)"
+            ),
+            "{refused}"
         );
         assert_eq!(
             reported(

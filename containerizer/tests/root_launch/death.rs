@@ -1,7 +1,8 @@
 //! What is known of a container's end.
 
 use containerizer::{
-    Access, Death, ExitStatus, Fault, KernelWord, PassedOn, PressureOf, Sender, Termination,
+    Access, Containerizer, Death, ExitStatus, Fault, KernelWord, PassedOn, PressureOf, Sender,
+    Termination,
 };
 use isolators::Request;
 use isolators::cgroups::Version;
@@ -109,6 +110,20 @@ async fn root_a_segmentation_fault_is_told_with_its_address() {
         ("segfault at 0x8", Some(Access::Read))
     );
     assert!(!termination.death.core_dumped);
+
+    // A later agent knows of it, too.
+    let waits = crash("until [ -e go ]; do sleep 0.01; done; ulimit -c 0; ");
+    let container = host.launch(&waits).await.expect("launches");
+    let other = Containerizer::open(host.config.clone()).expect("opens");
+    let found = other.recover().await.expect("recovers");
+    std::fs::write(host.sandbox().join("go"), "").expect("writes");
+    let termination = found[0].wait().await;
+    assert!(
+        matches!(termination.death.kernel, Some(KernelWord::Fault(_))),
+        "{termination:?}"
+    );
+    container.wait().await;
+    container.forget();
 
     // Nobody made a mistake here, and the kernel has nothing to say.
     let sent = host.run(&host.request("kill -SEGV $$; sleep 1000")).await;
