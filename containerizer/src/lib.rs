@@ -40,7 +40,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
-pub use compile::{Command, CompileError, SeccompError, hooks};
+pub use compile::{Command, CompileError, SeccompError, hooks, mount_options, takes_seccomp};
 pub use container::{Container, ExitStatus, RecoverError, Termination, UpdateError};
 pub use death::{Access, Death, Fault, KernelWord, PassedOn, Sender};
 pub use devices::DevicesError;

@@ -39,7 +39,7 @@ fn spec(on_v2: bool) -> Value {
     let namespaces = namespaces.into_iter().chain(on_v2.then_some("cgroup"));
     let namespaces: Vec<Value> = namespaces.map(|kind| json!({"type": kind})).collect();
     json!({
-        "ociVersion": "1.2.0",
+        "ociVersion": crate::version::SPEC,
         "process": {
             "terminal": true,
             "user": {"uid": 0, "gid": 0},

@@ -60,6 +60,10 @@ pub enum Error {
     LogFormat(String),
     #[error("invalid format option")]
     ListFormat,
+    #[error("this host's ps(1) failed: {0}")]
+    Ps(std::process::ExitStatus),
+    #[error("the table of this host's ps(1) has no column PID, which tells whose a row is")]
+    NoPidColumn,
     #[error("File {0} exists. Remove it first")]
     SpecExists(String),
     #[error("error running {kind} hook #{number}: {how}")]

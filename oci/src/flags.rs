@@ -2,18 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 #[derive(Debug, Parser)]
 #[command(
     name = "longshore oci",
-    about = "An OCI runtime: runs a container from a bundle, as engines ask for it",
-    version,
+    about = "Open Container Initiative runtime: runs a container from a bundle, as engines ask for it",
+    version = crate::version::text(),
+    disable_version_flag = true,
     max_term_width = 100
 )]
 pub struct Line {
     #[command(flatten)]
     pub global: Global,
+    /// Show the version
+    #[arg(long, short = 'v', action = ArgAction::Version)]
+    version: (),
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -63,6 +67,10 @@ pub enum Verb {
     Delete(Delete),
     /// List containers
     List(List),
+    /// Show the processes of a container
+    Ps(Ps),
+    /// Print what this runtime can do as JSON
+    Features,
     /// Write a spec to begin with
     Spec(Spec),
 }
@@ -152,6 +160,22 @@ pub struct List {
     /// Only their names
     #[arg(long, short = 'q')]
     pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// table or json
+    #[arg(long, short = 'f', value_name = "FORMAT", default_value = "table")]
+    pub format: String,
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// For the host's ps(1), that makes the table; -ef by default
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENTS"
+    )]
+    pub arguments: Vec<String>,
 }
 
 #[derive(Debug, Args)]

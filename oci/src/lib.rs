@@ -17,12 +17,14 @@ mod default_spec;
 mod delete;
 mod error;
 mod exec;
+mod features;
 mod flags;
 mod hooks;
 mod id;
 mod kill;
 mod list;
 mod log;
+mod ps;
 mod run;
 mod signals;
 mod start;
@@ -30,16 +32,18 @@ mod state;
 mod status;
 mod store;
 mod terminal;
+mod usage;
+mod version;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 use error::Error;
 use flags::{Line, Verb};
 use log::Log;
 use store::Store;
+use usage::Shown;
 
 /// The exit status of a verb that failed.
 const FAILURE: u8 = 1;
@@ -48,12 +52,16 @@ const EXEC_FAILURE: u8 = 255;
 
 /// Runs one verb. `arguments` begin with the name of the program, as it shall be shown.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let line = match Line::try_parse_from(arguments) {
+    let line = match usage::parse(arguments) {
         Ok(line) => line,
-        Err(error) => {
-            // Where help was asked for it goes to stdout, and is no failure.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { FAILURE } else { 0 });
+        // Nobody is left to be told that this cannot be written.
+        Err(Shown::Help(text)) => {
+            let _ = write!(io::stdout(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Shown::Refusal(text)) => {
+            let _ = write!(io::stderr(), "{text}");
+            return ExitCode::from(FAILURE);
         }
     };
     let log = match Log::open(&line.global) {
@@ -87,5 +95,7 @@ fn dispatch(store: &Store, line: &Line, log: &Log) -> (Result<ExitCode, Error>, 
         Verb::Kill(flags) => success(kill::kill(store, flags)),
         Verb::Delete(flags) => success(delete::delete(store, flags, log)),
         Verb::List(flags) => success(list::print(store, flags)),
+        Verb::Ps(flags) => success(ps::print(store, flags)),
+        Verb::Features => success(features::print()),
     }
 }

@@ -21,6 +21,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Self; 6] = [
+        Self::Prestart,
+        Self::CreateRuntime,
+        Self::CreateContainer,
+        Self::StartContainer,
+        Self::Poststart,
+        Self::Poststop,
+    ];
+
     /// As in a spec.
     pub fn name(self) -> &'static str {
         match self {

@@ -23,7 +23,8 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 pub use join::{Command, enter, join};
 pub use namespaces::clone_flags;
-pub use seccomp::{Filters, SeccompError};
+pub use options::names as mount_options;
+pub use seccomp::{Filters, SeccompError, takes as takes_seccomp};
 pub use view::{Kind, Lookup};
 
 /// What compiling must know besides the spec.

@@ -102,6 +102,11 @@ pub fn is_idmapped(mount: &Mount) -> bool {
 
 const IDMAPS: [&str; 2] = ["idmap", "ridmap"];
 
+/// All that mean something for every file system.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|(name, _)| *name)
+}
+
 pub fn parse(options: &[String]) -> Options {
     let mut parsed = Options::default();
     for option in options {

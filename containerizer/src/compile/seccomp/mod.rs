@@ -74,6 +74,11 @@ pub struct Compiled {
     pub unknown: Vec<String>,
 }
 
+/// Whether this build can do what a profile asks for.
+pub fn takes(profile: &LinuxSeccomp) -> bool {
+    compile(profile, Abi::NATIVE).is_ok()
+}
+
 /// Pure: `native` is the machine whose kernel will run the program.
 fn compile(profile: &LinuxSeccomp, native: Abi) -> Result<Compiled, SeccompError> {
     let flags = flags(profile)?;

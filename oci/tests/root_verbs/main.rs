@@ -1,0 +1,5 @@
+//! The verbs as engines call them: needs root, and cgroups of either version.
+
+mod processes;
+mod refusals;
+mod support;
