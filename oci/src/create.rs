@@ -128,6 +128,7 @@ impl<'a> Order<'a> {
         if let Some(path) = &flags.pid_file {
             fs::write(path, stored.process.pid.to_string()).map_err(file("write", path))?;
         }
+        console::send_pidfd(flags.pidfd_socket.as_deref(), stored.process)?;
         let child = staged
             .leave()
             .map_err(call("keep the container's first process"))?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::ExitCode;
 
-use containerizer::Entrance;
+use containerizer::{Entrance, Identity};
 use oci_spec::runtime::{Process, Spec};
 use serde_json::{Value, json};
 
@@ -54,14 +54,11 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
     }
     .enter()
     .map_err(launching(program))?;
-    if let Some(path) = &flags.pid_file {
-        let written = fs::write(path, pid.to_string()).map_err(file("write", path));
-        if let Err(error) = written {
-            // It can only be gone already.
-            let _ = child.signal(nix::libc::SIGKILL);
-            child.wait();
-            return Err(error);
-        }
+    if let Err(error) = tell(flags, pid) {
+        // It can only be gone already.
+        let _ = child.signal(nix::libc::SIGKILL);
+        child.wait();
+        return Err(error);
     }
     let Some(signals) = signals else {
         return Ok(ExitCode::SUCCESS);
@@ -69,6 +66,18 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
     let terminal = ours.as_ref().map(Terminal::receive).transpose()?;
     let ended = attend::until_end(&child, &signals, terminal.as_ref())?;
     Ok(as_ours(ended))
+}
+
+/// Who the process is, to those who asked.
+fn tell(flags: &Exec, pid: u32) -> Result<(), Error> {
+    if let Some(path) = &flags.pid_file {
+        fs::write(path, pid.to_string()).map_err(file("write", path))?;
+    }
+    let Some(process) = Identity::of(pid) else {
+        // A child that has not been waited for has a number.
+        return Ok(());
+    };
+    console::send_pidfd(flags.pidfd_socket.as_deref(), process)
 }
 
 /// As a file describes it, or like the container's own but for what is asked.
