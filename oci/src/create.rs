@@ -8,6 +8,7 @@ use containerizer::hooks::Kind;
 use containerizer::{Child, Identity, Progress, Stage, Staged, Stdio};
 use isolators::cgroups::{Cgroup, Layout, resolve};
 use oci_spec::runtime::Spec;
+use tracing::debug;
 
 use crate::config::Config;
 use crate::error::{Error, call, file, launching};
@@ -75,6 +76,7 @@ impl<'a> Order<'a> {
         let bundle = fs::canonicalize(&flags.bundle).map_err(file("find bundle", &flags.bundle))?;
         let Config { spec, warnings } = Config::load(&bundle, flags.config.as_deref())?;
         warnings.iter().for_each(|warning| log.warning(warning));
+        debug!(bundle = %bundle.display(), "the spec is read");
         Ok(Self {
             entry,
             flags,
@@ -124,6 +126,11 @@ impl<'a> Order<'a> {
         .set()?;
         let stored = stored(&spec, &bundle, cgroup_path, staged.pid)?;
         entry.write_stored(&stored)?;
+        debug!(
+            pid = stored.process.pid,
+            cgroup = %stored.cgroup.display(),
+            "the first process is made, in the container's cgroup and namespaces"
+        );
         bring_up(&mut staged, entry, &stored, &spec)?;
         if let Some(path) = &flags.pid_file {
             fs::write(path, stored.process.pid.to_string()).map_err(file("write", path))?;
@@ -143,7 +150,9 @@ impl<'a> Order<'a> {
 
 fn bring_up(staged: &mut Staged, entry: &Entry, stored: &Stored, spec: &Spec) -> Result<(), Error> {
     loop {
-        match staged.progress().map_err(launching(program(spec)))? {
+        let progress = staged.progress().map_err(launching(program(spec)))?;
+        debug!(?progress, "the first process has come further");
+        match progress {
             Progress::Ready | Progress::Running => return Ok(()),
             Progress::Hooks => {
                 let state = State::as_told(entry, stored, "creating").to_json()?;

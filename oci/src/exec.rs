@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use containerizer::{Entrance, Identity};
 use oci_spec::runtime::{Process, Spec};
 use serde_json::{Value, json};
+use tracing::debug;
 
 use crate::attend::{self, Signals};
 use crate::config::{check_process, complete};
@@ -54,6 +55,10 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
     }
     .enter()
     .map_err(launching(program))?;
+    debug!(
+        pid,
+        "the process has joined the container, and its command is executed"
+    );
     if let Err(error) = tell(flags, pid) {
         // It can only be gone already.
         let _ = child.signal(nix::libc::SIGKILL);

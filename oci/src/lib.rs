@@ -30,6 +30,7 @@ mod signals;
 mod start;
 mod state;
 mod status;
+mod steps;
 mod store;
 mod terminal;
 mod usage;
@@ -72,7 +73,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let store = Store::at(line.global.root.as_deref());
-    let (done, failure) = dispatch(&store, &line, &log);
+    let followed = steps::follow(&log, line.global.debug);
+    let (done, failure) = match followed {
+        Ok(()) => dispatch(&store, &line, &log),
+        Err(error) => (Err(error), FAILURE),
+    };
     done.unwrap_or_else(|error| {
         log.failure(&error);
         ExitCode::from(failure)

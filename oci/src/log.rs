@@ -58,10 +58,23 @@ impl Log {
 
     /// What goes on all the same.
     pub fn warning(&self, message: &str) {
+        self.line("warning", message);
+    }
+
+    pub fn line(&self, level: &str, message: &str) {
         match &self.file {
-            None => line(io::stderr(), self.form, "warning", message),
-            Some(file) => line(file, self.form, "warning", message),
+            None => line(io::stderr(), self.form, level, message),
+            Some(file) => line(file, self.form, level, message),
         }
+    }
+
+    /// Another handle to the same.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let file = self.file.as_ref().map(File::try_clone).transpose()?;
+        Ok(Self {
+            file,
+            form: self.form,
+        })
     }
 }
 

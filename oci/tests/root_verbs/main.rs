@@ -3,4 +3,5 @@
 mod descriptors;
 mod processes;
 mod refusals;
+mod steps;
 mod support;
