@@ -18,10 +18,10 @@ use tokio::time::Instant;
 
 use crate::Shared;
 use crate::death::{self, Death, Look};
-use crate::devices::DevicesError;
 use crate::record::{Record, RecordError};
 use crate::sys::{self, Spawned};
 use crate::timings::Timings;
+use crate::update::{self, UpdateError};
 
 /// A handle on one container; clones name the same container.
 #[derive(Debug, Clone)]
@@ -69,22 +69,6 @@ pub enum RecoverError {
     Record(#[from] RecordError),
     #[error("cannot watch container {id} of an earlier run")]
     Watch { id: ContainerId, source: io::Error },
-}
-
-/// A change of limits that the kernel refused. What was changed before it has been changed back.
-#[derive(Debug, thiserror::Error)]
-pub enum UpdateError {
-    #[error("cannot change the container's limits")]
-    Cgroup(#[from] CgroupError),
-    #[error(
-        "cannot change the container's devices{}{}",
-        if also.is_empty() { "" } else { "; taking the other changes back failed, too: " },
-        also.join("; ")
-    )]
-    Devices {
-        source: DevicesError,
-        also: Vec<String>,
-    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,20 +273,7 @@ impl Container {
     /// Changes the limits that the resources name, at once, and leaves the others. Its record keeps
     /// telling what it was launched with. Blocks.
     pub fn update(&self, resources: &LinuxResources) -> Result<(), UpdateError> {
-        let cgroup = &self.0.cgroup;
-        let changed = cgroup.update(resources)?;
-        let (Some(program), Some(directory)) = (changed.device_program(), cgroup.directory())
-        else {
-            return Ok(());
-        };
-        let programs = &self.0.shared.device_programs;
-        match programs.replace(program, &directory) {
-            Ok(()) => Ok(()),
-            Err(source) => Err(UpdateError::Devices {
-                source,
-                also: changed.back(),
-            }),
-        }
+        update::update(&self.0.cgroup, resources, &self.0.shared.device_programs)
     }
 
     fn signal(&self, signal: i32) {

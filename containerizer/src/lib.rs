@@ -27,6 +27,7 @@ mod stage;
 mod sys;
 mod terminal;
 mod timings;
+mod update;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -41,7 +42,7 @@ use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
 pub use compile::{Command, CompileError, SeccompError, hooks, mount_options, takes_seccomp};
-pub use container::{Container, ExitStatus, RecoverError, Termination, UpdateError};
+pub use container::{Container, ExitStatus, RecoverError, Termination};
 pub use death::{Access, Death, Fault, KernelWord, PassedOn, Sender};
 pub use devices::DevicesError;
 pub use enter::Entrance;
@@ -61,6 +62,7 @@ pub use stage::{
 pub use sys::release_unused_memory;
 pub use terminal::{Terminal, copy_window_size};
 pub use timings::{Stopwatch, Timings};
+pub use update::{UpdateError, update_limits};
 
 /// Where the containerizer keeps its things on this host.
 #[derive(Debug, Clone)]

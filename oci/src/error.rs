@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use containerizer::{LaunchError, Part};
-use isolators::cgroups::{BadHierarchy, CgroupError};
+use containerizer::{LaunchError, Part, UpdateError};
+use isolators::cgroups::{BadHierarchy, CgroupError, StatisticsError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +37,12 @@ pub enum Error {
     StartPaused,
     #[error("container not running")]
     NotRunning,
+    #[error("container not running or created: {0}")]
+    NotRunningOrCreated(&'static str),
+    #[error("container not paused")]
+    NotPaused,
+    #[error("container with id {0} is not running")]
+    IdNotRunning(String),
     #[error("cannot exec in a stopped container")]
     ExecStopped,
     #[error("cannot exec in a paused container (use --ignore-paused to override)")]
@@ -64,6 +70,22 @@ pub enum Error {
     Ps(std::process::ExitStatus),
     #[error("the table of this host's ps(1) has no column PID, which tells whose a row is")]
     NoPidColumn,
+    #[error("{flag} is {value:?}: {wanted}")]
+    BadFlag {
+        flag: &'static str,
+        value: String,
+        wanted: &'static str,
+    },
+    #[error("the resources are not valid JSON of OCI linux.resources: at {at}")]
+    BadResources {
+        /// JSON path of the fault.
+        at: String,
+        source: serde_json::Error,
+    },
+    #[error("unable to update")]
+    Update(#[from] UpdateError),
+    #[error("no statistics of the container")]
+    Statistics(#[from] StatisticsError),
     #[error("File {0} exists. Remove it first")]
     SpecExists(String),
     #[error("error running {kind} hook #{number}: {how}")]

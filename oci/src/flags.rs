@@ -69,6 +69,14 @@ pub enum Verb {
     List(List),
     /// Show the processes of a container
     Ps(Ps),
+    /// Make every process of a container stand still
+    Pause(Of),
+    /// Let the processes of a paused container go on
+    Resume(Of),
+    /// Change the limits of a container that runs
+    Update(Box<Update>),
+    /// Tell what a container uses, and when its memory runs out
+    Events(Events),
     /// Print what this runtime can do as JSON
     Features,
     /// Write a spec to begin with
@@ -241,4 +249,67 @@ pub struct Exec {
         value_name = "COMMAND"
     )]
     pub command: Vec<String>,
+}
+
+/// In the order of the OCI runtime spec's `linux.resources`; -1 is no limit.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Update {
+    /// File with linux.resources of the OCI runtime spec, or - for stdin; flags go before it
+    #[arg(long, short = 'r', value_name = "FILE", allow_hyphen_values = true)]
+    pub resources: Option<PathBuf>,
+    /// Bytes, or an amount like 50M
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub memory: Option<String>,
+    /// Memory that is not taken away while others have some to spare
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub memory_reservation: Option<String>,
+    /// Memory and swap together
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub memory_swap: Option<String>,
+    /// Weight against other cgroups, from 2 to 262144
+    #[arg(long, alias = "cpu-shares", value_name = "SHARES")]
+    pub cpu_share: Option<u64>,
+    /// Microseconds in each period
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_quota: Option<i64>,
+    /// Microseconds that may be saved up for later periods
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_burst: Option<u64>,
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_period: Option<u64>,
+    /// Microseconds of real-time scheduling in each of its periods
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_rt_runtime: Option<i64>,
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_rt_period: Option<u64>,
+    /// 1: only when nobody else wants the processor
+    #[arg(long, value_name = "0|1")]
+    pub cpu_idle: Option<i64>,
+    /// Processors, like 0-2,4
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+    /// Processes and threads
+    #[arg(long, value_name = "COUNT")]
+    pub pids_limit: Option<i64>,
+    /// Weight of block I/O, from 10 to 1000
+    #[arg(long, value_name = "WEIGHT")]
+    pub blkio_weight: Option<u16>,
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    /// What it uses now, once
+    #[arg(long)]
+    pub stats: bool,
+    /// Between two looks at what it uses
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub interval: String,
+    #[arg(value_name = "ID")]
+    pub id: String,
 }

@@ -17,7 +17,14 @@ pub fn kill(store: &Store, flags: &Kill) -> Result<(), Error> {
     }
     match status::of(&entry, &stored) {
         Status::Stopped => Err(Error::NotRunning),
-        Status::Created | Status::Running | Status::Paused => first(&stored, signal),
+        Status::Created | Status::Running => first(&stored, signal),
+        Status::Paused => {
+            first(&stored, signal)?;
+            if signal == Signal::SIGKILL as i32 {
+                status::cgroup(&stored)?.let_die();
+            }
+            Ok(())
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod create;
 mod default_spec;
 mod delete;
 mod error;
+mod events;
 mod exec;
 mod features;
 mod flags;
@@ -24,6 +25,7 @@ mod id;
 mod kill;
 mod list;
 mod log;
+mod pause;
 mod ps;
 mod run;
 mod signals;
@@ -33,6 +35,7 @@ mod status;
 mod steps;
 mod store;
 mod terminal;
+mod update;
 mod usage;
 mod version;
 
@@ -101,6 +104,10 @@ fn dispatch(store: &Store, line: &Line, log: &Log) -> (Result<ExitCode, Error>, 
         Verb::Delete(flags) => success(delete::delete(store, flags, log)),
         Verb::List(flags) => success(list::print(store, flags)),
         Verb::Ps(flags) => success(ps::print(store, flags)),
+        Verb::Pause(flags) => success(pause::pause(store, &flags.id)),
+        Verb::Resume(flags) => success(pause::resume(store, &flags.id)),
+        Verb::Update(flags) => success(update::update(store, flags)),
+        Verb::Events(flags) => success(events::events(store, flags)),
         Verb::Features => success(features::print()),
     }
 }

@@ -31,10 +31,10 @@ impl Status {
 pub fn of(entry: &Entry, stored: &Stored) -> Status {
     if !stored.process.lives() {
         Status::Stopped
-    } else if entry.gate().exists() {
-        Status::Created
     } else if cgroup(stored).is_ok_and(|cgroup| cgroup.is_frozen()) {
         Status::Paused
+    } else if entry.gate().exists() {
+        Status::Created
     } else {
         Status::Running
     }

@@ -31,15 +31,19 @@ USAGE:
 const ARGUMENTS: &[(&str, usize, Option<usize>)] = &[
     ("create", 1, Some(1)),
     ("delete", 1, Some(1)),
+    ("events", 1, Some(1)),
     ("exec", 1, None),
     ("features", 0, Some(0)),
     ("kill", 1, Some(2)),
     ("list", 0, Some(0)),
+    ("pause", 1, Some(1)),
     ("ps", 1, None),
+    ("resume", 1, Some(1)),
     ("run", 1, Some(1)),
     ("spec", 0, Some(0)),
     ("start", 1, Some(1)),
     ("state", 1, Some(1)),
+    ("update", 1, Some(1)),
 ];
 
 /// `arguments` begin with the name of the program, as it shall be shown.

@@ -6,7 +6,9 @@ use crate::support::Bundle;
 fn root_what_cannot_be_done_is_told_and_changes_nothing() {
     let bundle = Bundle::new("refusals", "sleep 1000");
     let other = "longshore-test-nobody";
-    for verb in ["state", "start", "kill", "delete", "ps"] {
+    for verb in [
+        "state", "start", "kill", "delete", "ps", "pause", "resume", "events", "update",
+    ] {
         bundle
             .call(&[verb, other])
             .refuses("container does not exist");

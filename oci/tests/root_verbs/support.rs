@@ -49,9 +49,7 @@ impl Bundle {
             fs::create_dir_all(root.join(name)).unwrap();
         }
         fs::copy(busybox(), root.join("bin/busybox")).unwrap();
-        for applet in [
-            "sh", "sleep", "cat", "echo", "dd", "true", "ls", "kill", "readlink",
-        ] {
+        for applet in ["sh", "sleep", "cat", "tail", "true"] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
     }
@@ -67,6 +65,14 @@ impl Bundle {
         let place = keys.split('/').fold(&mut spec, |at, key| &mut at[key]);
         *place = value;
         fs::write(path, spec.to_string()).unwrap();
+    }
+
+    pub fn add_mount(&self, mount: Value) {
+        let path = self.path("config.json");
+        let spec: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let mut mounts = spec["mounts"].as_array().unwrap().clone();
+        mounts.push(mount);
+        self.set("mounts", json!(mounts));
     }
 
     /// In the bundle, with the root of this test.
@@ -135,6 +141,20 @@ impl Said {
     pub fn refuses(&self, words: &str) {
         assert!(!self.succeeded() && self.stderr.contains(words), "{self:?}");
     }
+}
+
+/// What a control file says: `v1` begins with its controller.
+#[expect(clippy::unwrap_used, reason = "it must be there")]
+pub fn cgroup_file(id: &str, v1: &str, v2: &str) -> String {
+    let mounts = Path::new("/sys/fs/cgroup");
+    let path = match mounts.join("cgroup.controllers").exists() {
+        true => mounts.join(id).join(v2),
+        false => {
+            let (controller, file) = v1.split_once('/').unwrap();
+            mounts.join(controller).join(id).join(file)
+        }
+    };
+    fs::read_to_string(path).unwrap().trim().to_owned()
 }
 
 /// Waits long: a guest may be slow.
