@@ -108,7 +108,7 @@ impl Stage<'_> {
                 console: self.console.is_some(),
                 preserved: self.preserved.len() as u32,
                 hooks: true,
-                home: true,
+                engine: true,
             },
         };
         Ok(compile::compile(self.spec, &facts)?)

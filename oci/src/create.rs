@@ -15,6 +15,7 @@ use crate::error::{Error, call, file, launching};
 use crate::flags::Create;
 use crate::log::Log;
 use crate::state::State;
+use crate::status::Status;
 use crate::store::{Entry, Store, Stored};
 use crate::{caller, console, hooks, start, status};
 
@@ -155,8 +156,10 @@ fn bring_up(staged: &mut Staged, entry: &Entry, stored: &Stored, spec: &Spec) ->
         match progress {
             Progress::Ready | Progress::Running => return Ok(()),
             Progress::Hooks => {
+                // Written for runtimes that had no state before it.
+                let before = State::as_told(entry, stored, Status::Created.name()).to_json()?;
+                hooks::run(spec, Kind::Prestart, &before)?;
                 let state = State::as_told(entry, stored, "creating").to_json()?;
-                hooks::run(spec, Kind::Prestart, &state)?;
                 hooks::run(spec, Kind::CreateRuntime, &state)?;
                 staged.go_on(&state)?;
             }

@@ -65,9 +65,10 @@ pub fn remove(entry: &Entry, stored: &Stored, log: &Log) -> Result<(), Error> {
     entry.remove()?;
     let state = State::as_told(entry, stored, Status::Stopped.name()).to_json()?;
     // The container is gone: a hook that fails cannot bring it back.
-    let told = spec.and_then(|spec| hooks::run(&spec, Kind::Poststop, &state));
-    if let Err(error) = told {
-        log.warning(&chain(&error));
-    }
+    let failed = match spec {
+        Ok(spec) => hooks::run_all(&spec, Kind::Poststop, &state),
+        Err(error) => vec![error],
+    };
+    failed.iter().for_each(|error| log.warning(&chain(error)));
     Ok(())
 }

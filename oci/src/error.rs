@@ -96,6 +96,9 @@ pub enum Error {
     },
     #[error("unable to start container process")]
     Launch(#[from] LaunchError),
+    /// Said as the container's own shell would say it, for it was all there.
+    #[error("exec {0}: no such file or directory")]
+    Interpreter(String),
     /// The container was there, but not its command.
     #[error("unable to start container process: {words}")]
     Command {
@@ -124,12 +127,18 @@ pub enum Error {
 pub fn launching(program: &str) -> impl FnOnce(LaunchError) -> Error {
     let program = program.to_owned();
     move |error| match command_words(&program, &error) {
+        None if is_interpreter_missing(&error) => Error::Interpreter(program),
         Some(words) => Error::Command {
             words,
             source: Box::new(error),
         },
         None => Error::Launch(error),
     }
+}
+
+fn is_interpreter_missing(error: &LaunchError) -> bool {
+    matches!(error, LaunchError::Step { stage: Part::Interpreter {}, source, .. }
+        if source.kind() == io::ErrorKind::NotFound)
 }
 
 /// As Go's os/exec says it.
@@ -148,9 +157,6 @@ fn command_words(program: &str, error: &LaunchError) -> Option<String> {
             "exec: {program:?}: executable file not found in $PATH"
         )),
         Part::Exec {} if denied => Some(format!("exec: {program:?}: permission denied")),
-        Part::Interpreter {} if missing => {
-            Some(format!("exec {program}: no such file or directory"))
-        }
         _ => None,
     }
 }

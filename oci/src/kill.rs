@@ -1,6 +1,7 @@
 //! `kill`: a signal to a container's first process, or to all of them.
 
 use nix::sys::signal::Signal;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::error::{Error, call};
 use crate::flags::Kill;
@@ -15,6 +16,10 @@ pub fn kill(store: &Store, flags: &Kill) -> Result<(), Error> {
     if flags.all {
         return all(&stored, signal);
     }
+    if signal == Signal::SIGKILL as i32 && !has_own_pids(&entry.spec()?) {
+        // Nothing else ends with its first process.
+        return all(&stored, signal);
+    }
     match status::of(&entry, &stored) {
         Status::Stopped => Err(Error::NotRunning),
         Status::Created | Status::Running => first(&stored, signal),
@@ -26,6 +31,13 @@ pub fn kill(store: &Store, flags: &Kill) -> Result<(), Error> {
             Ok(())
         }
     }
+}
+
+fn has_own_pids(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    let namespaces = linux.and_then(|linux| linux.namespaces().as_deref());
+    let mut namespaces = namespaces.unwrap_or_default().iter();
+    namespaces.any(|it| it.typ() == LinuxNamespaceType::Pid && it.path().is_none())
 }
 
 fn first(stored: &Stored, signal: i32) -> Result<(), Error> {

@@ -47,6 +47,9 @@ impl Log {
     pub fn failure(&self, error: &Error) {
         let message = chain(error);
         match &self.file {
+            None if matches!(error, Error::Interpreter(_)) => {
+                let _ = writeln!(io::stderr(), "{message}");
+            }
             None => line(io::stderr(), self.form, "error", &message),
             Some(file) => {
                 line(file, self.form, "error", &message);

@@ -24,8 +24,11 @@ pub fn set_oom_score(score: i32) -> Result<(), Failure> {
 
 /// `state`: of the container, for hooks. Returns only on failure.
 pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
-    let with_home = exec.home.then(|| with_home(exec)).flatten();
+    let with_home = exec.engine.then(|| with_home(exec)).flatten();
     let exec = with_home.as_ref().unwrap_or(exec);
+    // It may have been started from somewhere that is bound to few processors; cgroups say which it
+    // may use. Where the kernel has none to say it with, nothing is lost.
+    let _ = sys::use_all_processors();
     sys::setsid();
     if exec.terminal {
         sys::control_by_stdin().map_err(because("be controlled by the terminal at stdin"))?;
@@ -50,13 +53,19 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
         // Else setuid would take the permitted set along with root.
         sys::prctl(libc::PR_SET_KEEPCAPS, [1, 0, 0, 0]).map_err(because("keep capabilities"))?;
     }
+    // Engines give directories that only root may enter, and mean it.
+    let entered = exec.engine && sys::chdir(&exec.cwd).is_ok();
     sys::become_user(exec.uid, exec.gid, &exec.groups).map_err(because(format!(
         "become user {} group {}",
         exec.uid, exec.gid
     )))?;
     // As the user, whose effective capabilities are empty at this moment: a directory closed to it
     // is an error here, not a surprise later.
-    sys::chdir(&exec.cwd)
+    let chdir = match entered {
+        true => Ok(()),
+        false => sys::chdir(&exec.cwd),
+    };
+    chdir
         .and_then(|()| inside())
         .map_err(because(format!("enter working directory {}", exec.cwd)))
         .map_err(|failure| failure.at(Stage::WorkingDirectory {}))?;
@@ -85,7 +94,7 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
         }
     }
     if let Some(gate) = &exec.gate {
-        wait_at(gate, state)?;
+        wait_at(gate, &exec.env, state)?;
     }
     hand_on(exec.preserved).map_err(because("hand descriptors on to the command"))?;
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
@@ -147,12 +156,16 @@ fn passwd() -> Option<String> {
 }
 
 /// Until somebody starts the command, and hears on the connection how that goes.
-fn wait_at(gate: &Gate, state: &str) -> Result<(), Failure> {
+fn wait_at(gate: &Gate, env: &[String], state: &str) -> Result<(), Failure> {
     launcher::say(&Word::Ready {}).map_err(because("write to the launcher"))?;
     sys::accept(gate.listener as i32)
         .and_then(|connection| launcher::turn_to(&connection))
         .map_err(because("wait to be started"))?;
-    steps::run_hooks("startContainer", &gate.hooks, state)
+    let mut hooks = gate.hooks.clone();
+    for hook in hooks.iter_mut().filter(|hook| hook.env.is_empty()) {
+        env.clone_into(&mut hook.env);
+    }
+    steps::run_hooks("startContainer", &hooks, state)
 }
 
 /// Gives the last descriptors that we were started with the first numbers after the standard streams,

@@ -283,8 +283,9 @@ pub struct Exec {
     /// When the command waits to be started.
     pub gate: Option<Gate>,
     pub preserved: Preserved,
-    /// Where `env` has no HOME, the one that the container's /etc/passwd gives the user is added.
-    pub home: bool,
+    /// As engines expect of an OCI runtime: where `env` has no HOME, the one that the container's
+    /// /etc/passwd gives the user is added; root's right to enter `cwd` is enough.
+    pub engine: bool,
 }
 
 /// Inherited descriptors, without gaps, that the command gets as well, from 3 on. `first` is above 3.
@@ -421,7 +422,7 @@ wire_struct!(Exec {
     seccomp,
     gate,
     preserved,
-    home,
+    engine,
 });
 wire_struct!(Preserved { first, count });
 wire_struct!(Gate { listener, hooks });
@@ -575,7 +576,7 @@ mod tests {
                     first: 11,
                     count: 1,
                 },
-                home: true,
+                engine: true,
             },
             then: Then::Supervise {},
             descriptors: 12,

@@ -145,7 +145,11 @@ impl Container {
                 self.state = launcher::wait_for(awaited)?;
                 Ok(())
             }
-            Step::Hooks { kind, hooks } => run_hooks(&kind, &hooks, &self.state),
+            Step::Hooks { kind, hooks } => {
+                // What they name relatively is the container's.
+                sys::fchdir(self.root.as_fd()).map_err(because("enter the container's root"))?;
+                run_hooks(&kind, &hooks, &self.state)
+            }
             Step::Console {
                 socket,
                 size,

@@ -347,6 +347,21 @@ pub fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Of those that the cgroup allows. sched_setaffinity(2).
+pub fn use_all_processors() -> io::Result<()> {
+    let all = [u64::MAX; 128];
+    // SAFETY: the mask is as long as its size says, and outlives the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_sched_setaffinity,
+            0,
+            size_of_val(&all),
+            all.as_ptr(),
+        )
+    })
+    .map(drop)
+}
+
 pub fn setsid() {
     // SAFETY: setsid touches no memory; failing means that we lead a session already.
     unsafe { libc::setsid() };

@@ -71,7 +71,7 @@ pub fn enter(
     let mut exec = process::exec(process, linux, &Filters::default())?;
     exec.terminal = process.terminal() == Some(true);
     exec.preserved = numbers.preserved;
-    exec.home = true;
+    exec.engine = true;
     let mut steps = steps(linux, &exec.rlimits, cgroup_files);
     steps.extend(
         numbers

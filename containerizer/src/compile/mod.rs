@@ -59,8 +59,8 @@ pub struct Attached {
     pub preserved: u32,
     /// Somebody answers when `init` waits for hooks.
     pub hooks: bool,
-    /// The command gets its user's HOME where the spec gives none.
-    pub home: bool,
+    /// See `init::Exec`.
+    pub engine: bool,
 }
 
 /// Their numbers.
@@ -217,7 +217,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     steps.extend(filesystem.steps);
     exec.terminal = process.terminal() == Some(true);
     exec.preserved = numbers.preserved;
-    exec.home = facts.attached.home;
+    exec.engine = facts.attached.engine;
     exec.gate = numbers.gate.map(|listener| Gate {
         listener,
         hooks: hooks::of(spec, hooks::Kind::StartContainer),

@@ -41,7 +41,7 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
         },
         gate: None,
         preserved: Preserved::default(),
-        home: false,
+        engine: false,
     })
 }
 
