@@ -1,6 +1,6 @@
 //! Cgroups as a container sees them. Source: OCI runtime spec, config-linux.md, "Control groups".
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use init::{Attributes, Mount, Source, Step};
 use isolators::cgroups::ControllerMount;
@@ -90,7 +90,8 @@ impl Plan<'_> {
             self.steps.push(mount("cgroup", &path, options, set));
             return Ok(());
         }
-        let cgroup: PathBuf = self.facts.cgroup.strip_prefix("/").into_iter().collect();
+        let cgroup = self.facts.cgroup;
+        let cgroup = cgroup.strip_prefix("/").unwrap_or(cgroup);
         let source = self.sources.len() as u32;
         self.sources.push(Source {
             path: text("cgroup", &hierarchy.path.join(cgroup))?,
