@@ -143,18 +143,33 @@ fn usage(lines: &[Line], cgroup: &str) -> Option<MemoryUsage> {
         path.is_some_and(|path| is_within(path, cgroup))
     };
     let lines = &lines[lines.iter().position(is_own)? + 1..];
+    let values: Vec<_> = lines.iter().flat_map(|line| values(&line.text)).collect();
     let key = |key: &str| {
-        let mut values = lines.iter().filter_map(|line| {
-            let (name, value) = line.text.split_once(' ')?;
-            (name == key).then(|| value.parse::<u64>().ok())?
-        });
-        values.next()
+        let found = values.iter().find(|(name, _)| *name == key);
+        found.map(|(_, value)| *value)
     };
     let either = |v1: &str, v2: &str| key(v1).or_else(|| key(v2));
     Some(MemoryUsage {
         anonymous: either("total_rss", "anon")?,
         shared: either("total_shmem", "shmem").unwrap_or(0),
     })
+}
+
+/// Of `NAME NUMBER`, or of many such lines in one, as older kernels (6.1) write them: the log has their
+/// ends as `\x0a` then, and may have cut off the last.
+fn values(text: &str) -> Vec<(&str, u64)> {
+    let mut pieces: Vec<&str> = text.split("\\x0a").collect();
+    if pieces.len() > 1 {
+        pieces.pop();
+    }
+    // Names may have such ends in them, but do not look like that throughout.
+    let values: Option<Vec<_>> = pieces.into_iter().map(value).collect();
+    values.unwrap_or_default()
+}
+
+fn value(piece: &str) -> Option<(&str, u64)> {
+    let (name, value) = piece.split_once(' ')?;
+    Some((name, value.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -185,9 +200,7 @@ oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom
     /// Linux 6.1, cgroup v2.
     const V2: &str = "\
 Memory cgroup stats for /mesos/c10:
-anon 5000
-file 0
-shmem 7000
+anon 5000\\x0afile 0\\x0ashmem 7000\\x0apgfau
 Tasks state (memory values in pages):
 [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name
 [    301]     1   301      100        9    40960        0             0 dd
@@ -244,6 +257,15 @@ oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=leaf,mems_allowed=0,
                 }),
             }
         );
+    }
+
+    #[test]
+    fn usage_is_not_taken_from_a_name() {
+        let name = "x[9]: segfault at 0 ip 0 sp 0 error 4 in y\\x0aanon 1\\x0ashmem 9\\x0az[0+0]";
+        let text = V2.replace("anon 5000", &format!("{name}\nanon 5000"));
+        let usage = told(&text, "/mesos/c10").and_then(|report| report.usage);
+        let shared = usage.map(|usage| usage.shared);
+        assert_eq!(shared, Some(7000));
     }
 
     #[test]
