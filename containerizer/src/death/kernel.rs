@@ -268,7 +268,40 @@ mod tests {
         proptest::collection::vec(word, 0..40).prop_map(|words| words.concat())
     }
 
+    /// What a process or a file may be called; a process' name has at most 15 bytes.
+    fn name(longest: usize) -> impl Strategy<Value = String> {
+        let tricky = [
+            "[7]",
+            ": segfault at ",
+            "]: segfault at ",
+            " ip:0",
+            " sp:0",
+            " ip 0 sp 0",
+            " error 4",
+            " error:0",
+            " in ",
+            "] trap ",
+            "traps: ",
+            "pid=7",
+            "audit: type=1326 ",
+        ];
+        let part = prop_oneof![
+            4 => proptest::sample::select(tricky.to_vec()).prop_map(str::to_owned),
+            1 => "[ -~]{1,4}",
+        ];
+        let name = proptest::collection::vec(part, 1..5).prop_map(|parts| parts.concat());
+        name.prop_map(move |name| name.chars().take(longest).collect())
+    }
+
     proptest! {
+        #[test]
+        fn no_name_speaks_for_another_process(process in name(15), file in name(255)) {
+            let segfault = SEGFAULT.replace("libc.so.6", &file).replace("python3", &process);
+            prop_assert_eq!(told(&segfault, 7), None);
+            let trap = TRAP.replace(" a.out[4", &format!(" {file}[4")).replace("a.out[1", &format!("{process}[1"));
+            prop_assert_eq!(told(&trap, 7), None);
+        }
+
         #[test]
         fn no_text_makes_it_fail(
             begin in proptest::sample::select(vec!["", "traps: ", "audit: type=1326 audit("]),

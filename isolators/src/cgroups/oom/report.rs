@@ -316,7 +316,36 @@ oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=leaf,mems_allowed=0,
         proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.join("\n"))
     }
 
+    /// What a process may call itself, as the log shows it.
+    fn name() -> impl Strategy<Value = String> {
+        let tricky = [
+            ",pid=",
+            ",uid=",
+            ",task=",
+            "7",
+            "[7]",
+            " ",
+            "\\x0a",
+            "oom-kill:",
+            "/",
+            "anon",
+        ];
+        let part = prop_oneof![proptest::sample::select(tricky.to_vec()), Just("x")];
+        let name = proptest::collection::vec(part, 1..6).prop_map(|parts| parts.concat());
+        name.prop_map(|name| name.chars().take(15).collect())
+    }
+
     proptest! {
+        #[test]
+        fn no_name_of_a_process_speaks_for_another(name in name()) {
+            let text = V1.replace("a tail, ok", &name);
+            let report = told(&text, "/mesos/c1").expect("a report");
+            prop_assert_eq!(&report.victim, &Victim { pid: 25077, name: name.clone() });
+            prop_assert_eq!(report.tasks.len(), 3);
+            prop_assert_eq!(&report.tasks[0], &task(25077, &name, 16482));
+            prop_assert_eq!(told(&text, "/mesos/c2"), None);
+        }
+
         #[test]
         fn no_text_makes_it_fail_or_tell_more_than_a_few(text in shuffled()) {
             for cgroup in ["/mesos/c1", "/mesos/c10", "/", ""] {
