@@ -200,8 +200,9 @@ fn by_end(last: &Event) -> Option<String> {
         Ending::Exited(status) => match signal(status - 128) {
             Some((signal, what)) => format!(
                 "Status {status} is that of a shell whose command was ended by {signal} (signal \
-                 {}): {what}.",
-                signal as i32
+                 {}): {what}.{}",
+                signal as i32,
+                in_kernel_log(signal)
             ),
             None => format!(
                 "Its command ended with status {status} by itself: what that means is the \
@@ -217,6 +218,19 @@ fn by_end(last: &Event) -> Option<String> {
             format!("Its command was ended by {said}.{more}")
         }
     })
+}
+
+/// Of a command that a shell ran: which process of the host that was, only the shell knew.
+fn in_kernel_log(signal: Signal) -> &'static str {
+    match signal {
+        Signal::SIGSYS => {
+            " The log of the host's kernel may tell which call that was: dmesg | grep type=1326."
+        }
+        Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGFPE | Signal::SIGILL => {
+            " The log of the host's kernel may tell where: dmesg | grep -e segfault -e traps."
+        }
+        _ => "",
+    }
 }
 
 /// What else the message lets one say of a signal.
