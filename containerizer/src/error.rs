@@ -66,6 +66,8 @@ pub enum LaunchError {
         "the process that was to join the container died before the command ran (did the container end?)"
     )]
     Joined,
+    #[error("the container is frozen, and a command would freeze with it: thaw it first")]
+    Frozen,
     #[error("the launch was given up")]
     GivenUp,
 }

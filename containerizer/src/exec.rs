@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use isolators::ContainerId;
 use isolators::cgroups::{BadHierarchy, Cgroup, Entry, Hierarchy};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxResources, Spec};
 
 use crate::birth::{Birth, bear};
 use crate::compile::{self, Command, Filters};
@@ -23,6 +23,7 @@ use crate::launch::{Heard, Stdio, hear};
 use crate::line::Line;
 use crate::record::{Record, RecordError};
 use crate::timings::Stopwatch;
+use crate::update::{UpdateError, update_limits};
 
 /// A container of this host that runs, whoever started it.
 #[derive(Debug)]
@@ -74,7 +75,17 @@ impl Target {
         })
     }
 
-    /// Returns once the command has been exec'ed.
+    /// To freeze and thaw it, and to see what it uses.
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
+    }
+
+    /// As [`Container::update`](crate::Container::update).
+    pub fn update(&self, resources: &LinuxResources) -> Result<(), UpdateError> {
+        update_limits(&self.cgroup, resources)
+    }
+
+    /// Returns once the command has been exec'ed. Errors: `Frozen`.
     pub async fn exec(&self, command: &Command, stdio: Stdio) -> Result<Execution, LaunchError> {
         let (process, line) = self.start(command, &stdio)?;
         drop(stdio);
@@ -92,6 +103,9 @@ impl Target {
     }
 
     fn start(&self, command: &Command, stdio: &Stdio) -> Result<(Process, Line), LaunchError> {
+        if self.cgroup.is_frozen() {
+            return Err(LaunchError::Frozen);
+        }
         let entry = self.cgroup.entry()?;
         let files = match &entry {
             Entry::Tasks(tasks) => tasks.len() as u32,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use containerizer::{
-    Config, Container, Containerizer, LaunchError, Stdio, Stopwatch, Termination, Then,
+    Config, Container, Containerizer, LaunchError, Stdio, Stopwatch, Target, Termination, Then,
 };
 use isolators::cgroups::Hierarchy;
 use isolators::seccomp::Profile;
@@ -97,6 +97,12 @@ impl Host {
             seccomp: Seccomp::Default,
         });
         spec.unwrap()
+    }
+
+    /// The container as another program finds it.
+    pub fn find(&self) -> Target {
+        let runtime_dir = self.directory.path().join("run");
+        Target::find(&runtime_dir, Path::new("/sys/fs/cgroup"), &id()).unwrap()
     }
 
     pub fn sandbox(&self) -> PathBuf {

@@ -54,7 +54,7 @@ async fn root_a_controller_that_a_container_does_without_can_be_had_later() {
         assert!(!host.directory_of("cpuset").exists());
     }
     let change = resources(json!({"cpu": {"cpus": "0"}}));
-    container.update(&change).expect("changes");
+    host.find().update(&change).expect("changes");
     host.holds(&[("cpuset.cpus", "0")]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid()));
     let status = status.expect("runs");
