@@ -2,6 +2,7 @@
 //! its last words.
 
 mod cause;
+mod chain;
 mod guess;
 mod last_words;
 mod rights;
@@ -17,6 +18,7 @@ use proto::task::is_terminal;
 use crate::terminal::harmless;
 pub use last_words::{LastWords, read};
 pub use rights::Rights;
+use story::Event;
 pub use story::Story;
 
 /// From the verdict to the cause. `now` is the time since 1970.
@@ -25,6 +27,16 @@ pub fn told(story: &Story, now: Duration) -> Vec<String> {
     if !story.events.is_empty() {
         lines.push(String::new());
         lines.extend(timeline::timeline(&story.events));
+    }
+    let links: Vec<_> = story
+        .events
+        .last()
+        .into_iter()
+        .flat_map(Event::links)
+        .collect();
+    if !links.is_empty() {
+        lines.push(String::new());
+        lines.extend(links.iter().map(|link| format!("    {link}")));
     }
     if let Some(cause) = cause::cause(story) {
         lines.extend([String::new(), cause]);
@@ -90,6 +102,28 @@ mod tests {
                  affair, and it may say more on stderr or stdout.",
             ]
         );
+    }
+
+    #[test]
+    fn the_chain_of_causes_stands_before_what_they_mean() {
+        let mut failed = event(TaskFailed, 1.0);
+        failed.message = Some(
+            "Command terminated with signal Terminated; sent by the kernel; so it was".to_owned(),
+        );
+        let lines = told(&story(vec![failed]), Duration::ZERO);
+        assert_eq!(
+            lines[..7],
+            [
+                "t failed before it ran: Command terminated with signal Terminated",
+                "",
+                "1970-01-01T00:00:01.000Z  failed  Command terminated with signal Terminated",
+                "",
+                "    sent by the kernel",
+                "    so it was",
+                "",
+            ]
+        );
+        assert!(lines[7].starts_with("Its command was ended by SIGTERM"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub fn timeline(events: &[Event]) -> Vec<String> {
 fn line(event: &Event, width: usize) -> String {
     let (at, state) = (moment(event.at), state(event.state));
     let reason = event.reason.map(reason);
-    let why: Vec<_> = reason.into_iter().chain(event.message.clone()).collect();
+    let words = event.words().map(str::to_owned);
+    let why: Vec<_> = reason.into_iter().chain(words).collect();
     let why = why.join(": ");
     format!("{at}  {state:<width$}  {why}")
         .trim_end()

@@ -13,7 +13,7 @@ pub fn verdict(story: &Story, now: Duration) -> String {
     let message = story
         .events
         .last()
-        .and_then(|last| last.message.as_deref())
+        .and_then(|last| last.words())
         .filter(|message| !message.is_empty())
         .map_or_else(String::new, |message| format!(": {message}"));
     let ended = |how: &str| {
