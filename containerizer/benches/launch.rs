@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use containerizer::{Config, Containerizer, ExitStatus, Stopwatch, Then};
+use containerizer::{Config, Containerizer, ExitStatus, Stopwatch, Then, Timings};
 use isolators::ContainerId;
 use isolators::seccomp::{Machine, Profile};
 use oci_spec::runtime::Spec;
@@ -54,7 +54,8 @@ async fn compare() {
         eprintln!("launching containers takes root");
         std::process::exit(1);
     }
-    let directory = tempfile::tempdir().unwrap();
+    // As /run is on most hosts: what a runtime records should not wait for a disk.
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let runtime_dir = directory.path().join("run");
     let containerizer = open(&runtime_dir);
     let peers: Vec<&str> = ["crun", "runc"]
@@ -66,7 +67,10 @@ async fn compare() {
         let bundle = bundle(&directory.path().join(name), seccomp);
         compare_on(&bundle, &runtime_dir, &containerizer, &peers, name).await;
     }
-    fs::remove_dir(runtime_dir.join("containers")).unwrap();
+    let left: Vec<_> = fs::read_dir(runtime_dir.join("containers"))
+        .unwrap()
+        .collect();
+    assert!(left.is_empty(), "left over: {left:?}");
     remove_cgroups();
 }
 
@@ -78,14 +82,16 @@ async fn compare_on(
     name: &str,
 ) {
     let mut in_process = Vec::new();
+    let mut phases = Vec::new();
     let mut as_program = Vec::new();
     let mut others: Vec<Vec<Duration>> = vec![Vec::new(); peers.len()];
     for round in 0..WARM_UP + ROUNDS {
         let id = format!("bench-{}-{name}-{round}", std::process::id());
         let ours = spec(bundle, &id);
         let started = Instant::now();
-        launch(containerizer, &ours, &id).await;
+        let timings = launch(containerizer, &ours, &id).await;
         in_process.push(started.elapsed());
+        phases.push(timings);
 
         let this = std::env::current_exe().unwrap();
         let mut program = Command::new(this);
@@ -99,6 +105,8 @@ async fn compare_on(
         for (peer, taken) in peers.iter().zip(&mut others) {
             let mut program = Command::new(peer);
             program
+                .arg("--root")
+                .arg(runtime_dir.join(peer))
                 .args(["run", "--bundle"])
                 .arg(bundle)
                 .arg(format!("{id}-{peer}"));
@@ -106,6 +114,7 @@ async fn compare_on(
         }
     }
     let p50 = print("longshore, in the agent", in_process, None);
+    print_phases(&phases);
     print("longshore, as a program", as_program, Some(p50));
     for (peer, taken) in peers.iter().zip(others) {
         print(&format!("{peer} run"), taken, Some(p50));
@@ -124,6 +133,23 @@ fn print(name: &str, mut taken: Vec<Duration>, ours: Option<f64>) -> f64 {
     p50
 }
 
+/// Where the time of a launch went; the rest, until it is reaped, is the kernel's end of it.
+fn print_phases(launches: &[Timings]) {
+    let names: Vec<&str> = launches[0].phases().map(|(name, _)| name).collect();
+    let medians = names.iter().map(|name| {
+        let of_one = |launch: &Timings| {
+            let mut phases = launch.phases();
+            phases.find_map(|(phase, taken)| (phase == *name).then_some(taken))
+        };
+        let mut taken: Vec<Duration> = launches.iter().filter_map(of_one).collect();
+        taken.sort_unstable();
+        let median = taken[taken.len() / 2].as_secs_f64() * 1000.0;
+        format!("{name} {median:.2}")
+    });
+    let medians: Vec<String> = medians.collect();
+    println!("    of it, p50 in ms: {}", medians.join(", "));
+}
+
 fn timed(program: &mut Command) -> Duration {
     let started = Instant::now();
     let status = program
@@ -136,7 +162,7 @@ fn timed(program: &mut Command) -> Duration {
     taken
 }
 
-async fn launch(containerizer: &Containerizer, spec: &Spec, id: &str) {
+async fn launch(containerizer: &Containerizer, spec: &Spec, id: &str) -> Timings {
     let id = ContainerId::try_from(id.to_owned()).unwrap();
     let null = || {
         File::options()
@@ -167,6 +193,7 @@ async fn launch(containerizer: &Containerizer, spec: &Spec, id: &str) {
         "{termination:?}"
     );
     container.forget();
+    container.timings().cloned().unwrap_or_default()
 }
 
 fn open(runtime_dir: &Path) -> Containerizer {

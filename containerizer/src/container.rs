@@ -318,8 +318,13 @@ impl Container {
             command: self.command(status).await,
             since: self.0.since.map(Instant::into_std),
         };
-        let looked = tokio::task::spawn_blocking(move || look.look(status)).await;
-        let (out_of_memory, kernel) = looked.unwrap_or_default();
+        let (out_of_memory, kernel) = match look.is_needless() {
+            true => (None, None),
+            false => {
+                let looked = tokio::task::spawn_blocking(move || look.look(status)).await;
+                looked.unwrap_or_default()
+            }
+        };
         let leftovers = self.release(patience).await;
         Termination {
             status,

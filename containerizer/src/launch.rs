@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::Shared;
 use crate::birth::{Birth, bear};
-use crate::compile::{self, Facts, Kind};
+use crate::compile::{self, Attached, Facts, Kind};
 use crate::container::{Container, Process};
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
@@ -160,9 +160,25 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         .as_ref()
         .and_then(|linux| linux.resources().as_ref());
     let limits = cgroup.plan(limits)?;
-    let program = compile(shared, &id, &spec, then, &cgroup, limits.hierarchies())?;
+    let network = match compile::takes_network(&spec) {
+        true => shared.networks.take(),
+        false => None,
+    };
+    let attached = Attached {
+        network: network.is_some(),
+        ..Attached::default()
+    };
+    let program = compile(
+        shared,
+        &id,
+        &spec,
+        then,
+        &cgroup,
+        limits.hierarchies(),
+        attached,
+    )?;
     watch.lap("compile");
-    let record = Record::create(&shared.config.runtime_dir, &id, &spec)?;
+    let record = Record::create(&shared.config.runtime_dir, &id)?;
     watch.lap("record");
     let mut undo = Undo {
         record: &record,
@@ -184,8 +200,11 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         stdio: &stdio,
         status: Some(status.as_fd()),
         entry: &entry,
-        more: &[],
-        namespaces: compile::clone_flags(&spec),
+        more: &network.iter().map(|fd| fd.as_fd()).collect::<Vec<_>>(),
+        namespaces: match network {
+            Some(_) => compile::clone_flags(&spec) & !(libc::CLONE_NEWNET as u64),
+            None => compile::clone_flags(&spec),
+        },
     })?;
     // What follows is done while `init` works.
     watch.lap("spawn");
@@ -194,7 +213,8 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         source,
     })?;
     // A container that a later agent would not find is better not there at all.
-    if let Err(error) = record.write_pid(process.pid) {
+    let recorded = record.write_pid(process.pid);
+    if let Err(error) = recorded.and_then(|()| record.write_spec(&spec)) {
         process.end();
         return Err(error.into());
     }
@@ -221,6 +241,7 @@ fn compile(
     then: Then,
     cgroup: &Cgroup,
     cgroup_v1_mounts: &[ControllerMount],
+    attached: Attached,
 ) -> Result<Program, LaunchError> {
     let staging = shared
         .config
@@ -240,7 +261,7 @@ fn compile(
         lookup: &lookup,
         filters: &shared.filters,
         then,
-        attached: compile::Attached::default(),
+        attached,
     };
     Ok(compile::compile(spec, &facts)?)
 }

@@ -22,6 +22,7 @@ mod helper;
 mod identity;
 mod launch;
 mod line;
+mod networks;
 mod record;
 mod stage;
 mod sys;
@@ -101,6 +102,7 @@ struct Shared {
     hierarchy: Arc<Hierarchy>,
     helper: helper::Helper,
     filters: compile::Filters,
+    networks: networks::Networks,
     device_programs: devices::Programs,
     /// Launches at one time: more would only fight over the processors.
     turns: Semaphore,
@@ -177,6 +179,7 @@ impl Containerizer {
             hierarchy,
             helper,
             filters: compile::Filters::default(),
+            networks: networks::Networks::default(),
             device_programs: devices::Programs::default(),
             turns,
             underway: Mutex::default(),

@@ -86,7 +86,7 @@ pub fn list(runtime_dir: &Path) -> Result<Vec<Record>, RecordError> {
 
 impl Record {
     /// Errors: `Exists` when a container of this id was launched and not forgotten.
-    pub fn create(runtime_dir: &Path, id: &ContainerId, spec: &Spec) -> Result<Self, RecordError> {
+    pub fn create(runtime_dir: &Path, id: &ContainerId) -> Result<Self, RecordError> {
         let directory = containers(runtime_dir).join(id.as_str());
         match fs::DirBuilder::new().mode(0o700).create(&directory) {
             Ok(()) => {}
@@ -95,18 +95,17 @@ impl Record {
             }
             Err(e) => return Err(failed("create", &directory)(e)),
         }
-        let record = Self {
+        Ok(Self {
             id: id.clone(),
             directory,
-        };
-        let path = record.directory.join("config.json");
+        })
+    }
+
+    pub fn write_spec(&self, spec: &Spec) -> Result<(), RecordError> {
+        let path = self.directory.join("config.json");
         let json = serde_json::to_vec(spec).map_err(io::Error::from);
-        if let Err(error) = json.and_then(|json| fs::write(&path, json)) {
-            // The first failure is what the caller must hear.
-            let _ = record.remove();
-            return Err(failed("write", &path)(error));
-        }
-        Ok(record)
+        json.and_then(|json| fs::write(&path, json))
+            .map_err(failed("write", &path))
     }
 
     /// Names the record of a container, which need not exist.

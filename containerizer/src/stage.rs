@@ -104,6 +104,7 @@ impl Stage<'_> {
             filters: &compile::Filters::default(),
             then: Then::Become {},
             attached: Attached {
+                network: false,
                 gate: self.gate.is_some(),
                 console: self.console.is_some(),
                 preserved: self.preserved.len() as u32,

@@ -4,7 +4,7 @@
 //! plan      request → OCI runtime spec; none for a spec that was ready-made
 //! queue     until the launch had its turn, and a thread
 //! compile   spec → program for `init`
-//! record    the spec written down for the next agent
+//! record    a place made to write it down for the next agent
 //! cgroup    made, limited, and watched for its out-of-memory events
 //! spawn     the descriptors of `init`, and clone3(2) until `init` was there
 //! setup     `init` at work, until it was about to exec: mounts, root, limits, user, capabilities

@@ -22,7 +22,7 @@ use init::{Gate, Preserved, Program, Step, Then};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 pub use join::{Command, enter, join};
-pub use namespaces::clone_flags;
+pub use namespaces::{clone_flags, takes_network};
 pub use options::names as mount_options;
 pub use seccomp::{Filters, SeccompError, takes as takes_seccomp};
 pub use view::{Kind, Lookup};
@@ -47,10 +47,12 @@ pub struct Facts<'a> {
     pub attached: Attached,
 }
 
-/// What a container of an OCI runtime gets beyond its spec: descriptors that follow the files of its
+/// What a container gets beyond its spec, most of it only from an OCI runtime: descriptors that follow the files of its
 /// cgroups, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attached {
+    /// A network namespace that was made ahead, instead of one that comes with the clone.
+    pub network: bool,
     /// A socket that listens: the command waits there to be started.
     pub gate: bool,
     /// A socket that the other end of the container's terminal is sent over.
@@ -65,6 +67,7 @@ pub struct Attached {
 
 /// Their numbers.
 struct Numbers {
+    network: Option<u32>,
     gate: Option<u32>,
     console: Option<u32>,
     preserved: Preserved,
@@ -73,8 +76,11 @@ struct Numbers {
 impl Attached {
     fn numbers(self, cgroup_files: u32) -> Numbers {
         let first = init::fd::FIRST_CGROUP as u32 + cgroup_files;
+        let network = self.network.then_some(first);
+        let first = first + u32::from(self.network);
         let after_gate = first + u32::from(self.gate);
         Numbers {
+            network,
             gate: self.gate.then_some(first),
             console: self.console.then_some(after_gate),
             preserved: Preserved {
@@ -200,7 +206,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
             limits: exec.rlimits.clone(),
         });
     }
-    steps.extend(namespaces::steps(spec, linux)?);
+    steps.extend(namespaces::steps(spec, linux, numbers.network)?);
     let names = spec.hostname().is_some() || spec.domainname().is_some();
     if names && !namespaces::has(linux, LinuxNamespaceType::Uts) {
         return Err(CompileError::NeedsNamespace {

@@ -53,7 +53,13 @@ pub fn has_new(linux: &Linux, kind: LinuxNamespaceType) -> bool {
     new(linux) & flag(kind) != 0
 }
 
-pub fn steps(spec: &Spec, linux: &Linux) -> Result<Vec<Step>, CompileError> {
+/// Whether a container of this spec may get a network namespace that was made ahead.
+pub fn takes_network(spec: &Spec) -> bool {
+    clone_flags(spec) & flag(LinuxNamespaceType::Network) != 0
+}
+
+/// `network`: the descriptor of one that was made ahead.
+pub fn steps(spec: &Spec, linux: &Linux, network: Option<u32>) -> Result<Vec<Step>, CompileError> {
     check(linux)?;
     let maps = maps(linux)?;
     let mut steps = Vec::new();
@@ -83,8 +89,13 @@ pub fn steps(spec: &Spec, linux: &Linux) -> Result<Vec<Step>, CompileError> {
             flags: libc::CLONE_NEWCGROUP as u32,
         });
     }
-    if has_new(linux, LinuxNamespaceType::Network) {
-        steps.push(Step::LoopbackUp {});
+    match network {
+        Some(pidfd) => steps.push(Step::Join {
+            pidfd,
+            flags: libc::CLONE_NEWNET as u32,
+        }),
+        None if has_new(linux, LinuxNamespaceType::Network) => steps.push(Step::LoopbackUp {}),
+        None => {}
     }
     Ok(steps)
 }
@@ -207,7 +218,7 @@ mod tests {
         let spec = json!({"ociVersion": "1.2.0", "linux": linux});
         let spec: Spec = serde_json::from_value(spec).expect("a spec");
         let linux = spec.linux().as_ref().expect("a linux section");
-        let steps = steps(&spec, linux).map_err(|error| error.to_string())?;
+        let steps = steps(&spec, linux, None).map_err(|error| error.to_string())?;
         Ok((clone_flags(&spec), steps))
     }
 

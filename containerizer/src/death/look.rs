@@ -25,15 +25,18 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Look {
-    /// Reads the whole log when there is something to look for, and so blocks.
+    /// When there is nothing to look for.
+    pub(crate) fn is_needless(&self) -> bool {
+        let pid = self.command.filter(|_| is_in_first_pid_namespace());
+        pid.is_none() && self.cgroup.oom_kills() == 0
+    }
+
+    /// Reads the whole log, and so blocks.
     pub(crate) fn look(
         &self,
         status: Option<ExitStatus>,
     ) -> (Option<OutOfMemory>, Option<KernelWord>) {
         let pid = self.command.filter(|_| is_in_first_pid_namespace());
-        if self.cgroup.oom_kills() == 0 && pid.is_none() {
-            return (None, None);
-        }
         match KernelLog::open() {
             Ok(mut log) => {
                 let out_of_memory = self.cgroup.out_of_memory(Some(&log));

@@ -1,0 +1,103 @@
+//! Network namespaces made ahead of their containers: making one takes the kernel half a millisecond,
+//! and at times several, joining one next to nothing.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::sys;
+
+/// Ready ones at one time. More would only help launches that come faster than they can be made.
+const READY: usize = 3;
+const STACK: usize = 64 * 1024;
+
+/// Begins to make them when the first is asked for: many agents never need one.
+#[derive(Debug, Default)]
+pub struct Networks(OnceLock<Option<Mutex<Receiver<OwnedFd>>>>);
+
+impl Networks {
+    /// One that nobody is in, its loopback interface up. `None` when none is ready: it is to be made
+    /// with the container then.
+    pub fn take(&self) -> Option<OwnedFd> {
+        let ready = self.0.get_or_init(begin).as_ref()?;
+        // No panic leaves a receiver half changed.
+        let ready = ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.try_recv().ok()
+    }
+}
+
+/// A thread that makes them, until nobody can ask any more. It lives in the last that it has made.
+fn begin() -> Option<Mutex<Receiver<OwnedFd>>> {
+    let (sender, receiver) = sync_channel(READY - 1);
+    let work = move || {
+        loop {
+            match make().map(|network| sender.send(network)) {
+                Ok(Ok(())) => {}
+                Ok(Err(_nobody_asks)) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "no network namespaces are made ahead");
+                    return;
+                }
+            }
+        }
+    };
+    let thread = thread::Builder::new()
+        .name("networks".to_owned())
+        .stack_size(STACK)
+        .spawn(work);
+    thread.is_ok().then(|| Mutex::new(receiver))
+}
+
+fn make() -> io::Result<OwnedFd> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    sys::loopback_up()?;
+    Ok(File::open("/proc/thread-self/ns/net")?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd as _;
+    use std::path::PathBuf;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn name(file: &str) -> PathBuf {
+        fs::read_link(file).expect("a namespace")
+    }
+
+    fn taken(networks: &Networks) -> OwnedFd {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            match networks.take() {
+                Some(network) => return network,
+                None if Instant::now() > deadline => panic!("none is made"),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    #[test]
+    fn root_each_is_taken_once_and_we_stay_in_ours() {
+        let ours = name("/proc/self/ns/net");
+        let networks = Networks::default();
+        let seen: Vec<_> = (0..READY * 2)
+            .map(|_| {
+                let network = taken(&networks);
+                let name = name(&format!("/proc/self/fd/{}", network.as_raw_fd()));
+                // Kept, so that its number cannot be given to another.
+                (name, network)
+            })
+            .collect();
+        for (at, (name, _)) in seen.iter().enumerate() {
+            assert!(*name != ours && seen[..at].iter().all(|(other, _)| other != name));
+        }
+        assert_eq!(name("/proc/self/ns/net"), ours);
+    }
+}
