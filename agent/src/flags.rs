@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, ValueEnum as _};
+use containerizer::IDS_OF_EACH;
+use isolators::IdRange;
 use proto::address::Master;
 use proto::units::parse_duration;
 
@@ -112,6 +114,24 @@ pub struct Flags {
         default_value_t = true, action = ArgAction::Set
     )]
     pub switch_user: bool,
+
+    /// Give each task a user namespace of its own, unless its label LONGSHORE_USER_NAMESPACE is "false":
+    /// its root is nobody on the host then. Otherwise only tasks whose label is "true" have one. Sandbox
+    /// and volumes must be on file systems that can be idmapped.
+    #[arg(
+        long = "user_namespaces",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub user_namespaces: bool,
+
+    /// FIRST-LAST id of users and groups for those namespaces, of which each takes 65536: none may be a
+    /// user's of this host. The default is what systemd leaves unused.
+    #[arg(
+        long = "user_namespace_ids",
+        default_value = "1879048192-2147352575", value_parser = id_range
+    )]
+    pub user_namespace_ids: IdRange,
 
     /// Capabilities of tasks that name none, as JSON: {"capabilities": ["NET_RAW", "CHOWN"]}. By
     /// default those that Docker grants.
@@ -225,6 +245,22 @@ fn text_or_file(text: &str) -> Result<String, String> {
     }
 }
 
+/// 0 is the host's root, and with its last id a range ends one before "no id".
+fn id_range(text: &str) -> Result<IdRange, String> {
+    let bad =
+        || format!("write FIRST-LAST, with at least {IDS_OF_EACH} ids between 1 and 4294967294");
+    let (first, last) = text.split_once('-').ok_or_else(bad)?;
+    let number = |text: &str| text.parse::<u32>().map_err(|_no_number| bad());
+    let (first, last) = (number(first)?, number(last)?);
+    match last.checked_sub(first) {
+        Some(more) if first > 0 && last < u32::MAX && more + 1 >= IDS_OF_EACH => Ok(IdRange {
+            first,
+            count: more + 1,
+        }),
+        _ => Err(bad()),
+    }
+}
+
 impl Flags {
     /// Every flag that has a value, as the text an operator would write: `/flags`.
     pub fn texts(&self) -> Vec<(&'static str, String)> {
@@ -299,6 +335,11 @@ impl Flags {
             ),
             ("seccomp_profile_name", self.seccomp_profile_name.clone()),
             ("switch_user", Some(self.switch_user.to_string())),
+            ("user_namespaces", Some(self.user_namespaces.to_string())),
+            ("user_namespace_ids", {
+                let IdRange { first, count } = self.user_namespace_ids;
+                Some(format!("{first}-{}", first + (count - 1)))
+            }),
             ("work_dir", path(&self.work_dir)),
         ];
         table
@@ -356,6 +397,24 @@ pub(crate) mod tests {
         assert!(texts.contains(&("executor_shutdown_grace_period", "5secs".to_owned())));
         assert!(!texts.iter().any(|(name, _)| *name == "resources"));
     }
+
+    #[test]
+    fn ids_of_user_namespaces_are_a_range_of_which_none_is_roots() {
+        let range = parse(&["--user_namespace_ids=100000-165535"]).user_namespace_ids;
+        assert_eq!((range.first, range.count), (100_000, 65536));
+        for bad in [
+            "",
+            "1-2",
+            "0-65536",
+            "5",
+            "165535-100000",
+            "1-4294967295",
+            "a-b",
+        ] {
+            assert!(id_range(bad).is_err(), "{bad:?}");
+        }
+    }
+
     #[test]
     fn every_flag_is_told_once_it_is_set() {
         use clap::CommandFactory as _;

@@ -28,6 +28,7 @@ use crate::recovery::{RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
+use crate::task::user_namespace::UserNamespaces;
 use crate::{adoption, disks, gc, profiles, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
@@ -161,6 +162,10 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         frameworks_home: flags.frameworks_home.clone(),
         seccomp_profiles: flags.seccomp_config_dir.clone(),
         switch_user: flags.switch_user,
+        user_namespaces: UserNamespaces {
+            by_default: flags.user_namespaces,
+            ids: flags.user_namespace_ids,
+        },
         capabilities: config.capabilities,
         start_timeout: flags.executor_registration_timeout,
     });

@@ -79,6 +79,7 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
         rlimits: vec![],
         capabilities: CapabilitySets::default(),
         seccomp: Seccomp::Default,
+        user_namespace: None,
     };
     let output = Output {
         stdout: null(),

@@ -9,6 +9,7 @@ use isolators::cgroups::{BadHierarchy, CgroupError, OutOfMemory};
 use crate::compile::CompileError;
 use crate::container::Termination;
 use crate::devices::DevicesError;
+use crate::ids::IdsError;
 use crate::record::RecordError;
 
 /// The containerizer cannot work on this host.
@@ -38,6 +39,8 @@ pub enum LaunchError {
     Devices(#[from] DevicesError),
     #[error("cannot keep a record of the container")]
     Record(#[from] RecordError),
+    #[error("cannot give the container a user namespace")]
+    Ids(#[from] IdsError),
     #[error("cannot {attempt}")]
     Prepare {
         attempt: &'static str,

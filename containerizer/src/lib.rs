@@ -20,6 +20,7 @@ mod exec;
 mod handover;
 mod helper;
 mod identity;
+mod ids;
 mod launch;
 mod line;
 mod networks;
@@ -50,6 +51,7 @@ pub use enter::Entrance;
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
 pub use identity::Identity;
+pub use ids::{EACH as IDS_OF_EACH, IdsError};
 pub use init::{Stage as Part, Then};
 pub use isolators::cgroups::{
     MemoryPressure, MemoryUsage, OutOfMemory, Percent, PressureOf, Statistics, StatisticsError,
@@ -104,6 +106,7 @@ struct Shared {
     filters: compile::Filters,
     networks: networks::Networks,
     device_programs: devices::Programs,
+    ids: ids::Reservations,
     /// Launches at one time: more would only fight over the processors.
     turns: Semaphore,
     /// Launches that have begun and whose end is not known yet.
@@ -180,6 +183,7 @@ impl Containerizer {
             helper,
             filters: compile::Filters::default(),
             networks: networks::Networks::default(),
+            ids: ids::Reservations::default(),
             device_programs: devices::Programs::default(),
             turns,
             underway: Mutex::default(),
@@ -202,7 +206,15 @@ impl Containerizer {
         out: Output,
         mut watch: Stopwatch,
     ) -> Result<Container, LaunchError> {
-        let spec = self.plan(&resolved(request))?;
+        let mut request = resolved(request);
+        // Kept until the container's record does so.
+        let ids = request.user_namespace.map(|pool| {
+            let holds = |id: &ContainerId| self.holds(id);
+            (self.0.ids).reserve(&self.0.config.runtime_dir, &request.id, pool, holds)
+        });
+        let ids = ids.transpose()?;
+        request.user_namespace = ids.as_ref().map(|reserved| reserved.ids);
+        let spec = self.plan(&request)?;
         watch.lap("plan");
         let stdio = Stdio {
             stdin: None,

@@ -66,6 +66,7 @@ impl Host {
             rlimits: vec![],
             capabilities: CapabilitySets::default(),
             seccomp,
+            user_namespace: None,
         }
     }
 

@@ -4,7 +4,8 @@
 use oci_spec::runtime::{MountBuilder, get_default_maskedpaths, get_default_readonly_paths};
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
-use crate::request::Request;
+use crate::request::{Access, Request};
+use crate::volumes::bind;
 
 pub(crate) struct Filesystem;
 
@@ -13,7 +14,7 @@ impl Isolator for Filesystem {
         "filesystem/linux"
     }
 
-    fn plan(&self, _request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+    fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
         let options = ["nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
         spec.mounts.push(
             MountBuilder::default()
@@ -23,6 +24,11 @@ impl Isolator for Filesystem {
                 .options(options)
                 .build()?,
         );
+        if request.user_namespace.is_some() {
+            let sandbox = &request.sandbox;
+            let access = Access::ReadWrite;
+            spec.mounts.push(bind(sandbox, sandbox, access, request)?);
+        }
         spec.masked_paths = get_default_maskedpaths();
         spec.masked_paths.extend(host.hidden.iter().cloned());
         spec.readonly_paths = get_default_readonly_paths();

@@ -81,6 +81,15 @@ pub enum PlanError {
          bounding_capabilities out"
     )]
     CapabilityBeyondBounds(String),
+    #[error(
+        "user {user} has the id {beyond}, which a user namespace of {count} ids does not know: let another \
+         user run it, or the host's user namespace"
+    )]
+    UserBeyondIds {
+        user: String,
+        beyond: u32,
+        count: u32,
+    },
     #[error("the command is empty: give \"cmd\" or \"args\"")]
     NoCommand,
     #[error(
@@ -97,6 +106,8 @@ pub enum PlanError {
 #[derive(Debug, Default)]
 pub struct Draft {
     pub namespaces: Vec<oci_spec::runtime::LinuxNamespace>,
+    /// Of users and groups alike.
+    pub id_mappings: Vec<oci_spec::runtime::LinuxIdMapping>,
     pub mounts: Vec<oci_spec::runtime::Mount>,
     pub masked_paths: Vec<String>,
     pub readonly_paths: Vec<String>,
@@ -177,6 +188,9 @@ impl Draft {
             .readonly_paths(self.readonly_paths.clone())
             .build()?;
         linux.set_devices(None);
+        let mappings = (!self.id_mappings.is_empty()).then(|| self.id_mappings.clone());
+        linux.set_uid_mappings(mappings.clone());
+        linux.set_gid_mappings(mappings);
         linux.set_seccomp(self.seccomp.clone());
         Ok(linux)
     }
@@ -235,6 +249,7 @@ pub(crate) mod tests {
             rlimits: vec![],
             capabilities: crate::CapabilitySets::default(),
             seccomp: crate::Seccomp::Default,
+            user_namespace: None,
         }
     }
 

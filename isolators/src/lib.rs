@@ -25,6 +25,6 @@ pub use isolator::{Host, Isolator, PlanError, plan};
 pub use kernel_log::{KernelLog, Line};
 pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use request::{
-    Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Limit, Request, Rlimit,
-    Seccomp, Share, User, Volume,
+    Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, IdRange, Limit, Request,
+    Rlimit, Seccomp, Share, User, Volume,
 };

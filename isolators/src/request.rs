@@ -75,6 +75,16 @@ pub struct Request {
     pub rlimits: Vec<Rlimit>,
     pub capabilities: CapabilitySets,
     pub seccomp: Seccomp,
+    /// For a user namespace of its own, whose root is nobody on the host: ids of the host that it may
+    /// have. A launch takes as many of them as each container gets, and no other container has.
+    pub user_namespace: Option<IdRange>,
+}
+
+/// `count` ids of users and groups from `first` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    pub first: u32,
+    pub count: u32,
 }
 
 /// Of capabilities(7), where not those that every container gets.

@@ -31,8 +31,9 @@ impl Isolator for Volumes {
                 let sandbox = request.sandbox.clone();
                 return Err(PlanError::HidesSandbox { target, sandbox });
             }
+            let access = volume.access;
             spec.mounts
-                .push(bind(&volume.source, &target, volume.access)?);
+                .push(bind(&volume.source, &target, access, request)?);
             // What is hidden of the host stays so where a volume shows it again.
             let again = host.hidden.iter().filter_map(|hidden| {
                 let inside = Path::new(hidden).strip_prefix(&volume.source).ok()?;
@@ -43,14 +44,23 @@ impl Isolator for Volumes {
             if over_sandbox && volume.access == Access::ReadOnly {
                 // The same files at the same place, but the task's own stay its own.
                 let sandbox = &request.sandbox;
-                spec.mounts.push(bind(sandbox, sandbox, Access::ReadWrite)?);
+                let access = Access::ReadWrite;
+                spec.mounts.push(bind(sandbox, sandbox, access, request)?);
             }
         }
         Ok(())
     }
 }
 
-fn bind(source: &Path, target: &Path, access: Access) -> Result<Mount, PlanError> {
+/// Files keep their owners on the host, and the container sees them as its own ids. Not those of file
+/// systems mounted below, of which some kinds cannot do that: they belong to nobody there.
+pub(crate) fn bind(
+    source: &Path,
+    target: &Path,
+    access: Access,
+    request: &Request,
+) -> Result<Mount, PlanError> {
+    let owners = request.user_namespace.map(|_own| "idmap");
     let access = match access {
         // Recursively: a file system mounted below the source must not stay writable.
         Access::ReadOnly => "rro",
@@ -60,7 +70,11 @@ fn bind(source: &Path, target: &Path, access: Access) -> Result<Mount, PlanError
         .destination(target)
         .typ("bind")
         .source(source)
-        .options(["rbind", access].map(str::to_owned).to_vec());
+        .options(
+            (["rbind", access].into_iter().chain(owners))
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        );
     Ok(mount.build()?)
 }
 

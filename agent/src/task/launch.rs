@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::environment::AgentVariables;
 use super::request::{Plan, PlanError, plan};
 use super::seccomp::{SeccompError, seccomp};
+use super::user_namespace::UserNamespaces;
 use crate::paths::{Paths, Run};
 use crate::sandbox::{self, Sandbox, SandboxError};
 
@@ -37,6 +38,7 @@ pub struct Host {
     /// The directory that the names of tasks' profiles mean files in.
     pub seccomp_profiles: Option<PathBuf>,
     pub switch_user: bool,
+    pub user_namespaces: UserNamespaces,
     /// Of tasks that name none, and the most that any may name.
     pub capabilities: CapabilitySets,
     /// For all of a launch.

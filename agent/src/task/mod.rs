@@ -17,6 +17,7 @@ mod request;
 mod rlimits;
 mod seccomp;
 pub mod updates;
+pub mod user_namespace;
 mod volumes;
 
 use proto::v1;

@@ -11,6 +11,7 @@ use super::environment::{EnvironmentError, environment};
 use super::launch::{Host, Job};
 use super::notes::notes;
 use super::rlimits::{BadRlimit, rlimits};
+use super::user_namespace::BadLabel;
 use super::volumes::{VolumeError, mounts};
 
 /// Everything the launch of one task consists of.
@@ -36,6 +37,8 @@ pub enum PlanError {
     Rlimit(#[from] BadRlimit),
     #[error("the task's linux_info is not valid")]
     Capabilities(#[from] BadCapabilities),
+    #[error(transparent)]
+    UserNamespace(#[from] BadLabel),
     #[error("the task's resources are not valid")]
     Resources(#[from] proto::resources::BadResources),
     #[error(
@@ -88,6 +91,7 @@ pub fn plan(
         rlimits: rlimits(limits)?,
         capabilities: capabilities(linux, &host.capabilities)?,
         seccomp,
+        user_namespace: host.user_namespaces.of(task)?,
     };
     Ok(Plan {
         container,

@@ -128,7 +128,8 @@ const OLD: &str = ".longshore-mirror";
 
 /// Puts on `target` a tmpfs that shows what `directory` holds: subdirectories and files as bind
 /// mounts, symbolic links as links. Takes a fixed number of descriptors, however much there is.
-pub fn mirror(directory: OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
+/// Returns the tmpfs.
+pub fn mirror(directory: OwnedFd, target: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let directory = File::from(directory);
     // Taken before the tmpfs exists, which may lie below it.
     let old = sys::clone_tree(directory.as_raw_fd(), "", true)?;
@@ -149,7 +150,8 @@ pub fn mirror(directory: OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
         }
     }
     sys::detach(&format!("/proc/self/fd/{}/{OLD}", tmpfs.as_raw_fd()))?;
-    sys::rmdirat(tmpfs.as_fd(), OLD)
+    sys::rmdirat(tmpfs.as_fd(), OLD)?;
+    Ok(tmpfs)
 }
 
 /// An empty tmpfs with the permissions and owner of `directory`.

@@ -21,12 +21,16 @@ const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
 impl Root {
     /// Links below it mean what they mean to a process that has it as its root.
     pub fn open(path: &str) -> io::Result<Self> {
-        let fd = sys::openat2(cwd(), path, OPEN_DIR, 0)?;
-        Ok(Self {
+        sys::openat2(cwd(), path, OPEN_DIR, 0).map(Self::of_host)
+    }
+
+    /// A directory that shows what the host's root does.
+    pub fn of_host(fd: OwnedFd) -> Self {
+        Self {
             fd,
             resolve: libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS,
             foreign: false,
-        })
+        }
     }
 
     /// A root file system of the container's own, whoever made it.
@@ -81,6 +85,15 @@ impl Root {
 
     pub fn open_at(&self, path: &str, flags: i32) -> io::Result<OwnedFd> {
         sys::openat2(self.as_fd(), path, flags, self.resolve)
+    }
+
+    /// What is to be hidden or closed: `None` when it is not there, or nobody in here can come near it,
+    /// like what root of a user namespace finds closed.
+    pub fn find_reachable(&self, path: &str) -> io::Result<Option<OwnedFd>> {
+        match self.find(path) {
+            Err(e) if e.raw_os_error() == Some(libc::EACCES) => Ok(None),
+            found => found,
+        }
     }
 
     /// Like `resolve`, but a path that does not exist is `None`.

@@ -169,13 +169,7 @@ impl Container {
     /// pivot_root(2) wants a mount point: binding the directory to itself makes it one.
     fn new_root(&mut self, path: &str, source: u32) -> Result<(), Failure> {
         let tree = self.take(source).ok_or_else(not_opened);
-        let at = match sys::openat2(root::cwd(), path, libc::O_PATH | libc::O_DIRECTORY, 0) {
-            // To root of a user namespace the way there may be closed. Any other place does as well.
-            Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
-                sys::openat2(root::cwd(), "/", libc::O_PATH | libc::O_DIRECTORY, 0)
-            }
-            found => found,
-        };
+        let at = place_of_host(path);
         tree.and_then(|tree| {
             sys::move_mount(tree.as_fd(), at?.as_fd(), "")?;
             self.root = Root::foreign(tree);
@@ -191,11 +185,11 @@ impl Container {
     fn mirror_root(&mut self, staging: &str) -> Result<(), Failure> {
         let directory = self.root.open_at("/", libc::O_RDONLY | libc::O_DIRECTORY);
         let staged = directory.and_then(|directory| {
-            let target = sys::openat2(root::cwd(), staging, libc::O_PATH | libc::O_DIRECTORY, 0)?;
-            mounts::mirror(directory, target.as_fd())?;
-            Root::open(staging)
+            let target = place_of_host(staging)?;
+            mounts::mirror(directory, target.as_fd())
         });
-        staged.map(|root| self.root = root).map_err(because(format!(
+        let staged = staged.map(|tmpfs| self.root = Root::of_host(tmpfs));
+        staged.map_err(because(format!(
             "rebuild / on {staging} out of bind mounts"
         )))
     }
@@ -204,7 +198,7 @@ impl Container {
         (self.root.open_at(path, libc::O_RDONLY | libc::O_DIRECTORY))
             .and_then(|directory| {
                 let target = self.root.resolve(path)?;
-                mounts::mirror(directory, target.as_fd())
+                mounts::mirror(directory, target.as_fd()).map(drop)
             })
             .map_err(because(format!("rebuild {path} out of bind mounts")))
     }
@@ -317,7 +311,7 @@ impl Container {
     }
 
     fn mask(&self, path: &str) -> Result<(), Failure> {
-        let masked = self.root.find(path).and_then(|found| {
+        let masked = self.root.find_reachable(path).and_then(|found| {
             let Some(at) = found else { return Ok(()) };
             let cover = if is_directory(&at)? {
                 mounts::empty_directory()?
@@ -331,10 +325,13 @@ impl Container {
     }
 
     fn read_only(&self, path: &str, recursive: bool) -> Result<(), Failure> {
-        let done = self.root.find(path).and_then(|found| match found {
-            None => Ok(()),
-            Some(at) => mounts::read_only(at.as_fd(), recursive),
-        });
+        let done = self
+            .root
+            .find_reachable(path)
+            .and_then(|found| match found {
+                None => Ok(()),
+                Some(at) => mounts::read_only(at.as_fd(), recursive),
+            });
         done.map_err(because(format!("make {path} read-only in the container")))
     }
 }
@@ -360,6 +357,18 @@ fn hook_files(state: &str) -> io::Result<Files> {
         state: file,
         output: sys::memory_file()?.into(),
     })
+}
+
+/// Where the container's root is to hang until it is `/`. To root of a user namespace the way there may
+/// be closed; then any other place does as well.
+fn place_of_host(path: &str) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    match sys::openat2(root::cwd(), path, flags, 0) {
+        Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
+            sys::openat2(root::cwd(), "/", flags, 0)
+        }
+        found => found,
+    }
 }
 
 /// What the host has at the same path, if that is the device.

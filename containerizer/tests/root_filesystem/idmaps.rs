@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::Bundle;
 
 /// Whether the file system of test directories can: tmpfs since Linux 6.3, most of those on disks before.
-fn can_idmap(bundle: &Bundle) -> bool {
+pub fn can_idmap(bundle: &Bundle) -> bool {
     let about = nix::sys::statfs::statfs(&bundle.rootfs()).expect("looks");
     let release = nix::sys::utsname::uname().expect("a name");
     let release = release.release().to_string_lossy().into_owned();

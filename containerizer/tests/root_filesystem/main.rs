@@ -8,6 +8,7 @@ mod idmaps;
 mod mounts;
 mod names;
 mod namespaces;
+mod native;
 mod propagation;
 mod support;
 mod user_namespaces;

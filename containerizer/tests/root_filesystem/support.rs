@@ -8,9 +8,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use containerizer::{Config, Containerizer, ExitStatus, LaunchError, Stdio, Stopwatch, Then};
-use isolators::ContainerId;
+use containerizer::{
+    Config, Container, Containerizer, ExitStatus, LaunchError, Output, Stdio, Stopwatch, Then,
+};
 use isolators::seccomp::Profile;
+use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -106,11 +108,7 @@ impl Bundle {
         serde_json::from_value(spec).expect("a spec")
     }
 
-    async fn launch(
-        &self,
-        spec: Spec,
-        then: Then,
-    ) -> Result<containerizer::Container, LaunchError> {
+    async fn launch(&self, spec: Spec, then: Then) -> Result<Container, LaunchError> {
         let open = |name: &str| File::create(self.path(name)).expect("a log").into();
         let stdio = Stdio {
             stdin: None,
@@ -147,6 +145,10 @@ impl Bundle {
     async fn run(&self, spec: Spec, then: Then) -> String {
         let launched = self.launch(spec, then).await;
         let container = launched.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        self.ended(container).await
+    }
+
+    async fn ended(&self, container: Container) -> String {
         let termination = container.wait().await;
         container.forget();
         let read = |name| fs::read_to_string(self.path(name)).expect("reads");
@@ -163,9 +165,7 @@ impl Bundle {
             .await
         {
             Ok(container) => {
-                container.kill();
-                container.wait().await;
-                container.forget();
+                self.end(container).await;
                 panic!("launched");
             }
             Err(error) => chain(&error),
@@ -182,6 +182,77 @@ impl Bundle {
         let all = mounts.chain([base.to_owned()]);
         let all = all.map(|mount| mount.join(&self.cgroups_root));
         all.filter(|path| path.exists()).collect()
+    }
+
+    /// What an agent asks for, of the host's files.
+    pub fn request(&self, id: &str, script: &str) -> Request {
+        let sandbox = self.path("sandbox");
+        fs::create_dir_all(&sandbox).expect("creates");
+        Request {
+            id: ContainerId::try_from(id.to_owned()).expect("a good id"),
+            command: Command::Shell(script.to_owned()),
+            env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
+            user: User::resolve("root").expect("root exists"),
+            sandbox,
+            hostname: None,
+            cpus: Share {
+                request: 0.1,
+                limit: Limit::Default,
+            },
+            memory: Share {
+                request: 64 << 20,
+                limit: Limit::Default,
+            },
+            volumes: vec![],
+            rlimits: vec![],
+            capabilities: CapabilitySets::default(),
+            seccomp: Seccomp::Default,
+            user_namespace: None,
+        }
+    }
+
+    async fn launch_request(&self, request: &Request) -> Result<Container, LaunchError> {
+        let open = |name: &str| File::create(self.path(name)).expect("a log").into();
+        let output = Output {
+            stdout: open("stdout"),
+            stderr: open("stderr"),
+        };
+        self.containerizer
+            .launch(request, output, Stopwatch::start())
+            .await
+    }
+
+    pub async fn launched(&self, request: &Request) -> Container {
+        let launched = self.launch_request(request).await;
+        launched.unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
+    pub async fn end(&self, container: Container) {
+        container.kill();
+        container.wait().await;
+        container.forget();
+    }
+
+    pub async fn output_of_request(&self, request: &Request) -> String {
+        let container = self.launched(request).await;
+        self.ended(container).await
+    }
+
+    /// While other containers run.
+    pub async fn refused(&self, request: &Request) -> String {
+        match self.launch_request(request).await {
+            Ok(container) => {
+                self.end(container).await;
+                panic!("launched");
+            }
+            Err(error) => chain(&error),
+        }
+    }
+
+    pub async fn refusal_of(&self, request: &Request) -> String {
+        let refusal = self.refused(request).await;
+        self.nothing_is_left();
+        refusal
     }
 
     fn nothing_is_left(&self) {

@@ -76,6 +76,7 @@ impl Host {
             rlimits: vec![],
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,
+            user_namespace: None,
         }
     }
 

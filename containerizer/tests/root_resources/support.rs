@@ -95,6 +95,7 @@ impl Host {
             rlimits: vec![],
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,
+            user_namespace: None,
         });
         spec.unwrap()
     }
