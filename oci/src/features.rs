@@ -30,7 +30,7 @@ fn features() -> Value {
         "linux": {
             "namespaces": [
                 Namespace::Cgroup, Namespace::Ipc, Namespace::Mount, Namespace::Network,
-                Namespace::Pid, Namespace::Uts,
+                Namespace::Pid, Namespace::Time, Namespace::User, Namespace::Uts,
             ],
             "capabilities": capabilities(),
             "cgroup": {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use containerizer::{
-    Config, Container, Containerizer, ExitStatus, LaunchError, Output, Stdio, Stopwatch, Then,
+    Config, Container, Containerizer, ExitStatus, LaunchError, Output, Stdio, Stopwatch, Target,
+    Then,
 };
 use isolators::seccomp::Profile;
 use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
@@ -102,7 +103,10 @@ impl Bundle {
                 "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
             },
             "mounts": mounts.collect::<Vec<_>>(),
-            "linux": {"namespaces": kinds.map(|kind| json!({"type": kind}))},
+            "linux": {
+                "namespaces": kinds.map(|kind| json!({"type": kind})),
+                "cgroupsPath": format!("/{}/c1", self.cgroups_root),
+            },
         });
         merge(&mut spec, patch);
         serde_json::from_value(spec).expect("a spec")
@@ -209,6 +213,35 @@ impl Bundle {
             seccomp: Seccomp::Default,
             user_namespace: None,
         }
+    }
+
+    /// One that goes on.
+    pub async fn started(&self, spec: Spec) -> Container {
+        let launched = self.launch(spec, Then::Supervise {}).await;
+        launched.unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
+    /// What a script prints that joins the container.
+    pub async fn exec(&self, script: &str) -> String {
+        let id = ContainerId::try_from("c1".to_owned()).expect("a good id");
+        let target = Target::find(&self.path("run"), Path::new("/sys/fs/cgroup"), &id);
+        let target = target.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let open = |name: &str| File::create(self.path(name)).expect("a log").into();
+        let stdio = Stdio {
+            stdin: None,
+            stdout: open("joined"),
+            stderr: open("stderr"),
+        };
+        let command = containerizer::Command {
+            args: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            ..containerizer::Command::default()
+        };
+        let execution = target.exec(&command, stdio).await;
+        let execution = execution.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let status = execution.wait().await;
+        let read = |name| fs::read_to_string(self.path(name)).expect("reads");
+        assert_eq!(status, 0, "{}\n{}", read("joined"), read("stderr"));
+        read("joined")
     }
 
     async fn launch_request(&self, request: &Request) -> Result<Container, LaunchError> {

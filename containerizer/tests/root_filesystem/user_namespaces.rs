@@ -197,3 +197,29 @@ async fn root_a_user_namespace_can_be_joined_with_what_belongs_to_it() {
     assert_ne!(output[4], ours("ipc"));
     assert_eq!(output[5], "0");
 }
+
+#[tokio::test]
+async fn root_a_command_that_joins_a_user_namespace_is_there_as_the_containers_own() {
+    let bundle = Bundle::new("userexec");
+    let mut spec = own(&bundle, 65536);
+    spec["process"] = json!({
+        "user": {"uid": 7, "gid": 8},
+        "noNewPrivileges": true,
+        "capabilities": {"bounding": [], "effective": [], "permitted": []},
+    });
+    spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW"});
+    let spec = bundle.spec(spec, "exec sleep 1000");
+    let container = bundle.started(spec).await;
+    let script = "id -u; id -g; tr -s ' ' </proc/self/uid_map; cat /proc/2/comm; \
+                  grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/self/status; \
+                  for ns in user pid mnt net; do [ $(readlink /proc/self/ns/$ns) = \
+                  $(readlink /proc/2/ns/$ns) ] && echo same; done";
+    let output = bundle.exec(script).await;
+    bundle.end(container).await;
+    let map = format!(" 0 {FIRST} 65536");
+    let lines: Vec<_> = output.lines().collect();
+    assert_eq!(lines[..4], ["7", "8", &map, "sleep"], "{output}");
+    let rights = ["CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"];
+    assert_eq!(lines[4..7], rights, "{output}");
+    assert_eq!(lines[7..], ["same"; 4], "{output}");
+}
