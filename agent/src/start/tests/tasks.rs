@@ -140,6 +140,46 @@ async fn root_a_task_has_the_capabilities_that_it_asks_for_whoever_runs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_a_label_gives_a_task_a_user_namespace_in_which_its_sandbox_is_its_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut node = node().await;
+    let open = PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(node.dir.path(), open).unwrap();
+    let (handle, mut link) = node.start().await;
+    let look = "tr -s ' ' </proc/self/uid_map; echo x >made && stat -c %u:%g made";
+    let mut namespaced = task("t1", look);
+    namespaced.labels = Some(v1::Labels {
+        labels: vec![v1::Label {
+            key: "LONGSHORE_USER_NAMESPACE".into(),
+            value: Some("true".into()),
+        }],
+    });
+    link.say(run(namespaced.clone())).await;
+    let last = story(&mut link).await.pop().unwrap();
+    match last.state() {
+        TaskState::TaskFinished => {
+            let text = output(&handle, "t1").await;
+            assert!(text.ends_with(" 0 1879048192 65536\n0:0\n"), "{text}");
+        }
+        // A tmpfs cannot before Linux 6.3.
+        _ => assert!(
+            last.message().contains("map the owners of its files"),
+            "{last:?}"
+        ),
+    }
+    namespaced.task_id.value = "t2".into();
+    namespaced.labels.as_mut().unwrap().labels[0].value = Some("yes".into());
+    link.say(run(namespaced)).await;
+    let last = story(&mut link).await.pop().unwrap();
+    assert!(
+        last.message()
+            .contains("label LONGSHORE_USER_NAMESPACE is \"yes\""),
+        "{last:?}"
+    );
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_a_kill_ends_the_task_and_all_its_children() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
