@@ -164,3 +164,108 @@ fn propagation(wanted: Option<&str>) -> Result<Propagation, CompileError> {
         shares: after.is_some_and(|flags| flags & libc::MS_SHARED != 0),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use init::Then;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::compile::{Attached, Filters};
+
+    /// The names of the steps, in order.
+    fn planned(patch: &Value) -> Result<(Vec<String>, usize), String> {
+        let mut spec = json!({
+            "ociVersion": "1.2.0",
+            "root": {"path": "/rootfs", "readonly": true},
+            "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/work", "args": ["x"]},
+            "mounts": [
+                {"destination": "/dev", "type": "tmpfs", "options": ["ro"]},
+                {"destination": "/data", "type": "bind", "source": "/data"},
+            ],
+            "linux": {
+                "maskedPaths": ["/proc/kcore"],
+                "readonlyPaths": ["/proc/sys"],
+                "sysctl": {"net.ipv4.ip_forward": "1"},
+                "namespaces": [{"type": "mount"}, {"type": "network"}],
+            },
+        });
+        for (key, value) in patch.as_object().expect("an object") {
+            spec[key] = value.clone();
+        }
+        let spec: Spec = serde_json::from_value(spec).expect("a spec");
+        let linux = spec.linux().as_ref().expect("a linux section");
+        let facts = Facts {
+            cgroup_files: 0,
+            cgroup: Path::new("/"),
+            cgroup_v1_mounts: &[],
+            staging: Path::new("/"),
+            lookup: &|path| (path != Path::new("/nowhere")).then_some(Kind::Directory),
+            filters: &Filters::default(),
+            then: Then::Become {},
+            attached: Attached::default(),
+        };
+        let numbers = facts.attached.numbers(0);
+        let plan = plan(&spec, linux, &facts, &numbers).map_err(|error| error.to_string())?;
+        let Some(Step::OpenSources { sources, .. }) = plan.sources else {
+            return Err("no sources".to_owned());
+        };
+        let name = |step: &Step| {
+            let shown = format!("{step:?}");
+            shown.split(' ').next().unwrap_or_default().to_owned()
+        };
+        Ok((plan.steps.iter().map(name).collect(), sources.len()))
+    }
+
+    #[test]
+    fn what_is_made_is_made_before_it_is_closed_and_masks_come_from_the_host() {
+        let (mut steps, sources) = planned(&json!({})).expect("plans");
+        // Root and volume.
+        assert_eq!(sources, 2);
+        steps.dedup();
+        let expected = "Propagation NewRoot MakeDir Mount MakeDir Bind Device Symlink MakeDir Mask \
+                        PivotRoot Sysctl Remount ReadOnly ReadOnlyRoot";
+        assert_eq!(steps.join(" "), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_a_containers_root_or_mount_is_refused() {
+        for (patch, why) in [
+            (
+                json!({"root": {"path": "/nowhere"}}),
+                "root /nowhere is no directory of the host",
+            ),
+            (
+                json!({"mounts": [{"destination": "/", "type": "tmpfs"}]}),
+                "mount on /: it would hide the container's root, and stay hidden itself",
+            ),
+            (
+                json!({"mounts": [{"destination": "/a/../b", "type": "tmpfs"}]}),
+                "mount on /a/../b: the destination must be a path without '..'",
+            ),
+            (
+                json!({"mounts": [{"destination": "/proc/self", "type": "tmpfs"}]}),
+                "mount on /proc/self: a container's /proc shows what the kernel says; mount it elsewhere",
+            ),
+        ] {
+            assert_eq!(planned(&patch).expect_err("refused"), why);
+        }
+    }
+
+    #[test]
+    fn a_root_propagates_at_the_end_as_asked_and_until_then_nothing_leaves_the_container() {
+        for (asked, after) in [
+            (None, None),
+            (Some("rslave"), None),
+            (Some("shared"), Some(libc::MS_SHARED)),
+            (
+                Some("runbindable"),
+                Some(libc::MS_UNBINDABLE | libc::MS_REC),
+            ),
+        ] {
+            let found = propagation(asked).expect("known");
+            assert_eq!(found.after, after, "{asked:?}");
+            assert_eq!(found.before & libc::MS_SHARED, 0);
+        }
+    }
+}

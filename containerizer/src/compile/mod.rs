@@ -99,6 +99,8 @@ pub enum CompileError {
     Unsupported(&'static str),
     #[error("mount on {}: the destination must be a path without '..'", .0.display())]
     BadDestination(PathBuf),
+    #[error("mount on /: it would hide the container's root, and stay hidden itself")]
+    OverRoot,
     #[error(
         "mount on {}: it needs a type, or \"bind\", \"rbind\" or \"remount\" among its options",
         .0.display()

@@ -89,6 +89,14 @@ impl<'a> Plan<'a> {
         let target: PathBuf = Path::new("/").join(target).components().collect();
         if self.has_own_root() {
             refuse_in_proc(mount, &target)?;
+            let remounts = mount
+                .options()
+                .iter()
+                .flatten()
+                .any(|option| option == "remount");
+            if target == Path::new("/") && !remounts {
+                return Err(CompileError::OverRoot);
+            }
         }
         Ok(target)
     }
