@@ -5,6 +5,13 @@ all_cgroups() {
     find /sys/fs/cgroup -mindepth 2 -type d 2>/dev/null | sort
 }
 
+# Directories among the hierarchies of cgroup v1 that are none. runc's tests make them for controllers
+# that the kernel knows and the host has not mounted, and other runtimes then take them for cgroups.
+false_hierarchies() {
+    [ "$(stat -f -c %T /sys/fs/cgroup)" = tmpfs ] || return 0
+    comm -23 <(find /sys/fs/cgroup -mindepth 1 -maxdepth 1 -type d | sort) <(awk '{ print $5 }' /proc/self/mountinfo | sort)
+}
+
 # Processes that a case started: its own programs have the marker in their environment; those of
 # containers, whose environment is another, have their root directory below the work folder. Seeing a
 # mount there is not enough: on a host where mounts propagate everyone does.
@@ -36,6 +43,7 @@ sweep() {
         echo "left by $1: state of" $(ls -A "$work/state")
         rm -rf "${work:?}/state"
     }
+    comm -13 <(echo "$false_hierarchies_before") <(false_hierarchies) | xargs -r -d '\n' rm -rf --one-file-system
     find "$work/tmp" -mindepth 1 -delete 2>/dev/null
 }
 
