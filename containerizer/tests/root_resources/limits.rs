@@ -111,7 +111,7 @@ async fn root_what_cannot_be_set_is_refused_by_name_and_leaves_nothing() {
         (json!({"cpu": {"cpus": "4000"}}), "cpuset.cpus"),
         (
             json!({"unified": {"memory.nonsense": "5"}}),
-            host.either("unified cannot be set", "memory.nonsense"),
+            host.either("unified is an invalid configuration", "memory.nonsense"),
         ),
     ];
     for (asked, reason) in table {

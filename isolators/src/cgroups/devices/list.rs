@@ -1,15 +1,33 @@
 //! cgroup v1: the kernel keeps a default and exceptions from it. Pure: rules become such a list, and
 //! two lists the fewest writes that lead from one to the other.
 
-use std::collections::BTreeMap;
-
 use super::rule::{Access, BadRule, Key, Kind, Rule};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     allow: bool,
     /// What is allowed although the default denies, or the other way round.
-    exceptions: BTreeMap<Key, Access>,
+    exceptions: Exceptions,
+}
+
+/// Each device once, in the order of the rules, in which the kernel tells them, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Exceptions(Vec<(Key, Access)>);
+
+impl Exceptions {
+    /// Nothing, when it is none.
+    fn of(&self, key: &Key) -> Access {
+        let mut all = self.0.iter();
+        let found = all.find(|(one, _)| one == key);
+        found.map_or(Access(0), |(_, access)| *access)
+    }
+
+    fn add(&mut self, key: Key, more: Access) {
+        match self.0.iter_mut().find(|(one, _)| *one == key) {
+            Some((_, access)) => *access = access.or(more),
+            None => self.0.push((key, more)),
+        }
+    }
 }
 
 /// `devices.allow` or `devices.deny`, and a line for it.
@@ -50,7 +68,7 @@ impl List {
     pub fn of(rules: &[Rule]) -> Result<Self, BadRule> {
         let mut list = Self {
             allow: false,
-            exceptions: BTreeMap::new(),
+            exceptions: Exceptions::default(),
         };
         for rule in rules {
             list.apply(rule)?;
@@ -63,14 +81,15 @@ impl List {
 
     /// From `devices.list`, where a cgroup that allows by default does not tell its exceptions.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut exceptions = BTreeMap::new();
+        let mut exceptions = Exceptions::default();
         for line in text.lines() {
             let mut words = line.split([' ', ':']);
             let kind = match words.next()? {
                 "a" => {
-                    let exceptions = BTreeMap::new();
-                    let allow = true;
-                    return Some(Self { allow, exceptions });
+                    return Some(Self {
+                        allow: true,
+                        exceptions: Exceptions::default(),
+                    });
                 }
                 "b" => Kind::Block,
                 "c" => Kind::Char,
@@ -82,7 +101,7 @@ impl List {
             };
             let (major, minor) = (number()?, number()?);
             let key = Key { kind, major, minor };
-            exceptions.insert(key, Access::parse(words.next()?)?);
+            exceptions.add(key, Access::parse(words.next()?)?);
         }
         let allow = false;
         Some(Self { allow, exceptions })
@@ -91,22 +110,21 @@ impl List {
     fn apply(&mut self, rule: &Rule) -> Result<(), BadRule> {
         if rule.is_whole() {
             self.allow = rule.allow;
-            self.exceptions.clear();
+            self.exceptions = Exceptions::default();
             return Ok(());
         }
         for key in rule.keys() {
             if rule.allow == self.allow {
                 self.take_back(key, rule)?;
             } else {
-                let access = self.exceptions.entry(key).or_insert(Access(0));
-                *access = access.or(rule.access);
+                self.exceptions.add(key, rule.access);
             }
         }
         Ok(())
     }
 
     fn take_back(&mut self, key: Key, rule: &Rule) -> Result<(), BadRule> {
-        for (wider, access) in &mut self.exceptions {
+        for (wider, access) in &mut self.exceptions.0 {
             if wider.meet(&key).is_none() || access.and(rule.access).is_none() {
                 continue;
             }
@@ -118,39 +136,39 @@ impl List {
             }
             *access = access.without(rule.access);
         }
-        self.exceptions.retain(|_, access| !access.is_none());
+        self.exceptions.0.retain(|(_, access)| !access.is_none());
         Ok(())
     }
 
-    /// The kernel allows a use when one exception allows all of it, so what two of them allow together
-    /// needs one of its own.
+    /// The kernel allows to open a device when one exception allows all of that, so reading and writing
+    /// that two of them allow together needs one of its own. (To make a device is asked for alone.)
     fn join(&mut self) {
         while let Some((key, access)) = self.lacking() {
-            self.exceptions.insert(key, access);
+            self.exceptions.add(key, access);
         }
     }
 
     fn lacking(&self) -> Option<(Key, Access)> {
-        let keys: Vec<_> = self.exceptions.keys().collect();
-        let pairs = keys.iter().flat_map(|a| keys.iter().map(move |b| (a, b)));
-        pairs.filter_map(|(a, b)| a.meet(b)).find_map(|key| {
-            let about = self
-                .exceptions
-                .iter()
-                .filter(|(wider, _)| wider.contains(&key));
-            let all = about
-                .clone()
-                .fold(Access(0), |sum, (_, access)| sum.or(*access));
-            let has_it = about.clone().any(|(_, access)| *access == all);
-            (!has_it).then_some((key, all))
-        })
+        let all = &self.exceptions.0;
+        let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (a, b)));
+        pairs
+            .filter_map(|((a, _), (b, _))| a.meet(b))
+            .find_map(|key| {
+                let about = all.iter().filter(|(wider, _)| wider.contains(&key));
+                let to_open = |access: &Access| access.without(Access::MKNOD);
+                let sum = about
+                    .clone()
+                    .fold(Access(0), |sum, (_, access)| sum.or(to_open(access)));
+                let has_it = about.clone().any(|(_, access)| to_open(access) == sum);
+                (!has_it).then_some((key, sum))
+            })
     }
 
     pub fn writes_to(&self, wanted: &Self) -> Vec<Write> {
         const ALLOW: &str = "devices.allow";
         const DENY: &str = "devices.deny";
         let mut writes = Vec::new();
-        let none = BTreeMap::new();
+        let none = Exceptions::default();
         let mut now = &self.exceptions;
         // A default that allows hides its exceptions, so there it is begun anew, too.
         if wanted.allow || self.allow {
@@ -163,9 +181,9 @@ impl List {
         } else {
             (ALLOW, DENY)
         };
-        let mut change = |file, from: &BTreeMap<Key, Access>, to: &BTreeMap<Key, Access>| {
-            for (key, access) in from {
-                let rest = access.without(to.get(key).copied().unwrap_or(Access(0)));
+        let mut change = |file, from: &Exceptions, to: &Exceptions| {
+            for (key, access) in &from.0 {
+                let rest = access.without(to.of(key));
                 if !rest.is_none() {
                     writes.push((file, key.rule(true, rest).to_string()));
                 }
@@ -195,26 +213,29 @@ mod tests {
             if line == "a" {
                 self.0 = List {
                     allow,
-                    exceptions: BTreeMap::new(),
+                    exceptions: Exceptions::default(),
                 };
                 return;
             }
             let parsed = List::parse(line).expect("a line");
-            let (key, access) = parsed.exceptions.first_key_value().expect("an exception");
-            let had = self.0.exceptions.get(key).copied().unwrap_or(Access(0));
-            let has = if allow == self.0.allow {
-                had.without(*access)
+            let (key, access) = *parsed.exceptions.0.first().expect("an exception");
+            if allow == self.0.allow {
+                for (one, had) in &mut self.0.exceptions.0 {
+                    if *one == key {
+                        *had = had.without(access);
+                    }
+                }
+                self.0.exceptions.0.retain(|(_, access)| !access.is_none());
             } else {
-                had.or(*access)
-            };
-            self.0.exceptions.insert(*key, has);
-            self.0.exceptions.retain(|_, access| !access.is_none());
+                self.0.exceptions.add(key, access);
+            }
         }
 
         fn allows(&self, device: Key, access: Access) -> bool {
             let mut about = self
                 .0
                 .exceptions
+                .0
                 .iter()
                 .filter(|(key, _)| key.contains(&device));
             if self.0.allow {
@@ -228,7 +249,7 @@ mod tests {
             if self.0.allow {
                 return "a *:* rwm\n".to_owned();
             }
-            let lines = self.0.exceptions.iter();
+            let lines = self.0.exceptions.0.iter();
             lines
                 .map(|(key, access)| format!("{}\n", key.rule(true, *access)))
                 .collect()
@@ -247,7 +268,7 @@ mod tests {
     fn fresh() -> Kernel {
         Kernel(List {
             allow: true,
-            exceptions: BTreeMap::new(),
+            exceptions: Exceptions::default(),
         })
     }
 
@@ -288,6 +309,35 @@ mod tests {
             fewer.writes_to(&list),
             [("devices.allow", "c 10:200 rwm".to_owned())]
         );
+    }
+
+    #[test]
+    fn entries_are_in_the_order_of_the_rules() {
+        let key = |kind, major| Key {
+            kind,
+            major: Some(major),
+            minor: Some(7),
+        };
+        let asked = [
+            key(Kind::Char, 10),
+            key(Kind::Block, 8),
+            key(Kind::Block, 3),
+        ];
+        let asked = asked.map(|key| key.rule(true, Access(2)));
+        let rules: Vec<_> = asked.into_iter().chain(defaults()).collect();
+        let now = List::parse("").expect("a list");
+        let writes = now.writes_to(&List::of(&rules).expect("a list"));
+        let lines: Vec<_> = writes.iter().map(|(_, line)| line.as_str()).collect();
+        let wanted = [
+            "c 10:7 r",
+            "b 8:7 r",
+            "b 3:7 r",
+            "c *:* m",
+            "b *:* m",
+            "c 1:3 rwm",
+        ];
+        assert_eq!(lines[..6], wanted);
+        assert_eq!(lines.len(), rules.len());
     }
 
     #[test]

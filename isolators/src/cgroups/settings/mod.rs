@@ -79,8 +79,8 @@ pub enum BadResources {
         missing: &'static str,
     },
     #[error(
-        "linux.resources.unified cannot be set on this host, whose cgroups are of version 1: name \
-         {file} by its classic field, or boot with cgroup v2"
+        "linux.resources.unified is an invalid configuration on this host, whose cgroups are of version \
+         1: name {file} by its classic field, or boot with cgroup v2"
     )]
     NotOnV1 { file: String },
     #[error(
@@ -100,7 +100,7 @@ pub enum BadResources {
     LessThanUsed { limit: i64, usage: u64 },
     #[error("linux.resources.{what}: {name:?} is no name for it")]
     BadName { what: &'static str, name: String },
-    #[error("linux.resources.devices: {0}")]
+    #[error("linux.resources.devices cannot be set")]
     Devices(#[from] super::devices::BadRule),
 }
 

@@ -59,8 +59,8 @@ mod tests {
         let error = written(asked, Version::V1, &Now::default()).expect_err("refused");
         assert_eq!(
             error.to_string(),
-            "linux.resources.unified cannot be set on this host, whose cgroups are of version 1: name \
-             memory.high by its classic field, or boot with cgroup v2"
+            "linux.resources.unified is an invalid configuration on this host, whose cgroups are of \
+             version 1: name memory.high by its classic field, or boot with cgroup v2"
         );
         let outside = json!({"unified": {"../memory.max": "5"}});
         assert!(written(outside, Version::V2, &Now::default()).is_err());
