@@ -165,6 +165,10 @@ pub enum CompileError {
     NoVariable(String),
     #[error("the command contains a NUL byte, which no program can be given")]
     Nul,
+    #[error(
+        "{0} is no user or group: the kernel takes it for \"leave it as it is\", which would be root"
+    )]
+    Nobody(u32),
     #[error("unknown resource limit {0}")]
     UnknownRlimit(String),
     #[error(transparent)]

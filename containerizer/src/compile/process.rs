@@ -6,6 +6,9 @@ use oci_spec::runtime::{Linux, LinuxCapabilities, PosixRlimit, PosixRlimitType, 
 use super::seccomp::Filters;
 use super::{CompileError, scheduling, text};
 
+/// The -1 of setresuid(2): a process that becomes this user stays who it is.
+const NOBODY: u32 = u32::MAX;
+
 pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec, CompileError> {
     let argv = process.args().clone().unwrap_or_default();
     let path = argv
@@ -13,6 +16,10 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
         .cloned()
         .ok_or(CompileError::Missing("process.args"))?;
     let user = process.user();
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    if [user.uid(), user.gid()].contains(&NOBODY) || groups.contains(&NOBODY) {
+        return Err(CompileError::Nobody(NOBODY));
+    }
     Ok(Exec {
         path,
         argv,
@@ -20,7 +27,7 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
         cwd: text("working directory", process.cwd())?,
         uid: user.uid(),
         gid: user.gid(),
-        groups: user.additional_gids().clone().unwrap_or_default(),
+        groups,
         // What login(1) leaves users with.
         umask: user.umask().unwrap_or(0o022),
         rlimits: process.rlimits().iter().flatten().map(rlimit).collect(),
@@ -90,5 +97,34 @@ fn rlimit(limit: &PosixRlimit) -> Rlimit {
         resource,
         soft: limit.soft(),
         hard: limit.hard(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nobody_stays_root_by_a_number_that_is_no_users() {
+        let linux = serde_json::from_value(json!({})).expect("a linux section");
+        let compiled = |user| {
+            let process = json!({"user": user, "cwd": "/", "args": ["true"]});
+            let process = serde_json::from_value(process).expect("a process");
+            exec(&process, &linux, &Filters::default()).map(|exec| exec.uid)
+        };
+        let largest = u32::MAX - 1;
+        assert_eq!(
+            compiled(json!({"uid": largest, "gid": largest})),
+            Ok(largest)
+        );
+        for bad in [
+            json!({"uid": u32::MAX, "gid": 1}),
+            json!({"uid": 1, "gid": u32::MAX}),
+            json!({"uid": 1, "gid": 1, "additionalGids": [2, u32::MAX]}),
+        ] {
+            assert_eq!(compiled(bad), Err(CompileError::Nobody(u32::MAX)));
+        }
     }
 }
