@@ -4,7 +4,7 @@
 use init::{Sender, exit_record, fd};
 
 use crate::failure::Failure;
-use crate::{Never, sys};
+use crate::{Never, confine, sys};
 
 /// Process 1 of the command's pid namespace. Never returns: ends with the command, and the kernel then
 /// kills what is left of the namespace.
@@ -34,6 +34,7 @@ fn watch(
     for unused in [fd::LINE, 0, 1, 2] {
         sys::close(unused);
     }
+    confine::confine()?;
     let mut sender = None;
     loop {
         // Without one, the wait was interrupted by a stop and continue.
