@@ -8,11 +8,17 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{Mode, fchmod};
 
 static INIT: &[u8] = include_bytes!(env!("LONGSHORE_INIT"));
 
 #[derive(Debug)]
-pub struct Helper(OwnedFd);
+pub struct Helper {
+    file: OwnedFd,
+    /// Nobody can take the permission to execute it away. Else a container that comes to open it (one
+    /// that may trace process 1) could keep every later one from starting.
+    executable_for_good: bool,
+}
 
 impl Helper {
     pub fn load() -> io::Result<Self> {
@@ -22,12 +28,24 @@ impl Helper {
             | SealFlag::F_SEAL_GROW
             | SealFlag::F_SEAL_SHRINK
             | SealFlag::F_SEAL_SEAL;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-        Ok(Self(file.into()))
+        let executable_for_good = match fcntl(&file, FcntlArg::F_ADD_SEALS(seals | F_SEAL_EXEC)) {
+            Ok(_) => true,
+            // Older kernels know no such seal.
+            Err(_) => fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map(|_| false)?,
+        };
+        Ok(Self {
+            file: file.into(),
+            executable_for_good,
+        })
     }
 
+    /// To be executed.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        if !self.executable_for_good {
+            // What cannot be mended shows itself when it is executed.
+            let _ = fchmod(&self.file, Mode::S_IRWXU);
+        }
+        self.file.as_fd()
     }
 }
 
@@ -50,6 +68,9 @@ pub fn memfd(name: &CStr, contents: Contents) -> io::Result<OwnedFd> {
         made => Ok(made?),
     }
 }
+
+/// Of fcntl(2), Linux 6.3.
+const F_SEAL_EXEC: SealFlag = SealFlag::from_bits_retain(0x20);
 
 /// Of memfd_create(2).
 const MFD_NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(0x8);
