@@ -5,7 +5,9 @@ pub const LONGEST: usize = 1 << 20;
 
 /// The home directory of `uid`: of its first line that names an absolute one. passwd(5).
 pub fn home(passwd: &str, uid: u32) -> Option<String> {
-    passwd.lines().find_map(|line| {
+    // No environment can hold a NUL.
+    let mut lines = passwd.lines().filter(|line| !line.contains('\0'));
+    lines.find_map(|line| {
         let mut fields = line.split(':').skip(2);
         let its_uid = fields.next()?;
         // As `parse` would take it, too: "+1".
@@ -46,6 +48,7 @@ mod tests {
             "a:x:0x0:0::/r:",
             "a:x::0::/r:",
             "a:x:0:0::",
+            "a:x:0:0::/r\0oot:",
         ] {
             assert_eq!(home(line, 0), None, "{line:?}");
         }
