@@ -192,7 +192,7 @@ struct CapabilityNames {
     capabilities: Vec<String>,
 }
 
-fn capabilities(flags: &Flags) -> Result<CapabilitySets, ConfigError> {
+pub fn capabilities(flags: &Flags) -> Result<CapabilitySets, ConfigError> {
     let read = |flag: &'static str, text: &Option<String>| {
         let Some(text) = text else { return Ok(None) };
         let names: CapabilityNames =

@@ -29,6 +29,7 @@ mod paths;
 mod profiles;
 mod recovery;
 mod removal;
+mod rights;
 mod sandbox;
 mod start;
 mod supervisor;
@@ -36,5 +37,6 @@ mod task;
 
 pub use flags::Flags;
 pub use recovery::Reconfiguration;
+pub use rights::Rights;
 pub use start::{Handle, StartError, start};
 pub use supervisor::Dismissal;
