@@ -17,6 +17,7 @@ mod signals;
 mod task_id;
 mod tasks;
 mod terminal;
+mod verdicts;
 mod why;
 
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use clap::Parser;
 
 use command::{
     agent, exec as exec_command, inspect as inspect_command, master, run as run_command, scheduler,
-    up, version, why as why_command,
+    selftest as selftest_command, up, version, why as why_command,
 };
 
 /// Runs containers on Linux hosts from Marathon app definitions, with the protocols of Mesos.
@@ -54,6 +55,8 @@ enum Command {
     Why(Box<why_command::Flags>),
     /// Execute a command in the container of a task that runs on this machine
     Exec(Box<exec_command::Flags>),
+    /// Try on this machine's containers what has broken container runtimes, and show what held
+    Selftest(Box<selftest_command::Flags>),
     /// Run a container from a bundle, as an OCI runtime like runc: see `longshore oci --help`
     Oci,
     /// Show the version
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Inspect(flags) => inspect_command::run(*flags),
         Command::Why(flags) => why_command::run(*flags),
         Command::Exec(flags) => exec_command::run(*flags),
+        Command::Selftest(flags) => selftest_command::run(*flags),
         // Not reached but by an empty command line of it.
         Command::Oci => Ok(oci::main(["longshore oci".into(), "--help".into()])),
         Command::Version => Ok(version::run()),
@@ -120,6 +124,8 @@ mod tests {
             "inspect hello",
             "inspect --timings /hello --agent=n5:5051",
             "why hello --agent=n5:5051",
+            "selftest",
+            "selftest cve-2019 --list --runtime_dir=/r --seccomp_config_dir=/s --master=a:1",
         ] {
             let words = ["longshore"].into_iter().chain(line.split(' '));
             assert!(Line::try_parse_from(words).is_ok(), "{line}");

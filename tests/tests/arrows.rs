@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("master", &["proto", "endpoint"]),
     ("scheduler", &["proto", "endpoint"]),
     ("oci", &["isolators", "containerizer", "init"]),
-    ("longshore", &["proto", "isolators", "containerizer", "fetcher", "agent", "master", "scheduler", "oci"]),
+    ("selftest", &["isolators", "containerizer"]),
+    ("longshore", &["proto", "isolators", "containerizer", "fetcher", "agent", "master", "scheduler", "oci", "selftest"]),
     ("tests", &[]),
 ];
 

@@ -6,6 +6,7 @@ pub mod inspect;
 pub mod master;
 pub mod run;
 pub mod scheduler;
+pub mod selftest;
 pub mod up;
 pub mod version;
 pub mod why;
