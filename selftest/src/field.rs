@@ -123,6 +123,7 @@ impl Field {
         let id = self.next_id();
         let sandbox = self.make_dir(&format!("sandbox-{id}"))?;
         let request = Request {
+            user_namespace: None,
             id: container_id(&id)?,
             command: Command::Exec {
                 path: "/bin/sh".to_owned(),
