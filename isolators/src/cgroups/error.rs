@@ -109,12 +109,65 @@ fn write_hint(file: &Path, error: &io::Error) -> &'static str {
         ("cpu.weight" | "cpu.shares", io::ErrorKind::InvalidInput) => {
             " (out of range, or the cgroup is idle: set cpu.idle to 0)"
         }
-        (
-            name,
-            io::ErrorKind::NotFound | io::ErrorKind::StorageFull | io::ErrorKind::InvalidInput,
-        ) if name.starts_with("cpuset.") => {
+        (name, _) if name.starts_with("cpuset.") => {
             " (see cpuset.cpus and cpuset.mems of the cgroup above for what there is)"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_value_says_how_to_mend_it() {
+        let refused = |file: &str, value: &str, errno: Errno| {
+            let error = CgroupError::Write {
+                file: file.into(),
+                value: value.to_owned(),
+                source: errno.into(),
+            };
+            error.to_string()
+        };
+        assert_eq!(
+            refused("/cg/c1/memory.limit_in_bytes", "4096", Errno::EBUSY),
+            "cannot write \"4096\" to /cg/c1/memory.limit_in_bytes (more than that is in use)"
+        );
+        assert_eq!(
+            refused("/cg/c1/devices.allow", "b 8:0 r", Errno::EPERM),
+            "cannot write \"b 8:0 r\" to /cg/c1/devices.allow (a cgroup above does not allow it)"
+        );
+        for (file, errno) in [
+            ("cpuset.cpus", Errno::EINVAL),
+            ("cpuset.mems", Errno::ERANGE),
+            ("cpuset.cpus", Errno::EACCES),
+        ] {
+            let told = refused(file, "9", errno);
+            assert!(
+                told.contains("of the cgroup above for what there is"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_half_way_tells_both_failures() {
+        let failed = |file: &str| CgroupError::Write {
+            file: file.into(),
+            value: "5".to_owned(),
+            source: Errno::EIO.into(),
+        };
+        let error = CgroupError::HalfWay {
+            first: Box::new(failed("/cg/a")),
+            also: vec![failed("/cg/b").to_string()],
+        };
+        assert_eq!(
+            error.to_string(),
+            "cannot write \"5\" to /cg/a; taking the changes before it back failed, too: cannot write \"5\" \
+             to /cg/b"
+        );
     }
 }
