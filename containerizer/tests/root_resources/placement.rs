@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
 
-use isolators::cgroups::{Cgroup, Entry, Hierarchy, Layout};
+use isolators::cgroups::{Below, Cgroup, Entry, Hierarchy, Layout};
 use serde_json::json;
 
 use crate::support::{Host, chain, resources, until};
@@ -145,5 +145,36 @@ async fn root_a_frozen_cgroup_takes_no_container() {
     );
     cgroup.thaw().unwrap();
     cgroup.remove().unwrap();
+    host.finish();
+}
+
+#[tokio::test]
+async fn root_a_further_process_can_be_below_the_containers_cgroup() {
+    let host = Host::new("below");
+    let container = host.launched("sleep 1000", json!({})).await;
+    let hierarchy = Arc::new(host.hierarchy());
+    let path = Path::new("/").join(&host.root).join("c1");
+    let sub = host.directory_of("pids").join("sub");
+    fs::create_dir(&sub).unwrap();
+    let controllers = host.either(vec!["pids".to_owned()], vec![]);
+    let place = |path: &str| Below {
+        controllers: controllers.clone(),
+        path: path.into(),
+    };
+    let cgroup = Cgroup::found(&hierarchy, &path);
+    let entry = cgroup.entry_below(&[place("sub")]).unwrap();
+    let mut child = enter(entry, Some(sub.clone()));
+    let pids = fs::read_to_string(sub.join("cgroup.procs")).unwrap();
+    assert_eq!(pids.trim(), child.id().to_string());
+    if !host.is_v2() {
+        assert!(cgroup.processes().contains(&child.id()));
+    }
+    for (path, reason) in [("none", "No such file"), ("..", "is not a sub cgroup path")] {
+        let error = cgroup.entry_below(&[place(path)]).expect_err("refused");
+        assert!(chain(&error).contains(reason), "{error}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    host.end(&container).await;
     host.finish();
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use oci_spec::runtime::LinuxResources;
 
 use super::act;
+use super::below::{self, Below};
 use super::directory::{self, Made};
 use super::error::CgroupError;
 use super::files::{self, Files};
@@ -160,7 +161,11 @@ impl Cgroup {
             return Ok(());
         }
         let path = directory.to_owned();
-        match act::pids(&directory.join("cgroup.procs")).len() {
+        let holding = match self.version() {
+            Version::V1 => path.clone(),
+            Version::V2 => self.processes_directory(),
+        };
+        match act::pids(&holding.join("cgroup.procs")).len() {
             0 if self.is_frozen() => Err(CgroupError::Frozen { path }),
             0 => Ok(()),
             processes => Err(CgroupError::NotEmpty { path, processes }),
@@ -197,28 +202,44 @@ impl Cgroup {
         }
     }
 
+    /// The same into cgroups below those, which must exist.
+    pub fn entry_below(&self, places: &[Below]) -> Result<Entry, CgroupError> {
+        match &*self.hierarchy {
+            Hierarchy::V2(mount) => {
+                let below = below::of_v2(places)?;
+                let path = mount.join(&self.path).join(below.unwrap_or(Path::new("")));
+                Ok(Entry::Directory(open(&path, File::options().read(true))?))
+            }
+            Hierarchy::V1(mounts) => {
+                let mut tasks = Vec::new();
+                let places = below::of_v1(places, mounts)?;
+                for (mount, below) in mounts.iter().zip(places) {
+                    let own = mount.path.join(&self.path);
+                    if own.exists() {
+                        let file = own.join(below.unwrap_or(Path::new(""))).join("tasks");
+                        tasks.push(open(&file, File::options().write(true))?);
+                    }
+                }
+                Ok(Entry::Tasks(tasks))
+            }
+        }
+    }
+
     fn enter<'a>(
         &self,
         hierarchies: impl IntoIterator<Item = &'a ControllerMount>,
     ) -> Result<Entry, CgroupError> {
-        let open = |path: PathBuf, options: &fs::OpenOptions| match options.open(&path) {
-            Ok(file) => Ok(OwnedFd::from(file)),
-            Err(source) => Err(CgroupError::Open { path, source }),
-        };
         match self.version() {
             Version::V1 => {
-                let options = File::options().write(true).clone();
-                let tasks = hierarchies
-                    .into_iter()
-                    .map(|mount| open(mount.path.join(&self.path).join("tasks"), &options));
+                let tasks = hierarchies.into_iter().map(|mount| {
+                    let file = mount.path.join(&self.path).join("tasks");
+                    open(&file, File::options().write(true))
+                });
                 Ok(Entry::Tasks(tasks.collect::<Result<_, _>>()?))
             }
             Version::V2 => {
-                let options = File::options().read(true).clone();
-                Ok(Entry::Directory(open(
-                    self.processes_directory(),
-                    &options,
-                )?))
+                let path = self.processes_directory();
+                Ok(Entry::Directory(open(&path, File::options().read(true))?))
             }
         }
     }
@@ -338,5 +359,15 @@ impl Cgroup {
             .ok_or_else(|| CgroupError::NoController {
                 controller: controller.into_owned(),
             })
+    }
+}
+
+fn open(path: &Path, options: &fs::OpenOptions) -> Result<OwnedFd, CgroupError> {
+    match options.open(path) {
+        Ok(file) => Ok(OwnedFd::from(file)),
+        Err(source) => Err(CgroupError::Open {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }

@@ -1,6 +1,7 @@
 //! `cgroups/*`: the controllers' parts of the plan, and the cgroup itself as a host object.
 
 mod act;
+mod below;
 mod cgroup;
 mod cpu;
 mod details;
@@ -20,6 +21,7 @@ mod settings;
 mod statistics;
 mod update;
 
+pub use below::Below;
 pub use cgroup::{Cgroup, Entry, Layout};
 pub(crate) use cpu::Cpu;
 pub use details::{Details, Usage};
