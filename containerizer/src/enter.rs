@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use init::Word;
-use isolators::cgroups::{Cgroup, Entry};
+use isolators::cgroups::Entry;
 use oci_spec::runtime::{Process, Spec};
 
 use crate::birth::{Birth, bear};
@@ -24,7 +24,8 @@ pub struct Entrance<'a> {
     /// Of the container.
     pub spec: &'a Spec,
     pub process: &'a Process,
-    pub cgroup: &'a Cgroup,
+    /// Into its cgroup, or one below that.
+    pub entry: Entry,
     /// The container's first process.
     pub pidfd: &'a OwnedFd,
     pub stdio: Stdio,
@@ -71,8 +72,8 @@ impl Entrance<'_> {
             attempt: "keep the container init in memory",
             source,
         })?;
-        let entry = self.cgroup.entry()?;
-        let cgroup_files = match &entry {
+        let entry = &self.entry;
+        let cgroup_files = match entry {
             Entry::Tasks(tasks) => tasks.len() as u32,
             Entry::Directory(_) => 0,
         };
@@ -91,7 +92,7 @@ impl Entrance<'_> {
             program,
             stdio: &self.stdio,
             status: None,
-            entry: &entry,
+            entry,
             more: &more,
             namespaces: 0,
         })

@@ -108,6 +108,8 @@ pub enum Error {
     },
     #[error("cannot use this host's cgroups")]
     Hierarchy(#[from] BadHierarchy),
+    #[error("error adding pid to cgroups")]
+    Place(#[source] CgroupError),
     #[error("cannot manage the container's cgroup")]
     Cgroup(#[from] CgroupError),
     #[error("cannot {attempt} {}", path.display())]

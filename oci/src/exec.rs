@@ -17,7 +17,7 @@ use crate::run::as_ours;
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::terminal::{self, Terminal};
-use crate::{caller, console};
+use crate::{caller, console, place};
 
 pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
     let entry = store.find(&flags.id)?;
@@ -47,7 +47,7 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
     let (pid, child) = Entrance {
         spec: &spec,
         process: &process,
-        cgroup: &status::cgroup(&stored)?,
+        entry: place::entry(&stored, &flags.cgroup)?,
         pidfd: &pidfd.ok_or(Error::ExecStopped)?,
         stdio: caller::stdio()?,
         console,

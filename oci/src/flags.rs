@@ -237,6 +237,9 @@ pub struct Exec {
     /// Further open files that the process gets, from 3 on
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub preserve_fds: u32,
+    /// Cgroup below the container's; on v1 for these controllers, and may be repeated
+    #[arg(long, value_name = "[CONTROLLERS:]PATH")]
+    pub cgroup: Vec<String>,
     /// Also in a container that is paused: the process starts when it is resumed
     #[arg(long)]
     pub ignore_paused: bool,

@@ -26,6 +26,7 @@ mod kill;
 mod list;
 mod log;
 mod pause;
+mod place;
 mod ps;
 mod run;
 mod signals;

@@ -244,6 +244,14 @@ impl Cgroup {
         }
     }
 
+    /// v2: a cgroup whose children have controllers holds no processes, and one that is gone neither.
+    pub fn takes_processes(&self) -> bool {
+        self.directory().is_none_or(|directory| {
+            let handed_on = fs::read_to_string(directory.join("cgroup.subtree_control"));
+            handed_on.is_ok_and(|controllers| controllers.trim().is_empty())
+        })
+    }
+
     /// SIGKILL to every process in it. Only for containers whose first process is unknown: killing
     /// that one ends its whole pid namespace at once.
     pub fn kill(&self) {

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod limits;
+mod places;
 mod processes;
 mod refusals;
 mod steps;

@@ -143,16 +143,23 @@ impl Said {
     }
 }
 
+/// Of the hierarchy that has this controller.
+pub fn cgroup_directory(id: &str, controller: &str) -> PathBuf {
+    let mounts = Path::new("/sys/fs/cgroup");
+    match mounts.join("cgroup.controllers").exists() {
+        true => mounts.join(id),
+        false => mounts.join(controller).join(id),
+    }
+}
+
 /// What a control file says: `v1` begins with its controller.
 #[expect(clippy::unwrap_used, reason = "it must be there")]
 pub fn cgroup_file(id: &str, v1: &str, v2: &str) -> String {
-    let mounts = Path::new("/sys/fs/cgroup");
-    let path = match mounts.join("cgroup.controllers").exists() {
-        true => mounts.join(id).join(v2),
-        false => {
-            let (controller, file) = v1.split_once('/').unwrap();
-            mounts.join(controller).join(id).join(file)
-        }
+    let (controller, file) = v1.split_once('/').unwrap();
+    let directory = cgroup_directory(id, controller);
+    let path = match directory.join(file).exists() {
+        true => directory.join(file),
+        false => directory.join(v2),
     };
     fs::read_to_string(path).unwrap().trim().to_owned()
 }
