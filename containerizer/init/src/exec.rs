@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use init::{Capabilities, Exec, Gate, HEAD, Preserved, Stage, Word, interpreter, passwd};
 
@@ -278,8 +279,16 @@ impl Image {
 /// Of the first program that is there. Looked up before the exec, after which a filter might forbid it.
 fn missing_interpreter(candidates: &[String]) -> Option<String> {
     let mut head = Vec::new();
-    let mut files = candidates.iter().map(std::fs::File::open);
+    // Nobody waits for the other end of a pipe that an image has put there.
+    let mut options = std::fs::File::options();
+    options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let mut files = candidates.iter().map(|path| options.open(path));
     let file = files.find_map(Result::ok)?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
     file.take(HEAD as u64).read_to_end(&mut head).ok()?;
     interpreter(&head).filter(|named| !std::path::Path::new(named).exists())
 }
