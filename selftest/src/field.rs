@@ -48,7 +48,7 @@ pub struct Field {
 }
 
 /// How long a hostile program may take.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Fields that this process has had.
 static FIELDS: AtomicU32 = AtomicU32::new(0);

@@ -183,6 +183,11 @@ fn root_a_user_database_holds_nobody_up_and_makes_nobody_root() {
 }
 
 #[test]
+fn root_a_pipe_in_the_place_of_a_command_holds_nobody_up() {
+    fails("command that is a pipe");
+}
+
+#[test]
 fn root_a_sysctls_name_leads_nowhere_else() {
     fails_for_the_walls("sysctl names that lead elsewhere");
 }
@@ -210,6 +215,16 @@ fn root_no_container_makes_namespaces_to_mount_in() {
 #[test]
 fn root_no_container_joins_namespaces_or_uncovers_what_is_masked() {
     fails_for_the_walls("namespaces of the host joined");
+}
+
+#[test]
+fn root_a_cgroups_path_stays_in_its_hierarchy() {
+    fails_for_the_walls("cgroup path that leads out of the hierarchy");
+}
+
+#[test]
+fn root_what_the_agent_keeps_is_hidden_from_tasks() {
+    fails_for_the_walls("agent's records read and written by a task");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The container's own cgroup, and what its files can do to the host.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -24,6 +25,65 @@ pub const LIMITS: Attack = Attack {
     tries: "The container raises its own limits, freezes itself, or moves to another cgroup.",
     attempt: limits,
 };
+
+pub const PATH: Attack = Attack {
+    name: "cgroup path that leads out of the hierarchy",
+    cve: "",
+    tries: "A spec's cgroup path climbs to a directory of the host, where the runtime would make files.",
+    attempt: path,
+};
+
+fn path(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
+    let canaries = Canaries::put(&field.make_dir("canaries")?, &[])?;
+    let target = canaries.directory().display();
+    let strayed = Strayed::below(field, canaries.directory());
+    let mut reached = Vec::new();
+    for up in [
+        "..",
+        "/..",
+        "/../..",
+        "/../../../../..",
+        "a/../../../../../..",
+    ] {
+        let mut bundle = Bundle::image(field, walls)?;
+        bundle.spec["linux"]["cgroupsPath"] = json!(format!("{up}{target}/made"));
+        if walls == Walls::Down {
+            bundle = Bundle::image(field, walls)?;
+            bundle.bind(canaries.directory(), "/leak", &["rbind", "rw"]);
+        }
+        bundle.script("mkdir /leak/made 2>/dev/null; true");
+        reached.extend(field.run(&bundle)?.reached()?);
+    }
+    strayed.remove();
+    reached.extend(canaries.harmed()?);
+    Ok(Verdict::of(reached))
+}
+
+/// Cgroups that are made on the way to a path that was kept in its hierarchy.
+struct Strayed(Vec<PathBuf>);
+
+impl Strayed {
+    /// Those that are not there yet, the deepest first.
+    fn below(field: &Field, path: &Path) -> Self {
+        let top = &field.config().cgroups_hierarchy;
+        let hierarchies = fs::read_dir(top).into_iter().flatten().flatten();
+        let places = hierarchies.map(|entry| entry.path()).chain([top.clone()]);
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        let made = |place: PathBuf| {
+            inside
+                .ancestors()
+                .map(move |part| place.join(part))
+                .collect()
+        };
+        let all = places.flat_map(|place| -> Vec<PathBuf> { made(place) });
+        Self(all.filter(|path| !path.exists()).collect())
+    }
+
+    fn remove(&self) {
+        // Most were never made.
+        self.0.iter().for_each(|path| drop(fs::remove_dir(path)));
+    }
+}
 
 fn release_agent(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
     let canaries = Canaries::put(&field.make_dir("canaries")?, &[])?;

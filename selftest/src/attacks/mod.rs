@@ -3,6 +3,7 @@
 mod abstract_socket;
 mod capabilities;
 mod cgroup;
+mod commands;
 mod console;
 mod descriptors;
 mod devices;
@@ -16,6 +17,7 @@ mod mount_target;
 mod namespaces;
 mod own_program;
 mod procfs_write;
+mod records;
 mod sysctls;
 mod system_calls;
 mod users;
@@ -48,12 +50,15 @@ pub const ATTACKS: &[Attack] = &[
     users::NUMBERS,
     users::EXEC_USER,
     users::HOSTILE_PASSWD,
+    commands::PIPE,
     sysctls::NAMES,
     sysctls::OF_THE_HOST,
     cgroup::RELEASE_AGENT,
     cgroup::LIMITS,
+    cgroup::PATH,
     namespaces::NEW,
     namespaces::OF_THE_HOST,
+    records::OF_THE_AGENT,
     host_root::THROUGH_PROC,
     host_root::BY_HANDLE,
     abstract_socket::REACHED,
