@@ -34,13 +34,19 @@ pub enum Verdict {
     NotApplicable(String),
 }
 
+const LEAST_ROUNDS: usize = 8;
+const LONGEST_RACE: Duration = Duration::from_secs(5);
+
 impl Walls {
-    /// How often a race is tried: where nothing is in its way, it need not be won.
-    pub(crate) fn rounds(self, usual: usize) -> usize {
-        match self {
-            Self::Up => usual,
-            Self::Down => 2,
-        }
+    /// How often a race is tried: fewer times on a slow machine, and where nothing is in its way, it need
+    /// not be won.
+    pub(crate) fn rounds(self) -> impl Iterator<Item = usize> {
+        let (most, least) = match self {
+            Self::Up => (40, LEAST_ROUNDS),
+            Self::Down => (2, 2),
+        };
+        let started = Instant::now();
+        (0..most).take_while(move |round| *round < least || started.elapsed() < LONGEST_RACE)
     }
 }
 

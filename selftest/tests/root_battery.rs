@@ -17,7 +17,7 @@ fn longshore() -> PathBuf {
 }
 
 #[expect(clippy::unwrap_used, reason = "a test without it cannot go on")]
-fn tried(name: &str, walls: Walls) -> Verdict {
+fn tried_with(name: &str, walls: Walls, toolbox: Toolbox) -> Verdict {
     let attack: &Attack = ATTACKS.iter().find(|attack| attack.name == name).unwrap();
     let state = TempDir::with_prefix_in("longshore-", "/var/tmp").unwrap();
     let settings = Settings {
@@ -26,12 +26,16 @@ fn tried(name: &str, walls: Walls) -> Verdict {
         cgroups_root: "longshore-test".to_owned(),
         seccomp: Profile::builtin(),
         capabilities: CapabilitySets::default(),
-        toolbox: Toolbox::find(),
+        toolbox,
         program: longshore(),
     };
     let verdict = attack.run(&settings, walls).verdict;
     assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0, "left");
     verdict.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)))
+}
+
+fn tried(name: &str, walls: Walls) -> Verdict {
+    tried_with(name, walls, Toolbox::find())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -53,6 +57,14 @@ fn fails_for_the_walls(name: &str) {
         matches!(without, Verdict::Broken(_)),
         "{name}, with the walls down: {without:?}"
     );
+}
+
+#[test]
+fn root_where_there_is_no_busybox_the_hosts_own_programs_are_as_hostile() {
+    let name = "kernel's files, from an image";
+    let with_hosts = |walls| tried_with(name, walls, Toolbox::Host);
+    assert_eq!(with_hosts(Walls::Up), Verdict::Held);
+    assert!(matches!(with_hosts(Walls::Down), Verdict::Broken(_)));
 }
 
 #[test]

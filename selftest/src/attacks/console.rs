@@ -32,8 +32,6 @@ pub const SWAPPED: Attack = Attack {
     attempt: swapped,
 };
 
-const ROUNDS: usize = 30;
-
 /// Terminals are mounted at the console, and nowhere else. What is told is told by a canary.
 const LOOK: &str = "while read -r _ _ _ root at rest; do
         case $rest in *' - devpts '*) ;; *) continue ;; esac
@@ -77,7 +75,7 @@ fn swapped(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
         .map_err(cannot("fill a volume"))?;
     let _consoles = Swapping::begin(&volume.join("console"), &volume.join("link"));
     let _multiplexers = Swapping::begin(&volume.join("pts"), &volume.join("other"));
-    for _ in 0..walls.rounds(ROUNDS) {
+    for _ in walls.rounds() {
         let mut bundle = Bundle::image(field, walls)?;
         bundle.leave_out("/dev");
         bundle.bind_first(canaries.directory(), "/vol");

@@ -39,8 +39,6 @@ pub const SWAPPED: Attack = Attack {
     attempt: swapped,
 };
 
-const ROUNDS: usize = 30;
-
 /// Whether some procfs or sysfs of the container shows what is masked everywhere, or lets it be changed.
 /// The name of the host in a namespace of names of its own is a harmless thing to try with.
 pub const LOOK: &str = "while read -r _ _ _ _ at rest; do
@@ -120,7 +118,7 @@ fn swapped(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
         .map_err(cannot("fill a volume"))?;
     let mut reached = Vec::new();
     let swapping = Swapping::begin(&one, &other);
-    for _ in 0..walls.rounds(ROUNDS) {
+    for _ in walls.rounds() {
         let mut bundle = Bundle::image(field, walls)?;
         bundle.bind_first(&volume, "/vol");
         bundle.link("proc", "/vol/one")?;

@@ -27,8 +27,6 @@ pub const SWAPPED: Attack = Attack {
     attempt: swapped,
 };
 
-const ROUNDS: usize = 30;
-
 /// What a masked file, and one of a volume that is masked, shows. Nothing is written to /dev/null, which
 /// may lead to the canary by the container's own doing.
 const LOOK: &str = "for f in /secret /proc/timer_list /proc/kcore /proc/keys; do
@@ -78,7 +76,7 @@ fn swapped(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
     let canaries = Canaries::put(&field.make_dir("canaries")?, &["masked", "other"])?;
     let volume = field.make_dir("volume")?;
     let mut reached = Vec::new();
-    for _ in 0..walls.rounds(ROUNDS) {
+    for _ in walls.rounds() {
         let _ = fs::remove_file(volume.join("null"));
         let _ = fs::remove_file(volume.join("link"));
         symlink("/other", volume.join("link")).map_err(cannot("fill a volume"))?;

@@ -26,8 +26,6 @@ pub const SWAPPED: Attack = Attack {
     attempt: swapped,
 };
 
-const ROUNDS: usize = 30;
-
 /// A sysctl of the container's own ipc namespace.
 const SYSCTL: (&str, &str) = ("kernel.shm_rmid_forced", "kernel/shm_rmid_forced");
 
@@ -69,7 +67,7 @@ fn swapped(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
         .map_err(cannot("fill a volume"))?;
     let mut reached = Vec::new();
     let swapping = Swapping::begin(&one, &other);
-    for _ in 0..walls.rounds(ROUNDS) {
+    for _ in walls.rounds() {
         let mut bundle = Bundle::image(field, walls)?;
         bundle.bind_first(&volume, "/vol");
         bundle.bind_first(canaries.directory(), "/secrets");

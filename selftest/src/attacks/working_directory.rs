@@ -17,8 +17,6 @@ pub const MADE: Attack = Attack {
     attempt: made,
 };
 
-const ROUNDS: usize = 30;
-
 fn made(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
     let canaries = Canaries::put(&field.make_dir("canaries")?, &[])?;
     let climbing = format!("../../../../../../../..{}", canaries.directory().display());
@@ -42,7 +40,7 @@ fn made(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
         .and_then(|()| std::os::unix::fs::symlink(canaries.directory(), volume.join("b")))
         .map_err(cannot("fill a volume"))?;
     let swapping = Swapping::begin(&volume.join("a"), &volume.join("b"));
-    for round in 0..walls.rounds(ROUNDS) {
+    for round in walls.rounds() {
         let mut bundle = Bundle::image(field, walls)?;
         bundle.bind_first(&volume, "/vol");
         bundle.spec["process"]["cwd"] = json!(format!("/vol/a/new{round}"));
