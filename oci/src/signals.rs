@@ -1,8 +1,8 @@
 //! Signals by name or number.
 
+use containerizer::Identity;
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::error::Error;
 
@@ -52,12 +52,10 @@ fn realtime(name: &str) -> Option<i32> {
 
 /// To a process of a container's cgroup, which may have ended meanwhile.
 pub fn send(pid: u32, signal: i32) {
-    let Ok(pid) = i32::try_from(pid) else { return };
-    // Real-time signals have no name in nix; those go by a descriptor elsewhere.
-    let _ = match Signal::try_from(signal) {
-        Ok(signal) => kill(Pid::from_raw(pid), signal),
-        Err(_realtime) => Ok(()),
-    };
+    let process = Identity::of(pid).and_then(|process| process.open().ok());
+    if let Some(process) = process.flatten() {
+        let _ = containerizer::signal(&process, signal);
+    }
 }
 
 #[cfg(test)]

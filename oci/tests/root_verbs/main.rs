@@ -1,6 +1,7 @@
 //! The verbs as engines call them: needs root, and cgroups of either version.
 
 mod descriptors;
+mod ends;
 mod limits;
 mod places;
 mod processes;
