@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, CapsHashSet};
-use oci_spec::runtime::{Capability, Spec};
+use oci_spec::runtime::{Capability, LinuxDeviceCgroup, Spec};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, file};
@@ -28,6 +28,7 @@ impl Config {
         })?;
         let (mut spec, warnings) = parse(&text, &path)?;
         check(&spec)?;
+        deny_devices(&mut spec);
         make_absolute(&mut spec, bundle)?;
         Ok(Self { spec, warnings })
     }
@@ -163,6 +164,22 @@ pub fn check_process(process: &oci_spec::runtime::Process) -> Result<(), Error> 
         [] => invalid("process.args", "args must not be empty"),
         [_, ..] => Ok(()),
     }
+}
+
+/// A container may use the devices that its spec allows, and those that every program may expect.
+fn deny_devices(spec: &mut Spec) {
+    let Some(mut linux) = spec.linux().clone() else {
+        return;
+    };
+    let mut resources = linux.resources().clone().unwrap_or_default();
+    let mut rules = resources.devices().clone().unwrap_or_default();
+    let mut deny = LinuxDeviceCgroup::default();
+    deny.set_allow(false);
+    deny.set_access(Some("rwm".to_owned()));
+    rules.insert(0, deny);
+    resources.set_devices(Some(rules));
+    linux.set_resources(Some(resources));
+    spec.set_linux(Some(linux));
 }
 
 fn make_absolute(spec: &mut Spec, bundle: &Path) -> Result<(), Error> {

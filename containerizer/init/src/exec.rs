@@ -159,6 +159,12 @@ fn passwd() -> Option<String> {
 /// Until somebody starts the command, and hears on the connection how that goes.
 fn wait_at(gate: &Gate, env: &[String], state: &str) -> Result<(), Failure> {
     launcher::say(&Word::Ready {}).map_err(because("write to the launcher"))?;
+    // It would ignore them as process 1, and cannot be told to end otherwise but by SIGKILL.
+    const END: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+    let signal = sys::wait_for_either(gate.listener as i32, &END);
+    if let Some(signal) = signal.map_err(because("wait to be started"))? {
+        sys::exit(128 + signal);
+    }
     sys::accept(gate.listener as i32)
         .and_then(|connection| launcher::turn_to(&connection))
         .map_err(because("wait to be started"))?;

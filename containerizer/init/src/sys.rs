@@ -274,6 +274,45 @@ pub fn wait_for_signal() -> Option<Sender> {
     })
 }
 
+/// Waits until `socket` is readable: `None`; or until one of the blocked `signals` has come. signalfd(2).
+pub fn wait_for_either(socket: RawFd, signals: &[i32]) -> io::Result<Option<i32>> {
+    let mut set = all_signals();
+    // SAFETY: `set` is initialised.
+    unsafe { libc::sigemptyset(&mut set) };
+    for signal in signals {
+        // SAFETY: as above.
+        unsafe { libc::sigaddset(&mut set, *signal) };
+    }
+    // SAFETY: `set` outlives the call.
+    let come = owned(unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC) }.into())?;
+    let of = |fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let mut both = [of(socket), of(come.as_raw_fd())];
+    loop {
+        // SAFETY: the pointer and length describe `both`, which outlives the call.
+        match check(unsafe { libc::poll(both.as_mut_ptr(), 2, -1) }.into()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            polled => {
+                polled?;
+                break;
+            }
+        }
+    }
+    if both[1].revents == 0 {
+        return Ok(None);
+    }
+    let mut info = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
+    let size = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: read(2) fills the whole struct when it succeeds, as signalfd(2) promises.
+    unsafe {
+        check(libc::read(come.as_raw_fd(), info.as_mut_ptr().cast(), size) as libc::c_long)?;
+        Ok(Some(info.assume_init().ssi_signo as i32))
+    }
+}
+
 /// `pid` -1: every process of this pid namespace but this one. kill(2).
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: kill touches no memory. A process that is gone already is no error for us.
