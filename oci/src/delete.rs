@@ -28,7 +28,11 @@ pub fn delete(store: &Store, flags: &Delete, log: &Log) -> Result<(), Error> {
         Err(Error::NoContainer) if flags.force => return found.remove(),
         stored => stored?,
     };
-    match status::of(&found, &stored) {
+    let status = match status::of(&found, &stored) {
+        Status::Running if !flags.force => after_its_end(&found, &stored),
+        status => status,
+    };
+    match status {
         Status::Stopped => {}
         Status::Created => end(&stored),
         Status::Running | Status::Paused if flags.force => end(&stored),
@@ -39,6 +43,17 @@ pub fn delete(store: &Store, flags: &Delete, log: &Log) -> Result<(), Error> {
         }
     }
     remove(&found, &stored, log)
+}
+
+/// One that was killed a moment ago needs a moment to end, and who killed it may not wait for that.
+fn after_its_end(entry: &Entry, stored: &Stored) -> Status {
+    const MOMENT: u16 = 500;
+    if let Ok(Some(process)) = stored.process.open() {
+        let mut ended = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        // Then it is looked at all the same.
+        let _ = poll(&mut ended, MOMENT);
+    }
+    status::of(entry, stored)
 }
 
 /// Kills its processes, and waits until the first of them has ended. That it had ended is no error.

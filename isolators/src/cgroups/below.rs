@@ -103,7 +103,7 @@ mod tests {
         for path in ["..", "/..", "a/../..", "a/.."] {
             let error = of_v2(&[below(&[], path)]).expect_err("refused").to_string();
             assert!(
-                error.starts_with(&format!("{path} is not a sub cgroup path")),
+                error.starts_with(&format!("bad sub cgroup path: {path} ")),
                 "{error}"
             );
         }

@@ -22,7 +22,7 @@ pub enum CgroupError {
     Frozen { path: PathBuf },
     #[error("cannot open cgroup file {path}")]
     Open { path: PathBuf, source: io::Error },
-    #[error("{path} is not a sub cgroup path: it must stay below the container's cgroup")]
+    #[error("bad sub cgroup path: {path} must stay below the container's cgroup")]
     NotBelow { path: PathBuf },
     #[error("unknown controller {controller}: this host has no hierarchy of its own for it")]
     UnknownController { controller: String },
