@@ -83,10 +83,17 @@ fn run() -> Result<Never, Failure> {
     }
 }
 
-/// The command as a child of our parent.
+/// The command as a child of our parent. It waits for our end, so that its number is told before anything
+/// that it says itself.
 fn hand(exec: &init::Exec, state: &str) -> Result<Never, Failure> {
+    let (ended, held) = sys::pipe().map_err(because("make a pipe"))?;
     match sys::fork_sister().map_err(because("fork the command"))? {
-        None => exec::exec(exec, state),
+        None => {
+            drop(held);
+            let read = File::from(ended).read(&mut [0]);
+            read.map_err(because("wait for the process that tells the number"))?;
+            exec::exec(exec, state)
+        }
         Some(child) => {
             let told = launcher::say(&Word::Handed { pid: child as u32 });
             told.map_err(because("write to the launcher"))?;
