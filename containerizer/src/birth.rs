@@ -83,7 +83,7 @@ fn child(line: &Line) -> Result<Spawned, LaunchError> {
         attempt: "the container's first process died before it was in its namespaces",
         source,
     };
-    match line.hear().map_err(lost)? {
+    match line.hear().map_err(lost)?.map(|said| said.word) {
         // Nobody but us reaps it, so the number is its own.
         Some(Word::Handed { pid }) => {
             let pidfd = sys::pidfd_open(pid).map_err(lost)?;

@@ -4,6 +4,7 @@
 //! tells its number, and ends. So the process is a child of the caller, and of whoever takes in the
 //! caller's children when that ends, as engines expect.
 
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use init::Word;
@@ -15,8 +16,8 @@ use crate::compile::{self, Attached};
 use crate::error::LaunchError;
 use crate::helper::Helper;
 use crate::launch::Stdio;
-use crate::line::Line;
-use crate::stage::Child;
+use crate::line::{Line, Said};
+use crate::stage::{Child, HandOn};
 use crate::sys;
 
 #[derive(Debug)]
@@ -35,15 +36,18 @@ pub struct Entrance<'a> {
     pub preserved: Vec<OwnedFd>,
 }
 
+/// As [`HandOn`], with the number of the process.
+pub type ToAgent<'a> = &'a dyn Fn(u32, OwnedFd) -> io::Result<()>;
+
 const DIED: LaunchError = LaunchError::Joined;
 
 impl Entrance<'_> {
     /// Returns its number once the process has been exec'ed. On error it does not exist.
-    pub fn enter(self) -> Result<(u32, Child), LaunchError> {
+    pub fn enter(self, agent: ToAgent<'_>) -> Result<(u32, Child), LaunchError> {
         let (spawned, line) = self.bear()?;
         // What it holds of the caller's must not be held by us, too: a pipe would never end.
         drop(self.stdio);
-        let told = line.hear();
+        let told = line.hear().map(|said| said.map(|said| said.word));
         // It has done its part, or failed.
         sys::wait(&spawned.pidfd);
         let pid = match told {
@@ -56,7 +60,7 @@ impl Entrance<'_> {
             attempt: "take hold of the new process",
             source,
         })?;
-        match until_exec(&line) {
+        match until_exec(&line, &|listener| agent(pid, listener)) {
             Ok(()) => Ok((pid, Child::of(pidfd))),
             Err(error) => {
                 // It can only be gone already.
@@ -99,12 +103,16 @@ impl Entrance<'_> {
     }
 }
 
-fn until_exec(line: &Line) -> Result<(), LaunchError> {
+fn until_exec(line: &Line, agent: HandOn<'_>) -> Result<(), LaunchError> {
     let mut execs = false;
     loop {
-        match line.hear() {
-            Ok(Some(Word::AboutToExec {})) => execs = true,
-            Ok(Some(Word::Failed { report })) => return Err(report.into()),
+        let said = line.hear().map(|said| said.map(Said::with_descriptor));
+        match said {
+            Ok(Some((Word::AboutToExec {}, _))) => execs = true,
+            Ok(Some((Word::Listener {}, Some(listener)))) => {
+                agent(listener).map_err(LaunchError::Agent)?;
+            }
+            Ok(Some((Word::Failed { report }, _))) => return Err(report.into()),
             Ok(None) if execs => return Ok(()),
             Ok(_) | Err(_) => return Err(DIED),
         }

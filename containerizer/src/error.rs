@@ -71,6 +71,8 @@ pub enum LaunchError {
     Joined,
     #[error("the container is frozen, and a command would freeze with it: thaw it first")]
     Frozen,
+    #[error("cannot hand the listener of the seccomp filter on to the profile's agent")]
+    Agent(#[source] io::Error),
     #[error("the launch was given up")]
     GivenUp,
 }

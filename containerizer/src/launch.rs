@@ -117,7 +117,7 @@ pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
     let mut execs = None;
     loop {
         let said = line.hear().await;
-        match said.map(|said| said.map(|Said { word, speaker }| (word, speaker))) {
+        match said.map(|said| said.map(|Said { word, speaker, .. }| (word, speaker))) {
             Ok(Some((Word::AboutToExec {}, speaker))) => {
                 watch.lap("setup");
                 execs = Some(speaker);
@@ -127,11 +127,12 @@ pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
                 watch.lap("exec");
                 return Heard::Running { command };
             }
-            // Nothing that is launched this way waits for us, or for a start.
+            // Nothing that is launched this way waits for us or for a start, or asks about calls.
             Ok(None) | Err(_) => return Heard::Nothing,
-            Ok(Some((Word::Waiting { .. } | Word::Ready {} | Word::Handed { .. }, _))) => {
-                return Heard::Nothing;
-            }
+            Ok(Some((
+                Word::Waiting { .. } | Word::Ready {} | Word::Handed { .. } | Word::Listener {},
+                _,
+            ))) => return Heard::Nothing,
         }
     }
 }

@@ -43,11 +43,13 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
-pub use compile::{Command, CompileError, SeccompError, hooks, mount_options, takes_seccomp};
+pub use compile::{
+    Command, CompileError, SeccompError, hooks, mount_options, notifies, takes_seccomp,
+};
 pub use container::{Container, ExitStatus, RecoverError, Termination};
 pub use death::{Access, Death, Fault, KernelWord, PassedOn, Sender};
 pub use devices::DevicesError;
-pub use enter::Entrance;
+pub use enter::{Entrance, ToAgent};
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
 pub use identity::Identity;
@@ -60,7 +62,7 @@ pub use isolators::cgroups::{
 pub use launch::Stdio;
 pub use record::RecordError;
 pub use stage::{
-    Child, Gate, Progress, Stage, Staged, inherited, received, remove_when_empty, signal,
+    Child, Gate, HandOn, Progress, Stage, Staged, inherited, received, remove_when_empty, signal,
 };
 pub use sys::release_unused_memory;
 pub use terminal::{Terminal, copy_window_size};

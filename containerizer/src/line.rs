@@ -1,7 +1,7 @@
 //! Our end of the line to `init`: see `init::line` for what is said.
 
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
 use init::Word;
 use nix::sys::socket::{
@@ -17,10 +17,18 @@ const LONGEST_WORD: usize = 64 * 1024;
 
 /// A word, and who said it: the kernel signs what is sent with the number that the sender has in our
 /// pid namespace, which the sender itself, in another one, cannot know. unix(7), SO_PASSCRED.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Said {
     pub word: Word,
     pub speaker: Option<u32>,
+    /// What came along.
+    pub descriptor: Option<OwnedFd>,
+}
+
+impl Said {
+    pub fn with_descriptor(self) -> (Word, Option<OwnedFd>) {
+        (self.word, self.descriptor)
+    }
 }
 
 /// Dropping it ends the conversation; `init` goes on unless it waits for an answer.
@@ -46,8 +54,8 @@ impl Line {
     }
 
     /// Waits for the next word; `None` when there will be none: the other end is closed.
-    pub fn hear(&self) -> io::Result<Option<Word>> {
-        receive(&self.0, MsgFlags::empty()).map(|said| said.map(|said| said.word))
+    pub fn hear(&self) -> io::Result<Option<Said>> {
+        receive(&self.0, MsgFlags::empty())
     }
 
     /// Answers a `Word::Waiting`.
@@ -80,18 +88,18 @@ impl AsyncLine {
 
 fn receive(socket: &OwnedFd, flags: MsgFlags) -> io::Result<Option<Said>> {
     let mut bytes = vec![0; LONGEST_WORD];
-    let mut control = nix::cmsg_space!(UnixCredentials);
+    let mut control = nix::cmsg_space!(UnixCredentials, RawFd);
     let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
-    let (length, speaker) = loop {
+    let (length, speaker, descriptor) = loop {
         let mut parts = [IoSliceMut::new(&mut bytes)];
         let received = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags);
         match received {
             Err(nix::Error::EINTR) => {}
             // It died with words of ours unread.
-            Err(nix::Error::ECONNRESET) => break (0, None),
+            Err(nix::Error::ECONNRESET) => break (0, None, None),
             received => {
                 let message = received?;
-                break (message.bytes, speaker(&message)?);
+                break (message.bytes, speaker(&message)?, descriptor(&message)?);
             }
         }
     };
@@ -100,7 +108,12 @@ fn receive(socket: &OwnedFd, flags: MsgFlags) -> io::Result<Option<Said>> {
         return Ok(None);
     }
     let word = Word::decode(bytes);
-    word.map(|word| Some(Said { word, speaker }))
+    let said = word.map(|word| Said {
+        word,
+        speaker,
+        descriptor,
+    });
+    said.map(Some)
         .map_err(|_bad| io::Error::from(io::ErrorKind::InvalidData))
 }
 
@@ -110,6 +123,14 @@ fn speaker(message: &RecvMsg<'_, '_, ()>) -> io::Result<Option<u32>> {
         _ => None,
     });
     Ok(pid.filter(|pid| *pid != 0))
+}
+
+fn descriptor(message: &RecvMsg<'_, '_, ()>) -> io::Result<Option<OwnedFd>> {
+    let number = message.cmsgs()?.find_map(|said| match said {
+        ControlMessageOwned::ScmRights(numbers) => numbers.first().copied(),
+        _ => None,
+    });
+    number.map(sys::received).transpose()
 }
 
 fn answer(socket: &OwnedFd, state: &str) -> io::Result<()> {
@@ -129,6 +150,11 @@ fn answer(socket: &OwnedFd, state: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{IoSlice, Read as _, Write as _};
+
+    use nix::sys::socket::{ControlMessage, sendmsg};
+
     use super::*;
 
     fn say(end: &OwnedFd, word: &Word) {
@@ -147,7 +173,30 @@ mod tests {
             (said.word, said.speaker),
             (Word::AboutToExec {}, Some(this))
         );
-        assert_eq!(line.hear().await.expect("hears"), None);
+        assert!(line.hear().await.expect("hears").is_none());
+    }
+
+    #[test]
+    fn a_descriptor_comes_with_its_word() {
+        let (line, end) = Line::pair().expect("a pair");
+        let (read, write) = io::pipe().expect("a pipe");
+        let word = Word::Listener {}.encode();
+        let rights = [write.as_raw_fd()];
+        let control = [ControlMessage::ScmRights(&rights)];
+        let parts = [IoSlice::new(&word)];
+        let to = end.as_raw_fd();
+        sendmsg::<()>(to, &parts, &control, MsgFlags::empty(), None).expect("says");
+        drop(write);
+        let said = line.hear().expect("hears").expect("a word");
+        assert_eq!(said.word, Word::Listener {});
+        let mut ours = File::from(said.descriptor.expect("comes along"));
+        ours.write_all(b"x").expect("writes");
+        drop(ours);
+        let mut all = Vec::new();
+        File::from(OwnedFd::from(read))
+            .read_to_end(&mut all)
+            .expect("reads");
+        assert_eq!(all, b"x");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::devices;
 use crate::error::LaunchError;
 use crate::helper::Helper;
 use crate::launch::Stdio;
-use crate::line::Line;
+use crate::line::{Line, Said};
 use crate::sys;
 
 /// What is to be made. Its cgroup must not exist.
@@ -58,6 +58,10 @@ pub enum Progress {
     /// Its command runs.
     Running,
 }
+
+/// Hands the listener of a seccomp filter on to the spec's seccomp agent. It is asked for it when the spec's
+/// profile has SCMP_ACT_NOTIFY. When it fails the command, which nobody would answer, must not go on.
+pub type HandOn<'a> = &'a dyn Fn(OwnedFd) -> io::Result<()>;
 
 /// How long a killed container's processes may take to go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -147,9 +151,10 @@ impl Stage<'_> {
 
 impl Staged {
     /// Waits for the next thing to happen.
-    pub fn progress(&mut self) -> Result<Progress, LaunchError> {
+    pub fn progress(&mut self, agent: HandOn<'_>) -> Result<Progress, LaunchError> {
         hear(
             &self.line,
+            agent,
             "the container's first process died while it was being made",
         )
     }
@@ -238,31 +243,40 @@ impl Gate {
     }
 
     /// Returns once the command has been exec'ed.
-    pub fn wait(self) -> Result<(), LaunchError> {
+    pub fn wait(self, agent: HandOn<'_>) -> Result<(), LaunchError> {
         hear(
             &self.0,
+            agent,
             "the container's first process died before it ran the command",
         )
         .map(drop)
     }
 }
 
-fn hear(line: &Line, died: &'static str) -> Result<Progress, LaunchError> {
+fn hear(line: &Line, agent: HandOn<'_>, died: &'static str) -> Result<Progress, LaunchError> {
     let mut execs = false;
     loop {
-        return match line.hear() {
-            Ok(Some(Word::AboutToExec {})) => {
+        let said = line.hear().map(|said| said.map(Said::with_descriptor));
+        return match said {
+            Ok(Some((Word::AboutToExec {}, _))) => {
                 execs = true;
                 continue;
             }
-            Ok(Some(Word::Ready {})) => Ok(Progress::Ready),
-            Ok(Some(Word::Waiting {
-                awaited: Awaited::Hooks {},
-            })) => Ok(Progress::Hooks),
-            Ok(Some(Word::Handed { .. })) => {
+            Ok(Some((Word::Listener {}, Some(listener)))) => {
+                agent(listener).map_err(LaunchError::Agent)?;
+                continue;
+            }
+            Ok(Some((Word::Ready {}, _))) => Ok(Progress::Ready),
+            Ok(Some((
+                Word::Waiting {
+                    awaited: Awaited::Hooks {},
+                },
+                _,
+            ))) => Ok(Progress::Hooks),
+            Ok(Some((Word::Failed { report }, _))) => Err(report.into()),
+            Ok(Some((Word::Handed { .. } | Word::Listener {}, _))) => {
                 Err(died_because(died, io::ErrorKind::InvalidData.into()))
             }
-            Ok(Some(Word::Failed { report })) => Err(report.into()),
             Ok(None) if execs => Ok(Progress::Running),
             Ok(None) => Err(died_because(died, io::ErrorKind::UnexpectedEof.into())),
             Err(source) => Err(died_because(died, source)),

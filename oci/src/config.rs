@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, CapsHashSet};
-use oci_spec::runtime::{Capability, LinuxDeviceCgroup, Spec};
-use serde_json::{Map, Value};
+use oci_spec::runtime::{Capability, LinuxDeviceCgroup, LinuxSeccompFilterFlag, Spec};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, file};
 
@@ -51,12 +51,24 @@ fn parse(text: &str, path: &Path) -> Result<(Spec, Vec<String>), Error> {
     if let Some(process) = value.get_mut("process").and_then(Value::as_object_mut) {
         complete(process, &mut warnings);
     }
+    if let Some(linux) = value.get_mut("linux").and_then(Value::as_object_mut) {
+        complete_seccomp(linux);
+    }
     let parsed = serde_path_to_error::deserialize(value);
     let spec = parsed.map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
         let at = error.path().to_string();
         bad(at)(error.into_inner())
     })?;
     Ok((spec, warnings))
+}
+
+/// Where a profile says nothing of flags, other runtimes let the processor speculate as it does without a
+/// filter, and engines count on it. An empty list asks for none.
+fn complete_seccomp(linux: &mut Map<String, Value>) {
+    if let Some(profile) = linux.get_mut("seccomp").and_then(Value::as_object_mut) {
+        let none = || json!([LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow]);
+        profile.entry("flags").or_insert_with(none);
+    }
 }
 
 /// Programs that write specs give what they do not set as null.
@@ -207,8 +219,6 @@ fn make_absolute(spec: &mut Spec, bundle: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn read(config: &Value) -> Result<(Spec, Vec<String>), Error> {
@@ -248,6 +258,24 @@ mod tests {
             Err(Error::BadConfig { at, .. }) => assert_eq!(at, "process.rlimits[0].soft"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_profile_without_flags_leaves_speculation_alone() {
+        let flags = |profile| {
+            let mut config = config();
+            config["linux"]["seccomp"] = profile;
+            let (spec, _) = read(&config).expect("reads");
+            let linux = spec.linux().clone().expect("linux");
+            let profile = linux.seccomp().clone().expect("a profile");
+            profile.flags().clone().unwrap_or_default()
+        };
+        let allow = json!("SCMP_ACT_ALLOW");
+        assert_eq!(
+            flags(json!({"defaultAction": allow})),
+            [LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow]
+        );
+        assert_eq!(flags(json!({"defaultAction": allow, "flags": []})), []);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `create`: from a bundle to a container that waits to be started.
 
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::error::{Error, call, file, launching};
 use crate::flags::Create;
 use crate::log::Log;
+use crate::seccomp_agent::Agent;
 use crate::state::State;
 use crate::status::Status;
 use crate::store::{Entry, Store, Stored};
@@ -114,6 +116,8 @@ impl<'a> Order<'a> {
             Waits::Never if hooks::any(&spec, Kind::StartContainer) => Some(start::gate(entry)?),
             Waits::Never => None,
         };
+        // Where it waits at the gate, who opens that asks the agent.
+        let agent = gate.is_none().then(|| Agent::of(&spec)).transpose()?;
         entry.write_spec(&spec)?;
         let mut staged = Stage {
             spec: &spec,
@@ -132,7 +136,7 @@ impl<'a> Order<'a> {
             cgroup = %stored.cgroup.display(),
             "the first process is made, in the container's cgroup and namespaces"
         );
-        bring_up(&mut staged, entry, &stored, &spec)?;
+        bring_up(&mut staged, entry, &stored, &spec, agent.as_ref())?;
         if let Some(path) = &flags.pid_file {
             fs::write(path, stored.process.pid.to_string()).map_err(file("write", path))?;
         }
@@ -149,9 +153,21 @@ impl<'a> Order<'a> {
     }
 }
 
-fn bring_up(staged: &mut Staged, entry: &Entry, stored: &Stored, spec: &Spec) -> Result<(), Error> {
+fn bring_up(
+    staged: &mut Staged,
+    entry: &Entry,
+    stored: &Stored,
+    spec: &Spec,
+    agent: Option<&Agent>,
+) -> Result<(), Error> {
+    let hand_on = |listener| {
+        let state = State::as_told(entry, stored, "creating");
+        let agent = agent.ok_or(io::ErrorKind::NotConnected)?;
+        agent.hand(&state, stored.process.pid, listener)
+    };
     loop {
-        let progress = staged.progress().map_err(launching(program(spec)))?;
+        let progress = staged.progress(&hand_on);
+        let progress = progress.map_err(launching(program(spec)))?;
         debug!(?progress, "the first process has come further");
         match progress {
             Progress::Ready | Progress::Running => return Ok(()),

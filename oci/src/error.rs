@@ -94,6 +94,10 @@ pub enum Error {
         number: usize,
         how: String,
     },
+    #[error(
+        "failed to connect with seccomp agent specified in the seccomp profile: {}", path.display()
+    )]
+    SeccompAgent { path: PathBuf, source: io::Error },
     #[error("unable to start container process")]
     Launch(#[from] LaunchError),
     /// Said as the container's own shell would say it, for it was all there.

@@ -14,6 +14,8 @@ use crate::error::{Error, call, file, launching};
 use crate::flags::Exec;
 use crate::log::Log;
 use crate::run::as_ours;
+use crate::seccomp_agent::Agent;
+use crate::state::State;
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::terminal::{self, Terminal};
@@ -43,6 +45,8 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
     };
     let args = process.args().as_deref().unwrap_or_default();
     let program = args.first().map_or("", String::as_str);
+    let agent = Agent::of(&spec)?;
+    let hand_on = |pid, listener| agent.hand(&State::of(&entry, &stored), pid, listener);
     let signals = (!flags.detach).then(Signals::take).transpose()?;
     let (pid, child) = Entrance {
         spec: &spec,
@@ -53,7 +57,7 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
         console,
         preserved: caller::preserved(flags.preserve_fds)?,
     }
-    .enter()
+    .enter(&hand_on)
     .map_err(launching(program))?;
     debug!(
         pid,

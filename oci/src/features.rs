@@ -119,8 +119,11 @@ mod tests {
         assert!(capabilities.contains(&"CAP_SYS_ADMIN".to_owned()));
         let seccomp = linux.seccomp().as_ref().expect("seccomp");
         let flags = seccomp.supported_flags().clone().unwrap_or_default();
-        assert!(flags.contains(&"SECCOMP_FILTER_FLAG_TSYNC".to_owned()));
+        for flag in ["TSYNC", "WAIT_KILLABLE_RECV"] {
+            assert!(flags.contains(&format!("SECCOMP_FILTER_FLAG_{flag}")));
+        }
         let actions = seccomp.actions().clone().unwrap_or_default();
         assert!(actions.contains(&Action::ScmpActErrno));
+        assert!(actions.contains(&Action::ScmpActNotify));
     }
 }

@@ -29,6 +29,7 @@ mod pause;
 mod place;
 mod ps;
 mod run;
+mod seccomp_agent;
 mod signals;
 mod start;
 mod state;

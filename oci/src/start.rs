@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use containerizer::Gate;
 use containerizer::hooks::Kind;
+use containerizer::{Gate, LaunchError};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
@@ -13,6 +13,7 @@ use crate::create::program;
 use crate::delete;
 use crate::error::{Error, call, file, launching};
 use crate::hooks;
+use crate::seccomp_agent::Agent;
 use crate::state::State;
 use crate::status::{self, Status};
 use crate::store::{Entry, Store};
@@ -27,10 +28,20 @@ pub fn start(store: &Store, id: &str) -> Result<(), Error> {
         Status::Stopped => return Err(Error::StartStopped),
     }
     let spec = entry.spec()?;
+    let agent = Agent::of(&spec)?;
     let connection = knock(&entry)?;
     // From now on it is running, and nobody else can start it.
     fs::remove_file(entry.gate()).map_err(file("remove", entry.gate()))?;
-    let started = Gate::start(connection).wait();
+    let hand_on = |listener| {
+        let state = State::as_told(&entry, &stored, Status::Created.name());
+        agent.hand(&state, stored.process.pid, listener)
+    };
+    let started = Gate::start(connection).wait(&hand_on);
+    let started = started.inspect_err(|failed| {
+        if matches!(failed, LaunchError::Agent(_)) {
+            delete::end(&stored);
+        }
+    });
     started.map_err(launching(program(&spec)))?;
     let state = State::as_told(&entry, &stored, Status::Running.name()).to_json()?;
     hooks::run(&spec, Kind::Poststart, &state).inspect_err(|_failed| delete::end(&stored))

@@ -50,7 +50,7 @@ fn install(architecture: u32) -> io::Result<()> {
     match sys::install_filter(&filter(architecture), 0) {
         // A kernel without filters has none for the command either.
         Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => Ok(()),
-        installed => installed,
+        installed => installed.map(drop),
     }
 }
 

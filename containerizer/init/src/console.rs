@@ -38,7 +38,7 @@ pub fn make(
     if shown {
         show(root, &terminal)?;
     }
-    sys::send_descriptor(socket, multiplexer.as_fd(), MULTIPLEXER.as_bytes())?;
+    sys::send_descriptor(socket, multiplexer.as_raw_fd(), MULTIPLEXER.as_bytes())?;
     for stream in 0..3 {
         sys::duplicate_to(terminal.as_raw_fd(), stream, false)?;
     }

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use init::{Capabilities, Exec, Gate, HEAD, Preserved, Stage, Word, interpreter, passwd};
+use init::{Capabilities, Exec, Filter, Gate, HEAD, Preserved, Stage, Word, interpreter, passwd};
 
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
@@ -101,9 +101,7 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
     launcher::say(&Word::AboutToExec {}).map_err(because("write to the launcher"))?;
     if let Some(filter) = &exec.seccomp {
-        sys::install_filter(&filter.instructions, filter.flags)
-            .map_err(because("install the seccomp filter"))
-            .map_err(|failure| failure.at(Stage::Seccomp {}))?;
+        install(filter)?;
     }
     if let Some(caps) = exec
         .capabilities
@@ -120,6 +118,23 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
         }
         _ => failed(error).at(Stage::Exec {}),
     })
+}
+
+/// Nobody answers the filter's questions before the launcher has handed on what they are asked with: until
+/// it is sent there is no call but that one.
+fn install(filter: &Filter) -> Result<(), Failure> {
+    let word = Word::Listener {}.encode();
+    let installed = sys::install_filter(&filter.instructions, filter.flags);
+    let sent = match &installed {
+        Ok(Some(listener)) => launcher::hand(&word, *listener),
+        Ok(None) | Err(_) => Ok(()),
+    };
+    installed
+        .map_err(because("install the seccomp filter"))
+        .and(sent.map_err(because(
+            "send the seccomp filter's listener to the launcher",
+        )))
+        .map_err(|failure| failure.at(Stage::Seccomp {}))
 }
 
 /// The command with the home directory of its user, where it was given none. An environment without

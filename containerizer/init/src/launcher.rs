@@ -23,6 +23,11 @@ pub fn say(word: &Word) -> io::Result<()> {
     sys::send(line(), &word.encode())
 }
 
+/// A word that a descriptor goes along with. It makes one system call, and no other.
+pub fn hand(word: &[u8], descriptor: RawFd) -> io::Result<()> {
+    sys::send_descriptor(line(), descriptor, word)
+}
+
 /// As a last word; when nobody hears it, the launcher learns of our end all the same.
 pub fn report(failure: Failure) {
     let Failure {

@@ -19,7 +19,7 @@ pub use interpreter::{HEAD, interpreter};
 pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
     Attributes, Capabilities, Exec, Filter, Gate, Hook, IdMap, Idmap, Instruction, Maps, Mount,
-    Preserved, Program, Rlimit, Scheduler, Scheduling, Source, Step, Then,
+    NEW_LISTENER, Preserved, Program, Rlimit, Scheduler, Scheduling, Source, Step, Then,
 };
 pub use wire::BadProgram;
 

@@ -9,6 +9,7 @@
 //!  Ready ────────────────────►  leaves; whoever starts the container later connects to its gate and
 //!                               hears the rest
 //!  AboutToExec ──────────────►
+//!  Listener ─────────────────►  hands the descriptor that comes along to the seccomp agent
 //!  (the end: the command runs)  or Failed, at any time
 //! ```
 
@@ -26,6 +27,9 @@ pub enum Word {
     /// Of `Then::Hand` and `Step::Fork`: another child of ours is there, which goes on with the
     /// conversation itself.
     Handed { pid: u32 },
+    /// Comes with a descriptor: who reads it hears of the calls that the command's filter asks about, and
+    /// answers them. seccomp_unotify(2).
+    Listener {},
     /// The last word.
     Failed { report: Report },
 }
@@ -88,6 +92,7 @@ wire_enum!(Word {
     2 => AboutToExec {},
     3 => Failed { report },
     4 => Handed { pid },
+    5 => Listener {},
 });
 
 impl Word {
@@ -118,6 +123,7 @@ mod tests {
             Word::Ready {},
             Word::Handed { pid: 7 },
             Word::AboutToExec {},
+            Word::Listener {},
             Word::Failed { report },
         ] {
             let whole = word.encode();

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use init::{Instruction, Scheduler, Sender};
+use init::{Instruction, NEW_LISTENER, Scheduler, Sender};
 
 fn check(ret: libc::c_long) -> io::Result<libc::c_long> {
     if ret == -1 {
@@ -56,9 +56,8 @@ pub fn receive(socket: RawFd, longest: usize) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
-/// Sends a copy of `descriptor` along with `name`, which must not be empty. unix(7), SCM_RIGHTS.
-pub fn send_descriptor(socket: RawFd, descriptor: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
-    let number = descriptor.as_raw_fd();
+/// Sends a copy of the descriptor `number` along with `name`, which must not be empty. unix(7), SCM_RIGHTS.
+pub fn send_descriptor(socket: RawFd, number: RawFd, name: &[u8]) -> io::Result<()> {
     let mut part = libc::iovec {
         iov_base: name.as_ptr().cast_mut().cast(),
         iov_len: name.len(),
@@ -755,10 +754,12 @@ pub fn fsmount(fs: BorrowedFd<'_>, attributes: u64) -> io::Result<OwnedFd> {
 }
 
 /// seccomp(2): from now on `filter` decides about every system call of this process. Linux 3.17.
+/// With SECCOMP_FILTER_FLAG_NEW_LISTENER (5.0) returns what tells of its questions, closed by an exec. A
+/// bare number, for closing it is a system call that the filter decides about.
 ///
 /// Errors: `EACCES` without no_new_privs and CAP_SYS_ADMIN, `EINVAL` for a program that the kernel's
 /// checker refuses or a flag it does not know.
-pub fn install_filter(filter: &[Instruction], flags: u32) -> io::Result<()> {
+pub fn install_filter(filter: &[Instruction], flags: u32) -> io::Result<Option<RawFd>> {
     const SET_MODE_FILTER: libc::c_uint = 1;
     let len = libc::c_ushort::try_from(filter.len())
         .map_err(|_too_long| io::Error::from_raw_os_error(libc::E2BIG))?;
@@ -768,11 +769,9 @@ pub fn install_filter(filter: &[Instruction], flags: u32) -> io::Result<()> {
     };
     // SAFETY: `Instruction` has the layout of sock_filter, `len` counts those in `filter`, which
     // outlives the call, and the kernel copies them without writing to them.
-    match check(unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &program) })? {
-        0 => Ok(()),
-        // With TSYNC the id of a thread that could not follow; this process has one thread only.
-        _thread => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-    }
+    let ret = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &program) };
+    let listener = check(ret)? as RawFd;
+    Ok((flags & NEW_LISTENER != 0).then_some(listener))
 }
 
 pub fn set_personality(personality: u64) -> io::Result<()> {

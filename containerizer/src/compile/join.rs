@@ -5,7 +5,7 @@ use init::{Program, Rlimit, Step, Then, fd};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
 
 use super::filesystem::console;
-use super::{Attached, CompileError, Filters, namespaces, process};
+use super::{Attached, CompileError, Filters, namespaces, process, refuse_questions};
 
 /// What to run, where it differs from the container's own command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub fn join(
     let of_container = spec.process().as_ref();
     let of_container = of_container.ok_or(CompileError::Missing("\"process\" section"))?;
     let mut exec = process::exec(of_container, linux, filters)?;
+    refuse_questions(linux)?;
     exec.path = command
         .args
         .first()

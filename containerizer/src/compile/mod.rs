@@ -19,12 +19,12 @@ mod view;
 use std::path::{Path, PathBuf};
 
 use init::{Gate, Preserved, Program, Step, Then};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 
 pub use join::{Command, enter, join};
 pub use namespaces::{clone_flags, takes_network};
 pub use options::names as mount_options;
-pub use seccomp::{Filters, SeccompError, takes as takes_seccomp};
+pub use seccomp::{Filters, SeccompError, notifies, takes as takes_seccomp};
 pub use view::{Kind, Lookup};
 
 /// What compiling must know besides the spec.
@@ -206,6 +206,9 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     // Before anything else: while the host's paths and rights are there.
     steps.extend(filesystem.sources);
     let mut exec = process::exec(process, linux, facts.filters)?;
+    if !facts.attached.engine {
+        refuse_questions(linux)?;
+    }
     if namespaces::has(linux, LinuxNamespaceType::User) {
         steps.push(Step::ForgetGroups {});
         steps.push(Step::RaiseLimits {
@@ -240,6 +243,14 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         then: facts.then,
         descriptors: 0,
     })
+}
+
+/// Nobody hands a listener on but an OCI runtime.
+fn refuse_questions(linux: &Linux) -> Result<(), CompileError> {
+    match linux.seccomp().as_ref().is_some_and(notifies) {
+        true => Err(SeccompError::NobodyAsked.into()),
+        false => Ok(()),
+    }
 }
 
 /// A path as `init` takes it.

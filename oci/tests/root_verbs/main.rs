@@ -6,5 +6,6 @@ mod limits;
 mod places;
 mod processes;
 mod refusals;
+mod seccomp_agent;
 mod steps;
 mod support;

@@ -5,6 +5,10 @@ use oci_spec::runtime::LinuxSeccompAction as Action;
 use super::SeccompError;
 
 pub const KILL_PROCESS: u32 = 0x8000_0000;
+/// USER_NOTIF: the program at the listener is asked.
+pub const NOTIFY: u32 = 0x7fc0_0000;
+pub const LOG: u32 = 0x7ffc_0000;
+pub const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 
 /// The kernel cuts larger ones down to it.
@@ -27,13 +31,9 @@ pub fn verdict(
         Action::ScmpActTrap => (0x0003_0000, None),
         Action::ScmpActErrno => (ERRNO, Some(MAX_ERRNO)),
         Action::ScmpActTrace => (0x7ff0_0000, Some(u32::from(u16::MAX))),
-        Action::ScmpActLog => (0x7ffc_0000, None),
-        Action::ScmpActAllow => (0x7fff_0000, None),
-        Action::ScmpActNotify => {
-            return Err(SeccompError::Notify {
-                place: place("action"),
-            });
-        }
+        Action::ScmpActNotify => (NOTIFY, None),
+        Action::ScmpActLog => (LOG, None),
+        Action::ScmpActAllow => (ALLOW, None),
     };
     match (data, most) {
         (None, None) => Ok(word),

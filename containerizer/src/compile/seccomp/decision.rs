@@ -118,6 +118,19 @@ impl<'a> Decisions<'a> {
     }
 }
 
+impl Answers {
+    /// All that a call of this name can be answered with.
+    pub fn to(&self, name: &str) -> impl Iterator<Item = u32> {
+        let number = self.abi.number(name);
+        let after = number.map(|number| self.ranges.partition_point(|(start, _)| *start <= number));
+        let decision = after.and_then(|after| self.ranges.get(after.checked_sub(1)?));
+        decision.into_iter().flat_map(|(_, decision)| {
+            let tests = decision.tests.iter().map(|test| test.verdict);
+            tests.chain([decision.otherwise])
+        })
+    }
+}
+
 impl Decision {
     /// Without the tests at the end that change nothing: neighbours are then more often alike.
     fn new(mut tests: Vec<Test>, otherwise: u32) -> Self {

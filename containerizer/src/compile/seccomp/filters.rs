@@ -25,6 +25,7 @@ impl Filters {
             return Ok(known[0].1.clone());
         }
         let compiled = Arc::new(compile(profile, Abi::NATIVE)?);
+        tracing::debug!("seccomp filter flags: {}", compiled.flags);
         if !compiled.unknown.is_empty() {
             let names = compiled.unknown.join(" ");
             tracing::info!(

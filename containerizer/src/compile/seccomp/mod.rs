@@ -19,28 +19,43 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use init::Instruction;
+use init::{Instruction, NEW_LISTENER};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
 
 use abi::Abi;
-use decision::Decisions;
+use action::{ALLOW, LOG, NOTIFY};
+use decision::{Answers, Decisions};
 
 pub use filters::Filters;
 
 /// BPF_MAXINSNS of linux/bpf_common.h.
 const LONGEST: usize = 4096;
 
+/// How the listener leaves the process that has just been filtered. See `init::Filter`.
+const SENDS: &str = "sendmsg";
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SeccompError {
     #[error(
-        "linux.seccomp.{place} is SCMP_ACT_NOTIFY, which this build cannot do: there is no program \
-         to be asked; use SCMP_ACT_ERRNO, or SCMP_ACT_LOG to learn of calls"
+        "SCMP_ACT_NOTIFY cannot be used for the {0} syscall: runtimes need it before there is anybody to \
+         answer; let linux.seccomp allow it"
     )]
-    Notify { place: String },
+    NotifiesOwn(&'static str),
     #[error(
-        "linux.seccomp.flags asks for {0}, which this build cannot do: it belongs to SCMP_ACT_NOTIFY"
+        "linux.seccomp must allow sendmsg, whatever its arguments, where SCMP_ACT_NOTIFY is used: the \
+         listener is sent with it"
     )]
-    Flag(LinuxSeccompFilterFlag),
+    ForbidsOwn,
+    #[error(
+        "linux.seccomp uses SCMP_ACT_NOTIFY without a listenerPath: give the path of the unix socket of \
+         the program that is to be asked"
+    )]
+    NoListener,
+    #[error(
+        "linux.seccomp uses SCMP_ACT_NOTIFY, and no program is there to be asked: use SCMP_ACT_ERRNO, or \
+         SCMP_ACT_LOG to learn of calls"
+    )]
+    NobodyAsked,
     #[error("linux.seccomp.{place} is {errno}: it must be 0 to {most}, and {action} must take one")]
     Errno {
         place: String,
@@ -81,10 +96,13 @@ pub fn takes(profile: &LinuxSeccomp) -> bool {
 
 /// Pure: `native` is the machine whose kernel will run the program.
 fn compile(profile: &LinuxSeccomp, native: Abi) -> Result<Compiled, SeccompError> {
-    let flags = flags(profile)?;
+    let flags = flags(profile);
     let decisions = Decisions::of(profile)?;
     let machines = Abi::listed(profile, native);
     let answers: Vec<_> = machines.iter().map(|abi| decisions.of_abi(*abi)).collect();
+    if let Some(native) = answers.first() {
+        check_notifying(profile, native)?;
+    }
     let instructions = search::program(&answers);
     if instructions.len() > LONGEST {
         return Err(SeccompError::TooLong(instructions.len()));
@@ -98,18 +116,51 @@ fn compile(profile: &LinuxSeccomp, native: Abi) -> Result<Compiled, SeccompError
     })
 }
 
+/// Whether a profile has a program outside asked about calls.
+pub fn notifies(profile: &LinuxSeccomp) -> bool {
+    let rules = profile.syscalls().iter().flatten();
+    rules
+        .map(|rule| rule.action())
+        .chain([profile.default_action()])
+        .any(|action| action == LinuxSeccompAction::ScmpActNotify)
+}
+
 /// Of linux/seccomp.h.
-fn flags(profile: &LinuxSeccomp) -> Result<u32, SeccompError> {
-    let mut flags = 0;
-    for flag in profile.flags().iter().flatten() {
-        flags |= match flag {
-            LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 1,
-            LinuxSeccompFilterFlag::SeccompFilterFlagLog => 1 << 1,
-            LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => 1 << 2,
-            LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => {
-                return Err(SeccompError::Flag(*flag));
-            }
-        };
+fn flags(profile: &LinuxSeccomp) -> u32 {
+    let notifies = notifies(profile);
+    let flags = profile.flags().iter().flatten().map(|flag| match flag {
+        // `init` has one thread, and the kernel would return either a thread or a listener.
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 0,
+        LinuxSeccompFilterFlag::SeccompFilterFlagLog => 1 << 1,
+        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => 1 << 2,
+        // It is about waiting for an answer, and without a listener the kernel refuses it.
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv if notifies => 1 << 5,
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
+    });
+    let listener = if notifies { NEW_LISTENER } else { 0 };
+    flags.fold(listener, |all, flag| all | flag)
+}
+
+/// A listener takes somebody who is given it, and a way there through the filter itself.
+fn check_notifying(profile: &LinuxSeccomp, native: &Answers) -> Result<(), SeccompError> {
+    if !notifies(profile) {
+        return Ok(());
     }
-    Ok(flags)
+    let path = profile.listener_path().as_ref();
+    if path.is_none_or(|path| path.as_os_str().is_empty()) {
+        return Err(SeccompError::NoListener);
+    }
+    // The second is what other runtimes send with: a profile that works here is to work there.
+    for call in [SENDS, "write"] {
+        if native.to(call).any(|verdict| verdict == NOTIFY) {
+            return Err(SeccompError::NotifiesOwn(call));
+        }
+    }
+    match native
+        .to(SENDS)
+        .all(|verdict| matches!(verdict, ALLOW | LOG))
+    {
+        true => Ok(()),
+        false => Err(SeccompError::ForbidsOwn),
+    }
 }

@@ -390,10 +390,6 @@ fn what_the_kernel_would_not_take_is_refused_with_the_remedy() {
 
 #[test]
 fn what_cannot_be_done_is_named_by_its_place() {
-    let notify = denying(vec![
-        rule(&["read"], Action::ScmpActAllow, &[]),
-        rule(&["mount"], Action::ScmpActNotify, &[]),
-    ]);
     let index = denying(vec![rule(
         &["read"],
         Action::ScmpActAllow,
@@ -401,23 +397,11 @@ fn what_cannot_be_done_is_named_by_its_place() {
     )]);
     let mut errno = rule(&["read"], Action::ScmpActAllow, &[]);
     errno.set_errno_ret(Some(1));
-    let mut flag = denying(vec![]);
-    flag.set_flags(Some(vec![
-        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv,
-    ]));
     let table = [
-        (
-            notify,
-            "linux.seccomp.syscalls[1].action is SCMP_ACT_NOTIFY",
-        ),
         (index, "linux.seccomp.syscalls[0].args[0].index is 6"),
         (
             denying(vec![errno]),
             "linux.seccomp.syscalls[0].errnoRet is 1",
-        ),
-        (
-            flag,
-            "linux.seccomp.flags asks for SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
         ),
     ];
     for (profile, beginning) in table {
@@ -432,12 +416,65 @@ fn flags_have_the_kernels_numbers_and_unknown_names_are_told() {
     profile.set_flags(Some(vec![
         LinuxSeccompFilterFlag::SeccompFilterFlagTsync,
         LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow,
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv,
     ]));
     let compiled = compile(&profile, X86_64).expect("compiles");
     assert_eq!(
         (compiled.flags, compiled.unknown),
-        (5, vec!["raed".to_owned()])
+        (4, vec!["raed".to_owned()])
     );
+}
+
+/// A profile that has somebody asked.
+fn asking(mut rules: Vec<LinuxSyscall>, path: &str) -> LinuxSeccomp {
+    rules.push(rule(&["mkdir"], Action::ScmpActNotify, &[]));
+    let mut profile = denying(rules);
+    profile.set_listener_path(Some(path.into()));
+    profile
+}
+
+#[test]
+fn a_profile_that_asks_has_a_listener_and_a_verdict_for_it() {
+    let allowed = rule(&["sendmsg"], Action::ScmpActAllow, &[]);
+    let mut profile = asking(vec![allowed], "/run/agent");
+    profile.set_flags(Some(vec![
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync,
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv,
+    ]));
+    let compiled = compile(&profile, X86_64).expect("compiles");
+    assert_eq!(compiled.flags, 40);
+    let number = X86_64.number("mkdir").expect("is known");
+    let answer = run(&compiled.instructions, &native_call(number, &[]));
+    assert_eq!(answer, 0x7fc0_0000);
+}
+
+#[test]
+fn a_listener_that_could_not_be_handed_on_is_refused() {
+    let allowed = || rule(&["sendmsg"], Action::ScmpActAllow, &[]);
+    let notified = |name: &str, args: &[_]| rule(&[name], Action::ScmpActNotify, args);
+    let partly = [(0, 3, Op::ScmpCmpEq)];
+    let table = [
+        (
+            asking(vec![allowed()], ""),
+            "linux.seccomp uses SCMP_ACT_NOTIFY without a listenerPath",
+        ),
+        (
+            asking(vec![allowed(), notified("write", &[])], "/run/agent"),
+            "SCMP_ACT_NOTIFY cannot be used for the write syscall",
+        ),
+        (
+            asking(vec![notified("sendmsg", &partly), allowed()], "/run/agent"),
+            "SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall",
+        ),
+        (
+            asking(vec![], "/run/agent"),
+            "linux.seccomp must allow sendmsg",
+        ),
+    ];
+    for (profile, beginning) in table {
+        let error = compile(&profile, X86_64).expect_err("refused").to_string();
+        assert!(error.starts_with(beginning), "{error}");
+    }
 }
 
 #[test]
