@@ -6,7 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, CapsHashSet};
-use oci_spec::runtime::{Capability, LinuxDeviceCgroup, LinuxSeccompFilterFlag, Spec};
+use oci_spec::runtime::{
+    Capability, LinuxDeviceCgroup, LinuxSeccompFilterFlag, MemoryPolicyFlagType,
+    MemoryPolicyModeType, Spec,
+};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, file};
@@ -52,6 +55,9 @@ fn parse(text: &str, path: &Path) -> Result<(Spec, Vec<String>), Error> {
         complete(process, &mut warnings);
     }
     if let Some(linux) = value.get_mut("linux").and_then(Value::as_object_mut) {
+        linux
+            .get("memoryPolicy")
+            .map_or(Ok(()), check_memory_policy)?;
         complete_seccomp(linux);
     }
     let parsed = serde_path_to_error::deserialize(value);
@@ -60,6 +66,26 @@ fn parse(text: &str, path: &Path) -> Result<(Spec, Vec<String>), Error> {
         bad(at)(error.into_inner())
     })?;
     Ok((spec, warnings))
+}
+
+/// In the words that are looked for, which naming the place of a fault does not give.
+fn check_memory_policy(policy: &Value) -> Result<(), Error> {
+    let invalid = |what: &str, name: &str| Error::Invalid {
+        at: "linux.memoryPolicy",
+        what: format!("invalid memory policy {what} {name:?}"),
+    };
+    let mode = policy
+        .get("mode")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    mode.parse::<MemoryPolicyModeType>()
+        .map_err(|_unknown| invalid("mode", mode))?;
+    let flags = policy.get("flags").and_then(Value::as_array);
+    for flag in flags.into_iter().flatten().filter_map(Value::as_str) {
+        flag.parse::<MemoryPolicyFlagType>()
+            .map_err(|_unknown| invalid("flag", flag))?;
+    }
+    Ok(())
 }
 
 /// Where a profile says nothing of flags, other runtimes let the processor speculate as it does without a
@@ -257,6 +283,27 @@ mod tests {
         match read(&config) {
             Err(Error::BadConfig { at, .. }) => assert_eq!(at, "process.rlimits[0].soft"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_memory_policy_is_refused_in_the_words_that_are_looked_for() {
+        let table = [
+            (json!({}), "invalid memory policy mode \"\""),
+            (
+                json!({"mode": "BIND"}),
+                "invalid memory policy mode \"BIND\"",
+            ),
+            (
+                json!({"mode": "MPOL_BIND", "flags": ["badflag"]}),
+                "invalid memory policy flag \"badflag\"",
+            ),
+        ];
+        for (policy, words) in table {
+            let mut config = config();
+            config["linux"]["memoryPolicy"] = policy;
+            let error = read(&config).expect_err("refused").to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 

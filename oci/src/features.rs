@@ -37,6 +37,7 @@ fn features() -> Value {
                 "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false,
             },
             "seccomp": seccomp(),
+            "memoryPolicy": memory_policy(),
             "apparmor": {"enabled": false},
             "selinux": {"enabled": false},
             "intelRdt": {"enabled": false},
@@ -90,6 +91,17 @@ fn seccomp() -> Value {
         ],
         "knownFlags": &flags,
         "supportedFlags": &flags,
+    })
+}
+
+fn memory_policy() -> Value {
+    use oci_spec::runtime::{MemoryPolicyFlagType as Flag, MemoryPolicyModeType as Mode};
+    json!({
+        "modes": [
+            Mode::MpolBind, Mode::MpolDefault, Mode::MpolInterleave, Mode::MpolLocal,
+            Mode::MpolPreferred, Mode::MpolPreferredMany, Mode::MpolWeightedInterleave,
+        ],
+        "flags": [Flag::MpolFNumaBalancing, Flag::MpolFRelativeNodes, Flag::MpolFStaticNodes],
     })
 }
 

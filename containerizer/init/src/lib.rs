@@ -18,8 +18,9 @@ pub use exit_record::{ExitRecord, Sender, exit_record};
 pub use interpreter::{HEAD, interpreter};
 pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
-    Attributes, Capabilities, Exec, Filter, Gate, Hook, IdMap, Idmap, Instruction, Maps, Mount,
-    NEW_LISTENER, Preserved, Program, Rlimit, Scheduler, Scheduling, Source, Step, Then,
+    Attributes, Capabilities, Exec, Filter, Gate, Hook, IdMap, Idmap, Instruction, Maps,
+    MemoryPolicy, Mount, NEW_LISTENER, Preserved, Program, Rlimit, Scheduler, Scheduling, Source,
+    Step, Then,
 };
 pub use wire::BadProgram;
 

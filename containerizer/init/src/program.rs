@@ -348,6 +348,16 @@ pub struct Scheduling {
     /// Class and level, as ioprio_set(2) takes them.
     pub io_priority: Option<u32>,
     pub scheduler: Option<Scheduler>,
+    pub memory_policy: Option<MemoryPolicy>,
+}
+
+/// set_mempolicy(2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryPolicy {
+    /// MPOL_*, with its flags.
+    pub mode: u32,
+    /// Bit n for node n, lowest first.
+    pub nodes: Vec<u64>,
 }
 
 /// struct sched_attr of sched_setattr(2).
@@ -444,8 +454,10 @@ wire_struct!(Instruction { code, jt, jf, k });
 wire_struct!(Scheduling {
     personality,
     io_priority,
-    scheduler
+    scheduler,
+    memory_policy
 });
+wire_struct!(MemoryPolicy { mode, nodes });
 wire_struct!(Scheduler {
     policy,
     flags,
@@ -549,6 +561,10 @@ mod tests {
                 }],
                 scheduling: Scheduling {
                     io_priority: Some(7),
+                    memory_policy: Some(MemoryPolicy {
+                        mode: 2,
+                        nodes: vec![1],
+                    }),
                     ..Scheduling::default()
                 },
                 capabilities: Some(Capabilities {

@@ -15,6 +15,11 @@ pub fn apply(scheduling: &Scheduling) -> Result<(), Failure> {
         sys::set_io_priority(priority)
             .map_err(because(format!("set I/O priority {priority:#x}")))?;
     }
+    if let Some(policy) = &scheduling.memory_policy {
+        sys::set_memory_policy(policy.mode, &policy.nodes).map_err(because(format!(
+            "set {policy:?} (does this machine have these nodes?)"
+        )))?;
+    }
     if let Some(scheduler) = &scheduling.scheduler {
         sys::set_scheduler(scheduler).map_err(because(format!("set {scheduler:?}")))?;
     }

@@ -786,6 +786,18 @@ pub fn set_io_priority(priority: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, priority) }).map(drop)
 }
 
+/// Of this process, kept over an exec. `mode`: MPOL_* with its flags. set_mempolicy(2).
+pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> io::Result<()> {
+    let (mask, words) = match nodes {
+        [] => (std::ptr::null(), 0),
+        nodes => (nodes.as_ptr(), nodes.len()),
+    };
+    // The kernel takes it for one more than the bits that it reads.
+    let bits = words * u64::BITS as usize + 1;
+    // SAFETY: it reads `bits` - 1 bits, which is all of `nodes`, and nothing behind null.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
+}
+
 /// sched_setattr(2) of this process.
 pub fn set_scheduler(scheduler: &Scheduler) -> io::Result<()> {
     let attributes = libc::sched_attr {

@@ -6,6 +6,7 @@ mod devices;
 mod filesystem;
 pub mod hooks;
 mod join;
+mod memory_policy;
 mod mounts;
 mod namespaces;
 mod options;
@@ -117,6 +118,12 @@ pub enum CompileError {
     IoPriority(i64),
     #[error("scheduler: {0} is for {1} only")]
     Scheduler(&'static str, &'static str),
+    #[error(
+        "invalid memory policy nodes {0:?}: write numbers and ranges below 1024, as in \"0-3,7\""
+    )]
+    MemoryNodes(String),
+    #[error("invalid memory policy: mode requires 0 nodes but got {0}")]
+    NeedlessNodes(u32),
     #[error("namespace {0} is there twice")]
     NamespaceTwice(String),
     #[error("namespace {}: the path must be absolute", .0.display())]

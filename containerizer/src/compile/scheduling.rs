@@ -1,4 +1,4 @@
-//! How the kernel runs the command: its personality, and its place among other processes.
+//! How the kernel runs the command: its personality, its place among other processes, its memory.
 
 use init::{Scheduler, Scheduling};
 use oci_spec::runtime::{
@@ -6,7 +6,7 @@ use oci_spec::runtime::{
     LinuxSchedulerFlag, LinuxSchedulerPolicy, Process, Scheduler as OciScheduler,
 };
 
-use super::CompileError;
+use super::{CompileError, memory_policy};
 
 pub fn of(process: &Process, linux: &Linux) -> Result<Scheduling, CompileError> {
     Ok(Scheduling {
@@ -17,6 +17,11 @@ pub fn of(process: &Process, linux: &Linux) -> Result<Scheduling, CompileError> 
             .map(io_priority)
             .transpose()?,
         scheduler: process.scheduler().as_ref().map(scheduler).transpose()?,
+        memory_policy: linux
+            .memory_policy()
+            .as_ref()
+            .map(memory_policy::of)
+            .transpose()?,
     })
 }
 

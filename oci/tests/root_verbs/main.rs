@@ -3,6 +3,7 @@
 mod descriptors;
 mod ends;
 mod limits;
+mod memory;
 mod places;
 mod processes;
 mod refusals;
