@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use containerizer::{Config, Container, Containerizer, Output, Stopwatch};
 use isolators::seccomp::Profile;
-use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
+use isolators::{
+    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+};
 
 const WARM_UP: usize = 20;
 const ROUNDS: usize = 1000;
@@ -75,6 +77,10 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
             request: 32 << 20,
             limit: Limit::Default,
         },
+        swap: Swap::Unlimited,
+        pids: None,
+        devices: vec![],
+        ipc: Ipc::OwnNamespace,
         volumes: vec![],
         rlimits: vec![],
         capabilities: CapabilitySets::default(),

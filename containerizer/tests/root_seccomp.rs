@@ -10,7 +10,9 @@ use containerizer::{
     Termination, Then,
 };
 use isolators::seccomp::{Answer, Arg, Condition, Machines, Profile, Rule};
-use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
+use isolators::{
+    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+};
 use oci_spec::runtime::{LinuxSeccompAction as Action, LinuxSeccompOperator as Op, Spec};
 use tempfile::TempDir;
 
@@ -62,6 +64,10 @@ impl Host {
                 request: 64 << 20,
                 limit: Limit::Default,
             },
+            swap: Swap::Unlimited,
+            pids: None,
+            devices: vec![],
+            ipc: Ipc::OwnNamespace,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

@@ -8,8 +8,9 @@ use oci_spec::runtime::{
 };
 
 use crate::capabilities::Capabilities;
-use crate::cgroups::{Cpu, Devices, Memory, Version};
+use crate::cgroups::{Cpu, Devices, Memory, Pids, Version};
 use crate::filesystem::Filesystem;
+use crate::ipc::Ipc;
 use crate::namespaces::Namespaces;
 use crate::process::Command;
 use crate::request::Request;
@@ -53,6 +54,7 @@ pub trait Isolator: Send + Sync {
 const ISOLATORS: &[&dyn Isolator] = &[
     &Namespaces,
     &Filesystem,
+    &Ipc,
     &Volumes,
     &Command,
     &Rlimits,
@@ -60,6 +62,7 @@ const ISOLATORS: &[&dyn Isolator] = &[
     &Seccomp,
     &Cpu,
     &Memory,
+    &Pids,
     &Devices,
 ];
 
@@ -115,6 +118,7 @@ pub struct Draft {
     pub cgroups_path: PathBuf,
     pub cpu: Option<oci_spec::runtime::LinuxCpu>,
     pub memory: Option<oci_spec::runtime::LinuxMemory>,
+    pub pids: Option<oci_spec::runtime::LinuxPids>,
     pub devices: Vec<oci_spec::runtime::LinuxDeviceCgroup>,
     /// cgroup v2 files and their values, for what the classic fields cannot say exactly.
     pub unified: std::collections::HashMap<String, String>,
@@ -178,6 +182,7 @@ impl Draft {
         let mut resources = oci_spec::runtime::LinuxResources::default();
         resources.set_cpu(self.cpu.clone());
         resources.set_memory(self.memory);
+        resources.set_pids(self.pids);
         resources.set_devices((!self.devices.is_empty()).then(|| self.devices.clone()));
         resources.set_unified((!self.unified.is_empty()).then(|| self.unified.clone()));
         let mut linux = LinuxBuilder::default()
@@ -245,6 +250,10 @@ pub(crate) mod tests {
                 request: 64 << 20,
                 limit: Limit::Default,
             },
+            swap: crate::Swap::Unlimited,
+            pids: None,
+            devices: vec![],
+            ipc: crate::Ipc::OwnNamespace,
             volumes: vec![],
             rlimits: vec![],
             capabilities: crate::CapabilitySets::default(),

@@ -11,6 +11,7 @@
 mod capabilities;
 pub mod cgroups;
 mod filesystem;
+mod ipc;
 mod isolator;
 mod kernel_log;
 mod namespaces;
@@ -25,6 +26,6 @@ pub use isolator::{Host, Isolator, PlanError, plan};
 pub use kernel_log::{KernelLog, Line};
 pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use request::{
-    Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, IdRange, Limit, Request,
-    Rlimit, Seccomp, Share, User, Volume,
+    Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Device, DeviceKind,
+    IdRange, Ipc, Limit, Request, Rlimit, Seccomp, Share, Swap, User, Volume,
 };

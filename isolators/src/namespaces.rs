@@ -1,5 +1,5 @@
-//! `namespaces`: a view of processes, mounts, IPC, names and cgroups of the container's own; of users,
-//! too, when it asks for that.
+//! `namespaces`: a view of processes, mounts, names and cgroups of the container's own; of users, too,
+//! when it asks for that.
 
 use oci_spec::runtime::{
     LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceBuilder, LinuxNamespaceType,
@@ -14,7 +14,6 @@ pub(crate) struct Namespaces;
 const OWN: &[LinuxNamespaceType] = &[
     LinuxNamespaceType::Pid,
     LinuxNamespaceType::Mount,
-    LinuxNamespaceType::Ipc,
     LinuxNamespaceType::Uts,
     LinuxNamespaceType::Cgroup,
 ];

@@ -70,6 +70,12 @@ pub struct Request {
     pub cpus: Share<f64>,
     /// Bytes.
     pub memory: Share<u64>,
+    pub swap: Swap,
+    /// Processes and threads of the command and all that comes of it, at most.
+    pub pids: Option<u64>,
+    /// Beside those that every container may use.
+    pub devices: Vec<Device>,
+    pub ipc: Ipc,
     pub volumes: Vec<Volume>,
     /// One for a resource.
     pub rlimits: Vec<Rlimit>,
@@ -85,6 +91,46 @@ pub struct Request {
 pub struct IdRange {
     pub first: u32,
     pub count: u32,
+}
+
+/// Swap space, apart from memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Swap {
+    /// As much as the host has.
+    #[default]
+    Unlimited,
+    /// None, where memory is limited.
+    Never,
+}
+
+/// A device of the host, and what a container may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    pub kind: DeviceKind,
+    pub major: u32,
+    pub minor: u32,
+    pub read: bool,
+    pub write: bool,
+    /// Make a file for it.
+    pub mknod: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceKind {
+    Block,
+    Char,
+}
+
+/// Memory, semaphores and queues that processes share: of System V, and below /dev/shm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ipc {
+    /// Those of System V are the container's own; /dev/shm is the host's.
+    #[default]
+    OwnNamespace,
+    /// All are its own. Bytes that fit into /dev/shm; the kernel's usual limit when `None`.
+    Private { shm_size: Option<u64> },
+    /// All are the host's.
+    Hosts,
 }
 
 /// Of capabilities(7), where not those that every container gets.

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use containerizer::{Config, Containerizer, Stdio, Stopwatch, Then};
 use isolators::seccomp::Profile;
-use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
+use isolators::{
+    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+};
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -141,6 +143,10 @@ impl Field {
                 request: 256 << 20,
                 limit: Limit::Default,
             },
+            swap: Swap::Unlimited,
+            pids: None,
+            devices: vec![],
+            ipc: Ipc::OwnNamespace,
             volumes: Vec::new(),
             rlimits: Vec::new(),
             capabilities: self.settings.capabilities.clone(),

@@ -13,7 +13,9 @@ use containerizer::{
     Then,
 };
 use isolators::seccomp::Profile;
-use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
+use isolators::{
+    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+};
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -207,6 +209,10 @@ impl Bundle {
                 request: 64 << 20,
                 limit: Limit::Default,
             },
+            swap: Swap::Unlimited,
+            pids: None,
+            devices: vec![],
+            ipc: Ipc::OwnNamespace,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

@@ -10,7 +10,9 @@ use containerizer::{
 };
 use isolators::cgroups::Hierarchy;
 use isolators::seccomp::Profile;
-use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
+use isolators::{
+    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+};
 use tempfile::TempDir;
 
 /// A containerizer of its own; `finish` checks that nothing of it is left on the host.
@@ -72,6 +74,10 @@ impl Host {
                 request: 32 << 20,
                 limit: Limit::Default,
             },
+            swap: Swap::Unlimited,
+            pids: None,
+            devices: vec![],
+            ipc: Ipc::OwnNamespace,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

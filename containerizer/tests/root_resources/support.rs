@@ -16,7 +16,9 @@ use containerizer::{
 };
 use isolators::cgroups::Hierarchy;
 use isolators::seccomp::Profile;
-use isolators::{CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User};
+use isolators::{
+    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+};
 use oci_spec::runtime::{LinuxResources, Spec};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -91,6 +93,10 @@ impl Host {
                 request: 32 << 20,
                 limit: Limit::Default,
             },
+            swap: Swap::Unlimited,
+            pids: None,
+            devices: vec![],
+            ipc: Ipc::OwnNamespace,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

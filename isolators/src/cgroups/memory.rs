@@ -5,7 +5,7 @@
 use oci_spec::runtime::LinuxMemoryBuilder;
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
-use crate::request::{Limit, Request, Share};
+use crate::request::{Limit, Request, Share, Swap};
 
 pub(crate) struct Memory;
 
@@ -24,9 +24,13 @@ impl Isolator for Memory {
             Limit::At(limit) => limit.max(MINIMUM) as i64,
             Limit::Unlimited => -1,
         };
-        let memory = LinuxMemoryBuilder::default()
+        let mut memory = LinuxMemoryBuilder::default()
             .reservation(soft as i64)
             .limit(hard);
+        if request.swap == Swap::Never && hard >= 0 {
+            // OCI's limit of swap counts memory, too.
+            memory = memory.swap(hard);
+        }
         spec.memory = Some(memory.build()?);
         spec.oom_score_adj = oom_score_adj(request.memory, host.total_memory);
         Ok(())
@@ -46,10 +50,38 @@ fn oom_score_adj(memory: Share<u64>, total: u64) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use oci_spec::runtime::LinuxMemory;
+
     use super::*;
     use crate::cgroups::Version;
     use crate::isolator::plan;
     use crate::isolator::tests::{host, request};
+
+    fn memory_of(request: &Request) -> LinuxMemory {
+        let spec = plan(request, &host(Version::V2)).expect("plans");
+        let resources = spec.linux().as_ref().and_then(|l| l.resources().clone());
+        resources.and_then(|r| *r.memory()).expect("memory")
+    }
+
+    #[test]
+    fn where_memory_is_limited_swap_can_be_kept_from_making_up_for_it() {
+        let swap = |swap: Swap, limit: Limit<u64>| {
+            let memory = Share {
+                request: 64 * MB,
+                limit,
+            };
+            let request = Request {
+                memory,
+                swap,
+                ..request()
+            };
+            memory_of(&request).swap()
+        };
+        assert_eq!(swap(Swap::Unlimited, Limit::Default), None);
+        assert_eq!(swap(Swap::Never, Limit::Default), Some(64 << 20));
+        assert_eq!(swap(Swap::Never, Limit::At(80 * MB)), Some(80 << 20));
+        assert_eq!(swap(Swap::Never, Limit::Unlimited), None);
+    }
 
     fn planned(memory: Share<u64>) -> (Option<i64>, Option<i64>, Option<i32>) {
         let spec = plan(

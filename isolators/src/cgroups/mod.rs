@@ -14,6 +14,7 @@ mod freeze;
 mod hierarchy;
 mod memory;
 mod oom;
+mod pids;
 mod place;
 mod plan;
 mod pressure;
@@ -34,6 +35,7 @@ pub(crate) use memory::Memory;
 pub use oom::{
     MemoryPressure, MemoryUsage, OomWatch, OutOfMemory, Percent, PressureOf, Task, Victim,
 };
+pub(crate) use pids::Pids;
 pub use place::resolve;
 pub use plan::Plan;
 pub use pressure::{Pressure, Stall};

@@ -17,7 +17,7 @@ pub(super) use rule::Rule;
 use crate::isolator::{Draft, Host, Isolator, PlanError};
 use crate::request::Request;
 
-/// Gives containers the devices that every program may expect, and no other.
+/// Gives containers the devices that every program may expect, those that they name, and no other.
 pub(crate) struct Devices;
 
 impl Isolator for Devices {
@@ -25,9 +25,11 @@ impl Isolator for Devices {
         "cgroups/devices"
     }
 
-    fn plan(&self, _request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+    fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
         if host.limits_devices {
-            let rules = [rule::DENY_ALL].into_iter().chain(rule::defaults());
+            let named = request.devices.iter().filter_map(rule::of);
+            let usual = [rule::DENY_ALL].into_iter().chain(rule::defaults());
+            let rules = usual.chain(named);
             spec.devices = rules.map(Rule::to_oci).collect();
         }
         Ok(())
@@ -57,6 +59,7 @@ mod tests {
     use crate::cgroups::Version;
     use crate::isolator::plan;
     use crate::isolator::tests::{host, request};
+    use crate::request::{Device, DeviceKind};
 
     #[test]
     fn a_list_is_extended_by_what_every_container_may_use() {
@@ -68,6 +71,35 @@ mod tests {
             let resources = serde_json::from_value(none).expect("resources");
             assert_eq!(super::rules(&resources), Ok(None));
         }
+    }
+
+    #[test]
+    fn a_device_that_is_named_is_allowed_as_far_as_asked() {
+        let device = |read, write, mknod| Device {
+            kind: DeviceKind::Block,
+            major: 7,
+            minor: 3,
+            read,
+            write,
+            mknod,
+        };
+        let last = |device| {
+            let request = Request {
+                devices: vec![device],
+                ..request()
+            };
+            let spec = plan(&request, &host(Version::V2)).expect("plans");
+            let resources = spec.linux().as_ref().and_then(|l| l.resources().clone());
+            let devices = resources.and_then(|resources| resources.devices().clone());
+            let last = devices.and_then(|devices| devices.last().cloned());
+            Rule::try_from(&last.expect("a list"))
+                .expect("a rule")
+                .to_string()
+        };
+        assert_eq!(last(device(true, true, true)), "b 7:3 rwm");
+        assert_eq!(last(device(true, false, false)), "b 7:3 r");
+        // As without it.
+        assert_eq!(last(device(false, false, false)), "c 10:200 rwm");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
+use crate::request::{Device, DeviceKind};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Block,
@@ -158,6 +160,23 @@ impl Rule {
         rule.set_access(Some(self.access.to_string()));
         rule
     }
+}
+
+/// `None` when nothing is allowed with it.
+pub fn of(device: &Device) -> Option<Rule> {
+    let asked = [device.mknod, device.read, device.write];
+    let bits = asked.iter().zip([1, 2, 4]).filter(|(asked, _)| **asked);
+    let access = Access(bits.map(|(_, bit)| bit).sum());
+    (!access.is_none()).then_some(Rule {
+        allow: true,
+        kind: Some(match device.kind {
+            DeviceKind::Block => Kind::Block,
+            DeviceKind::Char => Kind::Char,
+        }),
+        major: Some(device.major),
+        minor: Some(device.minor),
+        access,
+    })
 }
 
 pub const DENY_ALL: Rule = Rule {
