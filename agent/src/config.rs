@@ -11,6 +11,7 @@ use proto::v1;
 
 use crate::flags::Flags;
 use crate::host::HostFacts;
+use crate::isolation::{self, BadIsolation};
 use crate::task::capabilities::{BadCapabilities, named};
 
 /// Offered when `--resources` names no ports.
@@ -23,6 +24,7 @@ pub struct Config {
     pub attributes: Vec<v1::Attribute>,
     pub executor_variables: BTreeMap<String, String>,
     pub capabilities: CapabilitySets,
+    pub lacking_isolators: Vec<isolation::Lack>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,8 @@ pub enum ConfigError {
          as mesos or a/b, without . or .. or control characters"
     )]
     CgroupsRoot(String),
+    #[error(transparent)]
+    Isolation(#[from] BadIsolation),
     #[error("bad --gc_disk_headroom {0}: it must be a fraction from 0 to 1")]
     Headroom(f64),
 }
@@ -102,6 +106,7 @@ impl Config {
             attributes,
             executor_variables: executor_variables(flags)?,
             capabilities: capabilities(flags)?,
+            lacking_isolators: isolation::lacks(&flags.isolation)?,
         })
     }
 
@@ -297,6 +302,7 @@ mod tests {
             ),
             ("--executor_environment_variables=[1]", "JSON object"),
             ("--gc_disk_headroom=7", "from 0 to 1"),
+            ("--isolation=cgroup/cpu", "cgroups/cpu, "),
         ];
         for (flag, wanted) in table {
             let error = config(&[flag]).unwrap_err().to_string();

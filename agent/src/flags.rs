@@ -8,9 +8,15 @@ use clap::{ArgAction, ValueEnum as _};
 use containerizer::IDS_OF_EACH;
 use isolators::IdRange;
 use proto::address::Master;
+use proto::sizes::{format_size, parse_size};
 use proto::units::parse_duration;
 
 use crate::recovery::Reconfiguration;
+
+/// What every container has. Mesos' default, posix/cpu and posix/mem, is part of it.
+pub const ISOLATION: &str = "cgroups/all,filesystem/linux,linux/capabilities,linux/nnp,\
+                             linux/seccomp,namespaces/ipc,namespaces/pid,posix/rlimits,\
+                             volume/host_path,volume/sandbox_path";
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Flags {
@@ -99,6 +105,63 @@ pub struct Flags {
         default_value_t = false, action = ArgAction::Set
     )]
     pub cgroups_enable_cfs: bool,
+
+    /// Let no task go on in swap space where its memory is limited.
+    #[arg(
+        long = "cgroups_limit_swap", env = "MESOS_CGROUPS_LIMIT_SWAP",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub cgroups_limit_swap: bool,
+
+    /// For those used to it: statistics always tell how many processes and threads a container has.
+    #[arg(
+        long = "cgroups_cpu_enable_pids_and_tids_count", env = "MESOS_CGROUPS_CPU_ENABLE_PIDS_AND_TIDS_COUNT",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub cgroups_cpu_enable_pids_and_tids_count: bool,
+
+    /// Processes and threads that each task may have.
+    #[arg(long = "pids_limit", value_parser = clap::value_parser!(u64).range(1..))]
+    pub pids_limit: Option<u64>,
+
+    /// Names of isolators, separated by commas. Every container has all that there are, whichever
+    /// are named; one that is not known is an error, and one that this build lacks is told in the log.
+    #[arg(long = "isolation", env = "MESOS_ISOLATION", default_value = ISOLATION)]
+    pub isolation: String,
+
+    /// Devices that every task may use beside the usual ones, as JSON: {"allowed_devices": [{"device":
+    /// {"path": "/dev/fuse"}, "access": {"read": true, "write": true, "mknod": false}}]}
+    #[arg(
+        long = "allowed_devices", env = "MESOS_ALLOWED_DEVICES",
+        value_parser = text_or_file
+    )]
+    pub allowed_devices: Option<String>,
+
+    /// Size, such as 64MB, of /dev/shm of tasks that ask for one of their own and not for a size;
+    /// otherwise what the kernel gives a tmpfs.
+    #[arg(
+        long = "default_container_shm_size", env = "MESOS_DEFAULT_CONTAINER_SHM_SIZE",
+        value_parser = shm_size
+    )]
+    pub default_container_shm_size: Option<u64>,
+
+    /// Refuse tasks that want to share the agent's IPC namespace and /dev/shm.
+    #[arg(
+        long = "disallow_sharing_agent_ipc_namespace", env = "MESOS_DISALLOW_SHARING_AGENT_IPC_NAMESPACE",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub disallow_sharing_agent_ipc_namespace: bool,
+
+    /// Refuse tasks that want to share the agent's pid namespace. This build refuses them anyway.
+    #[arg(
+        long = "disallow_sharing_agent_pid_namespace", env = "MESOS_DISALLOW_SHARING_AGENT_PID_NAMESPACE",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub disallow_sharing_agent_pid_namespace: bool,
 
     /// How long the processes of a killed container may take to disappear.
     #[arg(
@@ -261,6 +324,14 @@ fn id_range(text: &str) -> Result<IdRange, String> {
     }
 }
 
+/// The kernel takes 0 for no limit.
+fn shm_size(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("it must be more than 0".to_owned()),
+        size => Ok(size),
+    }
+}
+
 impl Flags {
     /// Every flag that has a value, as the text an operator would write: `/flags`.
     pub fn texts(&self) -> Vec<(&'static str, String)> {
@@ -272,6 +343,7 @@ impl Flags {
                 "advertise_port",
                 self.advertise_port.map(|port| port.to_string()),
             ),
+            ("allowed_devices", self.allowed_devices.clone()),
             ("attributes", self.attributes.clone()),
             ("bounding_capabilities", self.bounding_capabilities.clone()),
             (
@@ -286,8 +358,28 @@ impl Flags {
                 "cgroups_enable_cfs",
                 Some(self.cgroups_enable_cfs.to_string()),
             ),
+            (
+                "cgroups_cpu_enable_pids_and_tids_count",
+                Some(self.cgroups_cpu_enable_pids_and_tids_count.to_string()),
+            ),
             ("cgroups_hierarchy", path(&self.cgroups_hierarchy)),
+            (
+                "cgroups_limit_swap",
+                Some(self.cgroups_limit_swap.to_string()),
+            ),
             ("cgroups_root", Some(self.cgroups_root.clone())),
+            (
+                "default_container_shm_size",
+                self.default_container_shm_size.map(format_size),
+            ),
+            (
+                "disallow_sharing_agent_ipc_namespace",
+                Some(self.disallow_sharing_agent_ipc_namespace.to_string()),
+            ),
+            (
+                "disallow_sharing_agent_pid_namespace",
+                Some(self.disallow_sharing_agent_pid_namespace.to_string()),
+            ),
             ("default_role", Some(self.default_role.clone())),
             ("disk_watch_interval", duration(self.disk_watch_interval)),
             (
@@ -310,12 +402,14 @@ impl Flags {
             ("gc_disk_headroom", Some(self.gc_disk_headroom.to_string())),
             ("hostname", self.hostname.clone()),
             ("insecure", Some(self.insecure.to_string())),
+            ("isolation", Some(self.isolation.clone())),
             ("ip", Some(self.ip.to_string())),
             ("master", Some(self.master.to_string())),
             (
                 "max_completed_executors_per_framework",
                 Some(self.max_completed_executors_per_framework.to_string()),
             ),
+            ("pids_limit", self.pids_limit.map(|n| n.to_string())),
             ("port", Some(self.port.to_string())),
             (
                 "reconfiguration_policy",
@@ -389,6 +483,11 @@ pub(crate) mod tests {
         ]);
         assert_eq!(flags.gc_delay, Duration::from_secs(2 * 86_400));
         assert!(!flags.switch_user && flags.cgroups_enable_cfs);
+        let size = parse(&["--default_container_shm_size=64MB"]).default_container_shm_size;
+        assert_eq!(size, Some(64 << 20));
+        for bad in ["--default_container_shm_size=0B", "--pids_limit=0"] {
+            assert!(Line::try_parse_from(["agent", "--master=a:1", bad]).is_err());
+        }
     }
 
     #[test]
@@ -421,6 +520,9 @@ pub(crate) mod tests {
         let texts = parse(&[
             "--advertise_ip=10.0.0.5",
             "--advertise_port=80",
+            "--allowed_devices={}",
+            "--default_container_shm_size=64MB",
+            "--pids_limit=9",
             "--attributes=rack:1",
             "--bounding_capabilities={}",
             "--effective_capabilities={}",

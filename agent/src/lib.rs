@@ -16,11 +16,13 @@ mod adoption;
 mod book;
 mod checkpoint;
 mod config;
+mod devices;
 mod disks;
 mod flags;
 mod gc;
 mod host;
 mod http;
+mod isolation;
 #[cfg(test)]
 mod lease;
 mod link;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerizer::Containerizer;
+use isolators::Swap;
 use isolators::seccomp::Profile;
 use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::book::Book;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::config::{Config, ConfigError};
+use crate::devices::DevicesError;
 use crate::disks::DiskError;
 use crate::flags::Flags;
 use crate::host::{HostError, HostFacts, boot_id};
@@ -28,8 +30,10 @@ use crate::recovery::{RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
+use crate::task::namespaces::Sharing;
+use crate::task::policy::Policy;
 use crate::task::user_namespace::UserNamespaces;
-use crate::{adoption, disks, gc, profiles, recovery};
+use crate::{adoption, devices, disks, gc, profiles, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
@@ -55,6 +59,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Disk(#[from] DiskError),
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
     #[error(transparent)]
@@ -111,6 +117,14 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let config = Config::new(&flags, &facts)?;
     disks::prepare(&config.resources.to_protos(), &flags.work_dir)?;
     let profile = profiles::of_tasks(&flags)?;
+    let policy = policy(&flags)?;
+    for lack in &config.lacking_isolators {
+        tracing::warn!(
+            isolator = lack.isolator,
+            "an isolator that was asked for is not in this build: without it, {}",
+            lack.consequence
+        );
+    }
     let paths = Paths::new(&flags.work_dir);
 
     let (listener, bound) = endpoint::listen(flags.ip, flags.port, flags.insecure).await?;
@@ -167,6 +181,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             ids: flags.user_namespace_ids,
         },
         capabilities: config.capabilities,
+        policy,
         start_timeout: flags.executor_registration_timeout,
     });
     let is_known = info.id.is_some();
@@ -217,6 +232,22 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         host,
         destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
         lock,
+    })
+}
+
+fn policy(flags: &Flags) -> Result<Policy, DevicesError> {
+    Ok(Policy {
+        sharing: Sharing {
+            default_shm_size: flags.default_container_shm_size,
+            refuses_ipc: flags.disallow_sharing_agent_ipc_namespace,
+            refuses_pids: flags.disallow_sharing_agent_pid_namespace,
+        },
+        pids: flags.pids_limit,
+        swap: match flags.cgroups_limit_swap {
+            true => Swap::Never,
+            false => Swap::Unlimited,
+        },
+        devices: devices::allowed(flags.allowed_devices.as_deref())?,
     })
 }
 

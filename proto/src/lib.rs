@@ -1,6 +1,6 @@
 //! The language of the cluster: Mesos v1 messages and their JSON form, RecordIO framing, resource
-//! arithmetic, the texts of flags (resources, attributes, durations), and the messages of
-//! the link between agent and master.
+//! arithmetic, the texts of flags (resources, attributes, durations, sizes), and the messages of the
+//! link between agent and master.
 //!
 //! Invariant: nothing in this crate does I/O or knows a clock; it depends on no other crate of ours.
 //!
@@ -9,7 +9,7 @@
 //! | [`v1`], [`link`] | the generated messages; enums are `i32` fields, maps are `BTreeMap` |
 //! | [`json`], [`wire`] | the JSON form of any message (not the standard proto3 mapping), and the binary one |
 //! | [`recordio`], [`media`] | framing of streams, and which encoding a request and its answer use |
-//! | [`resources`], [`attributes`], [`units`], [`ids`] | values that are valid once they exist |
+//! | [`resources`], [`attributes`], [`units`], [`sizes`], [`ids`] | values that are valid once they exist |
 //! | [`address`], [`error`] | where a master is; how errors are told |
 //! | [`task`], [`v0`], [`version`] | what agent and master both say about tasks and themselves |
 #![forbid(unsafe_code)]
@@ -24,6 +24,7 @@ pub mod media;
 mod path;
 pub mod recordio;
 pub mod resources;
+pub mod sizes;
 pub mod task;
 pub mod units;
 pub mod v0;

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::environment::AgentVariables;
+use super::policy::Policy;
 use super::request::{Plan, PlanError, plan};
 use super::seccomp::{SeccompError, seccomp};
 use super::user_namespace::UserNamespaces;
@@ -41,6 +42,7 @@ pub struct Host {
     pub user_namespaces: UserNamespaces,
     /// Of tasks that name none, and the most that any may name.
     pub capabilities: CapabilitySets,
+    pub policy: Policy,
     /// For all of a launch.
     pub start_timeout: Duration,
 }

@@ -9,6 +9,7 @@ use proto::v1;
 use super::capabilities::{BadCapabilities, capabilities};
 use super::environment::{EnvironmentError, environment};
 use super::launch::{Host, Job};
+use super::namespaces::BadSharing;
 use super::notes::notes;
 use super::rlimits::{BadRlimit, rlimits};
 use super::user_namespace::BadLabel;
@@ -39,6 +40,8 @@ pub enum PlanError {
     Capabilities(#[from] BadCapabilities),
     #[error(transparent)]
     UserNamespace(#[from] BadLabel),
+    #[error("the task's linux_info is not valid")]
+    Sharing(#[from] BadSharing),
     #[error("the task's resources are not valid")]
     Resources(#[from] proto::resources::BadResources),
     #[error(
@@ -78,6 +81,8 @@ pub fn plan(
     };
     let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
     let linux = task.container.as_ref().and_then(|c| c.linux_info.as_ref());
+    let policy = &host.policy;
+    policy.sharing.check_pids(linux)?;
     let container = Request {
         id,
         command: command(info),
@@ -87,6 +92,10 @@ pub fn plan(
         hostname: task.container.as_ref().and_then(|c| c.hostname.clone()),
         cpus,
         memory,
+        swap: policy.swap,
+        pids: policy.pids,
+        devices: policy.devices.clone(),
+        ipc: policy.sharing.ipc(linux)?,
         volumes: mounts.volumes,
         rlimits: rlimits(limits)?,
         capabilities: capabilities(linux, &host.capabilities)?,

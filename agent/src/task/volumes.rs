@@ -75,7 +75,6 @@ pub fn image(task: &v1::TaskInfo) -> Option<&str> {
 
 /// A wish that would be ignored is refused: the task would run with more, or less, than it thinks.
 fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> {
-    let linux = container.linux_info.clone().unwrap_or_default();
     let docker = container.docker.clone().unwrap_or_default();
     let table = [
         (docker.privileged(), "docker.privileged"),
@@ -89,15 +88,7 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
             container.network_infos.iter().any(|n| n.name.is_some()),
             "a named network",
         ),
-        (container.tty_info.is_some(), "tty_info"),
-        (
-            linux.share_pid_namespace(),
-            "linux_info.share_pid_namespace",
-        ),
-        (
-            linux.ipc_mode.is_some() || linux.shm_size.is_some(),
-            "linux_info.ipc_mode or shm_size",
-        ),
+        (container.tty_info.is_some(), "a terminal (tty_info)"),
     ];
     match table.iter().find(|(wanted, _)| *wanted) {
         Some((_, what)) => Err(VolumeError::Unsupported(what)),
