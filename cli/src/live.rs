@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::api::Api;
 use select::Among;
+#[cfg(test)]
+pub use select::Life;
 pub use select::Task;
 
 /// Which task, and where.

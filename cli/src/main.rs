@@ -1,10 +1,11 @@
 //! The `longshore` program: commands that start the crates with their flags. Done here are only `run`,
-//! which watches a cluster, and `inspect` and `why`, which ask an agent, as any client of their public
-//! APIs could; and the streams of `exec`.
+//! which watches a cluster, and `inspect`, `why` and `attach`, which ask an agent, as any client of their
+//! public APIs could; and the streams of `exec`.
 #![forbid(unsafe_code)]
 
 mod api;
 mod arguments;
+mod attach;
 mod borrow;
 mod command;
 mod exec;
@@ -25,8 +26,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command::{
-    agent, exec as exec_command, inspect as inspect_command, master, run as run_command, scheduler,
-    selftest as selftest_command, up, version, why as why_command,
+    agent, attach as attach_command, exec as exec_command, inspect as inspect_command, master,
+    run as run_command, scheduler, selftest as selftest_command, up, version, why as why_command,
 };
 
 /// Runs containers on Linux hosts from Marathon app definitions, with the protocols of Mesos.
@@ -53,6 +54,8 @@ enum Command {
     Inspect(Box<inspect_command::Flags>),
     /// Tell how a task came to its state, also one that has ended: when, why, and what to do
     Why(Box<why_command::Flags>),
+    /// Show what a running task writes, until it ends
+    Attach(Box<attach_command::Flags>),
     /// Execute a command in the container of a task that runs on this machine
     Exec(Box<exec_command::Flags>),
     /// Try on this machine's containers what has broken container runtimes, and show what held
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Scheduler(flags) => scheduler::run(*flags),
         Command::Inspect(flags) => inspect_command::run(*flags),
         Command::Why(flags) => why_command::run(*flags),
+        Command::Attach(flags) => attach_command::run(*flags),
         Command::Exec(flags) => exec_command::run(*flags),
         Command::Selftest(flags) => selftest_command::run(*flags),
         // Not reached but by an empty command line of it.
@@ -126,6 +130,7 @@ mod tests {
             "why hello --agent=n5:5051",
             "selftest",
             "selftest cve-2019 --list --runtime_dir=/r --seccomp_config_dir=/s --master=a:1",
+            "attach /hello --from-start",
         ] {
             let words = ["longshore"].into_iter().chain(line.split(' '));
             assert!(Line::try_parse_from(words).is_ok(), "{line}");

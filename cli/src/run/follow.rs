@@ -82,6 +82,21 @@ impl Followed {
         });
     }
 
+    /// From now on what is added to its output is read.
+    pub async fn add_from_now(
+        &mut self,
+        agent: &Api,
+        task: &str,
+        directory: &str,
+    ) -> anyhow::Result<()> {
+        self.add(task, directory);
+        let files = self.tasks.get_mut(task).map(|task| &mut task.files);
+        for file in files.into_iter().flatten() {
+            file.offset = file.size(agent).await?;
+        }
+        Ok(())
+    }
+
     /// What is in the files now is all there will be.
     pub fn ended(&mut self, task: &str) {
         if let Some(task) = self.tasks.get_mut(task) {

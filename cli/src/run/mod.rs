@@ -14,4 +14,7 @@ mod watch;
 
 pub use app::Mode;
 pub use draft::{Draft, read};
+pub use follow::{Followed, Output};
+pub use outcome::{exit_code, told_end};
 pub use session::{INTERRUPTED, Session};
+pub use show::Show;

@@ -1,4 +1,4 @@
-//! How a task's end becomes an exit code.
+//! How a task's end becomes an exit code, and words.
 
 use proto::v1::TaskState;
 
@@ -20,6 +20,21 @@ pub fn exit_code(state: TaskState, message: Option<&str>) -> u8 {
     let told = proto::task::exit_code(message).and_then(|code| u8::try_from(code).ok());
     // 0 here would hide that the task failed.
     told.filter(|code| *code != 0).unwrap_or(FAILED)
+}
+
+/// How a task ended, in words.
+pub fn told_end(name: &str, state: TaskState, message: Option<&str>) -> String {
+    let word = match state {
+        TaskState::TaskFinished => "finished",
+        TaskState::TaskFailed => "failed",
+        TaskState::TaskKilled => "was killed",
+        TaskState::TaskError => "was refused",
+        _ => "was lost",
+    };
+    match message {
+        Some(message) => format!("{name}: {word}: {message}"),
+        None => format!("{name}: {word}"),
+    }
 }
 
 /// Of several tasks: the first result that is not 0.

@@ -12,6 +12,7 @@ use super::app::{Mode, Notice};
 use super::draft::{Draft, Kind};
 use super::follow::{Followed, Output};
 use super::look::{self, Look, Task, failure, tasks};
+use super::outcome::told_end;
 use super::show::Show;
 use super::watch::Watch;
 use crate::api::{self, Api};
@@ -201,18 +202,9 @@ impl Session {
 
     async fn tell_end(&mut self, task: &str, state: TaskState, message: Option<&str>) {
         let name = self.watch.name(task).unwrap_or_else(|| task.to_owned());
-        let word = match state {
-            TaskState::TaskFinished => "finished",
-            TaskState::TaskFailed => "failed",
-            TaskState::TaskKilled => "was killed",
-            TaskState::TaskError => "was refused",
-            _ => "was lost",
-        };
         // A launch that fails says so in the sandbox too, where it was just read.
-        match message.filter(|message| !self.followed.has_said(task, message)) {
-            Some(message) => self.show.note(&format!("{name}: {word}: {message}")).await,
-            None => self.show.note(&format!("{name}: {word}")).await,
-        }
+        let message = message.filter(|message| !self.followed.has_said(task, message));
+        self.show.note(&told_end(&name, state, message)).await;
     }
 
     fn follow(&mut self, look: &Look) {

@@ -84,6 +84,12 @@ impl Show {
         self.send(Job::Text { stream, text }).await;
     }
 
+    /// The same where there is but one task.
+    pub async fn text(&mut self, stream: Stream, lines: &[String]) {
+        let text = lines.join("\n");
+        self.send(Job::Text { stream, text }).await;
+    }
+
     /// Takes the bars away, and waits until everything is written.
     pub async fn clear(&mut self) {
         let (written, all) = oneshot::channel();
