@@ -259,3 +259,15 @@ fn with_volume(source: &str, target: &str, mode: &str, cmd: &str) -> serde_json:
     });
     app
 }
+
+#[tokio::test]
+async fn root_an_app_has_a_dev_shm_of_the_size_that_it_asks_for() {
+    let cluster = Cluster::start(1).await;
+    let cmd = "grep ' /dev/shm ' /proc/self/mounts | tail -n 1; sleep 1000";
+    let mut app = shell("shm", cmd);
+    let ipc = json!({"mode": "PRIVATE", "shmSize": 8});
+    app["container"] = json!({"type": "MESOS", "linuxInfo": {"ipcInfo": ipc}});
+    let tasks = cluster.run(&app).await;
+    let said = cluster.agents[0].says(&tasks[0].id, "stdout", "\n").await;
+    assert!(said.contains("size=8192k"), "{said}");
+}
