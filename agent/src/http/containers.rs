@@ -2,15 +2,14 @@
 //!
 //! Source: spec/mesos-agent.md sections 7.2, 7.3 and 22.
 
-use containerizer::{Container, Statistics};
+use containerizer::Container;
 use endpoint::Query;
 use proto::v1;
 use serde_json::{Value, json};
 
 use super::reply::Failure;
-use super::state::seconds;
-use super::timings;
-use crate::book::{Book, Executor, ExecutorState, Framework, total};
+use super::{timings, usage};
+use crate::book::{Book, Executor, ExecutorState, Framework};
 
 const SELECTION: &str = "select containers by container_id alone, by framework_id alone, or by \
                          framework_id together with executor_id";
@@ -22,7 +21,7 @@ pub fn statistics(book: &Book) -> Value {
             "executor_id": executor.run.executor,
             "executor_name": executor.info.name(),
             "source": executor.info.source(),
-            "statistics": usage(executor)?,
+            "statistics": statistics_of(executor)?,
         }))
     };
     book.executors().filter_map(one).collect()
@@ -51,7 +50,7 @@ pub fn containers(book: &Book, query: &Query) -> Result<Value, Failure> {
             "source": executor.info.source(),
             "status": status(executor),
         });
-        if let Some(statistics) = usage(executor) {
+        if let Some(statistics) = statistics_of(executor) {
             object["statistics"] = statistics;
         }
         // Ours: Mesos has no such key.
@@ -92,42 +91,14 @@ fn status(executor: &Executor) -> Value {
     proto::json::to_value(&status)
 }
 
-fn usage(executor: &Executor) -> Option<Value> {
+fn statistics_of(executor: &Executor) -> Option<Value> {
     let statistics = executor.container.as_ref()?.statistics();
     match statistics {
-        Ok(statistics) => Some(proto::json::to_value(&to_wire(&statistics, executor))),
+        Ok(statistics) => Some(proto::json::to_value(&usage::usage(&statistics, executor))),
         // It may have ended a moment ago.
         Err(error) => {
             tracing::debug!(container = executor.run.container, %error, "no statistics");
             None
         }
-    }
-}
-
-fn to_wire(statistics: &Statistics, executor: &Executor) -> v1::ResourceStatistics {
-    let requested = total(&executor.resources());
-    let memory = (requested.mem() * f64::from(1 << 20)) as u64;
-    let narrow = |n: Option<u64>| n.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-    v1::ResourceStatistics {
-        timestamp: seconds(statistics.timestamp),
-        cpus_user_time_secs: Some(statistics.cpus_user.as_secs_f64()),
-        cpus_system_time_secs: Some(statistics.cpus_system.as_secs_f64()),
-        cpus_soft_limit: Some(requested.cpus()),
-        cpus_limit: Some(requested.cpus()),
-        cpus_nr_periods: narrow(statistics.cpus_nr_periods),
-        cpus_nr_throttled: narrow(statistics.cpus_nr_throttled),
-        cpus_throttled_time_secs: statistics.cpus_throttled.map(|d| d.as_secs_f64()),
-        mem_total_bytes: Some(statistics.mem_total),
-        mem_rss_bytes: Some(statistics.mem_rss),
-        mem_anon_bytes: Some(statistics.mem_rss),
-        mem_cache_bytes: Some(statistics.mem_cache),
-        mem_file_bytes: Some(statistics.mem_cache),
-        mem_mapped_file_bytes: Some(statistics.mem_mapped_file),
-        mem_unevictable_bytes: Some(statistics.mem_unevictable),
-        mem_limit_bytes: Some(statistics.mem_limit.unwrap_or(memory)),
-        mem_soft_limit_bytes: Some(statistics.mem_soft_limit.unwrap_or(memory)),
-        processes: narrow(Some(statistics.processes)),
-        threads: narrow(statistics.threads),
-        ..Default::default()
     }
 }

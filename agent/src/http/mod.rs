@@ -12,6 +12,7 @@ mod route;
 mod secrets;
 mod state;
 mod timings;
+mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -11,10 +11,9 @@ use cgroups_rs::pid::PidController;
 use cgroups_rs::{Controller as _, MaxValue};
 
 use super::cgroup::Cgroup;
-use super::device_io::{DeviceIo, from_blkio, from_io_stat};
 use super::hierarchy::Version;
 use super::pressure::Pressure;
-use super::statistics::{Statistics, StatisticsError, flat_keyed, limit, number};
+use super::statistics::{Statistics, StatisticsError, flat_keyed, kernel_memory, limit, number};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Details {
@@ -33,7 +32,6 @@ pub struct Details {
     pub oom_kills: u64,
     /// Threads: how many there are, and may be.
     pub pids: Option<Usage>,
-    pub io: Vec<DeviceIo>,
     /// By their size as in the names of control files, e.g. `2MB`.
     pub huge_pages: BTreeMap<String, Usage>,
     /// Of v2; a hybrid host has none.
@@ -66,13 +64,8 @@ impl Cgroup {
                 usage("memory.kmem.tcp."),
             ),
             Version::V2 => {
-                // Linux 5.18; before, its parts.
-                let parts = ["kernel_stack", "slab", "sock", "percpu", "pagetables"];
-                let kernel = memory_stat.get("kernel").copied();
-                let sum = || parts.iter().filter_map(|part| memory_stat.get(*part)).sum();
-                let now = kernel.unwrap_or_else(sum);
                 let kernel = Usage {
-                    now,
+                    now: kernel_memory(&stat).unwrap_or(0),
                     ..Usage::default()
                 };
                 (usage("memory.swap."), Some(kernel), None)
@@ -87,7 +80,6 @@ impl Cgroup {
             memory_stat,
             oom_kills: self.oom_kills(),
             pids: self.pids(),
-            io: self.io(),
             huge_pages: self.huge_pages(),
             cpu_pressure: self.pressure("cpu.pressure"),
             memory_pressure: self.pressure("memory.pressure"),
@@ -138,22 +130,6 @@ impl Cgroup {
             limit,
             hits: controller.get_pid_events().ok(),
         })
-    }
-
-    /// Not by cgroups-rs, which has 16 bits for the number of a device, and of v1 not the files that
-    /// count without an I/O scheduler.
-    fn io(&self) -> Vec<DeviceIo> {
-        match (self.version(), self.dir("blkio")) {
-            (Version::V1, Some(directory)) => from_blkio(
-                &read(&directory, "blkio.throttle.io_service_bytes_recursive"),
-                &read(&directory, "blkio.throttle.io_serviced_recursive"),
-            ),
-            (Version::V1, None) => Vec::new(),
-            (Version::V2, _) => {
-                let directory = self.directory().unwrap_or_default();
-                from_io_stat(&read(&directory, "io.stat"))
-            }
-        }
     }
 
     fn huge_pages(&self) -> BTreeMap<String, Usage> {

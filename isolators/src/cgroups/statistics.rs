@@ -1,12 +1,15 @@
 //! What a container uses now.
 //!
-//! Reads the four to seven files that hold it; cgroups-rs would read some twenty per container.
+//! Reads the few files that hold it, of a few microseconds each; cgroups-rs would read some twenty per
+//! container.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::cgroup::Cgroup;
+use super::device_io::{DeviceIo, from_blkio, from_io_stat};
+use super::hierarchy::Version;
 
 /// Names and meaning as in Mesos' `ResourceStatistics` (spec/mesos-agent.md section 22).
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +27,13 @@ pub struct Statistics {
     pub mem_cache: u64,
     pub mem_mapped_file: u64,
     pub mem_unevictable: u64,
+    /// `None` where swap is not accounted.
+    pub mem_swap: Option<u64>,
+    /// Memory and swap together, where that is what the kernel counts: v1.
+    pub mem_with_swap: Option<u64>,
+    /// What the kernel keeps for it, and its network buffers; parts of `mem_total`.
+    pub mem_kernel: Option<u64>,
+    pub mem_sockets: Option<u64>,
     /// `None` without a limit.
     pub mem_limit: Option<u64>,
     pub mem_soft_limit: Option<u64>,
@@ -31,6 +41,8 @@ pub struct Statistics {
     pub processes: u64,
     /// Of all its processes.
     pub threads: Option<u64>,
+    /// Of each block device; empty where it is not counted.
+    pub io: Vec<DeviceIo>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +68,20 @@ impl Cgroup {
         let in_memory = |key| flat_keyed(&memory_stat, key).unwrap_or(0);
         let (cpus_user, cpus_system) = self.cpu_time(&cpu_stat)?;
         let (throttled, nanoseconds) = files.throttled;
+        let [swap, with_swap, kernel, sockets] = match self.version() {
+            Version::V1 => [
+                flat_keyed(&memory_stat, "total_swap"),
+                number(memory, "memory.memsw.usage_in_bytes"),
+                number(memory, "memory.kmem.usage_in_bytes"),
+                number(memory, "memory.kmem.tcp.usage_in_bytes"),
+            ],
+            Version::V2 => [
+                number(memory, "memory.swap.current"),
+                None,
+                kernel_memory(&memory_stat),
+                flat_keyed(&memory_stat, "sock"),
+            ],
+        };
         Ok(Statistics {
             timestamp: SystemTime::now(),
             cpus_user,
@@ -69,6 +95,10 @@ impl Cgroup {
             mem_cache: in_memory(files.cache),
             mem_mapped_file: in_memory(files.mapped_file),
             mem_unevictable: in_memory(files.unevictable),
+            mem_swap: swap,
+            mem_with_swap: with_swap,
+            mem_kernel: kernel,
+            mem_sockets: sockets,
             mem_limit: limit(memory, files.memory_limit),
             mem_soft_limit: limit(memory, files.memory_soft_limit),
             processes: self.processes().len() as u64,
@@ -76,6 +106,7 @@ impl Cgroup {
             threads: self
                 .dir("pids")
                 .and_then(|dir| number(&dir, "pids.current")),
+            io: self.io(),
         })
     }
 
@@ -92,6 +123,23 @@ impl Cgroup {
         Ok((time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?))
     }
 
+    /// Not by cgroups-rs, which has 16 bits for the number of a device, and of v1 not the files that
+    /// count without an I/O scheduler.
+    fn io(&self) -> Vec<DeviceIo> {
+        let read = |directory: &Path, name| read(directory, name).unwrap_or_default();
+        match (self.version(), self.dir("blkio")) {
+            (Version::V1, Some(directory)) => from_blkio(
+                &read(&directory, "blkio.throttle.io_service_bytes_recursive"),
+                &read(&directory, "blkio.throttle.io_serviced_recursive"),
+            ),
+            (Version::V1, None) => Vec::new(),
+            (Version::V2, _) => {
+                let directory = self.directory().unwrap_or_default();
+                from_io_stat(&read(&directory, "io.stat"))
+            }
+        }
+    }
+
     pub(super) fn controller(&self, name: &'static str) -> Result<PathBuf, StatisticsError> {
         self.dir(name).ok_or(StatisticsError::NoController(name))
     }
@@ -106,6 +154,15 @@ fn required(dir: &Path, name: &str) -> Result<u64, StatisticsError> {
     let parsed = read(dir, name)?.trim().parse();
     parsed.map_err(|_not_a_number| StatisticsError::Parse {
         file: dir.join(name),
+    })
+}
+
+/// Of v2's `memory.stat`: a key of Linux 5.18; before, its parts.
+pub(super) fn kernel_memory(stat: &str) -> Option<u64> {
+    const PARTS: [&str; 5] = ["kernel_stack", "slab", "sock", "percpu", "pagetables"];
+    flat_keyed(stat, "kernel").or_else(|| {
+        let parts = PARTS.iter().filter_map(|part| flat_keyed(stat, part));
+        parts.reduce(|sum, part| sum + part)
     })
 }
 
@@ -131,6 +188,16 @@ pub(super) fn flat_keyed(text: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn older_kernels_tell_their_memory_in_parts() {
+        assert_eq!(kernel_memory("anon 1\nkernel 9\nslab 4\n"), Some(9));
+        assert_eq!(
+            kernel_memory("slab 4\nsock 2\nslab_reclaimable 3\n"),
+            Some(6)
+        );
+        assert_eq!(kernel_memory("anon 1\n"), None);
+    }
 
     #[test]
     fn a_key_is_matched_whole() {

@@ -74,7 +74,7 @@ fn blkio(details: &Details) -> Value {
                 |(op, value)| json!({"major": major, "minor": minor, "op": op, "value": value}),
             )
         };
-        details.io.iter().flat_map(of_device).collect()
+        details.basic.io.iter().flat_map(of_device).collect()
     };
     json!({
         "ioServiceBytesRecursive": entries(|io| io.bytes),
