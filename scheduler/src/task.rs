@@ -41,6 +41,7 @@ pub fn info(
         }),
         container,
         health_check: task::health_check(app, &instance.ports),
+        check: task::check(app, &instance.ports),
         labels: task::labels(app),
         discovery: Some(task::discovery(app, &instance.ports)),
         kill_policy: task::kill_policy(app),

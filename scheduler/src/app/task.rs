@@ -6,7 +6,7 @@ use std::time::Duration;
 use proto::v1;
 
 use super::container::{Container, ContainerKind, Docker, IpcMode, LinuxInfo, Seccomp};
-use super::health::{CheckPort, HealthCheck, IpProtocol, Probe, Scheme};
+use super::health::{CheckPort, CheckProbe, HealthCheck, IpProtocol, Probe, Scheme};
 use super::ports::{self, PortMapping, PortRequest};
 use super::volumes::{Mode, Volume, VolumeSource};
 use super::{App, Limit, Networks};
@@ -228,6 +228,43 @@ pub fn health_check(app: &App, host_ports: &[u16]) -> Option<v1::HealthCheck> {
     Some(info)
 }
 
+/// The check whose results the agent only reports.
+pub fn check(app: &App, host_ports: &[u16]) -> Option<v1::CheckInfo> {
+    let check = app.check.as_ref()?;
+    let mut info = v1::CheckInfo {
+        delay_seconds: Some(check.delay_seconds.into()),
+        interval_seconds: Some(check.interval_seconds.into()),
+        timeout_seconds: Some(check.timeout_seconds.into()),
+        ..v1::CheckInfo::default()
+    };
+    match &check.probe {
+        CheckProbe::Exec { command } => {
+            info.set_type(v1::check_info::Type::Command);
+            let command = v1::CommandInfo {
+                value: Some(command.clone()),
+                shell: Some(true),
+                ..v1::CommandInfo::default()
+            };
+            info.command = Some(v1::check_info::Command { command });
+        }
+        // Mesos makes these by http alone.
+        CheckProbe::Http { path, port, .. } => {
+            info.set_type(v1::check_info::Type::Http);
+            info.http = Some(v1::check_info::Http {
+                port: check_port(app, host_ports, *port)?.into(),
+                path: Some(path.clone()),
+            });
+        }
+        CheckProbe::Tcp { port } => {
+            info.set_type(v1::check_info::Type::Tcp);
+            info.tcp = Some(v1::check_info::Tcp {
+                port: check_port(app, host_ports, *port)?.into(),
+            });
+        }
+    }
+    Some(info)
+}
+
 fn times(check: &HealthCheck) -> v1::HealthCheck {
     v1::HealthCheck {
         delay_seconds: Some(check.delay_seconds.into()),
@@ -407,6 +444,39 @@ mod tests {
         );
         let image = json!({"id": "a", "args": ["-x"], "container": {"docker": {"image": "i"}}});
         assert_eq!(words(&command(&app(image))), (false, None, vec!["-x"]));
+    }
+
+    #[test]
+    fn an_apps_check_is_its_tasks() {
+        let checked = |check: Value| {
+            let app = app(json!({"id": "a", "cmd": "sleep 1", "check": check,
+                "portDefinitions": [{"port": 0}, {"port": 0}]}));
+            check_of(&app)
+        };
+        let check_of_times = |info: &v1::CheckInfo| {
+            let times = [
+                info.delay_seconds(),
+                info.interval_seconds(),
+                info.timeout_seconds(),
+            ];
+            times.map(|seconds| seconds as u32)
+        };
+        let exec = checked(json!({"exec": {"command": {"shell": "test -e ready"}},
+            "delaySeconds": 1, "intervalSeconds": 2, "timeoutSeconds": 3}));
+        assert_eq!(check_of_times(&exec), [1, 2, 3]);
+        let command = exec.command.unwrap().command;
+        assert_eq!((command.value(), command.shell()), ("test -e ready", true));
+        let http = checked(json!({"http": {"portIndex": 1, "path": "/ready"}}));
+        assert_eq!(check_of_times(&http), [15, 60, 20]);
+        let http = http.http.unwrap();
+        assert_eq!((http.port, http.path()), (31001, "/ready"));
+        let tcp = checked(json!({"tcp": {"portIndex": 0}}));
+        assert_eq!(tcp.r#type(), v1::check_info::Type::Tcp);
+        assert_eq!(tcp.tcp.unwrap().port, 31000);
+    }
+
+    fn check_of(app: &App) -> v1::CheckInfo {
+        check(app, &[31000, 31001]).unwrap()
     }
 
     #[test]
