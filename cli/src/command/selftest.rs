@@ -82,6 +82,11 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the attacks are on containers, and those take root: run it as root");
     }
+    if flags.agent.user_namespaces {
+        terminal::out(
+            "Tried without user namespaces, although tasks of this agent have them: they are one more wall.",
+        );
+    }
     let settings = settings(flags.agent)?;
     if settings.toolbox == Toolbox::Host && std::io::stderr().is_terminal() {
         terminal::err(
