@@ -85,6 +85,8 @@ fn made(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
         if walls == Walls::Down {
             let inside = canaries.directory().display().to_string();
             bundle.bind_first(canaries.directory(), &inside);
+            // No race is to be won.
+            bundle.bind(&outside, &format!("{inside}/directory"), &["rbind", "rw"]);
         }
         bundle.bind(
             &outside,
