@@ -43,6 +43,14 @@ const LOOK: &str = "while read -r _ _ _ root at rest; do
 
 fn link(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
     let canaries = Canaries::put(&field.make_dir("canaries")?, &["told", "console"])?;
+    // Without malice there is a terminal: what is refused below is refused for its links.
+    let mut harmless = Bundle::image(field, walls)?;
+    harmless.leave_out("/dev");
+    devpts(&mut harmless)?;
+    harmless.script("true");
+    if let Some(why) = with_terminal(field, &mut harmless)? {
+        return Err(Trouble::NotLaunched(why));
+    }
     let host = canaries.secret();
     let links = [
         ("dev/console", host.as_path()),
