@@ -1,0 +1,139 @@
+//! A thousand containers on one node: how long they take to be there, what each costs in memory, what a
+//! launch among them takes, and how long they take to be gone. In one run, on one runtime directory.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench is for reading"
+)]
+#![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use containerizer::{Container, Containerizer, Stopwatch, Then};
+use isolators::ContainerId;
+
+use support::{builtin, bundle, open, remove_cgroups, silence, spec};
+
+mod support;
+
+const CROWD: usize = 1000;
+const ROUNDS: usize = 50;
+
+fn main() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("launching containers takes root");
+        std::process::exit(1);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(measure());
+}
+
+async fn measure() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let containerizer = open(&directory.path().join("run"));
+    let bundle = bundle(&directory.path().join("crowd"), builtin());
+    let before = own_memory();
+
+    let alone = launches(&containerizer, &bundle, "alone").await;
+    let started = Instant::now();
+    let crowd = start(&containerizer, &bundle).await;
+    println!(
+        "{CROWD} containers run after   {}",
+        shown(started.elapsed())
+    );
+
+    let private: u64 = crowd.iter().map(|it| private_memory(it.pid())).sum();
+    println!(
+        "private memory of each        {} KB in its init, {} KB in this process",
+        private / 1024 / CROWD as u64,
+        own_memory().saturating_sub(before) / 1024 / CROWD as u64
+    );
+    let among = launches(&containerizer, &bundle, "among").await;
+    println!(
+        "a launch and its end, p50     {} alone, {} among them: {:.2} x",
+        shown(alone),
+        shown(among),
+        among.as_secs_f64() / alone.as_secs_f64()
+    );
+
+    let started = Instant::now();
+    crowd.iter().for_each(Container::kill);
+    for container in &crowd {
+        container.wait().await;
+    }
+    println!("all are gone after            {}", shown(started.elapsed()));
+    crowd.iter().for_each(Container::forget);
+    remove_cgroups();
+}
+
+/// All at once, as an agent is given them.
+async fn start(containerizer: &Containerizer, bundle: &Path) -> Vec<Container> {
+    let launches: Vec<_> = (0..CROWD)
+        .map(|n| {
+            let (containerizer, bundle) = (containerizer.clone(), bundle.to_owned());
+            let name = format!("crowd-{}-{n}", std::process::id());
+            tokio::spawn(async move {
+                launch(&containerizer, &bundle, &name, &["/bin/sleep", "1000"]).await
+            })
+        })
+        .collect();
+    let mut containers = Vec::with_capacity(CROWD);
+    for launch in launches {
+        containers.push(launch.await.unwrap());
+    }
+    containers
+}
+
+/// Median, from nothing to reaped.
+async fn launches(containerizer: &Containerizer, bundle: &Path, name: &str) -> Duration {
+    let mut taken = Vec::new();
+    for round in 0..ROUNDS {
+        let name = format!("{name}-{}-{round}", std::process::id());
+        let started = Instant::now();
+        let container = launch(containerizer, bundle, &name, &["/bin/true"]).await;
+        container.wait().await;
+        taken.push(started.elapsed());
+        container.forget();
+    }
+    taken.sort_unstable();
+    taken[ROUNDS / 2]
+}
+
+async fn launch(
+    containerizer: &Containerizer,
+    bundle: &Path,
+    name: &str,
+    command: &[&str],
+) -> Container {
+    let id = ContainerId::try_from(name.to_owned()).unwrap();
+    let mut spec = spec(bundle, name);
+    let mut process = spec.process().clone().unwrap();
+    process.set_args(Some(
+        command.iter().map(|word| (*word).to_owned()).collect(),
+    ));
+    spec.set_process(Some(process));
+    let then = Then::Supervise {};
+    let launched = containerizer.launch_spec(&id, spec, silence(), then, Stopwatch::start());
+    launched.await.unwrap()
+}
+
+/// Bytes that no other process shares.
+fn private_memory(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("Private_"));
+    let kilobytes = lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kilobytes.sum::<u64>() * 1024
+}
+
+fn own_memory() -> u64 {
+    private_memory(std::process::id())
+}
+
+fn shown(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
+}
