@@ -9,14 +9,14 @@ use self::Does::{All, Lacks};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
     All,
-    /// In words that follow "Without it,".
+    /// Words for what follows: "without it, …".
     Lacks(&'static str),
 }
 
 #[rustfmt::skip] // An isolator a row.
 const KNOWN: &[(&str, Does)] = &[
     ("cgroups/all", All),
-    ("cgroups/blkio", All),
+    ("cgroups/blkio", Lacks("statistics tell of block I/O on cgroup v2 only")),
     ("cgroups/cpu", All),
     ("cgroups/cpuset", All),
     ("cgroups/devices", All),
