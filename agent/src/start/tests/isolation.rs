@@ -18,15 +18,20 @@ fn in_container(command: &str, linux: v1::LinuxInfo) -> v1::TaskInfo {
     task
 }
 
-/// What the task writes; it must end well.
-async fn said(mut node: Node, task: v1::TaskInfo) -> String {
+/// The task's last status, and what it wrote.
+async fn ended(mut node: Node, task: v1::TaskInfo) -> (TaskStatus, String) {
     let (handle, mut link) = node.start().await;
     link.say(run(task)).await;
-    let updates = story(&mut link).await;
-    let last = updates.last().unwrap();
-    assert_eq!(last.state(), TaskState::TaskFinished, "{last:?}");
+    let last = story(&mut link).await.pop().unwrap();
     let said = output(&handle, "t1").await;
     node.end(handle).await;
+    (last, said)
+}
+
+/// What the task writes; it must end well.
+async fn said(node: Node, task: v1::TaskInfo) -> String {
+    let (last, said) = ended(node, task).await;
+    assert_eq!(last.state(), TaskState::TaskFinished, "{last:?}");
     said
 }
 
@@ -122,4 +127,27 @@ async fn root_a_task_uses_a_device_only_when_the_operator_allows_it() {
         r#"{"allowed_devices": [{"device": {"path": "/dev/kmsg"}, "access": {"write": true}}]}"#;
     node.flags.allowed_devices = Some(allowed.to_owned());
     assert_eq!(said(node, open()).await, "opened\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_with_a_user_namespace_has_or_shares_ipc_like_any_other() {
+    for (mode, own) in [(IpcMode::Private, true), (IpcMode::ShareParent, false)] {
+        let linux = v1::LinuxInfo {
+            ipc_mode: Some(mode as i32),
+            ..Default::default()
+        };
+        let mut node = node().await;
+        node.flags.user_namespaces = true;
+        node.flags.default_container_shm_size = Some(4 << 20);
+        let (last, said) = ended(node, in_container(LOOK, linux)).await;
+        if last.state() == TaskState::TaskFailed {
+            // The sandbox's file system decides whether there can be such a task at all.
+            let message = last.message();
+            assert!(message.contains("map the owners of its files"), "{message}");
+            continue;
+        }
+        let (namespace, shm) = said.split_once('\n').unwrap();
+        assert_eq!(namespace != hosts_ipc(), own, "{said}");
+        assert_eq!(shm.contains("size=4096k"), own, "{said}");
+    }
 }
