@@ -12,7 +12,7 @@ use isolators::cgroups::Entry;
 use oci_spec::runtime::{Process, Spec};
 
 use crate::birth::{Birth, bear};
-use crate::compile::{self, Attached};
+use crate::compile::{self, Attached, Lines};
 use crate::error::LaunchError;
 use crate::helper::Helper;
 use crate::launch::Stdio;
@@ -31,7 +31,7 @@ pub struct Entrance<'a> {
     pub pidfd: &'a OwnedFd,
     pub stdio: Stdio,
     /// A connected unix socket that the other end of the process' terminal is sent over.
-    pub console: Option<OwnedFd>,
+    pub console: Option<(OwnedFd, Lines)>,
     /// For the process, from 3 on.
     pub preserved: Vec<OwnedFd>,
 }
@@ -82,15 +82,16 @@ impl Entrance<'_> {
             Entry::Directory(_) => 0,
         };
         let attached = Attached {
-            console: self.console.is_some(),
+            console: self.console.as_ref().map(|(_, lines)| *lines),
             preserved: self.preserved.len() as u32,
             ..Attached::default()
         };
         let program = compile::enter(self.spec, self.process, cgroup_files, attached)?;
-        let more: Vec<BorrowedFd<'_>> = (std::iter::once(self.pidfd).chain(&self.console))
-            .chain(&self.preserved)
-            .map(|fd| fd.as_fd())
-            .collect();
+        let more: Vec<BorrowedFd<'_>> = (std::iter::once(self.pidfd)
+            .chain(self.console.iter().map(|(socket, _)| socket)))
+        .chain(&self.preserved)
+        .map(|fd| fd.as_fd())
+        .collect();
         bear(Birth {
             helper: &helper,
             program,

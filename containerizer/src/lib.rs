@@ -44,7 +44,7 @@ use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
 pub use compile::{
-    Command, CompileError, SeccompError, hooks, mount_options, notifies, takes_seccomp,
+    Command, CompileError, Lines, SeccompError, hooks, mount_options, notifies, takes_seccomp,
 };
 pub use container::{Container, ExitStatus, RecoverError, Termination};
 pub use death::{Access, Death, Fault, KernelWord, PassedOn, Sender};

@@ -10,7 +10,7 @@ use isolators::cgroups::{Cgroup, CgroupError, Entry, Plan};
 use oci_spec::runtime::Spec;
 
 use crate::birth::{Birth, bear};
-use crate::compile::{self, Attached, Facts, Kind};
+use crate::compile::{self, Attached, Facts, Kind, Lines};
 use crate::container::ExitStatus;
 use crate::devices;
 use crate::error::LaunchError;
@@ -32,7 +32,7 @@ pub struct Stage<'a> {
     /// Without one it is started at once.
     pub gate: Option<OwnedFd>,
     /// A connected unix socket that the other end of the container's terminal is sent over.
-    pub console: Option<OwnedFd>,
+    pub console: Option<(OwnedFd, Lines)>,
     /// For the command, from 3 on.
     pub preserved: Vec<OwnedFd>,
 }
@@ -110,7 +110,7 @@ impl Stage<'_> {
             attached: Attached {
                 network: false,
                 gate: self.gate.is_some(),
-                console: self.console.is_some(),
+                console: self.console.as_ref().map(|(_, lines)| *lines),
                 preserved: self.preserved.len() as u32,
                 hooks: true,
                 engine: true,
@@ -133,10 +133,13 @@ impl Stage<'_> {
             attempt: "keep the container init in memory",
             source,
         })?;
-        let more: Vec<BorrowedFd<'_>> = (self.gate.iter().chain(&self.console))
-            .chain(&self.preserved)
-            .map(|fd| fd.as_fd())
-            .collect();
+        let more: Vec<BorrowedFd<'_>> = (self
+            .gate
+            .iter()
+            .chain(self.console.iter().map(|(socket, _)| socket)))
+        .chain(&self.preserved)
+        .map(|fd| fd.as_fd())
+        .collect();
         bear(Birth {
             helper: &helper,
             program,

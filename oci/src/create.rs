@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use containerizer::hooks::Kind;
-use containerizer::{Child, Identity, Progress, Stage, Staged, Stdio};
+use containerizer::{Child, Identity, Lines, Progress, Stage, Staged, Stdio};
 use isolators::cgroups::{Cgroup, Layout, resolve};
 use oci_spec::runtime::Spec;
 use tracing::debug;
@@ -31,7 +31,7 @@ pub fn create(store: &Store, flags: &Create, log: &Log) -> Result<(), Error> {
         return Err(Error::NeedlessConsoleSocket);
     }
     let console = flags.console_socket.as_deref().map(console::connect);
-    let console = console.transpose()?;
+    let console = console.transpose()?.map(|socket| (socket, Lines::Terminal));
     order.create(caller::stdio()?, console, Waits::AtGate)?;
     Ok(())
 }
@@ -97,7 +97,7 @@ impl<'a> Order<'a> {
     pub fn create(
         self,
         stdio: Stdio,
-        console: Option<OwnedFd>,
+        console: Option<(OwnedFd, Lines)>,
         waits: Waits,
     ) -> Result<Created, Error> {
         let Self {

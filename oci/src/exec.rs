@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::ExitCode;
 
-use containerizer::{Entrance, Identity};
+use containerizer::{Entrance, Identity, Lines};
 use oci_spec::runtime::{Process, Spec};
 use serde_json::{Value, json};
 use tracing::debug;
@@ -37,10 +37,12 @@ pub fn exec(store: &Store, flags: &Exec, log: &Log) -> Result<ExitCode, Error> {
         .map_err(call("open the container's process"))?;
     let terminal = process.terminal() == Some(true);
     let (console, ours) = match (&flags.console_socket, terminal, flags.detach) {
-        (Some(path), true, true) => (Some(console::connect(path)?), None),
+        (Some(path), true, true) => (Some((console::connect(path)?, Lines::Terminal)), None),
         (Some(_), _, _) => return Err(Error::NeedlessConsoleSocket),
         (None, true, true) => return Err(Error::NoConsoleSocket),
-        (None, true, false) => terminal::socket().map(|(ours, its)| (Some(its), Some(ours)))?,
+        (None, true, false) => {
+            terminal::socket().map(|(ours, its)| (Some((its, Lines::Plain)), Some(ours)))?
+        }
         (None, false, _) => (None, None),
     };
     let args = process.args().as_deref().unwrap_or_default();

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use containerizer::ExitStatus;
 use containerizer::hooks::Kind;
+use containerizer::{ExitStatus, Lines};
 
 use crate::attend::{self, Signals};
 use crate::create::{Created, Order, Waits};
@@ -27,8 +27,10 @@ pub fn run(store: &Store, flags: &Run, log: &Log) -> Result<ExitCode, Error> {
         return Err(Error::NeedlessConsoleSocket);
     }
     let (console, ours) = match socket {
-        Some(path) => (Some(console::connect(path)?), None),
-        None if terminal => terminal::socket().map(|(ours, its)| (Some(its), Some(ours)))?,
+        Some(path) => (Some((console::connect(path)?, Lines::Terminal)), None),
+        None if terminal => {
+            terminal::socket().map(|(ours, its)| (Some((its, Lines::Plain)), Some(ours)))?
+        }
         None => (None, None),
     };
     let signals = (!flags.detach).then(Signals::take).transpose()?;

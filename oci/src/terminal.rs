@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
 };
-use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::{read, write};
 
 use crate::error::{Error, call};
@@ -36,12 +36,6 @@ impl Terminal {
     /// Takes it from `socket`, and makes the caller's own terminal, if stdin is one, pass every key on.
     pub fn receive(socket: &OwnedFd) -> Result<Self, Error> {
         let master = receive(socket).map_err(call("receive the container's terminal"))?;
-        // Its lines go through the caller's terminal, if there is one, which ends them itself.
-        if let Ok(mut settings) = tcgetattr(&master) {
-            settings.output_flags.remove(OutputFlags::ONLCR);
-            tcsetattr(&master, SetArg::TCSANOW, &settings)
-                .map_err(call("set up the container's terminal"))?;
-        }
         let stdin = io::stdin();
         let before = tcgetattr(&stdin).ok();
         if let Some(before) = &before {

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
+use init::Terminal;
+
 use crate::root::Root;
 use crate::sys;
 
@@ -17,13 +19,7 @@ const CONSOLE: &str = "/dev/console";
 ///
 /// What the image put at these paths is not trusted: the multiplexer must be one, of a devpts, and the
 /// terminal is reached through it and not by its name (CVE-2025-52565).
-pub fn make(
-    root: &Root,
-    socket: i32,
-    size: Option<(u16, u16)>,
-    uid: u32,
-    shown: bool,
-) -> io::Result<()> {
+pub fn make(root: &Root, socket: i32, wanted: &Terminal) -> io::Result<()> {
     let multiplexer = root.open_plainly(MULTIPLEXER, libc::O_RDWR | libc::O_NOCTTY)?;
     let device = File::from(multiplexer.try_clone()?).metadata()?.rdev();
     let of_devpts = sys::file_system_type(multiplexer.as_fd())? == sys::DEVPTS_SUPER_MAGIC;
@@ -31,11 +27,14 @@ pub fn make(
         return Err(io::Error::from_raw_os_error(libc::ENOTTY));
     }
     let terminal = sys::terminal_of(multiplexer.as_fd())?;
-    if let Some((rows, columns)) = size {
+    if wanted.plain {
+        sys::end_lines_plainly(terminal.as_fd())?;
+    }
+    if let Some((rows, columns)) = wanted.size {
         sys::set_window_size(terminal.as_fd(), rows, columns)?;
     }
-    sys::give_to(terminal.as_fd(), uid)?;
-    if shown {
+    sys::give_to(terminal.as_fd(), wanted.uid)?;
+    if wanted.shown {
         show(root, &terminal)?;
     }
     sys::send_descriptor(socket, multiplexer.as_raw_fd(), MULTIPLEXER.as_bytes())?;

@@ -20,7 +20,7 @@ pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
     Attributes, Capabilities, Exec, Filter, Gate, Hook, IdMap, Idmap, Instruction, Maps,
     MemoryPolicy, Mount, NEW_LISTENER, Preserved, Program, Rlimit, Scheduler, Scheduling, Source,
-    Step, Then,
+    Step, Terminal, Then,
 };
 pub use wire::BadProgram;
 

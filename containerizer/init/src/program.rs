@@ -186,12 +186,7 @@ pub enum Step {
     /// streams, and sends its other end over a unix socket.
     Console {
         socket: u32,
-        /// Rows and columns.
-        size: Option<(u16, u16)>,
-        /// Its owner.
-        uid: u32,
-        /// At /dev/console.
-        shown: bool,
+        terminal: Terminal,
     },
     /// Writes a file of the kernel's; `path` is relative to /proc/sys.
     Sysctl {
@@ -303,6 +298,19 @@ pub struct Gate {
     pub listener: u32,
     /// Run before the command, as its user, with its rights.
     pub hooks: Vec<Hook>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    /// Rows and columns.
+    pub size: Option<(u16, u16)>,
+    /// Its owner.
+    pub uid: u32,
+    /// It is shown at /dev/console.
+    pub shown: bool,
+    /// Ends of lines go out as the command writes them: who has the other end shows them on a terminal,
+    /// which ends lines itself.
+    pub plain: bool,
 }
 
 /// A program that gets the container's state on its standard input.
@@ -439,6 +447,12 @@ wire_struct!(Exec {
     engine,
 });
 wire_struct!(Preserved { first, count });
+wire_struct!(Terminal {
+    size,
+    uid,
+    shown,
+    plain
+});
 wire_struct!(Gate { listener, hooks });
 wire_struct!(Hook {
     path,
@@ -507,7 +521,7 @@ wire_enum!(Step {
     23 => Join { pidfd, flags },
     24 => Await { awaited },
     25 => Hooks { kind, hooks },
-    26 => Console { socket, size, uid, shown },
+    26 => Console { socket, terminal },
     27 => Remount { target, top, all },
     28 => Fork { flags, maps, becomes_root },
     29 => TimeNamespace { offsets },

@@ -150,13 +150,8 @@ impl Container {
                 sys::fchdir(self.root.as_fd()).map_err(because("enter the container's root"))?;
                 run_hooks(&kind, &hooks, &self.state)
             }
-            Step::Console {
-                socket,
-                size,
-                uid,
-                shown,
-            } => {
-                let made = console::make(&self.root, socket as i32, size, uid, shown);
+            Step::Console { socket, terminal } => {
+                let made = console::make(&self.root, socket as i32, &terminal);
                 sys::close(socket as i32);
                 made.map_err(because(
                     "make the container's terminal (has it a devpts at /dev/pts?)",

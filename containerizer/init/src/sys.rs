@@ -135,6 +135,19 @@ pub fn terminal_of(multiplexer: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
 }
 
+/// A newline stays one. termios(3), ONLCR.
+pub fn end_lines_plainly(terminal: BorrowedFd<'_>) -> io::Result<()> {
+    let mut settings = std::mem::MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: tcgetattr fills the struct when it succeeds, and tcsetattr reads it.
+    unsafe {
+        check(libc::tcgetattr(terminal.as_raw_fd(), settings.as_mut_ptr()).into())?;
+        let mut settings = settings.assume_init();
+        settings.c_oflag &= !libc::ONLCR;
+        check(libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, &raw const settings).into())
+            .map(drop)
+    }
+}
+
 pub fn set_window_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
     let size = libc::winsize {
         ws_row: rows,

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use init::{Attributes, Source, Step};
+use init::{Attributes, Source, Step, Terminal};
 use oci_spec::runtime::{Linux, Process, Spec};
 
 use super::mounts::Plan;
 use super::view::Kind;
-use super::{CompileError, Facts, Numbers, devices, hooks, sysctls, text};
+use super::{CompileError, Console, Facts, Lines, Numbers, devices, hooks, sysctls, text};
 
 pub struct FileSystem {
     /// Takes hold of what is the host's.
@@ -89,8 +89,8 @@ pub fn plan(
     if !host_root || plan.mirror_root {
         steps.push(Step::PivotRoot {});
     }
-    if let (Some(socket), Some(process)) = (numbers.console, spec.process()) {
-        steps.push(console(process, socket, true));
+    if let (Some(wanted), Some(process)) = (numbers.console, spec.process()) {
+        steps.push(console(process, wanted, true));
     }
     if let Some(flags) = propagation.after {
         steps.push(Step::Propagation {
@@ -123,15 +123,18 @@ pub fn plan(
 }
 
 /// `shown`: at /dev/console.
-pub fn console(process: &Process, socket: u32, shown: bool) -> Step {
+pub fn console(process: &Process, console: Console, shown: bool) -> Step {
     // More than fits is no size that a terminal has.
     let small = |n: u64| u16::try_from(n).ok();
     let size = process.console_size();
     Step::Console {
-        socket,
-        size: size.and_then(|size| Some((small(size.height())?, small(size.width())?))),
-        uid: process.user().uid(),
-        shown,
+        socket: console.socket,
+        terminal: Terminal {
+            size: size.and_then(|size| Some((small(size.height())?, small(size.width())?))),
+            uid: process.user().uid(),
+            shown,
+            plain: console.lines == Lines::Plain,
+        },
     }
 }
 

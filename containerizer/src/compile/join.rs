@@ -77,7 +77,7 @@ pub fn enter(
     steps.extend(
         numbers
             .console
-            .map(|socket| console(process, socket, false)),
+            .map(|wanted| console(process, wanted, false)),
     );
     Ok(Program {
         steps,

@@ -57,7 +57,7 @@ pub struct Attached {
     /// A socket that listens: the command waits there to be started.
     pub gate: bool,
     /// A socket that the other end of the container's terminal is sent over.
-    pub console: bool,
+    pub console: Option<Lines>,
     /// Descriptors for the command, from 3 on.
     pub preserved: u32,
     /// Somebody answers when `init` waits for hooks.
@@ -66,11 +66,26 @@ pub struct Attached {
     pub engine: bool,
 }
 
+/// How the lines end that a container's terminal gives out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// As on every terminal.
+    Terminal,
+    /// As the command writes them: who gets them shows them on another terminal.
+    Plain,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Console {
+    socket: u32,
+    lines: Lines,
+}
+
 /// Their numbers.
 struct Numbers {
     network: Option<u32>,
     gate: Option<u32>,
-    console: Option<u32>,
+    console: Option<Console>,
     preserved: Preserved,
 }
 
@@ -83,9 +98,12 @@ impl Attached {
         Numbers {
             network,
             gate: self.gate.then_some(first),
-            console: self.console.then_some(after_gate),
+            console: self.console.map(|lines| Console {
+                socket: after_gate,
+                lines,
+            }),
             preserved: Preserved {
-                first: after_gate + u32::from(self.console),
+                first: after_gate + u32::from(self.console.is_some()),
                 count: self.preserved,
             },
         }

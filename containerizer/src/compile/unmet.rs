@@ -18,7 +18,10 @@ pub fn refuse(
     let selinux = (facts.lookup)(Path::new("/sys/fs/selinux/enforce")).is_some();
     let table = [
         (spec.hooks().is_some() && !hooks, "hooks"),
-        (process.terminal() == Some(true) && !console, "a terminal"),
+        (
+            process.terminal() == Some(true) && console.is_none(),
+            "a terminal",
+        ),
         (process.apparmor_profile().is_some(), "an AppArmor profile"),
         (process.selinux_label().is_some(), "an SELinux label"),
         (

@@ -125,7 +125,7 @@ fn with_terminal(field: &Field, bundle: &mut Bundle) -> Result<Option<String>, T
         staging: &field.config().runtime_dir,
         stdio: field::stdio(&output)?,
         gate: None,
-        console: Some(its.into()),
+        console: Some((its.into(), containerizer::Lines::Terminal)),
         preserved: Vec::new(),
     }
     .set();
