@@ -169,7 +169,7 @@ async fn root_a_further_process_can_be_below_the_containers_cgroup() {
     if !host.is_v2() {
         assert!(cgroup.processes().contains(&child.id()));
     }
-    for (path, reason) in [("none", "No such file"), ("..", "is not a sub cgroup path")] {
+    for (path, reason) in [("none", "No such file"), ("..", "bad sub cgroup path")] {
         let error = cgroup.entry_below(&[place(path)]).expect_err("refused");
         assert!(chain(&error).contains(reason), "{error}");
     }
