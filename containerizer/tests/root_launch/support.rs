@@ -193,7 +193,7 @@ pub fn exited(code: i32) -> Option<ExitStatus> {
 }
 
 pub async fn until_output(host: &Host, text: &str) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while !fs::read_to_string(host.sandbox().join("stdout"))
         .unwrap_or_default()
         .contains(text)

@@ -14,17 +14,17 @@ async fn root_what_a_container_has_used_is_told_in_detail() {
         "memory": {"limit": 134_217_728},
         "cpu": {"quota": 100_000, "period": 100_000},
     });
-    // 20 MB in a file that nobody has written to a disk yet, processor time in user space, and time in
+    // 5 MB in a file that nobody has written to a disk yet, processor time in user space, and time in
     // the kernel.
-    let command = "head -c 20000000 /dev/zero >file
-        i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done
-        head -c 100000000 /dev/zero >/dev/null
+    let command = "head -c 5000000 /dev/zero >file
+        i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done
+        head -c 30000000 /dev/zero >/dev/null
         echo done; exec sleep 1000";
     let container = host.launched(command, asked).await;
     until("done", || host.said().contains("done")).await;
     let details = container.details().expect("counted");
     let basic = &details.basic;
-    assert!(basic.cpus_user > Duration::from_millis(10), "{details:?}");
+    assert!(basic.cpus_user > Duration::from_millis(1), "{details:?}");
     assert!(basic.cpus_system > Duration::from_millis(1), "{details:?}");
     assert!(
         basic.cpus_nr_periods.is_some_and(|periods| periods > 0),

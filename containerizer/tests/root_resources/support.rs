@@ -244,7 +244,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 /// Waits until something is true, as long as a slow guest may take.
 pub async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !is_true() {
         assert!(Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
