@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -14,6 +15,9 @@ use crate::sys;
 
 /// Ready ones at one time. More would only help launches that come faster than they can be made.
 const READY: usize = 3;
+/// Who has just taken one is about to launch a container: the next is not made at the same time, on the
+/// same processor.
+const LATER: Duration = Duration::from_millis(5);
 const STACK: usize = 64 * 1024;
 
 /// Begins to make them when the first is asked for: many agents never need one.
@@ -36,6 +40,7 @@ fn begin() -> Option<Mutex<Receiver<OwnedFd>>> {
     let (sender, receiver) = sync_channel(READY - 1);
     let work = move || {
         loop {
+            thread::sleep(LATER);
             match make().map(|network| sender.send(network)) {
                 Ok(Ok(())) => {}
                 Ok(Err(_nobody_asks)) => return,
@@ -64,7 +69,7 @@ mod tests {
     use std::fs;
     use std::os::fd::AsRawFd as _;
     use std::path::PathBuf;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 
