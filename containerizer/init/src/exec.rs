@@ -27,9 +27,6 @@ pub fn set_oom_score(score: i32) -> Result<(), Failure> {
 pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     let with_home = exec.engine.then(|| with_home(exec)).flatten();
     let exec = with_home.as_ref().unwrap_or(exec);
-    // It may have been started from somewhere that is bound to few processors; cgroups say which it
-    // may use. Where the kernel has none to say it with, nothing is lost.
-    let _ = sys::use_all_processors();
     sys::setsid();
     if exec.terminal {
         sys::control_by_stdin().map_err(because("be controlled by the terminal at stdin"))?;

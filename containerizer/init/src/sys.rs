@@ -71,11 +71,11 @@ pub fn send_descriptor(socket: RawFd, number: RawFd, name: &[u8]) -> io::Result<
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as usize;
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as _;
         let header = libc::CMSG_FIRSTHDR(&raw const message);
         (*header).cmsg_level = libc::SOL_SOCKET;
         (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as usize;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as _;
         libc::CMSG_DATA(header)
             .cast::<RawFd>()
             .write_unaligned(number);
@@ -118,7 +118,7 @@ pub fn file_system_type(fd: BorrowedFd<'_>) -> io::Result<i64> {
     // SAFETY: fstatfs fills the struct when it succeeds.
     unsafe {
         check(libc::fstatfs(fd.as_raw_fd(), status.as_mut_ptr()).into())?;
-        Ok(status.assume_init().f_type)
+        Ok(status.assume_init().f_type as _)
     }
 }
 
@@ -450,7 +450,7 @@ pub fn loopback_up() -> io::Result<()> {
     request.ifr_name[1] = b'o' as libc::c_char;
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads the ifreq, which outlives the call.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) }.into()).map(drop)
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) }.into()).map(drop)
 }
 
 /// mount(2) without source, type and data: for propagation and plain binds.
