@@ -12,6 +12,7 @@ mod exec;
 mod failure;
 mod fork;
 mod launcher;
+mod memory;
 mod mounts;
 mod procfs;
 mod root;
