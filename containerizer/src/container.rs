@@ -205,12 +205,10 @@ impl Container {
     pub(crate) fn launched(&self, command: Option<u32>, timings: Timings, file: Option<File>) {
         self.note_command(command);
         if let Some(mut file) = file {
-            let (id, text) = (self.id().clone(), timings.to_string());
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = file.write_all(text.as_bytes()) {
-                    tracing::warn!(container = %id, %error, "cannot keep the timings of a launch");
-                }
-            });
+            // A line or two into a new file: a thread of its own would take longer to wake.
+            if let Err(error) = file.write_all(timings.to_string().as_bytes()) {
+                tracing::warn!(container = %self.id(), %error, "cannot keep the timings of a launch");
+            }
         }
         self.note(timings);
     }

@@ -199,7 +199,6 @@ extern "C" fn child_main(child: *mut Child) -> ! {
             }
             target += 1;
         }
-        stay();
         let argv = [child.name, std::ptr::null()];
         let envp: [*const libc::c_char; 1] = [std::ptr::null()];
         libc::syscall(
@@ -212,33 +211,6 @@ extern "C" fn child_main(child: *mut Child) -> ! {
         );
         child.errno = *libc::__errno_location();
         libc::_exit(127)
-    }
-}
-
-/// Keeps the exec from moving the process to another processor, of which it would first have to be woken
-/// and which knows nothing of it: clone(2) has just chosen one. `init` is to undo this. Where it cannot be
-/// done nothing is lost but time.
-///
-/// # Safety
-/// None but system calls on the stack: it may be called between clone and exec.
-unsafe fn stay() {
-    let mut processor: libc::c_uint = 0;
-    let mut mask = [0_u64; 128];
-    // SAFETY: both calls get memory of ours, which outlives them.
-    unsafe {
-        let null = std::ptr::null_mut::<libc::c_void>();
-        if libc::syscall(libc::SYS_getcpu, &raw mut processor, null, null) == -1 {
-            return;
-        }
-        if let Some(word) = mask.get_mut(processor as usize / 64) {
-            *word = 1 << (processor % 64);
-        }
-        libc::syscall(
-            libc::SYS_sched_setaffinity,
-            0,
-            size_of_val(&mask),
-            mask.as_ptr(),
-        );
     }
 }
 

@@ -296,7 +296,7 @@ impl Image {
 
 /// Of the first program that is there. Looked up before the exec, after which a filter might forbid it.
 fn missing_interpreter(candidates: &[String]) -> Option<String> {
-    let mut head = Vec::new();
+    let mut head = Vec::with_capacity(HEAD);
     // Nobody waits for the other end of a pipe that an image has put there.
     let mut options = std::fs::File::options();
     options

@@ -53,8 +53,8 @@ fn run() -> Result<Never, Failure> {
     // It would be named after the memfd it was started from.
     sys::set_name(c"longshore-init");
     close_strangers(program.descriptors);
-    // The launcher has bound it to one, and may itself be started from somewhere that is bound to few;
-    // cgroups say which it may use. Where the kernel has none to say it with, nothing is lost.
+    // The launcher may be started from somewhere that is bound to few; cgroups say which it may use. Where
+    // the kernel has none to say it with, nothing is lost.
     let _ = sys::use_all_processors();
     // Nobody in the container may read this process' memory or follow its descriptors.
     sys::set_dumpable(false).map_err(because("become undumpable"))?;
