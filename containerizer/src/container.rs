@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -48,6 +48,15 @@ struct Inner {
 pub(crate) struct Process {
     pub(crate) pid: u32,
     pidfd: AsyncFd<OwnedFd>,
+}
+
+/// What is of use until a container has ended.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) oom: Option<OomWatch>,
+    /// Its mount namespace. The kernel takes all the mounts apart when the last who has it lets it go: that
+    /// is us, once the end is told, and not the first process on its way out.
+    pub(crate) mounts: Option<OwnedFd>,
 }
 
 /// How a container ended.
@@ -113,10 +122,10 @@ impl Container {
         record: Record,
         cgroup: Cgroup,
         process: Process,
-        oom: Option<OomWatch>,
+        held: Held,
     ) -> Self {
         let since = Some(Instant::now());
-        Self::begin(shared, record, cgroup, Some(process), oom, since)
+        Self::begin(shared, record, cgroup, Some(process), held, since)
     }
 
     /// Takes over what an earlier agent left, dead or alive.
@@ -139,10 +148,13 @@ impl Container {
             // the cgroup belongs to nobody.
             cgroup.kill();
         }
-        let oom = cgroup.watch_oom().unwrap_or(None);
+        let held = Held {
+            oom: cgroup.watch_oom().unwrap_or(None),
+            mounts: process.as_ref().and_then(Process::mounts),
+        };
         let timings = record.timings();
         let command = process.as_ref().and_then(|it| death::first_child(it.pid));
-        let container = Self::begin(shared, record, cgroup, process, oom, None);
+        let container = Self::begin(shared, record, cgroup, process, held, None);
         container.note_command(command);
         timings
             .into_iter()
@@ -155,7 +167,7 @@ impl Container {
         record: Record,
         cgroup: Cgroup,
         process: Option<Process>,
-        oom: Option<OomWatch>,
+        held: Held,
         since: Option<Instant>,
     ) -> Self {
         let (ended, end) = watch::channel(None);
@@ -172,8 +184,9 @@ impl Container {
         let patience = shared.config.cgroups_destroy_timeout;
         let watched = container.clone();
         tokio::spawn(async move {
-            let termination = watched.until_released(oom, patience).await;
+            let termination = watched.until_released(held.oom, patience).await;
             ended.send_replace(Some(termination));
+            tokio::task::spawn_blocking(move || drop(held.mounts));
         });
         container
     }
@@ -225,7 +238,8 @@ impl Container {
         let _ = self.0.timings.set(timings);
     }
 
-    /// Waits until every process is gone and the host objects are released. Many may wait, before
+    /// Waits until every process is gone and the host objects are released; only the mounts that it alone
+    /// saw may take the kernel a moment more. Many may wait, before
     /// or after the end; all get the same answer. Cancel safe.
     pub async fn wait(&self) -> Termination {
         let mut end = self.0.end.clone();
@@ -385,6 +399,11 @@ impl Process {
                 Err(error)
             }
         }
+    }
+
+    /// `None` where the kernel does not give it out, or it has ended.
+    pub(crate) fn mounts(&self) -> Option<OwnedFd> {
+        sys::mount_namespace(self.pidfd.get_ref().as_fd()).ok()
     }
 
     /// Not an error once it has ended.

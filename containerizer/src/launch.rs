@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::Shared;
 use crate::birth::{Birth, bear};
 use crate::compile::{self, Attached, Facts, Kind};
-use crate::container::{Container, Process};
+use crate::container::{Container, Held, Process};
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
 use crate::line::{Line, Said};
@@ -195,6 +195,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     watch.lap("cgroup");
 
     let status = record.status_file()?;
+    let namespaces = compile::clone_flags(&spec);
     let (spawned, line) = bear(Birth {
         helper: &shared.helper,
         program,
@@ -203,8 +204,8 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         entry: &entry,
         more: &network.iter().map(|fd| fd.as_fd()).collect::<Vec<_>>(),
         namespaces: match network {
-            Some(_) => compile::clone_flags(&spec) & !(libc::CLONE_NEWNET as u64),
-            None => compile::clone_flags(&spec),
+            Some(_) => namespaces & !(libc::CLONE_NEWNET as u64),
+            None => namespaces,
         },
     })?;
     // What follows is done while `init` works.
@@ -213,6 +214,10 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         attempt: "watch the first process",
         source,
     })?;
+    let mounts = match namespaces & libc::CLONE_NEWNS as u64 {
+        0 => None,
+        _ => process.mounts(),
+    };
     // A container that a later agent would not find is better not there at all.
     let recorded = record.write_pid(process.pid);
     if let Err(error) = recorded.and_then(|()| record.write_spec(&spec)) {
@@ -226,7 +231,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     );
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
-    let container = Container::watch(shared, record, cgroup, process, oom);
+    let container = Container::watch(shared, record, cgroup, process, Held { oom, mounts });
     Ok(Started {
         container,
         line,

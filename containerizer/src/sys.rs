@@ -322,6 +322,19 @@ pub fn pidfd_send_signal(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
     }
 }
 
+/// The mount namespace that a process is in. Errors: `ESRCH` once it has ended; `ENOTTY` before Linux 6.11.
+pub fn mount_namespace(pidfd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// linux/pidfd.h
+    const PIDFD_GET_MNT_NAMESPACE: libc::c_ulong = 0xff03;
+    // SAFETY: this request takes no argument and changes nothing.
+    let fd = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_MNT_NAMESPACE, 0) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Waits for a child of ours to end and reaps it: its si_code and si_status. `None` for the child of
 /// another process (after a restart of ours), which that one reaps. Linux 5.4.
 pub fn wait(pidfd: &OwnedFd) -> Option<(i32, i32)> {
