@@ -29,6 +29,8 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // As in the agent.
+        .max_blocking_threads(64)
         .build();
     runtime.unwrap().block_on(measure());
 }

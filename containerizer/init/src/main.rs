@@ -81,7 +81,8 @@ fn run() -> Result<Never, Failure> {
     match sys::fork().map_err(because("fork the command"))? {
         None => exec::exec(&exec, &state),
         Some(child) => {
-            drop(exec);
+            drop((state, exec));
+            memory::give_back();
             watch(child)
         }
     }

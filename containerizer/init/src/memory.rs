@@ -47,6 +47,15 @@ impl Memory {
     }
 }
 
+/// Gives the kernel back the pages that nothing is in any more. They are there again when they are needed.
+pub fn give_back() {
+    let first = MEMORY.next.get().next_multiple_of(ALIGNED);
+    let length = MEMORY.end.get().saturating_sub(first);
+    // SAFETY: from the first whole page on nothing of the region is in use, and who gets it later does not
+    // expect to find anything in it.
+    unsafe { libc::madvise(first as *mut libc::c_void, length, libc::MADV_DONTNEED) };
+}
+
 // SAFETY: an object is inside of a region, from `next` on, which no other object reaches, or has pages
 // of its own; both stay until it is given back.
 unsafe impl GlobalAlloc for Memory {
