@@ -57,6 +57,8 @@ fn target(host: &str, rustc: &str) -> String {
     if installed {
         return musl;
     }
-    println!("cargo:warning=containers will start slower: init is built with glibc (rustup target add {musl})");
+    println!(
+        "cargo:warning=containers will start slower: init is built with glibc (rustup target add {musl})"
+    );
     host.to_owned()
 }

@@ -60,6 +60,7 @@ pub fn bear(birth: Birth<'_>) -> Result<(Spawned, Line), LaunchError> {
         .collect();
     let spawned = sys::spawn(&sys::Spawn {
         exe: birth.helper.as_fd(),
+        places: birth.helper.places(),
         name: c"longshore-init",
         descriptors: &descriptors,
         namespaces: birth.namespaces,

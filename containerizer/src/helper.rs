@@ -10,6 +10,8 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod};
 
+use crate::places::Places;
+
 static INIT: &[u8] = include_bytes!(env!("LONGSHORE_INIT"));
 
 #[derive(Debug)]
@@ -18,10 +20,13 @@ pub struct Helper {
     /// Nobody can take the permission to execute it away. Else a container that comes to open it (one
     /// that may trace process 1) could keep every later one from starting.
     executable_for_good: bool,
+    /// Of those that are started from it.
+    places: Places,
 }
 
 impl Helper {
     pub fn load() -> io::Result<Self> {
+        let places = Places::reserve()?;
         let mut file = File::from(memfd(c"longshore-init", Contents::Program)?);
         file.write_all(INIT)?;
         let seals = SealFlag::F_SEAL_WRITE
@@ -36,7 +41,12 @@ impl Helper {
         Ok(Self {
             file: file.into(),
             executable_for_good,
+            places,
         })
+    }
+
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// To be executed.

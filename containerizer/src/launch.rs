@@ -18,6 +18,7 @@ use crate::container::{Container, Held, Process};
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
 use crate::line::{Line, Said};
+use crate::networks::Network;
 use crate::record::Record;
 use crate::timings::Stopwatch;
 
@@ -202,7 +203,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         stdio: &stdio,
         status: Some(status.as_fd()),
         entry: &entry,
-        more: &network.iter().map(|fd| fd.as_fd()).collect::<Vec<_>>(),
+        more: &(network.iter().flat_map(Network::descriptors)).collect::<Vec<_>>(),
         namespaces: match network {
             Some(_) => namespaces & !(libc::CLONE_NEWNET as u64),
             None => namespaces,

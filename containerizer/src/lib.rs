@@ -24,6 +24,7 @@ mod ids;
 mod launch;
 mod line;
 mod networks;
+mod places;
 mod record;
 mod stage;
 mod sys;

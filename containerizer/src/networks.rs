@@ -1,9 +1,10 @@
 //! Network namespaces made ahead of their containers: making one takes the kernel half a millisecond,
-//! and at times several, joining one next to nothing.
+//! and at times several, joining one next to nothing. And for each the file system that shows it: to make
+//! one the kernel compares it with all that there are, so that takes longer with each container.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -20,14 +21,28 @@ const READY: usize = 3;
 const LATER: Duration = Duration::from_millis(5);
 const STACK: usize = 64 * 1024;
 
+#[derive(Debug)]
+pub struct Network {
+    /// Nobody is in it, and its loopback interface is up.
+    pub namespace: OwnedFd,
+    /// A detached mount of a sysfs that shows it.
+    pub sysfs: OwnedFd,
+}
+
+impl Network {
+    /// In the order that `Attached::network` wants.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.namespace.as_fd(), self.sysfs.as_fd()]
+    }
+}
+
 /// Begins to make them when the first is asked for: many agents never need one.
 #[derive(Debug, Default)]
-pub struct Networks(OnceLock<Option<Mutex<Receiver<OwnedFd>>>>);
+pub struct Networks(OnceLock<Option<Mutex<Receiver<Network>>>>);
 
 impl Networks {
-    /// One that nobody is in, its loopback interface up. `None` when none is ready: it is to be made
-    /// with the container then.
-    pub fn take(&self) -> Option<OwnedFd> {
+    /// `None` when none is ready: it is to be made with the container then.
+    pub fn take(&self) -> Option<Network> {
         let ready = self.0.get_or_init(begin).as_ref()?;
         // No panic leaves a receiver half changed.
         let ready = ready.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,7 +51,7 @@ impl Networks {
 }
 
 /// A thread that makes them, until nobody can ask any more. It lives in the last that it has made.
-fn begin() -> Option<Mutex<Receiver<OwnedFd>>> {
+fn begin() -> Option<Mutex<Receiver<Network>>> {
     let (sender, receiver) = sync_channel(READY - 1);
     let work = move || {
         loop {
@@ -58,10 +73,13 @@ fn begin() -> Option<Mutex<Receiver<OwnedFd>>> {
     thread.is_ok().then(|| Mutex::new(receiver))
 }
 
-fn make() -> io::Result<OwnedFd> {
+fn make() -> io::Result<Network> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     sys::loopback_up()?;
-    Ok(File::open("/proc/thread-self/ns/net")?.into())
+    Ok(Network {
+        namespace: File::open("/proc/thread-self/ns/net")?.into(),
+        sysfs: sys::detached_mount(c"sysfs")?,
+    })
 }
 
 #[cfg(test)]
@@ -77,7 +95,7 @@ mod tests {
         fs::read_link(file).expect("a namespace")
     }
 
-    fn taken(networks: &Networks) -> OwnedFd {
+    fn taken(networks: &Networks) -> Network {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             match networks.take() {
@@ -95,7 +113,7 @@ mod tests {
         let seen: Vec<_> = (0..READY * 2)
             .map(|_| {
                 let network = taken(&networks);
-                let name = name(&format!("/proc/self/fd/{}", network.as_raw_fd()));
+                let name = name(&format!("/proc/self/fd/{}", network.namespace.as_raw_fd()));
                 // Kept, so that its number cannot be given to another.
                 (name, network)
             })

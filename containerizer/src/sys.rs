@@ -8,10 +8,13 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::places::Places;
+
 /// What a new process shall be.
 pub struct Spawn<'a> {
     /// The program: an open file, run by execveat(2).
     pub exe: BorrowedFd<'a>,
+    pub places: &'a Places,
     /// The only argument, its name.
     pub name: &'a CStr,
     /// Descriptors and the numbers they get, in ascending order of numbers from 0 without gaps.
@@ -35,6 +38,8 @@ struct Child {
     /// Numbers above all targets, so that no move hits one that is still needed.
     sources: *const RawFd,
     count: usize,
+    /// Above all sources, and `exe`.
+    end: RawFd,
     /// Set by the child when something fails: it shares our memory.
     errno: i32,
 }
@@ -42,28 +47,30 @@ struct Child {
 const STACK: usize = 32 * 1024;
 
 /// Starts a process that shares nothing with this one but, until its exec, the memory: like
-/// vfork(2), so the cost does not grow with the size of the agent.
+/// vfork(2), so the cost does not grow with the size of the agent; nor with the number of its open
+/// descriptors.
 ///
 /// Errors: those of clone3(2) and execveat(2), e.g. `EPERM` without CAP_SYS_ADMIN.
 pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Spawned> {
-    let floor = spawn.descriptors.len() as RawFd;
-    let moved = (spawn.descriptors.iter())
-        .map(|fd| duplicate_above(*fd, floor))
-        .collect::<io::Result<Vec<OwnedFd>>>()?;
-    let sources: Vec<RawFd> = moved.iter().map(|fd| fd.as_raw_fd()).collect();
-    let exe = duplicate_above(spawn.exe, floor)?;
+    let all = [spawn.descriptors, &[spawn.exe]].concat();
+    let taken = spawn.places.take(&all)?;
+    let mut sources: Vec<RawFd> = taken.numbers().collect();
+    let end = sources.iter().max().map_or(0, |last| last + 1);
+    let exe = sources.pop().unwrap_or_default();
     let mut child = Child {
-        exe: exe.as_raw_fd(),
+        exe,
         name: spawn.name.as_ptr(),
         sources: sources.as_ptr(),
         count: sources.len(),
+        end,
         errno: 0,
     };
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
     let mut pidfd: RawFd = -1;
     // SAFETY: an all-zero clone_args asks for nothing.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = spawn.namespaces | (libc::CLONE_PIDFD | libc::CLONE_VM | libc::CLONE_VFORK) as u64;
+    let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
+    args.flags = spawn.namespaces | (libc::CLONE_PIDFD | shared) as u64;
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     args.stack = stack.as_mut_ptr() as u64;
@@ -94,7 +101,8 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Spawned> {
     })
 }
 
-fn duplicate_above(fd: BorrowedFd<'_>, floor: RawFd) -> io::Result<OwnedFd> {
+/// The lowest free number from `floor` on.
+pub fn duplicate_above(fd: BorrowedFd<'_>, floor: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl(2) with F_DUPFD_CLOEXEC takes numbers; `fd` is open for the call.
     let new = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor) };
     if new == -1 {
@@ -190,6 +198,12 @@ extern "C" fn child_main(child: *mut Child) -> ! {
     // exec'ed or ended; both arrays below end with null.
     unsafe {
         let child = &mut *child;
+        // Until here the table of descriptors is that of our parent: it must not be changed before.
+        let unshare = libc::CLOSE_RANGE_UNSHARE;
+        if libc::syscall(libc::SYS_close_range, child.end, libc::c_uint::MAX, unshare) == -1 {
+            child.errno = *libc::__errno_location();
+            libc::_exit(127);
+        }
         let mut target = 0;
         while target < child.count {
             // Not dup2: a source is never its own target, and dup3 clears close-on-exec.
@@ -320,6 +334,34 @@ pub fn pidfd_send_signal(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// A new mount of a file system that needs no options, its source its own name. fsopen(2), fsmount(2).
+pub fn detached_mount(fstype: &CStr) -> io::Result<OwnedFd> {
+    /// linux/mount.h
+    const FSCONFIG_SET_STRING: libc::c_uint = 1;
+    const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+    const CLOEXEC: libc::c_uint = 1;
+    let made = |fd: libc::c_long| match fd {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the kernel has just made this descriptor for us.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+    };
+    // SAFETY: the name ends with null, and outlives the call.
+    let context = made(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), CLOEXEC) })?;
+    let configure =
+        |command: libc::c_uint, key: *const libc::c_char, value: *const libc::c_char| {
+            let fd = context.as_raw_fd();
+            // SAFETY: key and value are null, or end with null and outlive the call.
+            match unsafe { libc::syscall(libc::SYS_fsconfig, fd, command, key, value, 0) } {
+                -1 => Err(io::Error::last_os_error()),
+                _ => Ok(()),
+            }
+        };
+    configure(FSCONFIG_SET_STRING, c"source".as_ptr(), fstype.as_ptr())?;
+    configure(FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
+    // SAFETY: numbers only.
+    made(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, 0) })
 }
 
 /// The mount namespace that a process is in. Errors: `ESRCH` once it has ended; `ENOTTY` before Linux 6.11.

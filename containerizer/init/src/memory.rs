@@ -72,7 +72,8 @@ unsafe impl GlobalAlloc for Memory {
         }
         self.next.set(region.addr());
         self.end.set(region.addr() + REGION);
-        self.place(layout).map_or(null_mut(), |start| start as *mut u8)
+        self.place(layout)
+            .map_or(null_mut(), |start| start as *mut u8)
     }
 
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {

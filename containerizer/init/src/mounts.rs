@@ -18,6 +18,12 @@ const MOUNT_ATTR_NOEXEC: u64 = 8;
 
 /// A detached mount of a new file system, made for `target`.
 pub fn create(mount: &Mount, target: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    if let Some(made) = mount.made {
+        let tree = sys::take(made as i32);
+        return sys::mount_setattr(tree.as_fd(), mount.attributes, 0, 0, false)
+            .map(|()| tree)
+            .map_err(because(format!("set attributes of {}", mount.target)));
+    }
     let mut mount = mount.clone();
     let has_mode = mount.options.iter().any(|(key, _)| key == "mode");
     if mount.fstype == "tmpfs" && !has_mode {

@@ -207,6 +207,8 @@ pub struct Mount {
     pub attributes: u64,
     /// What the mount point holds is copied into the new file system.
     pub copy_up: bool,
+    /// Inherited: a detached mount that was made so, but for the attributes.
+    pub made: Option<u32>,
 }
 
 /// A path of the host that is to be bound.
@@ -410,7 +412,8 @@ wire_struct!(Mount {
     target,
     options,
     attributes,
-    copy_up
+    copy_up,
+    made
 });
 wire_struct!(Source {
     path,
@@ -555,6 +558,7 @@ mod tests {
                         options: vec![("mode".into(), Some("755".into())), ("x".into(), None)],
                         attributes: 2,
                         copy_up: false,
+                        made: Some(11),
                     },
                 },
                 Step::PivotRoot {},

@@ -180,6 +180,12 @@ pub fn inherited(fd: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
+/// The same, to be closed when it has served. To be called once.
+pub fn take(fd: RawFd) -> OwnedFd {
+    // SAFETY: the containerizer left it open at this number, and the program names it but once.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
 /// Makes the terminal at standard input control this session, which has none yet. tty_ioctl(4).
 pub fn control_by_stdin() -> io::Result<()> {
     // SAFETY: TIOCSCTTY takes a number; 0 takes the terminal from nobody.
@@ -450,7 +456,8 @@ pub fn loopback_up() -> io::Result<()> {
     request.ifr_name[1] = b'o' as libc::c_char;
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads the ifreq, which outlives the call.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) }.into()).map(drop)
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) }.into())
+        .map(drop)
 }
 
 /// mount(2) without source, type and data: for propagation and plain binds.

@@ -123,6 +123,7 @@ fn mount(
             options,
             attributes,
             copy_up: false,
+            made: None,
         },
     }
 }

@@ -52,7 +52,8 @@ pub struct Facts<'a> {
 /// cgroups, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attached {
-    /// A network namespace that was made ahead, instead of one that comes with the clone.
+    /// A network namespace that was made ahead, instead of one that comes with the clone, and a file
+    /// system that shows it: `networks::Network`.
     pub network: bool,
     /// A socket that listens: the command waits there to be started.
     pub gate: bool,
@@ -84,6 +85,8 @@ struct Console {
 /// Their numbers.
 struct Numbers {
     network: Option<u32>,
+    /// A detached mount.
+    sysfs: Option<u32>,
     gate: Option<u32>,
     console: Option<Console>,
     preserved: Preserved,
@@ -93,10 +96,12 @@ impl Attached {
     fn numbers(self, cgroup_files: u32) -> Numbers {
         let first = init::fd::FIRST_CGROUP as u32 + cgroup_files;
         let network = self.network.then_some(first);
-        let first = first + u32::from(self.network);
+        let sysfs = network.map(|network| network + 1);
+        let first = first + 2 * u32::from(self.network);
         let after_gate = first + u32::from(self.gate);
         Numbers {
             network,
+            sysfs,
             gate: self.gate.then_some(first),
             console: self.console.map(|lines| Console {
                 socket: after_gate,

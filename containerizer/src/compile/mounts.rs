@@ -23,6 +23,8 @@ pub struct Plan<'a> {
     pub steps: Vec<Step>,
     /// Mounts that become read-only once everything in them is made.
     pub sealed: Vec<String>,
+    /// A detached mount of a sysfs, until it is used.
+    sysfs: Option<u32>,
 }
 
 impl<'a> Plan<'a> {
@@ -42,6 +44,7 @@ impl<'a> Plan<'a> {
             mirror_root: false,
             steps: Vec::new(),
             sealed: Vec::new(),
+            sysfs: facts.attached.numbers(facts.cgroup_files).sysfs,
         }
     }
 
@@ -211,10 +214,14 @@ impl<'a> Plan<'a> {
             attributes &= !options::RDONLY;
             self.sealed.push(path.clone());
         }
+        let source = source.unwrap_or_else(|| fstype.to_owned());
+        let is_plain_sysfs = (fstype, &*source) == ("sysfs", "sysfs") && options.data.is_empty();
+        let made = is_plain_sysfs.then(|| self.sysfs.take()).flatten();
         self.steps.push(Step::Mount {
             mount: Mount {
                 fstype: fstype.to_owned(),
-                source: source.unwrap_or_else(|| fstype.to_owned()),
+                source,
+                made,
                 target: path.clone(),
                 options: options.data,
                 attributes,
