@@ -11,6 +11,7 @@ use isolators::ContainerId;
 use isolators::cgroups::{
     Cgroup, CgroupError, Details, OomWatch, OutOfMemory, Statistics, StatisticsError,
 };
+use isolators::network::Traffic;
 use oci_spec::runtime::{LinuxResources, Spec};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{SetOnce, watch};
@@ -299,6 +300,14 @@ impl Container {
         self.0.cgroup.statistics()
     }
 
+    /// What has gone over its network; `None` when that is the host's, and once it has ended.
+    pub fn traffic(&self) -> Option<Traffic> {
+        let process = self.0.process.as_ref()?;
+        let traffic = Traffic::of(process.pid);
+        // While it is there, nobody else has had its number.
+        traffic.filter(|_| process.is_there())
+    }
+
     /// Everything that the kernel counts for it: many files are read. Blocks.
     pub fn details(&self) -> Result<Details, StatisticsError> {
         self.0.cgroup.details()
@@ -414,6 +423,11 @@ impl Process {
             }
             _ => {}
         }
+    }
+
+    /// Until it is reaped.
+    fn is_there(&self) -> bool {
+        sys::pidfd_send_signal(self.pidfd.get_ref(), 0).is_ok()
     }
 
     /// Waits for its end and reaps it; `None` when somebody else has. Cancel safe.

@@ -60,6 +60,7 @@ pub use isolators::cgroups::{
     MemoryPressure, MemoryUsage, OutOfMemory, Percent, PressureOf, Statistics, StatisticsError,
     Task, Victim,
 };
+pub use isolators::network::{Counters, Traffic};
 pub use launch::Stdio;
 pub use record::RecordError;
 pub use stage::{

@@ -15,6 +15,7 @@ mod ipc;
 mod isolator;
 mod kernel_log;
 mod namespaces;
+pub mod network;
 mod process;
 mod request;
 mod rlimits;

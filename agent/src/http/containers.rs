@@ -92,9 +92,13 @@ fn status(executor: &Executor) -> Value {
 }
 
 fn statistics_of(executor: &Executor) -> Option<Value> {
-    let statistics = executor.container.as_ref()?.statistics();
-    match statistics {
-        Ok(statistics) => Some(proto::json::to_value(&usage::usage(&statistics, executor))),
+    let container = executor.container.as_ref()?;
+    match container.statistics() {
+        Ok(statistics) => {
+            let traffic = container.traffic();
+            let usage = usage::usage(&statistics, traffic.as_ref(), executor);
+            Some(proto::json::to_value(&usage))
+        }
         // It may have ended a moment ago.
         Err(error) => {
             tracing::debug!(container = executor.run.container, %error, "no statistics");

@@ -2,7 +2,7 @@
 //!
 //! Source: spec/mesos-agent.md sections 21.2 and 22.
 
-use containerizer::Statistics;
+use containerizer::{Statistics, Traffic};
 use isolators::cgroups::{Amount, DeviceIo};
 use proto::task::is_terminal;
 use proto::v1;
@@ -21,7 +21,12 @@ struct Limits {
     memory: Option<u64>,
 }
 
-pub fn usage(statistics: &Statistics, executor: &Executor) -> v1::ResourceStatistics {
+/// `traffic`: of a container with a network of its own.
+pub fn usage(
+    statistics: &Statistics,
+    traffic: Option<&Traffic>,
+    executor: &Executor,
+) -> v1::ResourceStatistics {
     let requested = total(&executor.resources());
     let memory = (requested.mem() * MB) as u64;
     let limits = limits(statistics, executor, requested.cpus());
@@ -62,6 +67,14 @@ pub fn usage(statistics: &Statistics, executor: &Executor) -> v1::ResourceStatis
         processes: narrow(Some(statistics.processes)),
         threads: narrow(statistics.threads),
         blkio_statistics: block_io(&statistics.io),
+        net_rx_bytes: traffic.map(|traffic| traffic.received.bytes),
+        net_rx_packets: traffic.map(|traffic| traffic.received.packets),
+        net_rx_errors: traffic.map(|traffic| traffic.received.errors),
+        net_rx_dropped: traffic.map(|traffic| traffic.received.dropped),
+        net_tx_bytes: traffic.map(|traffic| traffic.sent.bytes),
+        net_tx_packets: traffic.map(|traffic| traffic.sent.packets),
+        net_tx_errors: traffic.map(|traffic| traffic.sent.errors),
+        net_tx_dropped: traffic.map(|traffic| traffic.sent.dropped),
         ..Default::default()
     }
 }
@@ -127,6 +140,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::{Duration, SystemTime};
 
+    use containerizer::Counters;
     use proto::resources::Resources;
     use serde_json::json;
 
@@ -169,6 +183,19 @@ mod tests {
         }
     }
 
+    fn traffic() -> Traffic {
+        let counters = |first| Counters {
+            bytes: first,
+            packets: first + 1,
+            errors: first + 2,
+            dropped: first + 3,
+        };
+        Traffic {
+            received: counters(21),
+            sent: counters(31),
+        }
+    }
+
     fn executor(limit: Option<f64>) -> Executor {
         let resources = |text: &str| Resources::parse(text, "*").unwrap().to_protos();
         let limit = limit.map(|value| ("cpus".to_owned(), v1::value::Scalar { value }));
@@ -197,13 +224,15 @@ mod tests {
 
     #[test]
     fn all_that_is_counted_has_mesos_names() {
-        let usage = usage(&statistics(), &executor(None));
+        let usage = usage(&statistics(), Some(&traffic()), &executor(None));
         let json = proto::json::to_value(&usage);
         let wanted = json!({
             "cpus_limit": 1.5, "cpus_soft_limit": 1.5, "mem_total_bytes": 5,
             "mem_total_memsw_bytes": 11, "mem_swap_bytes": 6, "mem_kmem_usage_bytes": 7,
             "mem_kmem_tcp_usage_bytes": 8, "mem_limit_bytes": 64 << 20,
             "mem_soft_limit_bytes": 64 << 20, "processes": 2, "threads": 3,
+            "net_rx_bytes": 21, "net_rx_packets": 22, "net_rx_errors": 23, "net_rx_dropped": 24,
+            "net_tx_bytes": 31, "net_tx_packets": 32, "net_tx_errors": 33, "net_tx_dropped": 34,
         });
         for (key, value) in wanted.as_object().unwrap() {
             assert_eq!(json[key], *value, "{key}");
@@ -226,7 +255,12 @@ mod tests {
             io: vec![],
             ..statistics()
         };
-        assert_eq!(super::usage(&idle, &executor(None)).blkio_statistics, None);
+        let usage = super::usage(&idle, None, &executor(None));
+        assert_eq!(usage.blkio_statistics, None);
+        let json = proto::json::to_value(&usage);
+        let keys = json.as_object().unwrap().keys();
+        // Of the host's network nothing is told.
+        assert_eq!(keys.filter(|key| key.starts_with("net_")).count(), 0);
     }
 
     #[test]
@@ -239,7 +273,7 @@ mod tests {
             mem_limit: None,
             ..statistics()
         };
-        let usage = usage(&free, &executor(Some(f64::INFINITY)));
+        let usage = usage(&free, None, &executor(Some(f64::INFINITY)));
         let host = system();
         assert_eq!(usage.cpus_limit, Some(host.cpus as f64));
         assert_eq!(

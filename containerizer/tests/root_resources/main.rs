@@ -4,6 +4,7 @@
 mod devices;
 mod freeze;
 mod limits;
+mod network;
 mod placement;
 mod statistics;
 mod support;
