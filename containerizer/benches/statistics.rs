@@ -42,15 +42,8 @@ async fn main() {
     });
     let containerizer = containerizer.unwrap();
     let container = launch(&containerizer, directory.path().join("sandbox")).await;
-    measure("statistics", || {
-        black_box(container.statistics().unwrap());
-    });
-    measure("traffic", || {
-        black_box(container.traffic().unwrap());
-    });
-    measure("both, as polled", || {
-        black_box(container.statistics().unwrap());
-        black_box(container.traffic().unwrap());
+    measure("as polled", || {
+        black_box(container.snapshot().unwrap());
     });
     measure("details", || {
         black_box(container.details().unwrap());

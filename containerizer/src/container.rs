@@ -8,9 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use isolators::ContainerId;
-use isolators::cgroups::{
-    Cgroup, CgroupError, Details, OomWatch, OutOfMemory, Statistics, StatisticsError,
-};
+use isolators::cgroups::{Cgroup, CgroupError, Details, OomWatch, OutOfMemory, StatisticsError};
 use isolators::network::Traffic;
 use oci_spec::runtime::{LinuxResources, Spec};
 use tokio::io::unix::AsyncFd;
@@ -20,6 +18,7 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::death::{self, Death, Look};
 use crate::record::{Record, RecordError};
+use crate::snapshot::{self, PressureMeter, Snapshot};
 use crate::sys::{self, Spawned};
 use crate::timings::Timings;
 use crate::update::{self, UpdateError};
@@ -39,6 +38,7 @@ struct Inner {
     /// `None` for a container of an earlier agent.
     since: Option<Instant>,
     cgroup: Cgroup,
+    pressure: PressureMeter,
     /// `None` for a container that had ended before this agent started.
     process: Option<Process>,
     end: watch::Receiver<Option<Termination>>,
@@ -179,6 +179,7 @@ impl Container {
             command: SetOnce::new(),
             since,
             cgroup,
+            pressure: PressureMeter::default(),
             process,
             end,
         }));
@@ -296,12 +297,12 @@ impl Container {
     }
 
     /// What the container uses now.
-    pub fn statistics(&self) -> Result<Statistics, StatisticsError> {
-        self.0.cgroup.statistics()
+    pub fn snapshot(&self) -> Result<Snapshot, StatisticsError> {
+        snapshot::take(&self.0.cgroup, &self.0.pressure, self.traffic())
     }
 
     /// What has gone over its network; `None` when that is the host's, and once it has ended.
-    pub fn traffic(&self) -> Option<Traffic> {
+    fn traffic(&self) -> Option<Traffic> {
         let process = self.0.process.as_ref()?;
         let traffic = Traffic::of(process.pid);
         // While it is there, nobody else has had its number.

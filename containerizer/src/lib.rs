@@ -26,6 +26,7 @@ mod line;
 mod networks;
 mod places;
 mod record;
+mod snapshot;
 mod stage;
 mod sys;
 mod terminal;
@@ -57,12 +58,13 @@ pub use identity::Identity;
 pub use ids::{EACH as IDS_OF_EACH, IdsError};
 pub use init::{Stage as Part, Then};
 pub use isolators::cgroups::{
-    MemoryPressure, MemoryUsage, OutOfMemory, Percent, PressureOf, Statistics, StatisticsError,
-    Task, Victim,
+    MemoryPressure, MemoryUsage, OutOfMemory, Percent, Pressure, PressureCounts, PressureOf, Stall,
+    Statistics, StatisticsError, Task, Victim,
 };
 pub use isolators::network::{Counters, Traffic};
 pub use launch::Stdio;
 pub use record::RecordError;
+pub use snapshot::Snapshot;
 pub use stage::{
     Child, Gate, HandOn, Progress, Stage, Staged, inherited, received, remove_when_empty, signal,
 };

@@ -2,11 +2,12 @@
 //!
 //! Source: spec/mesos-agent.md sections 7.2, 7.3 and 22.
 
-use containerizer::Container;
+use containerizer::{Container, Snapshot};
 use endpoint::Query;
 use proto::v1;
 use serde_json::{Value, json};
 
+use super::pressure::pressure;
 use super::reply::Failure;
 use super::{timings, usage};
 use crate::book::{Book, Executor, ExecutorState, Framework};
@@ -21,7 +22,7 @@ pub fn statistics(book: &Book) -> Value {
             "executor_id": executor.run.executor,
             "executor_name": executor.info.name(),
             "source": executor.info.source(),
-            "statistics": statistics_of(executor)?,
+            "statistics": usage_of(&snapshot(executor)?, executor),
         }))
     };
     book.executors().filter_map(one).collect()
@@ -50,10 +51,13 @@ pub fn containers(book: &Book, query: &Query) -> Result<Value, Failure> {
             "source": executor.info.source(),
             "status": status(executor),
         });
-        if let Some(statistics) = statistics_of(executor) {
-            object["statistics"] = statistics;
+        if let Some(snapshot) = snapshot(executor) {
+            object["statistics"] = usage_of(&snapshot, executor);
+            if let Some(pressure) = pressure(&snapshot.cgroup.pressure) {
+                object["pressure"] = pressure;
+            }
         }
-        // Ours: Mesos has no such key.
+        // Ours, as the one before: Mesos has no such keys.
         if let Some(timings) = executor.container.as_ref().and_then(Container::timings) {
             object["launch"] = timings::launch(timings);
         }
@@ -91,18 +95,15 @@ fn status(executor: &Executor) -> Value {
     proto::json::to_value(&status)
 }
 
-fn statistics_of(executor: &Executor) -> Option<Value> {
-    let container = executor.container.as_ref()?;
-    match container.statistics() {
-        Ok(statistics) => {
-            let traffic = container.traffic();
-            let usage = usage::usage(&statistics, traffic.as_ref(), executor);
-            Some(proto::json::to_value(&usage))
-        }
-        // It may have ended a moment ago.
-        Err(error) => {
-            tracing::debug!(container = executor.run.container, %error, "no statistics");
-            None
-        }
-    }
+fn usage_of(snapshot: &Snapshot, executor: &Executor) -> Value {
+    proto::json::to_value(&usage::usage(snapshot, executor))
+}
+
+fn snapshot(executor: &Executor) -> Option<Snapshot> {
+    let snapshot = executor.container.as_ref()?.snapshot();
+    // It may have ended a moment ago.
+    let snapshot = snapshot.inspect_err(
+        |error| tracing::debug!(container = executor.run.container, %error, "no statistics"),
+    );
+    snapshot.ok()
 }

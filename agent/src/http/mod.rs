@@ -7,6 +7,7 @@ mod containers;
 mod files;
 mod inspect;
 mod metrics;
+mod pressure;
 mod reply;
 mod route;
 mod secrets;

@@ -2,7 +2,7 @@
 //!
 //! Source: spec/mesos-agent.md sections 21.2 and 22.
 
-use containerizer::{Statistics, Traffic};
+use containerizer::{Snapshot, Statistics};
 use isolators::cgroups::{Amount, DeviceIo};
 use proto::task::is_terminal;
 use proto::v1;
@@ -21,12 +21,12 @@ struct Limits {
     memory: Option<u64>,
 }
 
-/// `traffic`: of a container with a network of its own.
-pub fn usage(
-    statistics: &Statistics,
-    traffic: Option<&Traffic>,
-    executor: &Executor,
-) -> v1::ResourceStatistics {
+pub fn usage(snapshot: &Snapshot, executor: &Executor) -> v1::ResourceStatistics {
+    let Snapshot {
+        cgroup: statistics,
+        pressure_counts,
+        traffic,
+    } = snapshot;
     let requested = total(&executor.resources());
     let memory = (requested.mem() * MB) as u64;
     let limits = limits(statistics, executor, requested.cpus());
@@ -67,6 +67,9 @@ pub fn usage(
         processes: narrow(Some(statistics.processes)),
         threads: narrow(statistics.threads),
         blkio_statistics: block_io(&statistics.io),
+        mem_low_pressure_counter: pressure_counts.map(|counts| counts.low),
+        mem_medium_pressure_counter: pressure_counts.map(|counts| counts.medium),
+        mem_critical_pressure_counter: pressure_counts.map(|counts| counts.critical),
         net_rx_bytes: traffic.map(|traffic| traffic.received.bytes),
         net_rx_packets: traffic.map(|traffic| traffic.received.packets),
         net_rx_errors: traffic.map(|traffic| traffic.received.errors),
@@ -140,7 +143,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::{Duration, SystemTime};
 
-    use containerizer::Counters;
+    use containerizer::{Counters, PressureCounts, Traffic};
+    use isolators::cgroups::Pressures;
     use proto::resources::Resources;
     use serde_json::json;
 
@@ -180,19 +184,29 @@ mod tests {
                 bytes: amount(4096),
                 operations: amount(1),
             }],
+            pressure: Pressures::default(),
         }
     }
 
-    fn traffic() -> Traffic {
+    fn snapshot() -> Snapshot {
         let counters = |first| Counters {
             bytes: first,
             packets: first + 1,
             errors: first + 2,
             dropped: first + 3,
         };
-        Traffic {
+        let traffic = Traffic {
             received: counters(21),
             sent: counters(31),
+        };
+        Snapshot {
+            cgroup: statistics(),
+            pressure_counts: Some(PressureCounts {
+                low: 43,
+                medium: 42,
+                critical: 41,
+            }),
+            traffic: Some(traffic),
         }
     }
 
@@ -224,13 +238,15 @@ mod tests {
 
     #[test]
     fn all_that_is_counted_has_mesos_names() {
-        let usage = usage(&statistics(), Some(&traffic()), &executor(None));
+        let usage = usage(&snapshot(), &executor(None));
         let json = proto::json::to_value(&usage);
         let wanted = json!({
             "cpus_limit": 1.5, "cpus_soft_limit": 1.5, "mem_total_bytes": 5,
             "mem_total_memsw_bytes": 11, "mem_swap_bytes": 6, "mem_kmem_usage_bytes": 7,
             "mem_kmem_tcp_usage_bytes": 8, "mem_limit_bytes": 64 << 20,
             "mem_soft_limit_bytes": 64 << 20, "processes": 2, "threads": 3,
+            "mem_low_pressure_counter": 43, "mem_medium_pressure_counter": 42,
+            "mem_critical_pressure_counter": 41,
             "net_rx_bytes": 21, "net_rx_packets": 22, "net_rx_errors": 23, "net_rx_dropped": 24,
             "net_tx_bytes": 31, "net_tx_packets": 32, "net_tx_errors": 33, "net_tx_dropped": 34,
         });
@@ -251,16 +267,21 @@ mod tests {
             total(&device["io_serviced"]),
             json!({"op": "TOTAL", "value": 3})
         );
-        let idle = Statistics {
-            io: vec![],
-            ..statistics()
+        let idle = Snapshot {
+            cgroup: Statistics {
+                io: vec![],
+                ..statistics()
+            },
+            pressure_counts: None,
+            traffic: None,
         };
-        let usage = super::usage(&idle, None, &executor(None));
+        let usage = super::usage(&idle, &executor(None));
         assert_eq!(usage.blkio_statistics, None);
         let json = proto::json::to_value(&usage);
         let keys = json.as_object().unwrap().keys();
         // Of the host's network nothing is told.
-        assert_eq!(keys.filter(|key| key.starts_with("net_")).count(), 0);
+        let untold = |key: &&String| key.starts_with("net_") || key.contains("_pressure_");
+        assert_eq!(keys.filter(untold).count(), 0);
     }
 
     #[test]
@@ -269,11 +290,14 @@ mod tests {
         assert_eq!(limited(None), Some(1.5));
         assert_eq!(limited(Some(2.0)), Some(2.5));
         assert_eq!(limited(Some(f64::INFINITY)), None);
-        let free = Statistics {
-            mem_limit: None,
-            ..statistics()
+        let free = Snapshot {
+            cgroup: Statistics {
+                mem_limit: None,
+                ..statistics()
+            },
+            ..snapshot()
         };
-        let usage = usage(&free, None, &executor(Some(f64::INFINITY)));
+        let usage = usage(&free, &executor(Some(f64::INFINITY)));
         let host = system();
         assert_eq!(usage.cpus_limit, Some(host.cpus as f64));
         assert_eq!(

@@ -294,7 +294,7 @@ async fn root_statistics_come_from_the_containers_cgroup() {
         .await
         .expect("launches");
     until_output(&host, "up").await;
-    let statistics = container.statistics().expect("statistics");
+    let statistics = container.snapshot().expect("statistics").cgroup;
     assert_eq!(statistics.mem_limit, Some(32 << 20));
     assert!(
         statistics.mem_total > 0 && statistics.mem_total < 32 << 20,

@@ -12,7 +12,6 @@ use cgroups_rs::{Controller as _, MaxValue};
 
 use super::cgroup::Cgroup;
 use super::hierarchy::Version;
-use super::pressure::Pressure;
 use super::statistics::{Statistics, StatisticsError, flat_keyed, kernel_memory, limit, number};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +33,6 @@ pub struct Details {
     pub pids: Option<Usage>,
     /// By their size as in the names of control files, e.g. `2MB`.
     pub huge_pages: BTreeMap<String, Usage>,
-    /// Of v2; a hybrid host has none.
-    pub cpu_pressure: Option<Pressure>,
-    pub memory_pressure: Option<Pressure>,
-    pub io_pressure: Option<Pressure>,
 }
 
 /// Bytes, or another amount. `None`: there is no limit, or the kernel does not count.
@@ -81,9 +76,6 @@ impl Cgroup {
             oom_kills: self.oom_kills(),
             pids: self.pids(),
             huge_pages: self.huge_pages(),
-            cpu_pressure: self.pressure("cpu.pressure"),
-            memory_pressure: self.pressure("memory.pressure"),
-            io_pressure: self.pressure("io.pressure"),
             basic,
         })
     }
@@ -153,10 +145,6 @@ impl Cgroup {
             .into_iter()
             .filter_map(of_size)
             .collect()
-    }
-
-    fn pressure(&self, file: &str) -> Option<Pressure> {
-        Pressure::parse(&fs::read_to_string(self.directory()?.join(file)).ok()?)
     }
 }
 

@@ -18,6 +18,7 @@ mod pids;
 mod place;
 mod plan;
 mod pressure;
+mod pressure_level;
 mod settings;
 mod statistics;
 mod update;
@@ -38,7 +39,8 @@ pub use oom::{
 pub(crate) use pids::Pids;
 pub use place::resolve;
 pub use plan::Plan;
-pub use pressure::{Pressure, Stall};
+pub use pressure::{Pressure, Pressures, Stall};
+pub use pressure_level::{PressureCounts, PressureLevels};
 pub use settings::BadResources;
 pub use statistics::{Statistics, StatisticsError};
 pub use update::Changed;

@@ -2,7 +2,10 @@
 //!
 //! Source: the kernel's Documentation/accounting/psi.rst.
 
+use std::fs;
 use std::time::Duration;
+
+use super::cgroup::Cgroup;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pressure {
@@ -12,6 +15,14 @@ pub struct Pressure {
     pub full: Option<Stall>,
 }
 
+/// Of v2, where the kernel measures it; a hybrid host has none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pressures {
+    pub cpu: Option<Pressure>,
+    pub memory: Option<Pressure>,
+    pub io: Option<Pressure>,
+}
+
 /// Percent of the last 10, 60 and 300 seconds, and the time since the cgroup was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Stall {
@@ -19,6 +30,20 @@ pub struct Stall {
     pub avg60: f64,
     pub avg300: f64,
     pub total: Duration,
+}
+
+impl Cgroup {
+    pub(super) fn pressures(&self) -> Pressures {
+        let Some(directory) = self.directory() else {
+            return Pressures::default();
+        };
+        let read = |file| Pressure::parse(&fs::read_to_string(directory.join(file)).ok()?);
+        Pressures {
+            cpu: read("cpu.pressure"),
+            memory: read("memory.pressure"),
+            io: read("io.pressure"),
+        }
+    }
 }
 
 impl Pressure {

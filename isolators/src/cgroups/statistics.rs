@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::cgroup::Cgroup;
 use super::device_io::{DeviceIo, from_blkio, from_io_stat};
 use super::hierarchy::Version;
+use super::pressure::Pressures;
 
 /// Names and meaning as in Mesos' `ResourceStatistics` (spec/mesos-agent.md section 22).
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,7 @@ pub struct Statistics {
     pub threads: Option<u64>,
     /// Of each block device; empty where it is not counted.
     pub io: Vec<DeviceIo>,
+    pub pressure: Pressures,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +109,7 @@ impl Cgroup {
                 .dir("pids")
                 .and_then(|dir| number(&dir, "pids.current")),
             io: self.io(),
+            pressure: self.pressures(),
         })
     }
 

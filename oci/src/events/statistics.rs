@@ -29,7 +29,7 @@ fn cpu(details: &Details) -> Value {
             "throttledPeriods": basic.cpus_nr_throttled.unwrap_or(0),
             "throttledTime": basic.cpus_throttled.map_or(0, nanoseconds),
         },
-        "psi": pressure(details.cpu_pressure.as_ref()),
+        "psi": pressure(details.basic.pressure.cpu.as_ref()),
     })
 }
 
@@ -42,7 +42,7 @@ fn memory(details: &Details) -> Value {
         "kernel": usage(&details.kernel),
         "kernelTCP": usage(&details.kernel_tcp),
         "raw": details.memory_stat,
-        "psi": pressure(details.memory_pressure.as_ref()),
+        "psi": pressure(details.basic.pressure.memory.as_ref()),
     })
 }
 
@@ -79,7 +79,7 @@ fn blkio(details: &Details) -> Value {
     json!({
         "ioServiceBytesRecursive": entries(|io| io.bytes),
         "ioServicedRecursive": entries(|io| io.operations),
-        "psi": pressure(details.io_pressure.as_ref()),
+        "psi": pressure(details.basic.pressure.io.as_ref()),
     })
 }
 
