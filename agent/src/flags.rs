@@ -155,7 +155,7 @@ pub struct Flags {
     )]
     pub disallow_sharing_agent_ipc_namespace: bool,
 
-    /// Refuse tasks that want to share the agent's pid namespace. This build refuses them anyway.
+    /// Refuse tasks that want to share the agent's pid namespace: they see every process of this host.
     #[arg(
         long = "disallow_sharing_agent_pid_namespace", env = "MESOS_DISALLOW_SHARING_AGENT_PID_NAMESPACE",
         num_args = 0..=1, require_equals = true, default_missing_value = "true",

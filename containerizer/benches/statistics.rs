@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use containerizer::{Config, Container, Containerizer, Stdio, Stopwatch, Then};
 use isolators::seccomp::Profile;
 use isolators::{
-    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+    CapabilitySets, Command, ContainerId, Ipc, Limit, PidNamespace, Request, Seccomp, Share, Swap,
+    User,
 };
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 
@@ -82,6 +83,7 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
         pids: None,
         devices: vec![],
         ipc: Ipc::OwnNamespace,
+        pid_namespace: PidNamespace::Own,
         volumes: vec![],
         rlimits: vec![],
         capabilities: CapabilitySets::default(),

@@ -7,15 +7,16 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use isolators::ContainerId;
 use isolators::cgroups::{Cgroup, CgroupError, Details, OomWatch, OutOfMemory, StatisticsError};
 use isolators::network::Traffic;
+use isolators::{ContainerId, PidNamespace};
 use oci_spec::runtime::{LinuxResources, Spec};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use crate::Shared;
+use crate::compile;
 use crate::death::{self, Death, Look};
 use crate::record::{Record, RecordError};
 use crate::snapshot::{self, PressureMeter, Snapshot};
@@ -38,6 +39,8 @@ struct Inner {
     /// `None` for a container of an earlier agent.
     since: Option<Instant>,
     cgroup: Cgroup,
+    /// With the host's, the kernel does not end all of it with its first process.
+    pids: PidNamespace,
     pressure: PressureMeter,
     /// `None` for a container that had ended before this agent started.
     process: Option<Process>,
@@ -122,11 +125,12 @@ impl Container {
         shared: &Arc<Shared>,
         record: Record,
         cgroup: Cgroup,
+        pids: PidNamespace,
         process: Process,
         held: Held,
     ) -> Self {
         let since = Some(Instant::now());
-        Self::begin(shared, record, cgroup, Some(process), held, since)
+        Self::begin(shared, record, cgroup, pids, Some(process), held, since)
     }
 
     /// Takes over what an earlier agent left, dead or alive.
@@ -149,13 +153,15 @@ impl Container {
             // the cgroup belongs to nobody.
             cgroup.kill();
         }
+        // All that is in the cgroup is put away in any case.
+        let pids = spec.as_ref().map_or(PidNamespace::Hosts, compile::pids);
         let held = Held {
             oom: cgroup.watch_oom().unwrap_or(None),
             mounts: process.as_ref().and_then(Process::mounts),
         };
         let timings = record.timings();
         let command = process.as_ref().and_then(|it| death::first_child(it.pid));
-        let container = Self::begin(shared, record, cgroup, process, held, None);
+        let container = Self::begin(shared, record, cgroup, pids, process, held, None);
         container.note_command(command);
         timings
             .into_iter()
@@ -167,6 +173,7 @@ impl Container {
         shared: &Arc<Shared>,
         record: Record,
         cgroup: Cgroup,
+        pids: PidNamespace,
         process: Option<Process>,
         held: Held,
         since: Option<Instant>,
@@ -179,6 +186,7 @@ impl Container {
             command: SetOnce::new(),
             since,
             cgroup,
+            pids,
             pressure: PressureMeter::default(),
             process,
             end,
@@ -266,6 +274,7 @@ impl Container {
     pub fn kill(&self) {
         // The kernel kills a pid namespace with its first process.
         self.signal(libc::SIGKILL);
+        self.end_the_rest();
         self.0.cgroup.let_die();
     }
 
@@ -288,6 +297,14 @@ impl Container {
     /// telling what it was launched with. Blocks.
     pub fn update(&self, resources: &LinuxResources) -> Result<(), UpdateError> {
         update::update(&self.0.cgroup, resources, &self.0.shared.device_programs)
+    }
+
+    /// Those that do not end with the first process.
+    fn end_the_rest(&self) {
+        match self.0.pids {
+            PidNamespace::Own => {}
+            PidNamespace::Hosts => self.0.cgroup.kill(),
+        }
     }
 
     fn signal(&self, signal: i32) {
@@ -353,7 +370,7 @@ impl Container {
             out_of_memory,
             death: Death {
                 kernel,
-                ..Death::of(recorded, reaped)
+                ..Death::of(recorded, reaped, self.0.pids)
             },
             leftovers,
         }
@@ -370,7 +387,7 @@ impl Container {
         heard.ok().copied()
     }
 
-    /// Returns when the first process has ended, and with it the whole pid namespace. Kills it when
+    /// Returns when the first process has ended, and with it its own pid namespace. Kills it when
     /// memory runs out: a container that has lost one process to that is not left half alive.
     async fn until_ended(&self, process: &Process, oom: Option<OomWatch>) {
         tokio::select! {
@@ -384,6 +401,7 @@ impl Container {
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_millis(1);
         loop {
+            self.end_the_rest();
             match self.0.cgroup.remove() {
                 Ok(()) => return Vec::new(),
                 Err(CgroupError::Busy { .. }) if Instant::now() < deadline => {

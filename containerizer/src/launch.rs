@@ -232,7 +232,9 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     );
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
-    let container = Container::watch(shared, record, cgroup, process, Held { oom, mounts });
+    let held = Held { oom, mounts };
+    let pids = compile::pids(&spec);
+    let container = Container::watch(shared, record, cgroup, pids, process, held);
     Ok(Started {
         container,
         line,

@@ -11,7 +11,8 @@ use containerizer::{
 };
 use isolators::seccomp::{Answer, Arg, Condition, Machines, Profile, Rule};
 use isolators::{
-    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+    CapabilitySets, Command, ContainerId, Ipc, Limit, PidNamespace, Request, Seccomp, Share, Swap,
+    User,
 };
 use oci_spec::runtime::{LinuxSeccompAction as Action, LinuxSeccompOperator as Op, Spec};
 use tempfile::TempDir;
@@ -68,6 +69,7 @@ impl Host {
             pids: None,
             devices: vec![],
             ipc: Ipc::OwnNamespace,
+            pid_namespace: PidNamespace::Own,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

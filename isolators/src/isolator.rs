@@ -93,6 +93,11 @@ pub enum PlanError {
         beyond: u32,
         count: u32,
     },
+    #[error(
+        "a container with a user namespace of its own cannot have the host's pid namespace, whose /proc \
+         it may not mount: share neither or have neither of its own"
+    )]
+    ProcOfTheHost,
     #[error("the command is empty: give \"cmd\" or \"args\"")]
     NoCommand,
     #[error(
@@ -254,6 +259,7 @@ pub(crate) mod tests {
             pids: None,
             devices: vec![],
             ipc: crate::Ipc::OwnNamespace,
+            pid_namespace: crate::PidNamespace::Own,
             volumes: vec![],
             rlimits: vec![],
             capabilities: crate::CapabilitySets::default(),

@@ -28,5 +28,5 @@ pub use kernel_log::{KernelLog, Line};
 pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use request::{
     Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Device, DeviceKind,
-    IdRange, Ipc, Limit, Request, Rlimit, Seccomp, Share, Swap, User, Volume,
+    IdRange, Ipc, Limit, PidNamespace, Request, Rlimit, Seccomp, Share, Swap, User, Volume,
 };

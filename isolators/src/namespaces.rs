@@ -6,13 +6,12 @@ use oci_spec::runtime::{
 };
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
-use crate::request::{IdRange, Request, User};
+use crate::request::{IdRange, PidNamespace, Request, User};
 
 pub(crate) struct Namespaces;
 
 /// The network stays the host's: a task without networks of its own shares the agent's.
 const OWN: &[LinuxNamespaceType] = &[
-    LinuxNamespaceType::Pid,
     LinuxNamespaceType::Mount,
     LinuxNamespaceType::Uts,
     LinuxNamespaceType::Cgroup,
@@ -43,6 +42,14 @@ impl Isolator for Namespaces {
     }
 
     fn plan(&self, request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+        match (request.pid_namespace, request.user_namespace) {
+            (PidNamespace::Own, _) => {
+                let pids = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Pid);
+                spec.namespaces.push(pids.build()?);
+            }
+            (PidNamespace::Hosts, None) => {}
+            (PidNamespace::Hosts, Some(_)) => return Err(PlanError::ProcOfTheHost),
+        }
         for kind in OWN {
             spec.namespaces
                 .push(LinuxNamespaceBuilder::default().typ(*kind).build()?);
@@ -90,6 +97,26 @@ mod tests {
             .find(|mount| mount.destination().ends_with("sandbox"));
         let options = sandbox.and_then(|sandbox| sandbox.options().clone());
         assert_eq!(options.expect("options"), ["rbind", "rw", "idmap"]);
+    }
+
+    #[test]
+    fn processes_of_the_host_are_seen_by_who_is_known_to_it() {
+        let hosts = |user_namespace| Request {
+            pid_namespace: PidNamespace::Hosts,
+            ..Request {
+                user_namespace,
+                ..request()
+            }
+        };
+        let spec = plan(&hosts(None), &host(Version::V2)).expect("plans");
+        let linux = spec.linux().clone().expect("a linux section");
+        let kinds: Vec<_> = (linux.namespaces().iter().flatten())
+            .map(|namespace| namespace.typ())
+            .collect();
+        assert!(!kinds.contains(&LinuxNamespaceType::Pid), "{kinds:?}");
+        let error = plan(&hosts(own(65536).user_namespace), &host(Version::V2));
+        let error = error.expect_err("refused").to_string();
+        assert!(error.contains("a user namespace of its own"), "{error}");
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub struct Request {
     /// Beside those that every container may use.
     pub devices: Vec<Device>,
     pub ipc: Ipc,
+    pub pid_namespace: PidNamespace,
     pub volumes: Vec<Volume>,
     /// One for a resource.
     pub rlimits: Vec<Rlimit>,
@@ -130,6 +131,16 @@ pub enum Ipc {
     /// All are its own. Bytes that fit into /dev/shm; the kernel's usual limit when `None`.
     Private { shm_size: Option<u64> },
     /// All are the host's.
+    Hosts,
+}
+
+/// Which processes it sees, and can signal and trace as far as its user may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PidNamespace {
+    /// Its own, all of which end with its command.
+    #[default]
+    Own,
+    /// All of the host, more precisely of the agent that launches it.
     Hosts,
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use containerizer::{Config, Containerizer, Stdio, Stopwatch, Then};
 use isolators::seccomp::Profile;
 use isolators::{
-    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+    CapabilitySets, Command, ContainerId, Ipc, Limit, PidNamespace, Request, Seccomp, Share, Swap,
+    User,
 };
 use oci_spec::runtime::Spec;
 use serde_json::Value;
@@ -147,6 +148,7 @@ impl Field {
             pids: None,
             devices: vec![],
             ipc: Ipc::OwnNamespace,
+            pid_namespace: PidNamespace::Own,
             volumes: Vec::new(),
             rlimits: Vec::new(),
             capabilities: self.settings.capabilities.clone(),

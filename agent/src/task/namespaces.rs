@@ -2,7 +2,7 @@
 //!
 //! Source: spec/mesos-agent.md section 19.
 
-use isolators::Ipc;
+use isolators::{Ipc, PidNamespace};
 use proto::v1;
 use proto::v1::linux_info::IpcMode;
 
@@ -26,11 +26,6 @@ pub enum BadSharing {
         namespace: &'static str,
         flag: &'static str,
     },
-    #[error(
-        "\"share_pid_namespace\" is true, which is not supported by this build yet: each task has a pid \
-         namespace of its own"
-    )]
-    PidsOfTheHost,
     #[error(
         "\"shm_size\" is given, but \"ipc_mode\" is not PRIVATE: only then a container has a /dev/shm of \
          its own"
@@ -65,15 +60,15 @@ impl Sharing {
         }
     }
 
-    pub fn check_pids(&self, info: Option<&v1::LinuxInfo>) -> Result<(), BadSharing> {
+    pub fn pids(&self, info: Option<&v1::LinuxInfo>) -> Result<PidNamespace, BadSharing> {
         match info.is_some_and(v1::LinuxInfo::share_pid_namespace) {
-            false => Ok(()),
+            false => Ok(PidNamespace::Own),
             true if self.refuses_pids => Err(BadSharing::Refused {
                 field: "\"share_pid_namespace\": true",
                 namespace: "pid",
                 flag: "disallow_sharing_agent_pid_namespace",
             }),
-            true => Err(BadSharing::PidsOfTheHost),
+            true => Ok(PidNamespace::Hosts),
         }
     }
 }
@@ -126,25 +121,20 @@ mod tests {
     }
 
     #[test]
-    fn the_agents_pid_namespace_is_never_shared_and_the_reason_is_told() {
-        let asking = v1::LinuxInfo {
-            share_pid_namespace: Some(true),
-            ..Default::default()
-        };
-        let own = v1::LinuxInfo {
-            share_pid_namespace: Some(false),
+    fn the_agents_pid_namespace_is_shared_when_task_and_operator_want_it() {
+        let asking = |share| v1::LinuxInfo {
+            share_pid_namespace: share,
             ..Default::default()
         };
         for sharing in [OPEN, CLOSED] {
-            assert_eq!(sharing.check_pids(None), Ok(()));
-            assert_eq!(sharing.check_pids(Some(&own)), Ok(()));
+            assert_eq!(sharing.pids(None), Ok(PidNamespace::Own));
+            for share in [None, Some(false)] {
+                assert_eq!(sharing.pids(Some(&asking(share))), Ok(PidNamespace::Own));
+            }
         }
-        let refused = |sharing: Sharing| sharing.check_pids(Some(&asking)).unwrap_err();
-        assert_eq!(refused(OPEN), BadSharing::PidsOfTheHost);
-        assert!(
-            refused(CLOSED)
-                .to_string()
-                .contains("--disallow_sharing_agent_pid_namespace")
-        );
+        let shared = asking(Some(true));
+        assert_eq!(OPEN.pids(Some(&shared)), Ok(PidNamespace::Hosts));
+        let refused = CLOSED.pids(Some(&shared)).unwrap_err().to_string();
+        assert!(refused.contains("--disallow_sharing_agent_pid_namespace"));
     }
 }

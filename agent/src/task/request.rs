@@ -82,7 +82,6 @@ pub fn plan(
     let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
     let linux = task.container.as_ref().and_then(|c| c.linux_info.as_ref());
     let policy = &host.policy;
-    policy.sharing.check_pids(linux)?;
     let container = Request {
         id,
         command: command(info),
@@ -96,6 +95,7 @@ pub fn plan(
         pids: policy.pids,
         devices: policy.devices.clone(),
         ipc: policy.sharing.ipc(linux)?,
+        pid_namespace: policy.sharing.pids(linux)?,
         volumes: mounts.volumes,
         rlimits: rlimits(limits)?,
         capabilities: capabilities(linux, &host.capabilities)?,

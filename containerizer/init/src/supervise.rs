@@ -3,14 +3,25 @@
 
 use init::{Sender, exit_record, fd};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, because};
 use crate::{Never, confine, sys};
 
-/// Process 1 of the command's pid namespace. Never returns: ends with the command, and the kernel then
-/// kills what is left of the namespace.
+/// Process 1 of the command's pid namespace, or in the host's. Never returns: ends with the command; of a
+/// namespace of its own the kernel then kills what is left, in the host's the agent does.
 pub fn until_end(command: i32) -> Result<Never, Failure> {
+    const FIRST: i32 = 1;
+    let everybody = match sys::own_pid() {
+        FIRST => -1,
+        _ => {
+            // What the command leaves behind would otherwise be left to the host.
+            let subreaper = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]);
+            subreaper.map_err(because("take in orphans of the command"))?;
+            // Its session's first group. The whole namespace would be the whole host.
+            -command
+        }
+    };
     let pass = |signal| match signal {
-        libc::SIGTERM => sys::kill(-1, libc::SIGTERM),
+        libc::SIGTERM => sys::kill(everybody, libc::SIGTERM),
         signal => sys::kill(command, signal),
     };
     watch(command, pass, end)

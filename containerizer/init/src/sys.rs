@@ -331,7 +331,14 @@ pub fn wait_for_either(socket: RawFd, signals: &[i32]) -> io::Result<Option<i32>
     }
 }
 
-/// `pid` -1: every process of this pid namespace but this one. kill(2).
+/// In the pid namespace that it is in.
+pub fn own_pid() -> i32 {
+    // SAFETY: getpid touches no memory and cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// `pid` -1: every process of this pid namespace but this one; any other below 0: the process group of
+/// that number. kill(2).
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: kill touches no memory. A process that is gone already is no error for us.
     unsafe { libc::kill(pid, signal) };

@@ -23,7 +23,7 @@ use init::{Gate, Preserved, Program, Step, Then};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 
 pub use join::{Command, enter, join};
-pub use namespaces::{clone_flags, takes_network};
+pub use namespaces::{clone_flags, pids, takes_network};
 pub use options::names as mount_options;
 pub use seccomp::{Filters, SeccompError, notifies, takes as takes_seccomp};
 pub use view::{Kind, Lookup};
@@ -219,10 +219,10 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     if !owns_mounts {
         return Err(CompileError::Unsupported("the host's mount namespace"));
     }
-    if facts.then == (Then::Supervise {}) && !namespaces::has_new(linux, LinuxNamespaceType::Pid) {
-        // Its SIGTERM would go to every process of the host.
+    if facts.then == (Then::Supervise {}) && namespaces::joins_pids(linux) {
+        // Whose end would be nobody's.
         return Err(CompileError::Unsupported(
-            "a supervised command without a pid namespace of its own",
+            "a supervised command in a pid namespace that is neither its own nor the host's",
         ));
     }
     let mut steps = Vec::new();

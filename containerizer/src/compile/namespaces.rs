@@ -1,6 +1,7 @@
 //! Namespaces: which come with the clone, which are entered by the new process itself.
 
 use init::{IdMap, Maps, Step};
+use isolators::PidNamespace;
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Spec};
 
 use super::{CompileError, options, text};
@@ -22,12 +23,26 @@ pub fn clone_flags(spec: &Spec) -> u64 {
 /// Whether something must be done with the host's rights, or before a fork: user namespaces take away
 /// the first, and a pid namespace is joined by children only.
 fn forks(spec: &Spec, linux: &Linux) -> bool {
-    let joins_pids = |namespace: &LinuxNamespace| {
+    has(linux, LinuxNamespaceType::User)
+        || joins_pids(linux)
+        || spec.mounts().iter().flatten().any(options::is_idmapped)
+}
+
+pub fn joins_pids(linux: &Linux) -> bool {
+    let joined = |namespace: &LinuxNamespace| {
         namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_some()
     };
-    has(linux, LinuxNamespaceType::User)
-        || list(linux).iter().any(joins_pids)
-        || spec.mounts().iter().flatten().any(options::is_idmapped)
+    list(linux).iter().any(joined)
+}
+
+/// One that is joined goes on like the host's when the container has ended.
+pub fn pids(spec: &Spec) -> PidNamespace {
+    let linux = spec.linux().as_ref();
+    let own = linux.is_some_and(|linux| has_new(linux, LinuxNamespaceType::Pid));
+    match own {
+        true => PidNamespace::Own,
+        false => PidNamespace::Hosts,
+    }
 }
 
 /// Flags of those that are not joined.

@@ -6,6 +6,7 @@ mod kernel;
 mod look;
 
 use init::ExitRecord;
+use isolators::PidNamespace;
 
 use crate::container::ExitStatus;
 pub use kernel::{Access, Fault, KernelWord};
@@ -36,18 +37,23 @@ pub enum Sender {
     Kernel,
     /// A process of the container: ids as they are inside.
     Inside { pid: u32, uid: u32 },
-    /// A process of the host or of another container; its user as the container sees it.
+    /// A process of the host or of another container; its user as the container sees it. Any process,
+    /// where the container has the host's pid namespace.
     Outside { uid: u32 },
 }
 
 impl Death {
     /// `recorded` is what the first process left, if it could; `reaped` is how that ended itself.
-    pub(crate) fn of(recorded: Option<ExitRecord>, reaped: Option<ExitStatus>) -> Self {
+    pub(crate) fn of(
+        recorded: Option<ExitRecord>,
+        reaped: Option<ExitStatus>,
+        pids: PidNamespace,
+    ) -> Self {
         const CORE_DUMPED: i32 = 0x80;
         match recorded {
             Some(record) => Self {
                 core_dumped: record.status & CORE_DUMPED != 0 && record.status & 0x7f != 0,
-                passed_on: record.sender.map(PassedOn::from),
+                passed_on: record.sender.map(|sender| PassedOn::of(sender, pids)),
                 ..Self::default()
             },
             None => Self {
@@ -58,18 +64,20 @@ impl Death {
     }
 }
 
-impl From<init::Sender> for PassedOn {
-    fn from(sender: init::Sender) -> Self {
+impl PassedOn {
+    fn of(sender: init::Sender, pids: PidNamespace) -> Self {
         let init::Sender {
             signal,
             code,
             pid,
             uid,
         } = sender;
-        let by = match u32::try_from(pid) {
+        let by = match (u32::try_from(pid), pids) {
             _ if code > 0 => Sender::Kernel,
-            Ok(0) | Err(_) => Sender::Outside { uid },
-            Ok(pid) => Sender::Inside { pid, uid },
+            (Ok(0) | Err(_), _) => Sender::Outside { uid },
+            (Ok(pid), PidNamespace::Own) => Sender::Inside { pid, uid },
+            // Whose number that was, nobody knows by now.
+            (Ok(_), PidNamespace::Hosts) => Sender::Outside { uid },
         };
         Self { signal, by }
     }
@@ -79,25 +87,27 @@ impl From<init::Sender> for PassedOn {
 mod tests {
     use super::*;
 
-    fn sender(code: i32, pid: i32) -> Sender {
+    fn sender(code: i32, pid: i32, pids: PidNamespace) -> Sender {
         let sender = init::Sender {
             signal: libc::SIGTERM,
             code,
             pid,
             uid: 5,
         };
-        PassedOn::from(sender).by
+        PassedOn::of(sender, pids).by
     }
 
     #[test]
     fn who_sent_a_signal_is_read_from_its_siginfo() {
+        use PidNamespace::{Hosts, Own};
         const SI_USER: i32 = 0;
         const SI_QUEUE: i32 = -1;
         const SI_KERNEL: i32 = 0x80;
-        assert_eq!(sender(SI_USER, 7), Sender::Inside { pid: 7, uid: 5 });
-        assert_eq!(sender(SI_QUEUE, 7), Sender::Inside { pid: 7, uid: 5 });
-        assert_eq!(sender(SI_USER, 0), Sender::Outside { uid: 5 });
-        assert_eq!(sender(SI_KERNEL, 0), Sender::Kernel);
+        assert_eq!(sender(SI_USER, 7, Own), Sender::Inside { pid: 7, uid: 5 });
+        assert_eq!(sender(SI_QUEUE, 7, Own), Sender::Inside { pid: 7, uid: 5 });
+        assert_eq!(sender(SI_USER, 0, Own), Sender::Outside { uid: 5 });
+        assert_eq!(sender(SI_KERNEL, 0, Own), Sender::Kernel);
+        assert_eq!(sender(SI_USER, 7, Hosts), Sender::Outside { uid: 5 });
     }
 
     #[test]
@@ -107,7 +117,7 @@ mod tests {
                 status,
                 sender: None,
             };
-            Death::of(Some(record), None).core_dumped
+            Death::of(Some(record), None, PidNamespace::Own).core_dumped
         };
         assert!(dumped(libc::SIGSEGV | 0x80));
         assert!(!dumped(libc::SIGSEGV));
@@ -118,12 +128,13 @@ mod tests {
     fn a_first_process_that_was_killed_leaves_no_record() {
         let killed = |recorded: Option<&str>| {
             let reaped = Some(ExitStatus::Signaled(libc::SIGKILL));
-            let death = Death::of(recorded.and_then(ExitRecord::parse), reaped);
+            let recorded = recorded.and_then(ExitRecord::parse);
+            let death = Death::of(recorded, reaped, PidNamespace::Own);
             death.first_process_killed
         };
         assert!(killed(None));
         assert!(!killed(Some("9\n")));
-        let ended = Death::of(None, Some(ExitStatus::Exited(1)));
+        let ended = Death::of(None, Some(ExitStatus::Exited(1)), PidNamespace::Own);
         assert_eq!(ended, Death::default());
     }
 }

@@ -14,7 +14,8 @@ use containerizer::{
 };
 use isolators::seccomp::Profile;
 use isolators::{
-    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+    CapabilitySets, Command, ContainerId, Ipc, Limit, PidNamespace, Request, Seccomp, Share, Swap,
+    User,
 };
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
@@ -213,6 +214,7 @@ impl Bundle {
             pids: None,
             devices: vec![],
             ipc: Ipc::OwnNamespace,
+            pid_namespace: PidNamespace::Own,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

@@ -4,6 +4,7 @@ mod cgroups;
 mod death;
 mod exec;
 mod namespaces;
+mod pids;
 mod support;
 
 use std::fs::{self, File};

@@ -11,7 +11,8 @@ use containerizer::{
 use isolators::cgroups::Hierarchy;
 use isolators::seccomp::Profile;
 use isolators::{
-    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+    CapabilitySets, Command, ContainerId, Ipc, Limit, PidNamespace, Request, Seccomp, Share, Swap,
+    User,
 };
 use tempfile::TempDir;
 
@@ -78,6 +79,7 @@ impl Host {
             pids: None,
             devices: vec![],
             ipc: Ipc::OwnNamespace,
+            pid_namespace: PidNamespace::Own,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

@@ -17,7 +17,8 @@ use containerizer::{
 use isolators::cgroups::Hierarchy;
 use isolators::seccomp::Profile;
 use isolators::{
-    CapabilitySets, Command, ContainerId, Ipc, Limit, Request, Seccomp, Share, Swap, User,
+    CapabilitySets, Command, ContainerId, Ipc, Limit, PidNamespace, Request, Seccomp, Share, Swap,
+    User,
 };
 use oci_spec::runtime::{LinuxResources, Spec};
 use serde_json::Value;
@@ -97,6 +98,7 @@ impl Host {
             pids: None,
             devices: vec![],
             ipc: Ipc::OwnNamespace,
+            pid_namespace: PidNamespace::Own,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

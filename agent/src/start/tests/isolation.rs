@@ -81,6 +81,31 @@ async fn root_a_task_shares_the_agents_ipc_when_it_asks_for_it_and_the_agent_doe
     node.end(handle).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_sees_the_hosts_processes_when_it_asks_for_it_and_can() {
+    let linux = v1::LinuxInfo {
+        share_pid_namespace: Some(true),
+        ..Default::default()
+    };
+    let asking = in_container("readlink /proc/self/ns/pid", linux);
+    let said = said(node().await, asking.clone()).await;
+    let ours = fs::read_link("/proc/self/ns/pid").unwrap();
+    assert_eq!(said, format!("{}\n", ours.display()));
+
+    let mut refusing = node().await;
+    refusing.flags.disallow_sharing_agent_pid_namespace = true;
+    let mut namespacing = node().await;
+    namespacing.flags.user_namespaces = true;
+    for (node, why) in [
+        (refusing, "--disallow_sharing_agent_pid_namespace"),
+        (namespacing, "a user namespace of its own cannot have"),
+    ] {
+        let (last, _) = ended(node, asking.clone()).await;
+        assert_eq!(last.state(), TaskState::TaskFailed, "{last:?}");
+        assert!(last.message().contains(why), "{last:?}");
+    }
+}
+
 /// A control file of the only container, wherever the hierarchy with that file is.
 fn control_file(node: &Node, controller: &str, name: &str) -> Option<String> {
     let top = PathBuf::from("/sys/fs/cgroup");
