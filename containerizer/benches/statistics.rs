@@ -84,6 +84,7 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
         devices: vec![],
         ipc: Ipc::OwnNamespace,
         pid_namespace: PidNamespace::Own,
+        terminal: None,
         volumes: vec![],
         rlimits: vec![],
         capabilities: CapabilitySets::default(),

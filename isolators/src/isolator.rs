@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    Box, BoxBuilder, Linux, LinuxBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
 };
 
 use crate::capabilities::Capabilities;
@@ -13,9 +13,10 @@ use crate::filesystem::Filesystem;
 use crate::ipc::Ipc;
 use crate::namespaces::Namespaces;
 use crate::process::Command;
-use crate::request::Request;
+use crate::request::{Request, Terminal};
 use crate::rlimits::Rlimits;
 use crate::seccomp::{Machine, Profile, Seccomp};
+use crate::terminal::Terminals;
 use crate::volumes::Volumes;
 
 /// What planning must know of the host; gathered once, when the containerizer starts.
@@ -55,6 +56,7 @@ const ISOLATORS: &[&dyn Isolator] = &[
     &Namespaces,
     &Filesystem,
     &Ipc,
+    &Terminals,
     &Volumes,
     &Command,
     &Rlimits,
@@ -131,6 +133,7 @@ pub struct Draft {
     pub args: Vec<String>,
     pub env: Vec<String>,
     pub cwd: PathBuf,
+    pub terminal: Option<Terminal>,
     pub user: oci_spec::runtime::User,
     pub capabilities: Option<oci_spec::runtime::LinuxCapabilities>,
     pub rlimits: Vec<oci_spec::runtime::PosixRlimit>,
@@ -170,17 +173,27 @@ impl Draft {
 
     fn process(&self) -> Result<Process, PlanError> {
         let mut process = ProcessBuilder::default()
-            .terminal(false)
+            .terminal(self.terminal.is_some())
             .user(self.user.clone())
             .args(self.args.clone())
             .env(self.env.clone())
             .cwd(self.cwd.clone())
             .no_new_privileges(true)
             .build()?;
+        process.set_console_size(self.console_size()?);
         process.set_capabilities(self.capabilities.clone());
         process.set_oom_score_adj(self.oom_score_adj);
         process.set_rlimits((!self.rlimits.is_empty()).then(|| self.rlimits.clone()));
         Ok(process)
+    }
+
+    fn console_size(&self) -> Result<Option<Box>, PlanError> {
+        let size = self.terminal.and_then(|terminal| terminal.size);
+        let size = size.map(|size| {
+            let (height, width): (u64, u64) = (size.rows.into(), size.columns.into());
+            BoxBuilder::default().height(height).width(width).build()
+        });
+        Ok(size.transpose()?)
     }
 
     fn linux(&self) -> Result<Linux, PlanError> {
@@ -261,6 +274,7 @@ pub(crate) mod tests {
             ipc: crate::Ipc::OwnNamespace,
             pid_namespace: crate::PidNamespace::Own,
             volumes: vec![],
+            terminal: None,
             rlimits: vec![],
             capabilities: crate::CapabilitySets::default(),
             seccomp: crate::Seccomp::Default,

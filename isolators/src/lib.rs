@@ -20,6 +20,7 @@ mod process;
 mod request;
 mod rlimits;
 pub mod seccomp;
+mod terminal;
 mod volumes;
 
 pub use capabilities::{default_capabilities, mask as capability_mask};
@@ -28,5 +29,6 @@ pub use kernel_log::{KernelLog, Line};
 pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use request::{
     Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Device, DeviceKind,
-    IdRange, Ipc, Limit, PidNamespace, Request, Rlimit, Seccomp, Share, Swap, User, Volume,
+    IdRange, Ipc, Limit, PidNamespace, Request, Rlimit, Seccomp, Share, Swap, Terminal, User,
+    Volume, WindowSize,
 };

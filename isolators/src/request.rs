@@ -79,6 +79,8 @@ pub struct Request {
     pub pid_namespace: PidNamespace,
     pub volumes: Vec<Volume>,
     /// One for a resource.
+    /// For a terminal of its own instead of standard streams.
+    pub terminal: Option<Terminal>,
     pub rlimits: Vec<Rlimit>,
     pub capabilities: CapabilitySets,
     pub seccomp: Seccomp,
@@ -132,6 +134,19 @@ pub enum Ipc {
     Private { shm_size: Option<u64> },
     /// All are the host's.
     Hosts,
+}
+
+/// What is shown on it goes where the standard output would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terminal {
+    pub size: Option<WindowSize>,
+}
+
+/// In characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowSize {
+    pub rows: u16,
+    pub columns: u16,
 }
 
 /// Which processes it sees, and can signal and trace as far as its user may.

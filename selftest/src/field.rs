@@ -149,6 +149,7 @@ impl Field {
             devices: vec![],
             ipc: Ipc::OwnNamespace,
             pid_namespace: PidNamespace::Own,
+            terminal: None,
             volumes: Vec::new(),
             rlimits: Vec::new(),
             capabilities: self.settings.capabilities.clone(),

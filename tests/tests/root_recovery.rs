@@ -84,6 +84,8 @@ async fn root_tasks_run_on_while_an_agent_is_killed_and_comes_back() {
     let mut cluster = Cluster::start(1).await;
     let mut app = shell("steady", TICKING);
     app["instances"] = 2.into();
+    // Somebody other than the agent must hold the other end of their terminals.
+    app["tty"] = true.into();
     let before = cluster.run(&app).await;
     longer(&cluster, &before, &vec![0; before.len()]).await;
     let processes = processes(&cluster);

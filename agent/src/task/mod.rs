@@ -18,6 +18,7 @@ pub mod policy;
 mod request;
 mod rlimits;
 mod seccomp;
+mod terminal;
 pub mod updates;
 pub mod user_namespace;
 mod volumes;

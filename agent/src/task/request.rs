@@ -12,6 +12,7 @@ use super::launch::{Host, Job};
 use super::namespaces::BadSharing;
 use super::notes::notes;
 use super::rlimits::{BadRlimit, rlimits};
+use super::terminal::{BadTerminal, terminal};
 use super::user_namespace::BadLabel;
 use super::volumes::{VolumeError, mounts};
 
@@ -42,6 +43,8 @@ pub enum PlanError {
     UserNamespace(#[from] BadLabel),
     #[error("the task's linux_info is not valid")]
     Sharing(#[from] BadSharing),
+    #[error(transparent)]
+    Terminal(#[from] BadTerminal),
     #[error("the task's resources are not valid")]
     Resources(#[from] proto::resources::BadResources),
     #[error(
@@ -81,6 +84,7 @@ pub fn plan(
     };
     let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
     let linux = task.container.as_ref().and_then(|c| c.linux_info.as_ref());
+    let tty = task.container.as_ref().and_then(|c| c.tty_info.as_ref());
     let policy = &host.policy;
     let container = Request {
         id,
@@ -97,6 +101,7 @@ pub fn plan(
         ipc: policy.sharing.ipc(linux)?,
         pid_namespace: policy.sharing.pids(linux)?,
         volumes: mounts.volumes,
+        terminal: terminal(tty)?,
         rlimits: rlimits(limits)?,
         capabilities: capabilities(linux, &host.capabilities)?,
         seccomp,

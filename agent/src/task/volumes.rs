@@ -88,7 +88,6 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
             container.network_infos.iter().any(|n| n.name.is_some()),
             "a named network",
         ),
-        (container.tty_info.is_some(), "a terminal (tty_info)"),
     ];
     match table.iter().find(|(wanted, _)| *wanted) {
         Some((_, what)) => Err(VolumeError::Unsupported(what)),

@@ -38,24 +38,41 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_rt_sigprocmask, libc::SYS_rt_sigaction, libc::SYS_gettid, libc::SYS_tgkill,
 ];
 
+/// To read what is shown on a terminal.
+#[rustfmt::skip]
+const READING: &[libc::c_long] = &[
+    libc::SYS_read, libc::SYS_ppoll,
+    #[cfg(target_arch = "x86_64")] libc::SYS_poll,
+];
+
 /// For good.
-pub fn confine() -> Result<(), Failure> {
+pub fn to_waiting() -> Result<(), Failure> {
+    confine(CALLS)
+}
+
+/// The same beside a terminal.
+pub fn to_waiting_and_writing() -> Result<(), Failure> {
+    confine(&[CALLS, READING].concat())
+}
+
+fn confine(calls: &[libc::c_long]) -> Result<(), Failure> {
+    let install = |architecture| install(architecture, calls);
     let confined = sys::prctl(libc::PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0])
         .and_then(|()| sys::set_capabilities(KILL, KILL, 0))
         .and_then(|()| OWN_ARCHITECTURE.map_or(Ok(()), install));
     confined.map_err(because("give up the rights that init no longer needs"))
 }
 
-fn install(architecture: u32) -> io::Result<()> {
-    match sys::install_filter(&filter(architecture), 0) {
+fn install(architecture: u32, calls: &[libc::c_long]) -> io::Result<()> {
+    match sys::install_filter(&filter(architecture, calls), 0) {
         // A kernel without filters has none for the command either.
         Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => Ok(()),
         installed => installed.map(drop),
     }
 }
 
-fn filter(architecture: u32) -> Vec<Instruction> {
-    let last = CALLS.len() as u8;
+fn filter(architecture: u32, calls: &[libc::c_long]) -> Vec<Instruction> {
+    let last = calls.len() as u8;
     let mut filter = vec![
         load(ARCHITECTURE),
         // To the refusal, past the load and all comparisons.
@@ -64,7 +81,7 @@ fn filter(architecture: u32) -> Vec<Instruction> {
     ];
     // Each to the answer that allows, which comes after the refusal.
     let compare = |(at, call): (usize, &libc::c_long)| equal(*call as u32, last - at as u8, 0);
-    filter.extend(CALLS.iter().enumerate().map(compare));
+    filter.extend(calls.iter().enumerate().map(compare));
     filter.push(answer(ERRNO | libc::EPERM as u32));
     filter.push(answer(ALLOW));
     filter

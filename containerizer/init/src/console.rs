@@ -14,13 +14,27 @@ use crate::sys;
 const MULTIPLEXER: &str = "/dev/pts/ptmx";
 const CONSOLE: &str = "/dev/console";
 
+/// A terminal whose other end stays here.
+pub struct Kept {
+    pub multiplexer: OwnedFd,
+    /// Held, so that what is shown is not lost, nor the other end hung up, while no process has it.
+    pub terminal: OwnedFd,
+    /// What was the standard output.
+    pub log: OwnedFd,
+}
+
 /// Makes a terminal, puts it on the standard streams and at /dev/console where that is asked for, and
-/// sends its other end over `socket`.
+/// sends its other end over `socket`, or keeps it.
 ///
 /// What the image put at these paths is not trusted: the multiplexer must be one, of a devpts, and the
 /// terminal is reached through it and not by its name (CVE-2025-52565).
-pub fn make(root: &Root, socket: i32, wanted: &Terminal) -> io::Result<()> {
-    let multiplexer = root.open_plainly(MULTIPLEXER, libc::O_RDWR | libc::O_NOCTTY)?;
+pub fn make(root: &Root, socket: Option<i32>, wanted: &Terminal) -> io::Result<Option<Kept>> {
+    let waits = match socket {
+        Some(_) => 0,
+        None => libc::O_NONBLOCK,
+    };
+    let flags = libc::O_RDWR | libc::O_NOCTTY | waits;
+    let multiplexer = root.open_plainly(MULTIPLEXER, flags)?;
     let device = File::from(multiplexer.try_clone()?).metadata()?.rdev();
     let of_devpts = sys::file_system_type(multiplexer.as_fd())? == sys::DEVPTS_SUPER_MAGIC;
     if device != libc::makedev(5, 2) || !of_devpts {
@@ -37,11 +51,21 @@ pub fn make(root: &Root, socket: i32, wanted: &Terminal) -> io::Result<()> {
     if wanted.shown {
         show(root, &terminal)?;
     }
-    sys::send_descriptor(socket, multiplexer.as_raw_fd(), MULTIPLEXER.as_bytes())?;
+    let log = match socket {
+        Some(socket) => {
+            sys::send_descriptor(socket, multiplexer.as_raw_fd(), MULTIPLEXER.as_bytes())?;
+            None
+        }
+        None => Some(sys::inherited(libc::STDOUT_FILENO).try_clone_to_owned()?),
+    };
     for stream in 0..3 {
         sys::duplicate_to(terminal.as_raw_fd(), stream, false)?;
     }
-    Ok(())
+    Ok(log.map(|log| Kept {
+        multiplexer,
+        terminal,
+        log,
+    }))
 }
 
 fn show(root: &Root, terminal: &OwnedFd) -> io::Result<()> {

@@ -26,6 +26,9 @@ pub use wire::BadProgram;
 
 /// Descriptors that `init` finds open when it starts; all others are closed by it first.
 pub mod fd {
+    /// In an `init` that watches over a command with a terminal: the terminal's other end, for who wants
+    /// to type or to change its size.
+    pub const TERMINAL: i32 = 0;
     /// The encoded program: a regular file or memfd, read from its start.
     pub const PROGRAM: i32 = 3;
     /// One of two connected sockets: see [`line`](crate::line).

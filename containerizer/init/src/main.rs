@@ -17,6 +17,7 @@ mod mounts;
 mod procfs;
 mod root;
 mod scheduling;
+mod shown;
 mod steps;
 mod supervise;
 mod sys;
@@ -67,23 +68,26 @@ fn run() -> Result<Never, Failure> {
     let Program {
         steps, exec, then, ..
     } = program;
-    let state = steps::carry_out(steps)?;
+    let steps::Done { state, terminal } = steps::carry_out(steps)?;
     if then != (Then::Supervise {}) {
         // Nobody writes an exit record.
         sys::close(fd::STATUS);
     }
-    let watch = match then {
+    let watches_over_all = match then {
         Then::Become {} => return exec::exec(&exec, &state),
         Then::Hand {} => return hand(&exec, &state),
-        Then::Supervise {} => supervise::until_end,
-        Then::Attend {} => supervise::attend,
+        Then::Supervise {} => true,
+        Then::Attend {} => false,
     };
     match sys::fork().map_err(because("fork the command"))? {
         None => exec::exec(&exec, &state),
         Some(child) => {
             drop((state, exec));
             memory::give_back();
-            watch(child)
+            match watches_over_all {
+                true => supervise::until_end(child, terminal),
+                false => supervise::attend(child),
+            }
         }
     }
 }

@@ -182,10 +182,11 @@ pub enum Step {
         kind: String,
         hooks: Vec<Hook>,
     },
-    /// Makes a terminal in the container's own devpts, makes it the standard
-    /// streams, and sends its other end over a unix socket.
+    /// Makes a terminal in the container's own devpts, makes it the standard streams, and sends its other
+    /// end over a unix socket. Without one, `init` keeps it, and writes what is shown to what was the
+    /// standard output.
     Console {
-        socket: u32,
+        socket: Option<u32>,
         terminal: Terminal,
     },
     /// Writes a file of the kernel's; `path` is relative to /proc/sys.

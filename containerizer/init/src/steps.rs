@@ -8,10 +8,11 @@ use std::os::unix::fs::MetadataExt as _;
 use init::hook::{self, Files};
 use init::{Attributes, Hook, Rlimit, Source, Stage, Step, fd};
 
+use crate::console::{self, Kept};
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
 use crate::root::{self, Root};
-use crate::{console, fork, launcher, mounts, sys};
+use crate::{fork, launcher, mounts, sys};
 
 struct Container {
     root: Root,
@@ -21,10 +22,18 @@ struct Container {
     state: String,
     /// The host's: once the container's own root is in place, no path leads there.
     proc: Option<Procfs>,
+    terminal: Option<Kept>,
 }
 
-/// Returns the container's state as the launcher last told it.
-pub fn carry_out(steps: Vec<Step>) -> Result<String, Failure> {
+/// What is left of the steps for what comes after them.
+pub struct Done {
+    /// The container's, as the launcher last told it.
+    pub state: String,
+    /// Of a command that is watched over.
+    pub terminal: Option<Kept>,
+}
+
+pub fn carry_out(steps: Vec<Step>) -> Result<Done, Failure> {
     let root = Root::open("/").map_err(because("open /"))?;
     let writes = steps.iter().any(|step| matches!(step, Step::Sysctl { .. }));
     let proc = writes.then(Procfs::of_host).transpose();
@@ -33,11 +42,15 @@ pub fn carry_out(steps: Vec<Step>) -> Result<String, Failure> {
         sources: Vec::new(),
         state: String::new(),
         proc: proc.map_err(because("open /proc"))?,
+        terminal: None,
     };
     steps
         .into_iter()
         .try_for_each(|step| container.step(step))
-        .map(|()| container.state)
+        .map(|()| Done {
+            state: container.state,
+            terminal: container.terminal,
+        })
 }
 
 impl Container {
@@ -151,11 +164,13 @@ impl Container {
                 run_hooks(&kind, &hooks, &self.state)
             }
             Step::Console { socket, terminal } => {
-                let made = console::make(&self.root, socket as i32, &terminal);
-                sys::close(socket as i32);
-                made.map_err(because(
+                let socket = socket.map(|socket| socket as i32);
+                let made = console::make(&self.root, socket, &terminal);
+                socket.into_iter().for_each(sys::close);
+                self.terminal = made.map_err(because(
                     "make the container's terminal (has it a devpts at /dev/pts?)",
-                ))
+                ))?;
+                Ok(())
             }
             Step::Sysctl { path, value } => self.sysctl(&path, &value),
         }

@@ -3,12 +3,14 @@
 
 use init::{Sender, exit_record, fd};
 
+use crate::console::Kept;
 use crate::failure::{Failure, because};
+use crate::shown::Shown;
 use crate::{Never, confine, sys};
 
 /// Process 1 of the command's pid namespace, or in the host's. Never returns: ends with the command; of a
 /// namespace of its own the kernel then kills what is left, in the host's the agent does.
-pub fn until_end(command: i32) -> Result<Never, Failure> {
+pub fn until_end(command: i32, terminal: Option<Kept>) -> Result<Never, Failure> {
     const FIRST: i32 = 1;
     let everybody = match sys::own_pid() {
         FIRST => -1,
@@ -24,19 +26,20 @@ pub fn until_end(command: i32) -> Result<Never, Failure> {
         libc::SIGTERM => sys::kill(everybody, libc::SIGTERM),
         signal => sys::kill(command, signal),
     };
-    watch(command, pass, end)
+    watch(command, terminal, pass, end)
 }
 
 /// Outside the command's pid namespace. Never returns: ends with the command.
 pub fn attend(command: i32) -> Result<Never, Failure> {
     let end = |status, _sender| exit_like(status);
-    watch(command, |signal| sys::kill(command, signal), end)
+    watch(command, None, |signal| sys::kill(command, signal), end)
 }
 
 /// Reaps whatever ends, and passes on every other signal, until the command's raw wait(2) status is
 /// known. `end` hears it with the sender of the last signal that was passed on and can end a process.
 fn watch(
     command: i32,
+    terminal: Option<Kept>,
     pass: impl Fn(i32),
     end: fn(i32, Option<Sender>) -> !,
 ) -> Result<Never, Failure> {
@@ -45,9 +48,16 @@ fn watch(
     for unused in [fd::LINE, 0, 1, 2] {
         sys::close(unused);
     }
-    confine::confine()?;
+    let shown = terminal.as_ref().map(Shown::begin).transpose();
+    let shown = shown.map_err(because("keep the command's terminal"))?;
+    drop(terminal);
+    match &shown {
+        None => confine::to_waiting()?,
+        Some(_) => confine::to_waiting_and_writing()?,
+    }
     let mut sender = None;
     loop {
+        shown.iter().for_each(Shown::until_signal);
         // Without one, the wait was interrupted by a stop and continue.
         let Some(received) = sys::wait_for_signal() else {
             continue;
@@ -56,6 +66,7 @@ fn watch(
             libc::SIGCHLD => {
                 while let Some((pid, status)) = sys::reap() {
                     if pid == command {
+                        shown.iter().for_each(Shown::rest);
                         end(status, sender);
                     }
                 }

@@ -32,6 +32,13 @@ pub fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     check(ret as libc::c_long).map(|n| n as usize)
 }
 
+/// 0 at the end.
+pub fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and length describe `buffer`, which is ours alone for the call.
+    let ret = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+    check(ret as libc::c_long).map(|n| n as usize)
+}
+
 /// One message, whole. Errors: `EPIPE` when nobody can hear it any more; no signal comes of that.
 pub fn send(socket: RawFd, message: &[u8]) -> io::Result<()> {
     // SAFETY: the pointer and length describe `message`, which outlives the call.
@@ -292,7 +299,7 @@ pub fn wait_for_signal() -> Option<Sender> {
     })
 }
 
-/// Waits until `socket` is readable: `None`; or until one of the blocked `signals` has come. signalfd(2).
+/// Waits until `socket` is readable: `None`; or until one of the blocked `signals` has come.
 pub fn wait_for_either(socket: RawFd, signals: &[i32]) -> io::Result<Option<i32>> {
     let mut set = all_signals();
     // SAFETY: `set` is initialised.
@@ -301,25 +308,8 @@ pub fn wait_for_either(socket: RawFd, signals: &[i32]) -> io::Result<Option<i32>
         // SAFETY: as above.
         unsafe { libc::sigaddset(&mut set, *signal) };
     }
-    // SAFETY: `set` outlives the call.
-    let come = owned(unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC) }.into())?;
-    let of = |fd| libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let mut both = [of(socket), of(come.as_raw_fd())];
-    loop {
-        // SAFETY: the pointer and length describe `both`, which outlives the call.
-        match check(unsafe { libc::poll(both.as_mut_ptr(), 2, -1) }.into()) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            polled => {
-                polled?;
-                break;
-            }
-        }
-    }
-    if both[1].revents == 0 {
+    let come = signalfd(&set)?;
+    if let (_, false) = wait_for_one_of(socket, come.as_raw_fd())? {
         return Ok(None);
     }
     let mut info = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
@@ -328,6 +318,36 @@ pub fn wait_for_either(socket: RawFd, signals: &[i32]) -> io::Result<Option<i32>
     unsafe {
         check(libc::read(come.as_raw_fd(), info.as_mut_ptr().cast(), size) as libc::c_long)?;
         Ok(Some(info.assume_init().ssi_signo as i32))
+    }
+}
+
+/// Readable while any blocked signal waits for [`wait_for_signal`].
+pub fn signal_descriptor() -> io::Result<OwnedFd> {
+    signalfd(&all_signals())
+}
+
+fn signalfd(set: &libc::sigset_t) -> io::Result<OwnedFd> {
+    // SAFETY: `set` is initialised and outlives the call.
+    owned(unsafe { libc::signalfd(-1, set, libc::SFD_CLOEXEC) }.into())
+}
+
+/// Waits for two descriptors: which of them is readable, or has hung up. poll(2).
+pub fn wait_for_one_of(one: RawFd, other: RawFd) -> io::Result<(bool, bool)> {
+    let of = |fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let mut both = [of(one), of(other)];
+    loop {
+        // SAFETY: the pointer and length describe `both`, which outlives the call.
+        match check(unsafe { libc::poll(both.as_mut_ptr(), 2, -1) }.into()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            polled => {
+                polled?;
+                return Ok((both[0].revents != 0, both[1].revents != 0));
+            }
+        }
     }
 }
 

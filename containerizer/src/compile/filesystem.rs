@@ -90,7 +90,8 @@ pub fn plan(
         steps.push(Step::PivotRoot {});
     }
     if let (Some(wanted), Some(process)) = (numbers.console, spec.process()) {
-        steps.push(console(process, wanted, true));
+        // Nothing is shown in the host's own /dev.
+        steps.push(console(process, wanted, !host_root));
     }
     if let Some(flags) = propagation.after {
         steps.push(Step::Propagation {

@@ -78,8 +78,16 @@ pub enum Lines {
 
 #[derive(Debug, Clone, Copy)]
 struct Console {
-    socket: u32,
+    /// Where the other end goes; `None`: `init` keeps it.
+    socket: Option<u32>,
     lines: Lines,
+}
+
+impl Console {
+    const KEPT: Self = Self {
+        socket: None,
+        lines: Lines::Terminal,
+    };
 }
 
 /// Their numbers.
@@ -104,7 +112,7 @@ impl Attached {
             sysfs,
             gate: self.gate.then_some(first),
             console: self.console.map(|lines| Console {
-                socket: after_gate,
+                socket: Some(after_gate),
                 lines,
             }),
             preserved: Preserved {
@@ -231,7 +239,10 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
             count: facts.cgroup_files,
         });
     }
-    let numbers = facts.attached.numbers(facts.cgroup_files);
+    let mut numbers = facts.attached.numbers(facts.cgroup_files);
+    if facts.then == (Then::Supervise {}) && process.terminal() == Some(true) {
+        numbers.console = Some(Console::KEPT);
+    }
     let filesystem = filesystem::plan(spec, linux, facts, &numbers)?;
     // Before anything else: while the host's paths and rights are there.
     steps.extend(filesystem.sources);

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use init::Then;
 use oci_spec::runtime::{Linux, Process, Spec};
 
 use super::{Attached, CompileError, Facts};
@@ -14,12 +15,14 @@ pub fn refuse(
     facts: &Facts<'_>,
 ) -> Result<(), CompileError> {
     let Attached { hooks, console, .. } = facts.attached;
+    // Then somebody has the terminal's other end.
+    let stays = facts.then == (Then::Supervise {});
     // Without it a label says nothing.
     let selinux = (facts.lookup)(Path::new("/sys/fs/selinux/enforce")).is_some();
     let table = [
         (spec.hooks().is_some() && !hooks, "hooks"),
         (
-            process.terminal() == Some(true) && console.is_none(),
+            process.terminal() == Some(true) && console.is_none() && !stays,
             "a terminal",
         ),
         (process.apparmor_profile().is_some(), "an AppArmor profile"),
@@ -84,6 +87,8 @@ mod tests {
         assert_eq!(apparmor, unsupported("an AppArmor profile"));
         let label = refused(json!({}), json!({"selinuxLabel": "l"}));
         assert_eq!(label, unsupported("an SELinux label"));
+        let terminal = refused(json!({}), json!({"terminal": true}));
+        assert_eq!(terminal, unsupported("a terminal"));
         // Without SELinux one of mounts says nothing.
         assert_eq!(refused(json!({"mountLabel": "l"}), json!({})), None);
     }

@@ -215,6 +215,7 @@ impl Bundle {
             devices: vec![],
             ipc: Ipc::OwnNamespace,
             pid_namespace: PidNamespace::Own,
+            terminal: None,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

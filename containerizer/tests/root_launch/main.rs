@@ -6,6 +6,7 @@ mod exec;
 mod namespaces;
 mod pids;
 mod support;
+mod terminal;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};

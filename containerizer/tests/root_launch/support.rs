@@ -80,6 +80,7 @@ impl Host {
             devices: vec![],
             ipc: Ipc::OwnNamespace,
             pid_namespace: PidNamespace::Own,
+            terminal: None,
             volumes: vec![],
             rlimits: vec![],
             capabilities: CapabilitySets::default(),

@@ -106,6 +106,24 @@ async fn root_a_task_sees_the_hosts_processes_when_it_asks_for_it_and_can() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_has_a_terminal_as_large_as_it_asks_for_and_its_output_is_kept() {
+    let mut asking = task("t1", "stty size; tty; echo bad >&2");
+    let window_size = v1::tty_info::WindowSize {
+        rows: 40,
+        columns: 100,
+    };
+    asking.container = Some(v1::ContainerInfo {
+        r#type: v1::container_info::Type::Mesos as i32,
+        tty_info: Some(v1::TtyInfo {
+            window_size: Some(window_size),
+        }),
+        ..Default::default()
+    });
+    let said = said(node().await, asking).await;
+    assert_eq!(said, "40 100\r\n/dev/pts/0\r\nbad\r\n");
+}
+
 /// A control file of the only container, wherever the hierarchy with that file is.
 fn control_file(node: &Node, controller: &str, name: &str) -> Option<String> {
     let top = PathBuf::from("/sys/fs/cgroup");
