@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerizer::Containerizer;
-use isolators::Swap;
 use isolators::seccomp::Profile;
 use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,10 +29,9 @@ use crate::recovery::{RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
-use crate::task::namespaces::Sharing;
 use crate::task::policy::Policy;
 use crate::task::user_namespace::UserNamespaces;
-use crate::{adoption, devices, disks, gc, profiles, recovery};
+use crate::{adoption, disks, gc, profiles, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
@@ -117,7 +115,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let config = Config::new(&flags, &facts)?;
     disks::prepare(&config.resources.to_protos(), &flags.work_dir)?;
     let profile = profiles::of_tasks(&flags)?;
-    let policy = policy(&flags)?;
+    let policy = Policy::of(&flags)?;
     for lack in &config.lacking_isolators {
         tracing::warn!(
             isolator = lack.isolator,
@@ -232,22 +230,6 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         host,
         destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
         lock,
-    })
-}
-
-fn policy(flags: &Flags) -> Result<Policy, DevicesError> {
-    Ok(Policy {
-        sharing: Sharing {
-            default_shm_size: flags.default_container_shm_size,
-            refuses_ipc: flags.disallow_sharing_agent_ipc_namespace,
-            refuses_pids: flags.disallow_sharing_agent_pid_namespace,
-        },
-        pids: flags.pids_limit,
-        swap: match flags.cgroups_limit_swap {
-            true => Swap::Never,
-            false => Swap::Unlimited,
-        },
-        devices: devices::allowed(flags.allowed_devices.as_deref())?,
     })
 }
 

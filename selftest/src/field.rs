@@ -11,8 +11,8 @@ use std::time::Duration;
 use containerizer::{Config, Containerizer, Stdio, Stopwatch, Then};
 use isolators::seccomp::Profile;
 use isolators::{
-    CapabilitySets, Command, ContainerId, Ipc, Limit, PidNamespace, Request, Seccomp, Share, Swap,
-    User,
+    CapabilitySets, Command, ContainerId, Device, Ipc, Limit, PidNamespace, Request, Seccomp,
+    Share, Swap, User,
 };
 use oci_spec::runtime::Spec;
 use serde_json::Value;
@@ -34,6 +34,13 @@ pub struct Settings {
     pub cgroups_root: String,
     pub seccomp: Profile,
     pub capabilities: CapabilitySets,
+    /// Processes and threads of a task, at most.
+    pub pids: Option<u64>,
+    pub swap: Swap,
+    /// That every task may use.
+    pub devices: Vec<Device>,
+    /// Tasks have no more processor time than they ask for.
+    pub cgroups_enable_cfs: bool,
     pub toolbox: Toolbox,
     /// The `longshore` program, whose `oci` is an OCI runtime.
     pub program: PathBuf,
@@ -74,7 +81,7 @@ impl Field {
                 settings.cgroups_root,
                 std::process::id()
             ),
-            cgroups_enable_cfs: false,
+            cgroups_enable_cfs: settings.cgroups_enable_cfs,
             cgroups_destroy_timeout: Duration::from_secs(30),
             hidden: Vec::new(),
             seccomp: settings.seccomp.clone(),
@@ -144,9 +151,9 @@ impl Field {
                 request: 256 << 20,
                 limit: Limit::Default,
             },
-            swap: Swap::Unlimited,
-            pids: None,
-            devices: vec![],
+            swap: self.settings.swap,
+            pids: self.settings.pids,
+            devices: self.settings.devices.clone(),
             ipc: Ipc::OwnNamespace,
             pid_namespace: PidNamespace::Own,
             terminal: None,

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use isolators::CapabilitySets;
 use isolators::seccomp::Profile;
+use isolators::{CapabilitySets, Device, DeviceKind, Swap};
 use selftest::{ATTACKS, Attack, Settings, Toolbox, Verdict, Walls};
 use tempfile::TempDir;
 
@@ -16,18 +16,30 @@ fn longshore() -> PathBuf {
     std::env::var_os("LONGSHORE_BIN").map_or(built, PathBuf::from)
 }
 
-#[expect(clippy::unwrap_used, reason = "a test without it cannot go on")]
-fn tried_with(name: &str, walls: Walls, toolbox: Toolbox) -> Verdict {
-    let attack: &Attack = ATTACKS.iter().find(|attack| attack.name == name).unwrap();
-    let state = TempDir::with_prefix_in("longshore-", "/var/tmp").unwrap();
-    let settings = Settings {
-        runtime_dir: state.path().to_owned(),
+/// Of a node whose operator has said nothing.
+fn settings() -> Settings {
+    Settings {
+        runtime_dir: PathBuf::new(),
         cgroups_hierarchy: "/sys/fs/cgroup".into(),
         cgroups_root: "longshore-test".to_owned(),
         seccomp: Profile::builtin(),
         capabilities: CapabilitySets::default(),
-        toolbox,
+        pids: None,
+        swap: Swap::Unlimited,
+        devices: Vec::new(),
+        cgroups_enable_cfs: false,
+        toolbox: Toolbox::find(),
         program: longshore(),
+    }
+}
+
+#[expect(clippy::unwrap_used, reason = "a test without it cannot go on")]
+fn tried_with(name: &str, walls: Walls, settings: Settings) -> Verdict {
+    let attack: &Attack = ATTACKS.iter().find(|attack| attack.name == name).unwrap();
+    let state = TempDir::with_prefix_in("longshore-", "/var/tmp").unwrap();
+    let settings = Settings {
+        runtime_dir: state.path().to_owned(),
+        ..settings
     };
     let verdict = attack.run(&settings, walls).verdict;
     assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0, "left");
@@ -35,7 +47,7 @@ fn tried_with(name: &str, walls: Walls, toolbox: Toolbox) -> Verdict {
 }
 
 fn tried(name: &str, walls: Walls) -> Verdict {
-    tried_with(name, walls, Toolbox::find())
+    tried_with(name, walls, settings())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -62,9 +74,48 @@ fn fails_for_the_walls(name: &str) {
 #[test]
 fn root_where_there_is_no_busybox_the_hosts_own_programs_are_as_hostile() {
     let name = "kernel's files, from an image";
-    let with_hosts = |walls| tried_with(name, walls, Toolbox::Host);
+    let with_hosts = |walls| {
+        let toolbox = Toolbox::Host;
+        tried_with(
+            name,
+            walls,
+            Settings {
+                toolbox,
+                ..settings()
+            },
+        )
+    };
     assert_eq!(with_hosts(Walls::Up), Verdict::Held);
     assert!(matches!(with_hosts(Walls::Down), Verdict::Broken(_)));
+}
+
+#[test]
+fn root_what_the_operator_lets_tasks_do_is_tried_and_is_no_break() {
+    let kernel_log = Device {
+        kind: DeviceKind::Char,
+        major: 1,
+        minor: 11,
+        read: true,
+        write: false,
+        mknod: true,
+    };
+    let settings = Settings {
+        pids: Some(100),
+        swap: Swap::Never,
+        devices: vec![kernel_log],
+        cgroups_enable_cfs: true,
+        ..settings()
+    };
+    for name in [
+        "devices of the host made and opened",
+        "devices of the host opened by a task",
+    ] {
+        let verdict = tried_with(name, Walls::Up, settings.clone());
+        assert_eq!(verdict, Verdict::Held, "{name}");
+        // What nobody allows is still seen.
+        let without = tried_with(name, Walls::Down, settings.clone());
+        assert!(matches!(without, Verdict::Broken(_)), "{name}: {without:?}");
+    }
 }
 
 #[test]

@@ -126,6 +126,10 @@ fn settings(agent: agent::Flags) -> anyhow::Result<Settings> {
         cgroups_root: agent.cgroups_root,
         seccomp: rights.seccomp,
         capabilities: rights.capabilities,
+        pids: rights.pids,
+        swap: rights.swap,
+        devices: rights.devices,
+        cgroups_enable_cfs: agent.cgroups_enable_cfs,
         toolbox: Toolbox::find(),
         program: std::env::current_exe().context("cannot find this program's own file")?,
     })

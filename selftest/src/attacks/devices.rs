@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use isolators::{Device, DeviceKind};
+
 use crate::attack::{Attack, Verdict, Walls};
 use crate::bundle::Bundle;
 use crate::field::Field;
@@ -44,13 +46,31 @@ fn disks() -> Result<Vec<(char, u32, u32)>, Trouble> {
     Ok(numbers.collect())
 }
 
-/// For reading only.
-const OPEN: &str = "open() {
-        timeout 5 sh -c ': <$0' $1 2>/dev/null && echo \"! opened $1 ($2)\"
-    }";
+/// A function of the shell that tries to read a device, but for those that the operator lets every task
+/// read.
+fn open(field: &Field) -> String {
+    let allowed = field.settings().devices.iter().filter(|it| it.read);
+    let allowed: String = allowed
+        .map(
+            |Device {
+                 kind, major, minor, ..
+             }| match kind {
+                DeviceKind::Block => format!("b:{major:x}:{minor:x} "),
+                DeviceKind::Char => format!("c:{major:x}:{minor:x} "),
+            },
+        )
+        .collect();
+    format!(
+        "open() {{
+            kind=c; [ ! -b $1 ] || kind=b
+            case \" {allowed}\" in *\" $kind:$(stat -c %t:%T $1) \"*) return;; esac
+            timeout 5 sh -c ': <$0' $1 2>/dev/null && echo \"! opened $1 ($2)\"
+        }}"
+    )
+}
 
 fn made(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
-    let mut script = format!("{OPEN}\n");
+    let mut script = format!("{}\n", open(field));
     for (kind, major, minor) in disks()?.into_iter().chain(OTHERS.iter().copied()) {
         for directory in ["/tmp", "/dev", "/dev/shm"] {
             let path = format!("{directory}/{kind}-{major}-{minor}");
@@ -68,7 +88,7 @@ fn made(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
 fn of_a_task(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
     // By the names that the host has for them.
     let script = format!(
-        "{OPEN}
+        "{}
         for f in /dev/mem /dev/port /dev/kmsg /dev/fuse /dev/kvm /dev/loop-control /dev/mapper/control \\
             /dev/vfio/vfio /dev/vhost-net; do
             [ ! -c $f ] || open $f char
@@ -79,7 +99,8 @@ fn of_a_task(field: &Field, walls: Walls) -> Result<Verdict, Trouble> {
         d=$(pwd)
         mknod $d/kmsg c 1 11 2>/dev/null && open $d/kmsg made
         rm -f $d/kmsg
-        true"
+        true",
+        open(field)
     );
     let mut bundle = Bundle::task(field, walls)?;
     bundle.script(&script);
