@@ -1,17 +1,23 @@
 //! The agent's command line. Names, units and defaults: spec/mesos-agent.md section 2.
+//!
+//! What can be said is here, how it is read in `values`, how it is told again in `texts`.
+
+#[cfg(test)]
+pub(crate) mod tests;
+mod texts;
+mod values;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, ValueEnum as _};
-use containerizer::IDS_OF_EACH;
+use clap::ArgAction;
 use isolators::IdRange;
 use proto::address::Master;
-use proto::sizes::{format_size, parse_size};
 use proto::units::parse_duration;
 
 use crate::recovery::Reconfiguration;
+use values::{id_range, shm_size, text_or_file};
 
 /// What every container has. Mesos' default, posix/cpu and posix/mem, is part of it.
 pub const ISOLATION: &str = "cgroups/all,filesystem/linux,linux/capabilities,linux/nnp,\
@@ -296,249 +302,4 @@ pub struct Flags {
     /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.
     #[arg(skip)]
     pub fetch_helper: Vec<String>,
-}
-
-/// The text itself, or what the file holds that it names with `file://`.
-fn text_or_file(text: &str) -> Result<String, String> {
-    match text.strip_prefix("file://") {
-        None => Ok(text.to_owned()),
-        Some(path) => {
-            std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))
-        }
-    }
-}
-
-/// 0 is the host's root, and with its last id a range ends one before "no id".
-fn id_range(text: &str) -> Result<IdRange, String> {
-    let bad =
-        || format!("write FIRST-LAST, with at least {IDS_OF_EACH} ids between 1 and 4294967294");
-    let (first, last) = text.split_once('-').ok_or_else(bad)?;
-    let number = |text: &str| text.parse::<u32>().map_err(|_no_number| bad());
-    let (first, last) = (number(first)?, number(last)?);
-    match last.checked_sub(first) {
-        Some(more) if first > 0 && last < u32::MAX && more + 1 >= IDS_OF_EACH => Ok(IdRange {
-            first,
-            count: more + 1,
-        }),
-        _ => Err(bad()),
-    }
-}
-
-/// The kernel takes 0 for no limit.
-fn shm_size(text: &str) -> Result<u64, String> {
-    match parse_size(text)? {
-        0 => Err("it must be more than 0".to_owned()),
-        size => Ok(size),
-    }
-}
-
-impl Flags {
-    /// Every flag that has a value, as the text an operator would write: `/flags`.
-    pub fn texts(&self) -> Vec<(&'static str, String)> {
-        let duration = |d: Duration| Some(proto::units::format_duration(d));
-        let path = |p: &PathBuf| Some(p.display().to_string());
-        let table = [
-            ("advertise_ip", self.advertise_ip.map(|ip| ip.to_string())),
-            (
-                "advertise_port",
-                self.advertise_port.map(|port| port.to_string()),
-            ),
-            ("allowed_devices", self.allowed_devices.clone()),
-            ("attributes", self.attributes.clone()),
-            ("bounding_capabilities", self.bounding_capabilities.clone()),
-            (
-                "effective_capabilities",
-                self.effective_capabilities.clone(),
-            ),
-            (
-                "cgroups_destroy_timeout",
-                duration(self.cgroups_destroy_timeout),
-            ),
-            (
-                "cgroups_enable_cfs",
-                Some(self.cgroups_enable_cfs.to_string()),
-            ),
-            (
-                "cgroups_cpu_enable_pids_and_tids_count",
-                Some(self.cgroups_cpu_enable_pids_and_tids_count.to_string()),
-            ),
-            ("cgroups_hierarchy", path(&self.cgroups_hierarchy)),
-            (
-                "cgroups_limit_swap",
-                Some(self.cgroups_limit_swap.to_string()),
-            ),
-            ("cgroups_root", Some(self.cgroups_root.clone())),
-            (
-                "default_container_shm_size",
-                self.default_container_shm_size.map(format_size),
-            ),
-            (
-                "disallow_sharing_agent_ipc_namespace",
-                Some(self.disallow_sharing_agent_ipc_namespace.to_string()),
-            ),
-            (
-                "disallow_sharing_agent_pid_namespace",
-                Some(self.disallow_sharing_agent_pid_namespace.to_string()),
-            ),
-            ("default_role", Some(self.default_role.clone())),
-            ("disk_watch_interval", duration(self.disk_watch_interval)),
-            (
-                "executor_environment_variables",
-                self.executor_environment_variables.clone(),
-            ),
-            (
-                "executor_registration_timeout",
-                duration(self.executor_registration_timeout),
-            ),
-            (
-                "executor_shutdown_grace_period",
-                duration(self.executor_shutdown_grace_period),
-            ),
-            (
-                "frameworks_home",
-                self.frameworks_home.as_ref().and_then(path),
-            ),
-            ("gc_delay", duration(self.gc_delay)),
-            ("gc_disk_headroom", Some(self.gc_disk_headroom.to_string())),
-            ("hostname", self.hostname.clone()),
-            ("insecure", Some(self.insecure.to_string())),
-            ("isolation", Some(self.isolation.clone())),
-            ("ip", Some(self.ip.to_string())),
-            ("master", Some(self.master.to_string())),
-            (
-                "max_completed_executors_per_framework",
-                Some(self.max_completed_executors_per_framework.to_string()),
-            ),
-            ("pids_limit", self.pids_limit.map(|n| n.to_string())),
-            ("port", Some(self.port.to_string())),
-            (
-                "reconfiguration_policy",
-                self.reconfiguration_policy
-                    .to_possible_value()
-                    .map(|value| value.get_name().to_owned()),
-            ),
-            (
-                "registration_backoff_factor",
-                duration(self.registration_backoff_factor),
-            ),
-            ("resources", self.resources.clone()),
-            ("runtime_dir", path(&self.runtime_dir)),
-            (
-                "seccomp_config_dir",
-                self.seccomp_config_dir.as_ref().and_then(path),
-            ),
-            ("seccomp_profile_name", self.seccomp_profile_name.clone()),
-            ("switch_user", Some(self.switch_user.to_string())),
-            ("user_namespaces", Some(self.user_namespaces.to_string())),
-            ("user_namespace_ids", {
-                let IdRange { first, count } = self.user_namespace_ids;
-                Some(format!("{first}-{}", first + (count - 1)))
-            }),
-            ("work_dir", path(&self.work_dir)),
-        ];
-        table
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, text?)))
-            .collect()
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        flags: Flags,
-    }
-
-    /// Flags as an operator would write them, on an agent with a master at a dead port.
-    pub fn parse(arguments: &[&str]) -> Flags {
-        let line = ["agent", "--master=127.0.0.1:1"].iter().chain(arguments);
-        Line::parse_from(line).flags
-    }
-
-    #[test]
-    fn what_is_json_may_stand_in_a_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("resources");
-        std::fs::write(&path, "cpus:3").unwrap();
-        let flag = format!("--resources=file://{}", path.display());
-        assert_eq!(parse(&[&flag]).resources.as_deref(), Some("cpus:3"));
-        let missing = "--resources=file:///no/such/file";
-        let parsed = Line::try_parse_from(["agent", "--master=a:1", missing]);
-        let error = parsed.map(|line| line.flags).unwrap_err();
-        assert!(error.to_string().contains("cannot read /no/such/file"));
-    }
-
-    #[test]
-    fn durations_and_booleans_read_as_in_mesos() {
-        let flags = parse(&[
-            "--gc_delay=2days",
-            "--switch_user=false",
-            "--cgroups_enable_cfs",
-        ]);
-        assert_eq!(flags.gc_delay, Duration::from_secs(2 * 86_400));
-        assert!(!flags.switch_user && flags.cgroups_enable_cfs);
-        let size = parse(&["--default_container_shm_size=64MB"]).default_container_shm_size;
-        assert_eq!(size, Some(64 << 20));
-        for bad in ["--default_container_shm_size=0B", "--pids_limit=0"] {
-            assert!(Line::try_parse_from(["agent", "--master=a:1", bad]).is_err());
-        }
-    }
-
-    #[test]
-    fn flags_are_told_as_text_and_unset_ones_left_out() {
-        let texts = parse(&["--ip=127.0.0.1", "--port=0"]).texts();
-        assert!(texts.contains(&("executor_shutdown_grace_period", "5secs".to_owned())));
-        assert!(!texts.iter().any(|(name, _)| *name == "resources"));
-    }
-
-    #[test]
-    fn ids_of_user_namespaces_are_a_range_of_which_none_is_roots() {
-        let range = parse(&["--user_namespace_ids=100000-165535"]).user_namespace_ids;
-        assert_eq!((range.first, range.count), (100_000, 65536));
-        for bad in [
-            "",
-            "1-2",
-            "0-65536",
-            "5",
-            "165535-100000",
-            "1-4294967295",
-            "a-b",
-        ] {
-            assert!(id_range(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn every_flag_is_told_once_it_is_set() {
-        use clap::CommandFactory as _;
-        let texts = parse(&[
-            "--advertise_ip=10.0.0.5",
-            "--advertise_port=80",
-            "--allowed_devices={}",
-            "--default_container_shm_size=64MB",
-            "--pids_limit=9",
-            "--attributes=rack:1",
-            "--bounding_capabilities={}",
-            "--effective_capabilities={}",
-            "--executor_environment_variables={}",
-            "--frameworks_home=/f",
-            "--hostname=n5",
-            "--resources=cpus:1",
-            "--seccomp_config_dir=/s",
-            "--seccomp_profile_name=p",
-        ])
-        .texts();
-        let command = Line::command();
-        let known = command.get_arguments().filter_map(|a| a.get_long());
-        let untold: Vec<&str> = known
-            .filter(|name| !texts.iter().any(|(told, _)| told == name))
-            .collect();
-        assert_eq!(untold, Vec::<&str>::new());
-    }
 }

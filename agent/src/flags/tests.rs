@@ -1,0 +1,97 @@
+use clap::Parser;
+
+use super::values::id_range;
+use super::*;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Flags as an operator would write them, on an agent with a master at a dead port.
+pub fn parse(arguments: &[&str]) -> Flags {
+    let line = ["agent", "--master=127.0.0.1:1"].iter().chain(arguments);
+    Line::parse_from(line).flags
+}
+
+#[test]
+fn what_is_json_may_stand_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("resources");
+    std::fs::write(&path, "cpus:3").unwrap();
+    let flag = format!("--resources=file://{}", path.display());
+    assert_eq!(parse(&[&flag]).resources.as_deref(), Some("cpus:3"));
+    let missing = "--resources=file:///no/such/file";
+    let parsed = Line::try_parse_from(["agent", "--master=a:1", missing]);
+    let error = parsed.map(|line| line.flags).unwrap_err();
+    assert!(error.to_string().contains("cannot read /no/such/file"));
+}
+
+#[test]
+fn durations_and_booleans_read_as_in_mesos() {
+    let flags = parse(&[
+        "--gc_delay=2days",
+        "--switch_user=false",
+        "--cgroups_enable_cfs",
+    ]);
+    assert_eq!(flags.gc_delay, Duration::from_secs(2 * 86_400));
+    assert!(!flags.switch_user && flags.cgroups_enable_cfs);
+    let size = parse(&["--default_container_shm_size=64MB"]).default_container_shm_size;
+    assert_eq!(size, Some(64 << 20));
+    for bad in ["--default_container_shm_size=0B", "--pids_limit=0"] {
+        assert!(Line::try_parse_from(["agent", "--master=a:1", bad]).is_err());
+    }
+}
+
+#[test]
+fn flags_are_told_as_text_and_unset_ones_left_out() {
+    let texts = parse(&["--ip=127.0.0.1", "--port=0"]).texts();
+    assert!(texts.contains(&("executor_shutdown_grace_period", "5secs".to_owned())));
+    assert!(!texts.iter().any(|(name, _)| *name == "resources"));
+}
+
+#[test]
+fn ids_of_user_namespaces_are_a_range_of_which_none_is_roots() {
+    let range = parse(&["--user_namespace_ids=100000-165535"]).user_namespace_ids;
+    assert_eq!((range.first, range.count), (100_000, 65536));
+    for bad in [
+        "",
+        "1-2",
+        "0-65536",
+        "5",
+        "165535-100000",
+        "1-4294967295",
+        "a-b",
+    ] {
+        assert!(id_range(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn every_flag_is_told_once_it_is_set() {
+    use clap::CommandFactory as _;
+    let texts = parse(&[
+        "--advertise_ip=10.0.0.5",
+        "--advertise_port=80",
+        "--allowed_devices={}",
+        "--default_container_shm_size=64MB",
+        "--pids_limit=9",
+        "--attributes=rack:1",
+        "--bounding_capabilities={}",
+        "--effective_capabilities={}",
+        "--executor_environment_variables={}",
+        "--frameworks_home=/f",
+        "--hostname=n5",
+        "--resources=cpus:1",
+        "--seccomp_config_dir=/s",
+        "--seccomp_profile_name=p",
+    ])
+    .texts();
+    let command = Line::command();
+    let known = command.get_arguments().filter_map(|a| a.get_long());
+    let untold: Vec<&str> = known
+        .filter(|name| !texts.iter().any(|(told, _)| told == name))
+        .collect();
+    assert_eq!(untold, Vec::<&str>::new());
+}

@@ -1,0 +1,39 @@
+//! How the values of flags are read, where that is more than a word or a number.
+
+use containerizer::IDS_OF_EACH;
+use isolators::IdRange;
+use proto::sizes::parse_size;
+
+/// The text itself, or what the file holds that it names with `file://`.
+pub fn text_or_file(text: &str) -> Result<String, String> {
+    match text.strip_prefix("file://") {
+        None => Ok(text.to_owned()),
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))
+        }
+    }
+}
+
+/// 0 is the host's root, and with its last id a range ends one before "no id".
+pub fn id_range(text: &str) -> Result<IdRange, String> {
+    let bad =
+        || format!("write FIRST-LAST, with at least {IDS_OF_EACH} ids between 1 and 4294967294");
+    let (first, last) = text.split_once('-').ok_or_else(bad)?;
+    let number = |text: &str| text.parse::<u32>().map_err(|_no_number| bad());
+    let (first, last) = (number(first)?, number(last)?);
+    match last.checked_sub(first) {
+        Some(more) if first > 0 && last < u32::MAX && more + 1 >= IDS_OF_EACH => Ok(IdRange {
+            first,
+            count: more + 1,
+        }),
+        _ => Err(bad()),
+    }
+}
+
+/// The kernel takes 0 for no limit.
+pub fn shm_size(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("it must be more than 0".to_owned()),
+        size => Ok(size),
+    }
+}
