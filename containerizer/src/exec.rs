@@ -22,6 +22,7 @@ use crate::helper::Helper;
 use crate::launch::{Heard, Stdio, hear};
 use crate::line::Line;
 use crate::record::{Record, RecordError};
+use crate::sys;
 use crate::timings::Stopwatch;
 use crate::update::{UpdateError, update_limits};
 
@@ -78,6 +79,17 @@ impl Target {
     /// To freeze and thaw it, and to see what it uses.
     pub fn cgroup(&self) -> &Cgroup {
         &self.cgroup
+    }
+
+    /// The other end of the terminal that its command has from the beginning: what is typed goes in, and
+    /// the size of the window is set there. What is shown is in the container's log already. `None`
+    /// without a terminal.
+    pub fn terminal(&self) -> io::Result<Option<OwnedFd>> {
+        let process = self.spec.process().as_ref();
+        match process.and_then(|process| process.terminal()) {
+            Some(true) => sys::pidfd_getfd(&self.pidfd, init::fd::TERMINAL).map(Some),
+            Some(false) | None => Ok(None),
+        }
     }
 
     /// As [`Container::update`](crate::Container::update).

@@ -313,6 +313,17 @@ pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
+/// A descriptor of another process. Errors: `EBADF`; `EPERM` for who may not trace it. Linux 5.6.
+pub fn pidfd_getfd(pidfd: &OwnedFd, number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_getfd(2) takes numbers only, and `pidfd` is open for the call.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
 /// Sends `signal` to the process behind `pidfd`, which cannot be a recycled pid.
 ///
 /// Errors: `ESRCH` once the process has been reaped. Linux 5.1, pidfd_send_signal(2).

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod host;
 pub mod http;
 pub mod local;
+pub mod person;
 pub mod program;
 pub mod serve;
 

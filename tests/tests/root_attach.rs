@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::apps::shell;
 use tests::cluster::Cluster;
+use tests::person::Terminal;
 use tests::program;
 
 /// The program, once it watches a task of `app`, and what it will write to stderr.
@@ -83,5 +84,58 @@ async fn root_ctrl_c_leaves_the_task_running() {
     assert_eq!(program.wait().unwrap().code(), Some(130));
     assert_eq!(cluster.running("job", 1).await, tasks);
     cluster.remove("job").await;
+    cluster.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_who_attaches_to_a_task_with_a_terminal_types_at_it_leaves_it_and_comes_back() {
+    let cluster = Cluster::start(1).await;
+    let session = "while read line; do case $line in size) stty size;; end) exit 4;; *) echo \"<$line>\";; esac; done";
+    let mut app = shell("talk", session);
+    app["tty"] = true.into();
+    cluster.run(&app).await;
+    let agent = format!("--agent={}", cluster.agents[0].api.address);
+    let begin = |terminal: &Terminal| {
+        let mut command = Command::new(program::longshore());
+        command.args(["attach", "-i", &agent, "talk"]);
+        let streams = command.stdin(terminal.stream()).stdout(terminal.stream());
+        streams.stderr(terminal.stream()).spawn().unwrap()
+    };
+    let mut terminal = Terminal::open();
+    terminal.resize("40", "100");
+    let mut program = begin(&terminal);
+    terminal.shows("leaves it running");
+    terminal.types("typed\r");
+    terminal.shows("<typed>");
+    terminal.types("size\r");
+    terminal.shows("40 100");
+    terminal.types("\x10\x11");
+    assert_eq!(program.wait().unwrap().code(), Some(0));
+    terminal.shows("which goes on");
+
+    let mut terminal = Terminal::open();
+    terminal.resize("41", "101");
+    let mut program = begin(&terminal);
+    terminal.shows("leaves it running");
+    terminal.types("size\r");
+    terminal.shows("41 101");
+    terminal.types("end\r");
+    assert_eq!(program.wait().unwrap().code(), Some(4));
+    cluster.remove("talk").await;
+    cluster.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_a_task_without_a_terminal_cannot_be_typed_at() {
+    let cluster = Cluster::start(1).await;
+    cluster.run(&shell("mute", "exec sleep 1000")).await;
+    let agent = format!("--agent={}", cluster.agents[0].api.address);
+    let mut command = Command::new(program::longshore());
+    command.args(["attach", "-i", &agent, "mute"]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("its app must say \"tty\": true"), "{said}");
+    cluster.remove("mute").await;
     cluster.nothing_left().await;
 }

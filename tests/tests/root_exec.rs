@@ -2,19 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, ttyname};
+use nix::unistd::Pid;
 use tests::apps::shell;
 use tests::cluster::Cluster;
-use tests::{PATIENCE, program};
+use tests::person::Terminal;
+use tests::program;
 
 /// The program with what it is to execute in the task of `app`.
 fn exec(cluster: &Cluster, app: &str, words: &[&str]) -> Command {
@@ -74,58 +70,6 @@ async fn root_a_command_runs_beside_the_task_and_its_status_comes_back() {
 
     cluster.remove("web").await;
     cluster.nothing_left().await;
-}
-
-/// The user's terminal: what its programs hold, and the end that a person would sit at.
-struct Terminal {
-    slave: OwnedFd,
-    path: PathBuf,
-    person: File,
-    shown: String,
-}
-
-impl Terminal {
-    fn open() -> Terminal {
-        let pair = openpty(None, None).unwrap();
-        Terminal {
-            path: ttyname(&pair.slave).unwrap(),
-            slave: pair.slave,
-            person: pair.master.into(),
-            shown: String::new(),
-        }
-    }
-
-    fn resize(&self, rows: &str, columns: &str) {
-        let size = ["rows", rows, "cols", columns];
-        let stty = Command::new("stty")
-            .arg("-F")
-            .arg(&self.path)
-            .args(size)
-            .status();
-        assert!(stty.unwrap().success());
-    }
-
-    fn stream(&self) -> Stdio {
-        self.slave.try_clone().unwrap().into()
-    }
-
-    fn types(&mut self, text: &str) {
-        self.person.write_all(text.as_bytes()).unwrap();
-    }
-
-    fn shows(&mut self, text: &str) {
-        let mut bytes = [0; 1024];
-        let patience = PollTimeout::try_from(PATIENCE).unwrap();
-        while !self.shown.contains(text) {
-            let mut waiting = [PollFd::new(self.person.as_fd(), PollFlags::POLLIN)];
-            let ready = poll(&mut waiting, patience).unwrap();
-            assert!(ready > 0, "{text:?} was not shown: {}", self.shown);
-            let read = self.person.read(&mut bytes).unwrap();
-            assert!(read > 0, "{text:?} was not shown: {}", self.shown);
-            self.shown
-                .push_str(&String::from_utf8_lossy(&bytes[..read]));
-        }
-    }
 }
 
 #[tokio::test]

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::block_on;
-use crate::attach::{Attached, From};
+use super::exec::target;
+use crate::attach::{self, Attached, From};
 use crate::live::Named;
-use crate::logs;
 use crate::run::INTERRUPTED;
 use crate::signals::Requests;
+use crate::{logs, terminal};
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
@@ -22,11 +23,23 @@ pub struct Flags {
         default_value_t = false, action = clap::ArgAction::Set
     )]
     from_start: bool,
+
+    /// Type to the task, on the terminal that it has with "tty": true, on this machine and as root.
+    /// Ctrl-C is the task's then; Ctrl-P Ctrl-Q leaves it running
+    #[arg(
+        long = "interactive", short = 'i', conflicts_with = "from_start",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = clap::ArgAction::Set
+    )]
+    interactive: bool,
 }
 
 pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     logs::to_stderr(logs::QUIET);
     block_on(async move {
+        if flags.interactive {
+            return type_to(&flags.of).await;
+        }
         let mut requests = Requests::listen_on_terminal().context("cannot listen for signals")?;
         let (agent, task) = flags.of.find().await?;
         let name = task.task.clone();
@@ -46,4 +59,17 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         let lost = || format!("lost sight of {name}, which may go on");
         attended.map(ExitCode::from).with_context(lost)
     })
+}
+
+async fn type_to(of: &Named) -> anyhow::Result<ExitCode> {
+    let (agent, task) = of.find().await?;
+    let name = task.task.clone();
+    let target = target(&agent.get("/flags").await?, &task.container)
+        .with_context(|| format!("cannot reach the container of task {name}"))?;
+    terminal::err(&format!(
+        "attached to {name}: Ctrl-P Ctrl-Q leaves it running"
+    ));
+    let attended = attach::type_to(&agent, &task, &target).await;
+    let lost = || format!("lost sight of {name}, which may go on");
+    attended.map(ExitCode::from).with_context(lost)
 }

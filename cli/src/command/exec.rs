@@ -101,7 +101,7 @@ fn as_shells_tell(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Where the agent keeps what it says that it runs. It must be the agent of this host.
-fn target(answer: &serde_json::Value, container: &str) -> anyhow::Result<Target> {
+pub(super) fn target(answer: &serde_json::Value, container: &str) -> anyhow::Result<Target> {
     let flag = |name: &str| {
         let value = answer["flags"][name].as_str();
         value.with_context(|| format!("the agent does not tell its --{name}"))

@@ -3,4 +3,5 @@
 mod raw;
 mod streams;
 
+pub use raw::Raw;
 pub use streams::{on_terminal, plain};

@@ -1,5 +1,8 @@
 //! What a running task writes, from now on or from its beginning, until it ends.
 
+mod keys;
+mod typing;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +15,8 @@ use crate::api::Api;
 use crate::live::Task;
 use crate::run::{Followed, INTERRUPTED, Output, Show, exit_code, told_end};
 use crate::tasks::entries;
+
+pub use typing::attend as type_to;
 
 /// Between two looks at the output.
 const TICK: Duration = Duration::from_millis(50);
