@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use containerizer::{LaunchError, Part, UpdateError};
 use isolators::cgroups::{BadHierarchy, CgroupError, StatisticsError};
+use nix::errno::Errno;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -103,7 +104,7 @@ pub enum Error {
     /// Said as the container's own shell would say it, for it was all there.
     #[error("exec {0}: no such file or directory")]
     Interpreter(String),
-    /// The container was there, but not its command.
+    /// The container was there, but not its command; or a mount could not be made.
     #[error("unable to start container process: {words}")]
     Command {
         words: String,
@@ -147,10 +148,20 @@ fn is_interpreter_missing(error: &LaunchError) -> bool {
         if source.kind() == io::ErrorKind::NotFound)
 }
 
-/// As Go's os/exec says it.
+/// As Go's os/exec says it, and runc of mounts.
 fn command_words(program: &str, error: &LaunchError) -> Option<String> {
-    let LaunchError::Step { stage, source, .. } = error else {
+    let LaunchError::Step {
+        stage,
+        source,
+        attempt,
+        ..
+    } = error
+    else {
         return None;
+    };
+    let mounting = |why| {
+        let words = "error during container init: error mounting";
+        Some(format!("{words}: cannot {attempt}: {why}"))
     };
     let by_path = program.contains('/');
     let missing = source.kind() == io::ErrorKind::NotFound;
@@ -163,6 +174,10 @@ fn command_words(program: &str, error: &LaunchError) -> Option<String> {
             "exec: {program:?}: executable file not found in $PATH"
         )),
         Part::Exec {} if denied => Some(format!("exec: {program:?}: permission denied")),
+        Part::Mount {} if denied => mounting("operation not permitted"),
+        Part::Mount {} if source.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            mounting("what the kernel mounts must be mounted on ordinary directory")
+        }
         _ => None,
     }
 }

@@ -73,7 +73,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let log = match Log::open(&line.global) {
         Ok(log) => log,
         Err(error) => {
-            Log::stderr().failure(&error);
+            Log::stderr().failure("", &error);
             return ExitCode::from(FAILURE);
         }
     };
@@ -84,9 +84,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => (Err(error), FAILURE),
     };
     done.unwrap_or_else(|error| {
-        log.failure(&error);
+        log.failure(failed(&line.verb), &error);
         ExitCode::from(failure)
     })
+}
+
+/// What engines look for at the beginning of a failure.
+fn failed(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Run(_) => "runc run failed: ",
+        Verb::Create(_) => "runc create failed: ",
+        Verb::Exec(_) => "exec failed: ",
+        _ => "",
+    }
 }
 
 /// With the exit status that a failure of this verb has.

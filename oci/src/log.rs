@@ -44,8 +44,12 @@ impl Log {
         })
     }
 
-    pub fn failure(&self, error: &Error) {
-        let message = chain(error);
+    /// `failed`: what has, as a beginning.
+    pub fn failure(&self, failed: &str, error: &Error) {
+        let message = match error {
+            Error::Interpreter(_) => chain(error),
+            _ => format!("{failed}{}", chain(error)),
+        };
         match &self.file {
             None if matches!(error, Error::Interpreter(_)) => {
                 let _ = writeln!(io::stderr(), "{message}");

@@ -12,6 +12,7 @@ mod interpreter;
 pub mod line;
 pub mod passwd;
 pub mod program;
+pub mod unsaid;
 mod wire;
 
 pub use exit_record::{ExitRecord, Sender, exit_record};
@@ -20,7 +21,7 @@ pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
     Attributes, Capabilities, Exec, Filter, Gate, Hook, IdMap, Idmap, Instruction, Maps,
     MemoryPolicy, Mount, NEW_LISTENER, Preserved, Program, Rlimit, Scheduler, Scheduling, Source,
-    Step, Terminal, Then,
+    Step, Terminal, Then, Unsaid,
 };
 pub use wire::BadProgram;
 

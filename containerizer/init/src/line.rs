@@ -55,6 +55,8 @@ pub struct Report {
 pub enum Stage {
     /// A path of the host that is to be bound.
     Source {},
+    /// A mount of the container.
+    Mount {},
     /// Any other step before the command.
     Setup {},
     /// Resource limits of the command.
@@ -84,6 +86,7 @@ wire_enum!(Stage {
     5 => Interpreter {},
     6 => Seccomp {},
     7 => Hook {},
+    8 => Mount {},
 });
 wire_enum!(Awaited { 0 => Hooks {} });
 wire_enum!(Word {

@@ -5,6 +5,7 @@
 //! over it. It has one thread, no async runtime, and keeps next to no memory while it waits.
 #![no_main]
 
+mod attributes;
 mod confine;
 mod console;
 mod copy_up;

@@ -129,6 +129,7 @@ pub enum Step {
         source: u32,
         target: String,
         top: Attributes,
+        unsaid: Unsaid,
         all: Attributes,
     },
     /// Changes the attributes of what is mounted on `target` already.
@@ -252,6 +253,19 @@ pub struct IdMap {
 pub struct Attributes {
     pub set: u64,
     pub clear: u64,
+}
+
+/// What a bind's mount takes over from the mount that it shows: of the attributes that were not asked
+/// about. mount(8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsaid {
+    /// All.
+    Keep {},
+    /// Access times only.
+    Clear {},
+    /// Also what a user namespace could not take away, had it made the mount itself. To ask for that
+    /// is an error (`EPERM`). mount_namespaces(7).
+    KeepLocked {},
 }
 
 /// The command and everything about the process that runs it.
@@ -497,6 +511,7 @@ wire_struct!(Capabilities {
     inheritable,
     ambient
 });
+wire_enum!(Unsaid { 0 => Keep {}, 1 => Clear {}, 2 => KeepLocked {} });
 wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {}, 3 => Hand {} });
 wire_enum!(Step {
     0 => EnterCgroups { count },
@@ -512,7 +527,7 @@ wire_enum!(Step {
     10 => MakeDir { path, base, mode },
     11 => MakeFile { path, base },
     12 => Mount { mount },
-    13 => Bind { source, target, top, all },
+    13 => Bind { source, target, top, unsaid, all },
     14 => Propagate { target, flags },
     15 => Device { path, mode, major, minor, uid, gid },
     16 => Symlink { path, to, replace },

@@ -6,13 +6,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use init::hook::{self, Files};
-use init::{Attributes, Hook, Rlimit, Source, Stage, Step, fd};
+use init::{Attributes, Hook, Rlimit, Source, Stage, Step, Unsaid, fd};
 
 use crate::console::{self, Kept};
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
 use crate::root::{self, Root};
-use crate::{fork, launcher, mounts, sys};
+use crate::{attributes, fork, launcher, mounts, sys};
 
 struct Container {
     root: Root,
@@ -104,6 +104,7 @@ impl Container {
             Step::MakeDir { path, base, mode } => {
                 let made = self.root.make_dir(&path, base.as_deref(), mode);
                 made.map_err(because(format!("make directory {path} in the container")))
+                    .map_err(|failure| failure.at(Stage::Mount {}))
             }
             Step::MakeFile { path, base } => {
                 let made = self.root.make_file(&path, base.as_deref());
@@ -119,8 +120,9 @@ impl Container {
                 source,
                 target,
                 top,
+                unsaid,
                 all,
-            } => self.bind(source, &target, &top, &all),
+            } => self.bind(source, &target, &top, unsaid, &all),
             Step::Remount { target, top, all } => (self.root.mount_point(&target))
                 .and_then(|at| mounts::set_attributes(at.as_fd(), &top, &all))
                 .map_err(because(format!(
@@ -215,7 +217,9 @@ impl Container {
 
     fn mount_point(&self, target: &str) -> Result<OwnedFd, Failure> {
         let found = self.root.mount_point(target);
-        found.map_err(because(format!("mount on {target} in the container")))
+        found
+            .map_err(because(format!("mount on {target} in the container")))
+            .map_err(|failure| failure.at(Stage::Mount {}))
     }
 
     fn open_sources(&mut self, sources: &[Source], own: Option<&str>) -> Result<(), Failure> {
@@ -263,12 +267,15 @@ impl Container {
         source: u32,
         target: &str,
         top: &Attributes,
+        unsaid: Unsaid,
         all: &Attributes,
     ) -> Result<(), Failure> {
         let tree = (self.take(source))
             .ok_or_else(|| because(format!("bind on {target}"))(not_opened()))?;
-        mounts::set_attributes(tree.as_fd(), top, all)
-            .map_err(because(format!("set mount options of {target}")))?;
+        attributes::of_bind(&tree, top, unsaid)
+            .and_then(|top| mounts::set_attributes(tree.as_fd(), &top, all))
+            .map_err(because(format!("set mount options of {target}")))
+            .map_err(|failure| failure.at(Stage::Mount {}))?;
         let at = self.mount_point(target)?;
         attach(&tree, &at, target)
     }

@@ -129,6 +129,16 @@ pub fn file_system_type(fd: BorrowedFd<'_>) -> io::Result<i64> {
     }
 }
 
+/// f_flag of fstatvfs(3): of the mount, and read-only also where its file system is.
+pub fn mount_flags(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut status = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: fstatvfs fills the struct when it succeeds.
+    unsafe {
+        check(libc::fstatvfs(fd.as_raw_fd(), status.as_mut_ptr()).into())?;
+        Ok(status.assume_init().f_flag)
+    }
+}
+
 /// The terminal behind a newly opened multiplexer, made ready for use. ioctl_tty(2), Linux 4.13.
 pub fn terminal_of(multiplexer: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     const TIOCGPTPEER: u64 = 0x5441;

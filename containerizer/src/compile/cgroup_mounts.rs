@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use init::{Attributes, Mount, Source, Step};
+use init::{Attributes, Mount, Source, Step, Unsaid};
 use isolators::cgroups::ControllerMount;
 use oci_spec::runtime::{LinuxNamespaceType, Mount as OciMount, MountBuilder};
 
@@ -103,6 +103,7 @@ impl Plan<'_> {
             source,
             target: path,
             top: Attributes { set, clear: 0 },
+            unsaid: Unsaid::Keep {},
             all: Attributes::default(),
         });
         Ok(())

@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use init::{IdMap, Idmap, Maps, Mount, Source, Step};
-use oci_spec::runtime::{Linux, Mount as OciMount};
+use init::{IdMap, Idmap, Maps, Mount, Source, Step, Unsaid};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Mount as OciMount};
 
 use super::filesystem::Propagation;
 use super::options::{self, Options};
@@ -143,11 +143,21 @@ impl<'a> Plan<'a> {
             source: index,
             target: path.clone(),
             top: options.top,
+            unsaid: self.unsaid(options),
             all: options.all,
         });
         self.propagate(path, options);
         self.view.add_bind(target, source, !options.is_read_only());
         Ok(())
+    }
+
+    /// Engines expect mount(8)'s way. Tasks keep what the host has closed.
+    fn unsaid(&self, options: &Options) -> Unsaid {
+        match options.named && self.facts.attached.engine {
+            false => Unsaid::Keep {},
+            true if namespaces::has(self.linux, LinuxNamespaceType::User) => Unsaid::KeepLocked {},
+            true => Unsaid::Clear {},
+        }
     }
 
     /// As runc: terminals then belong to the group of who opens them.

@@ -20,6 +20,8 @@ pub struct Options {
     pub copy_up: bool,
     /// Only attributes of what is mounted there already change.
     pub remount: bool,
+    /// Attributes of the mount itself were named: set, or cleared.
+    pub named: bool,
     pub data: Vec<(String, Option<String>)>,
 }
 
@@ -33,6 +35,8 @@ enum Meaning {
     /// Attributes of one group exclude each other: clear the group, set one.
     AccessTime(u64),
     AccessTimeAll(u64),
+    /// Takes back an access-time option. As with mount(8), that says nothing of how it is to be instead.
+    Unset(u64),
     Propagation(u64),
     Bind,
     BindAll,
@@ -43,7 +47,7 @@ enum Meaning {
 }
 use Meaning::{
     AccessTime, AccessTimeAll, Bind, BindAll, Clear, ClearAll, CopyUp, Nothing, Propagation,
-    Remount, Set, SetAll,
+    Remount, Set, SetAll, Unset,
 };
 
 pub const RDONLY: u64 = 0x1;
@@ -64,7 +68,7 @@ const TABLE: &[(&str, Meaning)] = &[
     ("nosuid", Set(NOSUID)), ("suid", Clear(NOSUID)),
     ("nodev", Set(NODEV)), ("dev", Clear(NODEV)),
     ("noexec", Set(NOEXEC)), ("exec", Clear(NOEXEC)),
-    ("nodiratime", Set(NODIRATIME)), ("diratime", Clear(NODIRATIME)),
+    ("nodiratime", Set(NODIRATIME)), ("diratime", Unset(NODIRATIME)),
     ("nosymfollow", Set(NOSYMFOLLOW)), ("symfollow", Clear(NOSYMFOLLOW)),
     ("rro", SetAll(RDONLY)), ("rrw", ClearAll(RDONLY)),
     ("rnosuid", SetAll(NOSUID)), ("rsuid", ClearAll(NOSUID)),
@@ -72,10 +76,10 @@ const TABLE: &[(&str, Meaning)] = &[
     ("rnoexec", SetAll(NOEXEC)), ("rexec", ClearAll(NOEXEC)),
     ("rnodiratime", SetAll(NODIRATIME)), ("rdiratime", ClearAll(NODIRATIME)),
     ("rnosymfollow", SetAll(NOSYMFOLLOW)), ("rsymfollow", ClearAll(NOSYMFOLLOW)),
-    ("relatime", AccessTime(RELATIME)), ("norelatime", AccessTime(STRICTATIME)),
-    ("noatime", AccessTime(NOATIME)), ("atime", AccessTime(RELATIME)),
-    ("strictatime", AccessTime(STRICTATIME)), ("nostrictatime", AccessTime(RELATIME)),
-    ("rrelatime", AccessTimeAll(RELATIME)), ("rnorelatime", AccessTimeAll(STRICTATIME)),
+    ("relatime", AccessTime(RELATIME)), ("norelatime", Unset(RELATIME)),
+    ("noatime", AccessTime(NOATIME)), ("atime", Unset(NOATIME)),
+    ("strictatime", AccessTime(STRICTATIME)), ("nostrictatime", Unset(STRICTATIME)),
+    ("rrelatime", AccessTimeAll(RELATIME)), ("rnorelatime", Nothing),
     ("rnoatime", AccessTimeAll(NOATIME)), ("ratime", AccessTimeAll(RELATIME)),
     ("rstrictatime", AccessTimeAll(STRICTATIME)), ("rnostrictatime", AccessTimeAll(RELATIME)),
     ("private", Propagation(libc::MS_PRIVATE)), ("rprivate", Propagation(libc::MS_PRIVATE | libc::MS_REC)),
@@ -110,17 +114,19 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn parse(options: &[String]) -> Options {
     let mut parsed = Options::default();
     for option in options {
-        match TABLE
+        let meaning = TABLE
             .iter()
             .find(|(name, _)| name == option)
-            .map(|(_, meaning)| *meaning)
-        {
+            .map(|(_, meaning)| *meaning);
+        parsed.named |= matches!(meaning, Some(Set(_) | Clear(_) | AccessTime(_) | Unset(_)));
+        match meaning {
             Some(Set(bits)) => put(&mut parsed.top, bits, 0),
             Some(Clear(bits)) => put(&mut parsed.top, 0, bits),
             Some(SetAll(bits)) => put(&mut parsed.all, bits, 0),
             Some(ClearAll(bits)) => put(&mut parsed.all, 0, bits),
             Some(AccessTime(bits)) => put(&mut parsed.top, bits, ATIME),
             Some(AccessTimeAll(bits)) => put(&mut parsed.all, bits, ATIME),
+            Some(Unset(bits)) => unset(&mut parsed.top, bits),
             Some(CopyUp) => parsed.copy_up = true,
             Some(Remount) => parsed.remount = true,
             Some(Propagation(flags)) => parsed.propagation = Some(flags),
@@ -149,6 +155,15 @@ fn put(attributes: &mut Attributes, set: u64, clear: u64) {
     attributes.clear = (attributes.clear & !(set & !ATIME)) | clear;
 }
 
+fn unset(attributes: &mut Attributes, bits: u64) {
+    if bits & !ATIME != 0 {
+        attributes.set &= !bits;
+    } else if attributes.clear & ATIME != 0 && attributes.set & ATIME == bits {
+        attributes.set &= !ATIME;
+        attributes.clear &= !ATIME;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +183,30 @@ mod tests {
     fn an_access_time_option_clears_its_group() {
         let parsed = options("nosuid,strictatime").top;
         assert_eq!((parsed.set, parsed.clear), (NOSUID | STRICTATIME, ATIME));
+    }
+
+    #[test]
+    fn to_take_an_access_time_option_back_leaves_access_times_alone() {
+        for list in [
+            "noatime,atime",
+            "relatime,norelatime",
+            "strictatime,nostrictatime",
+            "nodiratime,diratime",
+            "atime",
+            "diratime",
+        ] {
+            let parsed = options(list);
+            assert_eq!(parsed.top, Attributes::default(), "{list}");
+            assert!(parsed.named, "{list}");
+        }
+        let other = options("noatime,nostrictatime").top;
+        assert_eq!((other.set, other.clear), (NOATIME, ATIME));
+    }
+
+    #[test]
+    fn attributes_of_the_mount_are_named_by_options_of_its_own_only() {
+        assert!(options("rw").named);
+        assert!(!options("rbind,rro,rprivate,size=1,defaults").named);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod descriptors;
 mod ends;
 mod limits;
 mod memory;
+mod mounts;
 mod places;
 mod processes;
 mod refusals;
