@@ -3,9 +3,9 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use init::{IdMap, Idmap, Maps, Word};
+use init::{IdMap, Maps, Word};
 
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
@@ -77,15 +77,6 @@ pub fn user_namespace(proc: &Procfs, maps: &Maps) -> Result<OwnedFd, Failure> {
     sys::kill(pid, libc::SIGKILL);
     sys::wait_for(pid);
     made
-}
-
-/// Gives a tree that is not mounted yet the maps of a user namespace.
-pub fn idmap(tree: &OwnedFd, idmap: &Idmap, proc: &Procfs) -> Result<(), Failure> {
-    let namespace = user_namespace(proc, &idmap.maps)?;
-    sys::idmap(tree.as_fd(), namespace.as_fd(), idmap.recursive).map_err(because(
-        "map the owners of its files (ext4, xfs, btrfs and others can since Linux 5.12 to 5.19, tmpfs \
-         since 6.3)",
-    ))
 }
 
 fn pipe() -> io::Result<(File, OwnedFd)> {

@@ -19,6 +19,7 @@ mod procfs;
 mod root;
 mod scheduling;
 mod shown;
+mod sources;
 mod steps;
 mod supervise;
 mod sys;

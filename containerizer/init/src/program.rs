@@ -118,15 +118,17 @@ pub enum Step {
         mount: Mount,
     },
     /// Takes hold of host paths before any mount of ours can hide them; `Bind` names them by their
-    /// place in this list. On the way to one below `own` no link is followed.
+    /// place in this list, as `Idmap` does those of user namespaces with `maps`. On the way to one below
+    /// `own` no link is followed.
     OpenSources {
         sources: Vec<Source>,
         own: Option<String>,
+        maps: Vec<Maps>,
     },
-    /// Binds a host path that `OpenSources` opened. First its topmost mount gets the attributes `top`,
-    /// then the whole tree those of `all`.
+    /// Binds a path. First its topmost mount gets the attributes `top`, then the whole tree those of
+    /// `all`.
     Bind {
-        source: u32,
+        origin: Origin,
         target: String,
         top: Attributes,
         unsaid: Unsaid,
@@ -213,7 +215,19 @@ pub struct Mount {
     pub made: Option<u32>,
 }
 
-/// A path of the host that is to be bound.
+/// Where what is to be bound is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// `OpenSources` took hold of it.
+    Opened { source: u32 },
+    /// Outside of the container, when its turn comes.
+    Host { source: Source },
+    /// In the container's root as earlier mounts have made it, which no link leads out of. Where the
+    /// target is missing it is made as a directory or file, like the source.
+    Root { source: Source },
+}
+
+/// A path that is to be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     pub path: String,
@@ -226,9 +240,10 @@ pub struct Source {
 }
 
 /// Of an idmapped mount.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Idmap {
-    pub maps: Maps,
+    /// Whose maps it has.
+    pub namespace: u32,
     /// Also of everything mounted below.
     pub recursive: bool,
 }
@@ -436,7 +451,10 @@ wire_struct!(Source {
     propagation,
     idmap
 });
-wire_struct!(Idmap { maps, recursive });
+wire_struct!(Idmap {
+    namespace,
+    recursive
+});
 wire_struct!(Maps { uids, gids });
 wire_struct!(IdMap {
     inside,
@@ -511,6 +529,7 @@ wire_struct!(Capabilities {
     inheritable,
     ambient
 });
+wire_enum!(Origin { 0 => Opened { source }, 1 => Host { source }, 2 => Root { source } });
 wire_enum!(Unsaid { 0 => Keep {}, 1 => Clear {}, 2 => KeepLocked {} });
 wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {}, 3 => Hand {} });
 wire_enum!(Step {
@@ -527,7 +546,7 @@ wire_enum!(Step {
     10 => MakeDir { path, base, mode },
     11 => MakeFile { path, base },
     12 => Mount { mount },
-    13 => Bind { source, target, top, unsaid, all },
+    13 => Bind { origin, target, top, unsaid, all },
     14 => Propagate { target, flags },
     15 => Device { path, mode, major, minor, uid, gid },
     16 => Symlink { path, to, replace },
@@ -535,7 +554,7 @@ wire_enum!(Step {
     18 => Mask { path },
     19 => ReadOnly { path, recursive },
     20 => Sysctl { path, value },
-    21 => OpenSources { sources, own },
+    21 => OpenSources { sources, own, maps },
     22 => ReadOnlyRoot {},
     23 => Join { pidfd, flags },
     24 => Await { awaited },

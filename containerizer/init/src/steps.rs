@@ -6,18 +6,18 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use init::hook::{self, Files};
-use init::{Attributes, Hook, Rlimit, Source, Stage, Step, Unsaid, fd};
+use init::{Attributes, Hook, Origin, Rlimit, Stage, Step, Unsaid, fd};
 
 use crate::console::{self, Kept};
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
 use crate::root::{self, Root};
+use crate::sources::Sources;
 use crate::{attributes, fork, launcher, mounts, sys};
 
 struct Container {
     root: Root,
-    /// Detached trees of `Step::OpenSources`; each is used up by one `Bind`.
-    sources: Vec<Option<OwnedFd>>,
+    sources: Sources,
     /// What the launcher last told of the container, for hooks.
     state: String,
     /// The host's: once the container's own root is in place, no path leads there.
@@ -39,7 +39,7 @@ pub fn carry_out(steps: Vec<Step>) -> Result<Done, Failure> {
     let proc = writes.then(Procfs::of_host).transpose();
     let mut container = Container {
         root,
-        sources: Vec::new(),
+        sources: Sources::default(),
         state: String::new(),
         proc: proc.map_err(because("open /proc"))?,
         terminal: None,
@@ -115,14 +115,16 @@ impl Container {
                 let tree = mounts::create(&mount, target.as_fd())?;
                 attach(&tree, &target, &mount.target)
             }
-            Step::OpenSources { sources, own } => self.open_sources(&sources, own.as_deref()),
+            Step::OpenSources { sources, own, maps } => {
+                (self.sources).open(&self.root, &sources, own.as_deref(), &maps)
+            }
             Step::Bind {
-                source,
+                origin,
                 target,
                 top,
                 unsaid,
                 all,
-            } => self.bind(source, &target, &top, unsaid, &all),
+            } => self.bind(&origin, &target, &top, unsaid, &all),
             Step::Remount { target, top, all } => (self.root.mount_point(&target))
                 .and_then(|at| mounts::set_attributes(at.as_fd(), &top, &all))
                 .map_err(because(format!(
@@ -180,7 +182,7 @@ impl Container {
 
     /// pivot_root(2) wants a mount point: binding the directory to itself makes it one.
     fn new_root(&mut self, path: &str, source: u32) -> Result<(), Failure> {
-        let tree = self.take(source).ok_or_else(not_opened);
+        let tree = self.sources.take(source);
         let at = place_of_host(path);
         tree.and_then(|tree| {
             sys::move_mount(tree.as_fd(), at?.as_fd(), "")?;
@@ -188,10 +190,6 @@ impl Container {
             Ok(())
         })
         .map_err(because(format!("use {path} as the container's root")))
-    }
-
-    fn take(&mut self, source: u32) -> Option<OwnedFd> {
-        self.sources.get_mut(source as usize).and_then(Option::take)
     }
 
     fn mirror_root(&mut self, staging: &str) -> Result<(), Failure> {
@@ -222,62 +220,32 @@ impl Container {
             .map_err(|failure| failure.at(Stage::Mount {}))
     }
 
-    fn open_sources(&mut self, sources: &[Source], own: Option<&str>) -> Result<(), Failure> {
-        for source in sources {
-            let Source {
-                path,
-                recursive,
-                propagation,
-                idmap,
-            } = source;
-            let tree = self
-                .open_source(path, own)
-                .and_then(|at| sys::clone_tree(at.as_raw_fd(), "", *recursive))
-                .and_then(|tree| {
-                    if *propagation != 0 {
-                        sys::mount_setattr(tree.as_fd(), 0, 0, *propagation, true)?;
-                    }
-                    Ok(tree)
-                })
-                .map_err(because(format!("bind {path} of the host")))
-                .map_err(|failure| failure.at(Stage::Source {}))?;
-            if let Some(idmap) = idmap {
-                let proc = Procfs::of_host().map_err(because("open /proc"))?;
-                fork::idmap(&tree, idmap, &proc).map_err(|failure| Failure {
-                    attempt: format!("bind {path} of the host: {}", failure.attempt),
-                    ..failure
-                })?;
-            }
-            self.sources.push(Some(tree));
-        }
-        Ok(())
-    }
-
-    /// Below `own` the user of the container can change names while we look.
-    fn open_source(&self, path: &str, own: Option<&str>) -> io::Result<OwnedFd> {
-        let below = own.and_then(|own| Some((own, path.strip_prefix(own)?.strip_prefix('/')?)));
-        match below {
-            Some((own, below)) => self.root.strictly(own)?.resolve(below),
-            None => sys::openat2(root::cwd(), path, libc::O_PATH, 0),
-        }
-    }
-
     fn bind(
         &mut self,
-        source: u32,
+        origin: &Origin,
         target: &str,
         top: &Attributes,
         unsaid: Unsaid,
         all: &Attributes,
     ) -> Result<(), Failure> {
-        let tree = (self.take(source))
-            .ok_or_else(|| because(format!("bind on {target}"))(not_opened()))?;
+        let tree = self.sources.find(&self.root, origin)?;
         attributes::of_bind(&tree, top, unsaid)
             .and_then(|top| mounts::set_attributes(tree.as_fd(), &top, all))
             .map_err(because(format!("set mount options of {target}")))
             .map_err(|failure| failure.at(Stage::Mount {}))?;
+        if matches!(origin, Origin::Root { .. }) {
+            self.make_like(&tree, target)
+                .map_err(because(format!("make {target} in the container")))?;
+        }
         let at = self.mount_point(target)?;
         attach(&tree, &at, target)
+    }
+
+    fn make_like(&self, tree: &OwnedFd, target: &str) -> io::Result<()> {
+        match is_directory(tree)? {
+            true => self.root.make_dir(target, None, 0o755),
+            false => self.root.make_file(target, None),
+        }
     }
 
     fn device(

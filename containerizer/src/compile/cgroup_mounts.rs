@@ -92,15 +92,14 @@ impl Plan<'_> {
         }
         let cgroup = self.facts.cgroup;
         let cgroup = cgroup.strip_prefix("/").unwrap_or(cgroup);
-        let source = self.sources.len() as u32;
-        self.sources.push(Source {
+        let origin = self.origin(Source {
             path: text("cgroup", &hierarchy.path.join(cgroup))?,
             recursive: false,
             propagation: libc::MS_PRIVATE,
             idmap: None,
         });
         self.steps.push(Step::Bind {
-            source,
+            origin,
             target: path,
             top: Attributes { set, clear: 0 },
             unsaid: Unsaid::Keep {},

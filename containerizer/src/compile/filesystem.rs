@@ -33,7 +33,7 @@ pub fn plan(
         .as_ref()
         .map_or(Path::new("/"), |process| process.cwd());
     let own = if host_root { cwd } else { Path::new("/") };
-    let mut plan = Plan::new(facts, linux, own, propagation);
+    let mut plan = Plan::new(facts, (spec, linux), (root.path(), own), propagation);
     let mut new_root = None;
     if !host_root {
         if (facts.lookup)(root.path()) != Some(Kind::Directory) {
@@ -56,11 +56,12 @@ pub fn plan(
         true => Some(text("working directory", cwd)?),
         false => None,
     };
+    let has_sources = !plan.sources.is_empty() || !plan.maps.is_empty();
     let sources = Step::OpenSources {
         sources: plan.sources,
         own,
+        maps: plan.maps,
     };
-    let has_sources = matches!(&sources, Step::OpenSources { sources, .. } if !sources.is_empty());
     let mut steps = Vec::new();
     steps.push(Step::Propagation {
         path: "/".to_owned(),
@@ -171,14 +172,13 @@ fn propagation(wanted: Option<&str>) -> Result<Propagation, CompileError> {
 
 #[cfg(test)]
 mod tests {
-    use init::Then;
+    use init::{Origin, Then};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::compile::{Attached, Filters};
 
-    /// The names of the steps, in order.
-    fn planned(patch: &Value) -> Result<(Vec<String>, usize), String> {
+    fn file_system(patch: &Value) -> Result<FileSystem, String> {
         let mut spec = json!({
             "ociVersion": "1.2.0",
             "root": {"path": "/rootfs", "readonly": true},
@@ -210,7 +210,12 @@ mod tests {
             attached: Attached::default(),
         };
         let numbers = facts.attached.numbers(0);
-        let plan = plan(&spec, linux, &facts, &numbers).map_err(|error| error.to_string())?;
+        plan(&spec, linux, &facts, &numbers).map_err(|error| error.to_string())
+    }
+
+    /// The names of the steps, in order, and how much of the host they take hold of beforehand.
+    fn planned(patch: &Value) -> Result<(Vec<String>, usize), String> {
+        let plan = file_system(patch)?;
         let Some(Step::OpenSources { sources, .. }) = plan.sources else {
             return Err("no sources".to_owned());
         };
@@ -224,12 +229,67 @@ mod tests {
     #[test]
     fn what_is_made_is_made_before_it_is_closed_and_masks_come_from_the_host() {
         let (mut steps, sources) = planned(&json!({})).expect("plans");
-        // Root and volume.
-        assert_eq!(sources, 2);
+        // The root.
+        assert_eq!(sources, 1);
         steps.dedup();
         let expected = "Propagation NewRoot MakeDir Mount MakeDir Bind Device Symlink MakeDir Mask \
                         PivotRoot Sysctl Remount ReadOnly ReadOnlyRoot";
         assert_eq!(steps.join(" "), expected);
+    }
+
+    /// For each bind: where from, and what.
+    fn binds(patch: &Value) -> Vec<String> {
+        let plan = file_system(patch).expect("plans");
+        let Some(Step::OpenSources { sources, .. }) = plan.sources else {
+            return vec![];
+        };
+        let origins = plan.steps.iter().filter_map(|step| match step {
+            Step::Bind { origin, .. } => Some(origin),
+            _ => None,
+        });
+        let shown = |origin: &Origin| match origin {
+            Origin::Opened { source } => format!("opened {}", sources[*source as usize].path),
+            Origin::Host { source } => format!("host {}", source.path),
+            Origin::Root { source } => format!("root {}", source.path),
+        };
+        origins.map(shown).collect()
+    }
+
+    #[test]
+    fn what_is_bound_is_found_at_its_turn_unless_our_mounts_or_the_lack_of_rights_would_hide_it() {
+        let bind = |source: &str, option: &str| {
+            json!({
+                "destination": format!("/to{source}"), "type": "bind", "source": source,
+                "options": ["rbind", option],
+            })
+        };
+        let list = json!([
+            bind("/data", "rw"),
+            bind("/rootfs/to", "rw"),
+            bind("/shared", "rshared")
+        ]);
+        let namespaces = |user: &[&str]| {
+            let kinds = ["mount", "network"].iter().chain(user);
+            let list: Vec<_> = kinds.map(|kind| json!({"type": kind})).collect();
+            json!({"namespaces": list, "rootfsPropagation": "shared"})
+        };
+        let alone = json!({"mounts": list, "linux": namespaces(&[])});
+        assert_eq!(binds(&alone), ["host /data", "root /to", "opened /shared"]);
+        let user = json!({"mounts": list, "linux": namespaces(&["user"])});
+        assert_eq!(binds(&user), ["opened /data", "root /to", "opened /shared"]);
+        let of_host = json!({"mounts": list, "root": {"path": "/"}, "linux": namespaces(&[])});
+        assert_eq!(
+            binds(&of_host),
+            ["opened /data", "opened /rootfs/to", "opened /shared"]
+        );
+    }
+
+    #[test]
+    fn a_mount_point_may_be_named_as_the_host_sees_it() {
+        let mount = json!({"destination": "/rootfs/a/b", "type": "tmpfs", "source": "tmpfs"});
+        let plan = file_system(&json!({"mounts": [mount]})).expect("plans");
+        let on = |step: &Step| matches!(step, Step::Mount { mount } if mount.target == "/a/b");
+        assert!(plan.steps.iter().any(on));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use init::{IdMap, Idmap, Maps, Mount, Source, Step, Unsaid};
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Mount as OciMount};
+use init::{IdMap, Idmap, Maps, Mount, Origin, Source, Step, Unsaid};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Mount as OciMount, Spec};
 
 use super::filesystem::Propagation;
 use super::options::{self, Options};
@@ -15,9 +15,15 @@ pub struct Plan<'a> {
     pub(super) linux: &'a Linux,
     /// Below this directory, mount points may be made on the host: a rootfs, or the sandbox.
     own: &'a Path,
+    /// The host's path of the container's root.
+    root: &'a Path,
+    /// The steps before a fork have rights on the host that those after it lack.
+    forks: bool,
     propagation: Propagation,
     pub(super) view: View<'a>,
     pub sources: Vec<Source>,
+    /// Of user namespaces that idmapped mounts name by their place.
+    pub maps: Vec<Maps>,
     /// Mount points must be made in the host's root itself.
     pub mirror_root: bool,
     pub steps: Vec<Step>,
@@ -30,17 +36,20 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub fn new(
         facts: &'a Facts<'a>,
-        linux: &'a Linux,
-        own: &'a Path,
+        (spec, linux): (&'a Spec, &'a Linux),
+        (root, own): (&'a Path, &'a Path),
         propagation: Propagation,
     ) -> Self {
         Self {
             facts,
             linux,
             own,
+            root,
+            forks: namespaces::forks(spec, linux),
             propagation,
             view: View::new(facts.lookup),
             sources: Vec::new(),
+            maps: Vec::new(),
             mirror_root: false,
             steps: Vec::new(),
             sealed: Vec::new(),
@@ -51,6 +60,17 @@ impl<'a> Plan<'a> {
     /// Its links are its own, too.
     fn has_own_root(&self) -> bool {
         self.own == Path::new("/")
+    }
+
+    /// Not the host's, which our mounts would hide things in.
+    fn has_root_elsewhere(&self) -> bool {
+        self.root != Path::new("/")
+    }
+
+    /// What a path of the host is in the container's root.
+    fn inside(&self, path: &Path) -> Option<PathBuf> {
+        let inside = path.strip_prefix(self.root).ok()?;
+        (self.has_root_elsewhere()).then(|| Path::new("/").join(inside))
     }
 
     pub fn mount(&mut self, mount: &OciMount) -> Result<(), CompileError> {
@@ -89,8 +109,10 @@ impl<'a> Plan<'a> {
             );
         }
         // Also without "." and doubled slashes.
-        let target: PathBuf = Path::new("/").join(target).components().collect();
+        let mut target: PathBuf = Path::new("/").join(target).components().collect();
         if self.has_own_root() {
+            // As runc: some name their mount points as the host sees them.
+            target = self.inside(&target).unwrap_or(target);
             refuse_in_proc(mount, &target)?;
             let remounts = mount
                 .options()
@@ -114,33 +136,29 @@ impl<'a> Plan<'a> {
             .source()
             .as_ref()
             .ok_or_else(|| CompileError::NoSource(target.to_owned()))?;
-        let kind = (self.facts.lookup)(source)
-            .ok_or_else(|| CompileError::MissingSource(source.clone()))?;
-        let there = self.mount_point(target, kind)?;
-        if there != kind {
-            return Err(CompileError::KindMismatch {
-                mount_source: source.clone(),
-                source_kind: kind,
-                target: target.to_owned(),
-                target_kind: there,
-            });
+        let inside = self.inside(source);
+        if inside.is_none() {
+            self.point_for(source, target)?;
         }
-        let index = self.sources.len() as u32;
         let shared = options
             .propagation
             .is_some_and(|flags| flags & libc::MS_SHARED != 0);
-        self.sources.push(Source {
-            path: text("volume source", source)?,
+        let bound = Source {
+            path: text("volume source", inside.as_ref().unwrap_or(source))?,
             recursive: options.recursive,
             propagation: match shared && self.propagation.shares {
                 true => 0,
                 false => self.propagation.before & !libc::MS_REC,
             },
             idmap: self.idmap(mount, target)?,
-        });
+        };
         let path = text("mount destination", target)?;
+        let origin = match inside {
+            Some(_) => Origin::Root { source: bound },
+            None => self.origin(bound),
+        };
         self.steps.push(Step::Bind {
-            source: index,
+            origin,
             target: path.clone(),
             top: options.top,
             unsaid: self.unsaid(options),
@@ -148,6 +166,33 @@ impl<'a> Plan<'a> {
         });
         self.propagate(path, options);
         self.view.add_bind(target, source, !options.is_read_only());
+        Ok(())
+    }
+
+    /// The kernel lists mounts in the order of their making, which is to be that of the spec: so what can
+    /// wait is bound when its turn comes. What shares mounts with the host cannot, as ours are slaves then.
+    pub(super) fn origin(&mut self, source: Source) -> Origin {
+        if self.has_root_elsewhere() && !self.forks && source.propagation != 0 {
+            return Origin::Host { source };
+        }
+        let index = self.sources.len() as u32;
+        self.sources.push(source);
+        Origin::Opened { source: index }
+    }
+
+    /// Somewhere to mount what the host has at `source`.
+    fn point_for(&mut self, source: &Path, target: &Path) -> Result<(), CompileError> {
+        let kind = (self.facts.lookup)(source)
+            .ok_or_else(|| CompileError::MissingSource(source.to_owned()))?;
+        let there = self.mount_point(target, kind)?;
+        if there != kind {
+            return Err(CompileError::KindMismatch {
+                mount_source: source.to_owned(),
+                source_kind: kind,
+                target: target.to_owned(),
+                target_kind: there,
+            });
+        }
         Ok(())
     }
 
@@ -176,7 +221,7 @@ impl<'a> Plan<'a> {
         options
     }
 
-    fn idmap(&self, mount: &OciMount, target: &Path) -> Result<Option<Idmap>, CompileError> {
+    fn idmap(&mut self, mount: &OciMount, target: &Path) -> Result<Option<Idmap>, CompileError> {
         if !options::is_idmapped(mount) {
             return Ok(None);
         }
@@ -190,8 +235,13 @@ impl<'a> Plan<'a> {
         };
         let maps = maps.ok_or_else(|| CompileError::BadIdmap(target.to_owned()))?;
         let options = mount.options().as_deref().unwrap_or_default();
+        let known = self.maps.iter().position(|known| *known == maps);
+        let namespace = known.unwrap_or(self.maps.len());
+        if known.is_none() {
+            self.maps.push(maps);
+        }
         Ok(Some(Idmap {
-            maps,
+            namespace: namespace as u32,
             recursive: options.iter().any(|option| option == "ridmap"),
         }))
     }

@@ -22,7 +22,7 @@ pub fn clone_flags(spec: &Spec) -> u64 {
 
 /// Whether something must be done with the host's rights, or before a fork: user namespaces take away
 /// the first, and a pid namespace is joined by children only.
-fn forks(spec: &Spec, linux: &Linux) -> bool {
+pub fn forks(spec: &Spec, linux: &Linux) -> bool {
     has(linux, LinuxNamespaceType::User)
         || joins_pids(linux)
         || spec.mounts().iter().flatten().any(options::is_idmapped)

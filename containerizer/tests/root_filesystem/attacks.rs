@@ -88,6 +88,31 @@ async fn root_kernel_parameters_are_not_written_by_a_path_of_the_container() {
     assert_eq!(bundle.output_of(spec).await, "01");
 }
 
+/// CVE-2021-30465: whoever shares a volume with the container puts a link where a later mount is bound from.
+#[tokio::test]
+async fn root_links_in_a_volume_do_not_lead_a_later_mount_to_the_host() {
+    let bundle = Bundle::new("cve-2021-30465");
+    let (volume, host) = (bundle.directory("volume"), bundle.directory("host"));
+    symlink(&host, volume.join("link")).expect("links");
+    symlink("../../../../../../..", volume.join("climbs")).expect("links");
+    fs::create_dir_all(
+        bundle
+            .rootfs()
+            .join(host.strip_prefix("/").expect("absolute")),
+    )
+    .expect("creates");
+    let inside = bundle.rootfs().join("volume");
+    let patch = json!({"mounts": [
+        {"destination": "/volume", "type": "bind", "source": volume},
+        {"destination": "/a", "type": "bind", "source": inside.join("link")},
+        {"destination": "/b", "type": "bind", "source": inside.join("climbs/volume")},
+    ]});
+    assert_eq!(
+        bundle.output(patch, "ls /a | wc -l; cat /b/file").await,
+        "0\nvolume"
+    );
+}
+
 /// CVE-2024-21626: no descriptor of the host's is there to become the working directory.
 #[tokio::test]
 async fn root_a_working_directory_that_is_a_descriptor_is_refused() {
