@@ -4,13 +4,15 @@ use std::ffi::CString;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use init::{Capabilities, Exec, Filter, Gate, HEAD, Preserved, Stage, Word, interpreter, passwd};
+use init::{
+    Capabilities, Exec, Filter, Gate, HEAD, Hook, Preserved, Stage, Word, interpreter, passwd,
+};
 
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
 use crate::root::Root;
 use crate::sys::Arguments;
-use crate::{Never, launcher, scheduling, steps, sys};
+use crate::{Never, hooks, launcher, scheduling, sys};
 
 /// Highest capability number that capset(2) can carry.
 const CAPABILITIES: u64 = 64;
@@ -91,9 +93,15 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
             return Err(failed(error).at(Stage::Exec {}));
         }
     }
-    if let Some(gate) = &exec.gate {
-        wait_at(gate, &exec.env, state)?;
-    }
+    let hooks = match &exec.gate {
+        Some(gate) => {
+            wait_at(gate)?;
+            hooks_of(gate, &exec.env)
+        }
+        None => Vec::new(),
+    };
+    // The filter is theirs, too, and may forbid what it takes to prepare them.
+    let hooks = hooks::prepare("startContainer", hooks, state)?;
     hand_on(exec.preserved).map_err(because("hand descriptors on to the command"))?;
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
     launcher::say(&Word::AboutToExec {}).map_err(because("write to the launcher"))?;
@@ -108,6 +116,7 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
             because("give up the capability that installed the seccomp filter"),
         )?;
     }
+    hooks.run()?;
     let error = image.run();
     Err(match without {
         Some(without) if error.raw_os_error() == Some(libc::ENOENT) => {
@@ -169,7 +178,7 @@ fn passwd() -> Option<String> {
 }
 
 /// Until somebody starts the command, and hears on the connection how that goes.
-fn wait_at(gate: &Gate, env: &[String], state: &str) -> Result<(), Failure> {
+fn wait_at(gate: &Gate) -> Result<(), Failure> {
     launcher::say(&Word::Ready {}).map_err(because("write to the launcher"))?;
     // It would ignore them as process 1, and cannot be told to end otherwise but by SIGKILL.
     const END: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
@@ -179,12 +188,16 @@ fn wait_at(gate: &Gate, env: &[String], state: &str) -> Result<(), Failure> {
     }
     sys::accept(gate.listener as i32)
         .and_then(|connection| launcher::turn_to(&connection))
-        .map_err(because("wait to be started"))?;
+        .map_err(because("wait to be started"))
+}
+
+/// One without an environment has the command's.
+fn hooks_of(gate: &Gate, env: &[String]) -> Vec<Hook> {
     let mut hooks = gate.hooks.clone();
     for hook in hooks.iter_mut().filter(|hook| hook.env.is_empty()) {
         env.clone_into(&mut hook.env);
     }
-    steps::run_hooks("startContainer", &hooks, state)
+    hooks
 }
 
 /// Gives the last descriptors that we were started with the first numbers after the standard streams,

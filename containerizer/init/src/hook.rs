@@ -74,11 +74,35 @@ fn wait(mut child: Child, timeout: Option<Duration>) -> io::Result<Option<ExitSt
 }
 
 fn ended(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, signal) => format!("signal: {}", signal.unwrap_or_default()),
+    let signal = match (status.code(), status.signal()) {
+        (Some(code), _) => return format!("exit status {code}"),
+        (None, signal) => signal.unwrap_or_default(),
+    };
+    let dumped = match status.core_dumped() {
+        true => " (core dumped)",
+        false => "",
+    };
+    match SIGNALS.iter().find(|(number, _)| *number == signal) {
+        Some((_, name)) => format!("signal: {name}{dumped}"),
+        None => format!("signal: signal {signal}{dumped}"),
     }
 }
+
+/// As Go, and so runc, calls those that programs end by.
+const SIGNALS: &[(i32, &str)] = &[
+    (libc::SIGHUP, "hangup"),
+    (libc::SIGINT, "interrupt"),
+    (libc::SIGQUIT, "quit"),
+    (libc::SIGILL, "illegal instruction"),
+    (libc::SIGABRT, "aborted"),
+    (libc::SIGBUS, "bus error"),
+    (libc::SIGFPE, "floating point exception"),
+    (libc::SIGKILL, "killed"),
+    (libc::SIGSEGV, "segmentation fault"),
+    (libc::SIGPIPE, "broken pipe"),
+    (libc::SIGTERM, "terminated"),
+    (libc::SIGSYS, "bad system call"),
+];
 
 fn said(mut output: File) -> String {
     let mut bytes = Vec::new();
@@ -130,7 +154,7 @@ mod tests {
         let failed = ran(&hook("echo no room >&2; exit 3", None));
         assert_eq!(failed, Err("exit status 3, output: no room".to_owned()));
         let killed = ran(&hook("kill -9 $$", None));
-        assert_eq!(killed, Err("signal: 9".to_owned()));
+        assert_eq!(killed, Err("signal: killed".to_owned()));
         let missing = Hook {
             path: "/nonexistent/hook".to_owned(),
             ..hook("", None)

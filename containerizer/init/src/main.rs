@@ -12,6 +12,7 @@ mod copy_up;
 mod exec;
 mod failure;
 mod fork;
+mod hooks;
 mod launcher;
 mod memory;
 mod mounts;

@@ -328,7 +328,7 @@ pub struct Gate {
     /// A unix socket (`SOCK_SEQPACKET`) that listens: who connects starts the command, and hears on the
     /// connection how that went.
     pub listener: u32,
-    /// Run before the command, as its user, with its rights.
+    /// Run before the command, as its user, with its rights, under its filter.
     pub hooks: Vec<Hook>,
 }
 

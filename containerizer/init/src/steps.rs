@@ -1,19 +1,18 @@
 //! Carries out the steps of a program, in order, until one fails.
 
 use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
-use init::hook::{self, Files};
-use init::{Attributes, Hook, Origin, Rlimit, Stage, Step, Unsaid, fd};
+use init::{Attributes, Origin, Rlimit, Stage, Step, Unsaid, fd};
 
 use crate::console::{self, Kept};
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
 use crate::root::{self, Root};
 use crate::sources::Sources;
-use crate::{attributes, fork, launcher, mounts, sys};
+use crate::{attributes, fork, hooks, launcher, mounts, sys};
 
 struct Container {
     root: Root,
@@ -165,7 +164,7 @@ impl Container {
             Step::Hooks { kind, hooks } => {
                 // What they name relatively is the container's.
                 sys::fchdir(self.root.as_fd()).map_err(because("enter the container's root"))?;
-                run_hooks(&kind, &hooks, &self.state)
+                hooks::prepare(&kind, hooks, &self.state)?.run()
             }
             Step::Console { socket, terminal } => {
                 let socket = socket.map(|socket| socket as i32);
@@ -319,29 +318,6 @@ impl Container {
             });
         done.map_err(because(format!("make {path} read-only in the container")))
     }
-}
-
-/// In their order, until one fails.
-pub fn run_hooks(kind: &str, hooks: &[Hook], state: &str) -> Result<(), Failure> {
-    for (number, hook) in hooks.iter().enumerate() {
-        let files = hook_files(state).map_err(because(format!("prepare a {kind} hook")))?;
-        hook::run(hook, files).map_err(|how| Failure {
-            attempt: format!("error running {kind} hook #{number}: {how}"),
-            errno: 0,
-            stage: Stage::Hook {},
-        })?;
-    }
-    Ok(())
-}
-
-fn hook_files(state: &str) -> io::Result<Files> {
-    let mut file = File::from(sys::memory_file()?);
-    file.write_all(state.as_bytes())?;
-    file.rewind()?;
-    Ok(Files {
-        state: file,
-        output: sys::memory_file()?.into(),
-    })
 }
 
 /// Where the container's root is to hang until it is `/`. To root of a user namespace the way there may

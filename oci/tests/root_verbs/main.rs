@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod ends;
+mod hooks;
 mod limits;
 mod memory;
 mod mounts;
