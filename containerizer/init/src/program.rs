@@ -89,6 +89,9 @@ pub enum Step {
     NewRoot {
         path: String,
         source: u32,
+        /// Others are in the mount namespace: if a later step fails, what was mounted for them to see
+        /// goes.
+        shared: bool,
     },
     /// Makes a copy of the host's root out of bind mounts the container's root: a tmpfs on `staging`
     /// (a host directory) whose entries are the host's. New names in `/` then cost the host nothing.
@@ -168,6 +171,8 @@ pub enum Step {
     },
     /// Makes the container's root `/` and lets go of the host's. From here on paths mean the final root.
     PivotRoot {},
+    /// The same in a mount namespace that is others', too, whose root stays what it is. chroot(2).
+    ChangeRoot {},
     /// Makes the final root itself read-only, not what is mounted below it.
     ReadOnlyRoot {},
     /// Read-only from here on; a missing path is left alone.
@@ -540,7 +545,7 @@ wire_enum!(Step {
     4 => Domainname { name },
     5 => LoopbackUp {},
     6 => Propagation { path, flags },
-    7 => NewRoot { path, source },
+    7 => NewRoot { path, source, shared },
     8 => MirrorRoot { staging },
     9 => Mirror { path },
     10 => MakeDir { path, base, mode },
@@ -565,6 +570,7 @@ wire_enum!(Step {
     29 => TimeNamespace { offsets },
     30 => ForgetGroups {},
     31 => RaiseLimits { limits },
+    32 => ChangeRoot {},
 });
 
 impl Program {

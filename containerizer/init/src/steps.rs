@@ -19,6 +19,8 @@ struct Container {
     sources: Sources,
     /// What the launcher last told of the container, for hooks.
     state: String,
+    /// Others see what is mounted for the container.
+    shared: bool,
     /// The host's: once the container's own root is in place, no path leads there.
     proc: Option<Procfs>,
     terminal: Option<Kept>,
@@ -40,16 +42,19 @@ pub fn carry_out(steps: Vec<Step>) -> Result<Done, Failure> {
         root,
         sources: Sources::default(),
         state: String::new(),
+        shared: false,
         proc: proc.map_err(because("open /proc"))?,
         terminal: None,
     };
-    steps
-        .into_iter()
-        .try_for_each(|step| container.step(step))
-        .map(|()| Done {
-            state: container.state,
-            terminal: container.terminal,
-        })
+    let done = steps.into_iter().try_for_each(|step| container.step(step));
+    if done.is_err() && container.shared {
+        // The failure is what must be told.
+        let _ = sys::fchdir(container.root.as_fd()).and_then(|()| sys::detach("."));
+    }
+    done.map(|()| Done {
+        state: container.state,
+        terminal: container.terminal,
+    })
 }
 
 impl Container {
@@ -74,8 +79,8 @@ impl Container {
             }
             Step::RaiseLimits { limits } => limits.iter().try_for_each(raise_limit),
             Step::TimeNamespace { offsets } => time_namespace(&offsets),
-            Step::SetNamespace { path, flag } => File::open(&path)
-                .and_then(|file| sys::setns(file.as_fd(), flag))
+            Step::SetNamespace { path, flag } => self
+                .join(&path, flag)
                 .map_err(because(format!("join namespace {path}"))),
             Step::Join { pidfd, flags } => {
                 let joined = sys::setns(sys::inherited(pidfd as i32), flags);
@@ -97,7 +102,11 @@ impl Container {
             }
             Step::Propagation { path, flags } => sys::mount(None, &path, flags)
                 .map_err(because(format!("set mount propagation of {path}"))),
-            Step::NewRoot { path, source } => self.new_root(&path, source),
+            Step::NewRoot {
+                path,
+                source,
+                shared,
+            } => self.new_root(&path, source, shared),
             Step::MirrorRoot { staging } => self.mirror_root(&staging),
             Step::Mirror { path } => self.mirror(&path),
             Step::MakeDir { path, base, mode } => {
@@ -152,6 +161,7 @@ impl Container {
                 .and_then(|(parent, name)| link(parent.as_fd(), name, &to, replace))
                 .map_err(because(format!("make link {path} in the container"))),
             Step::PivotRoot {} => self.pivot_root(),
+            Step::ChangeRoot {} => self.change_root(),
             Step::Mask { path } => self.mask(&path),
             // The root is a mount of its own already.
             Step::ReadOnlyRoot {} => mounts::set_read_only(self.root.as_fd(), false)
@@ -179,13 +189,27 @@ impl Container {
         }
     }
 
+    fn join(&mut self, path: &str, flag: u32) -> io::Result<()> {
+        sys::setns(File::open(path)?.as_fd(), flag)?;
+        if flag == libc::CLONE_NEWNS as u32 {
+            // With it comes another root.
+            self.root = Root::open("/")?;
+        }
+        Ok(())
+    }
+
     /// pivot_root(2) wants a mount point: binding the directory to itself makes it one.
-    fn new_root(&mut self, path: &str, source: u32) -> Result<(), Failure> {
+    fn new_root(&mut self, path: &str, source: u32, shared: bool) -> Result<(), Failure> {
         let tree = self.sources.take(source);
         let at = place_of_host(path);
         tree.and_then(|tree| {
             sys::move_mount(tree.as_fd(), at?.as_fd(), "")?;
             self.root = Root::foreign(tree);
+            self.shared = shared;
+            if shared {
+                // On a shared mount it has become one, and ours would go on from there.
+                sys::mount_setattr(self.root.as_fd(), 0, 0, libc::MS_PRIVATE, true)?;
+            }
             Ok(())
         })
         .map_err(because(format!("use {path} as the container's root")))
@@ -292,6 +316,15 @@ impl Container {
             .and_then(|()| Root::open("/"))
             .map(|root| self.root = root)
             .map_err(because("pivot into the container's root"))
+    }
+
+    fn change_root(&mut self) -> Result<(), Failure> {
+        sys::fchdir(self.root.as_fd())
+            .and_then(|()| sys::change_root_here())
+            .and_then(|()| sys::chdir("/"))
+            .and_then(|()| Root::open("/"))
+            .map(|root| self.root = root)
+            .map_err(because("change into the container's root"))
     }
 
     fn mask(&self, path: &str) -> Result<(), Failure> {

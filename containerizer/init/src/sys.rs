@@ -525,6 +525,12 @@ pub fn pivot_root_here() -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_pivot_root, here.as_ptr(), here.as_ptr()) }).map(drop)
 }
 
+/// Makes `.` the root of this process.
+pub fn change_root_here() -> io::Result<()> {
+    // SAFETY: a constant string.
+    check(unsafe { libc::chroot(c".".as_ptr()) }.into()).map(drop)
+}
+
 pub fn detach(path: &str) -> io::Result<()> {
     let path = c_string(path)?;
     // SAFETY: the string outlives the call.

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use init::{Attributes, Source, Step, Terminal};
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
 
 use super::mounts::Plan;
 use super::view::Kind;
-use super::{CompileError, Console, Facts, Lines, Numbers, devices, hooks, sysctls, text};
+use super::{
+    CompileError, Console, Facts, Lines, Numbers, devices, hooks, namespaces, sysctls, text,
+};
 
 pub struct FileSystem {
     /// Takes hold of what is the host's.
@@ -28,6 +30,7 @@ pub fn plan(
         .ok_or(CompileError::Missing("\"root\" section"))?;
     let propagation = propagation(linux.rootfs_propagation().as_deref())?;
     let host_root = root.path() == Path::new("/");
+    let own_mounts = namespaces::has_new(linux, LinuxNamespaceType::Mount);
     let cwd = spec
         .process()
         .as_ref()
@@ -47,7 +50,11 @@ pub fn plan(
             propagation: propagation.before & !libc::MS_REC,
             idmap: None,
         });
-        new_root = Some(Step::NewRoot { path, source });
+        new_root = Some(Step::NewRoot {
+            path,
+            source,
+            shared: !own_mounts,
+        });
     }
     for mount in spec.mounts().iter().flatten() {
         plan.mount(mount)?;
@@ -63,10 +70,12 @@ pub fn plan(
         maps: plan.maps,
     };
     let mut steps = Vec::new();
-    steps.push(Step::Propagation {
-        path: "/".to_owned(),
-        flags: propagation.before,
-    });
+    if own_mounts {
+        steps.push(Step::Propagation {
+            path: "/".to_owned(),
+            flags: propagation.before,
+        });
+    }
     if let Some(new_root) = new_root {
         steps.push(new_root);
     } else if plan.mirror_root {
@@ -88,7 +97,10 @@ pub fn plan(
         steps.push(Step::Mask { path: path.clone() });
     }
     if !host_root || plan.mirror_root {
-        steps.push(Step::PivotRoot {});
+        steps.push(match own_mounts {
+            true => Step::PivotRoot {},
+            false => Step::ChangeRoot {},
+        });
     }
     if let (Some(wanted), Some(process)) = (numbers.console, spec.process()) {
         // Nothing is shown in the host's own /dev.

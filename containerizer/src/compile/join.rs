@@ -52,7 +52,7 @@ pub fn join(
     exec.terminal = command.terminal;
     check(command)?;
     Ok(Program {
-        steps: steps(linux, &exec.rlimits, cgroup_files),
+        steps: steps(linux, &exec.rlimits, cgroup_files)?,
         exec,
         then: Then::Attend {},
         descriptors: 0,
@@ -73,7 +73,7 @@ pub fn enter(
     exec.terminal = process.terminal() == Some(true);
     exec.preserved = numbers.preserved;
     exec.engine = true;
-    let mut steps = steps(linux, &exec.rlimits, cgroup_files);
+    let mut steps = steps(linux, &exec.rlimits, cgroup_files)?;
     steps.extend(
         numbers
             .console
@@ -87,7 +87,13 @@ pub fn enter(
     })
 }
 
-fn steps(linux: &Linux, limits: &[Rlimit], cgroup_files: u32) -> Vec<Step> {
+fn steps(linux: &Linux, limits: &[Rlimit], cgroup_files: u32) -> Result<Vec<Step>, CompileError> {
+    if !namespaces::has_new(linux, LinuxNamespaceType::Mount) {
+        // It would be at the root of the others there.
+        return Err(CompileError::Unsupported(
+            "another command in a container whose mount namespace is not its own",
+        ));
+    }
     let mut steps = Vec::new();
     if cgroup_files > 0 {
         steps.push(Step::EnterCgroups {
@@ -104,7 +110,7 @@ fn steps(linux: &Linux, limits: &[Rlimit], cgroup_files: u32) -> Vec<Step> {
         pidfd: fd::FIRST_CGROUP as u32 + cgroup_files,
         flags: namespaces::own(linux),
     });
-    steps
+    Ok(steps)
 }
 
 fn check(command: &Command) -> Result<(), CompileError> {

@@ -13,6 +13,7 @@ mod options;
 mod process;
 mod scheduling;
 mod seccomp;
+mod shared_mounts;
 mod sysctls;
 mod unmet;
 mod view;
@@ -223,9 +224,8 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         .as_ref()
         .ok_or(CompileError::Missing("\"process\" section"))?;
     unmet::refuse(spec, linux, process, facts)?;
-    let owns_mounts = namespaces::has(linux, LinuxNamespaceType::Mount);
-    if !owns_mounts {
-        return Err(CompileError::Unsupported("the host's mount namespace"));
+    if !namespaces::has_new(linux, LinuxNamespaceType::Mount) {
+        shared_mounts::check(spec, linux, facts)?;
     }
     if facts.then == (Then::Supervise {}) && namespaces::joins_pids(linux) {
         // Whose end would be nobody's.

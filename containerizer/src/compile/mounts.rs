@@ -17,8 +17,8 @@ pub struct Plan<'a> {
     own: &'a Path,
     /// The host's path of the container's root.
     root: &'a Path,
-    /// The steps before a fork have rights on the host that those after it lack.
-    forks: bool,
+    /// Later steps lack rights on the host that the first ones have, or see other files.
+    leaves: bool,
     propagation: Propagation,
     pub(super) view: View<'a>,
     pub sources: Vec<Source>,
@@ -45,7 +45,8 @@ impl<'a> Plan<'a> {
             linux,
             own,
             root,
-            forks: namespaces::forks(spec, linux),
+            leaves: namespaces::forks(spec, linux)
+                || namespaces::joins(linux, LinuxNamespaceType::Mount),
             propagation,
             view: View::new(facts.lookup),
             sources: Vec::new(),
@@ -172,7 +173,7 @@ impl<'a> Plan<'a> {
     /// The kernel lists mounts in the order of their making, which is to be that of the spec: so what can
     /// wait is bound when its turn comes. What shares mounts with the host cannot, as ours are slaves then.
     pub(super) fn origin(&mut self, source: Source) -> Origin {
-        if self.has_root_elsewhere() && !self.forks && source.propagation != 0 {
+        if self.has_root_elsewhere() && !self.leaves && source.propagation != 0 {
             return Origin::Host { source };
         }
         let index = self.sources.len() as u32;

@@ -24,15 +24,8 @@ pub fn clone_flags(spec: &Spec) -> u64 {
 /// the first, and a pid namespace is joined by children only.
 pub fn forks(spec: &Spec, linux: &Linux) -> bool {
     has(linux, LinuxNamespaceType::User)
-        || joins_pids(linux)
+        || joins(linux, LinuxNamespaceType::Pid)
         || spec.mounts().iter().flatten().any(options::is_idmapped)
-}
-
-pub fn joins_pids(linux: &Linux) -> bool {
-    let joined = |namespace: &LinuxNamespace| {
-        namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_some()
-    };
-    list(linux).iter().any(joined)
 }
 
 /// One that is joined goes on like the host's when the container has ended.
@@ -63,6 +56,10 @@ pub fn has(linux: &Linux, kind: LinuxNamespaceType) -> bool {
     list(linux).iter().any(|namespace| namespace.typ() == kind)
 }
 
+pub fn joins(linux: &Linux, kind: LinuxNamespaceType) -> bool {
+    has(linux, kind) && !has_new(linux, kind)
+}
+
 /// Made for the container, not joined.
 pub fn has_new(linux: &Linux, kind: LinuxNamespaceType) -> bool {
     new(linux) & flag(kind) != 0
@@ -82,10 +79,9 @@ pub fn steps(spec: &Spec, linux: &Linux, network: Option<u32>) -> Result<Vec<Ste
         let offsets = time_offsets(linux)?;
         steps.push(Step::TimeNamespace { offsets });
     }
-    // The user namespace last: afterwards the others might be closed to us.
-    let (user, others): (Vec<_>, Vec<_>) =
-        (list(linux).iter()).partition(|namespace| namespace.typ() == LinuxNamespaceType::User);
-    for namespace in others.into_iter().chain(user) {
+    let mut joined: Vec<_> = list(linux).iter().collect();
+    joined.sort_by_key(|namespace| turn(namespace.typ()));
+    for namespace in joined {
         if let Some(path) = namespace.path() {
             steps.push(Step::SetNamespace {
                 path: text("namespace", path)?,
@@ -115,6 +111,16 @@ pub fn steps(spec: &Spec, linux: &Linux, network: Option<u32>) -> Result<Vec<Ste
     Ok(steps)
 }
 
+/// Paths of namespaces lead nowhere in another mount namespace, and afterwards a user namespace might
+/// close the others to us.
+fn turn(kind: LinuxNamespaceType) -> u8 {
+    match kind {
+        LinuxNamespaceType::Mount => 1,
+        LinuxNamespaceType::User => 2,
+        _ => 0,
+    }
+}
+
 /// Source: OCI runtime spec, config-linux.md, "Namespaces".
 fn check(linux: &Linux) -> Result<(), CompileError> {
     for (at, namespace) in list(linux).iter().enumerate() {
@@ -125,10 +131,6 @@ fn check(linux: &Linux) -> Result<(), CompileError> {
         match namespace.path() {
             Some(path) if !path.is_absolute() => {
                 return Err(CompileError::RelativeNamespace(path.clone()));
-            }
-            // Its root is the root of others, and would be replaced under their feet.
-            Some(_) if kind == LinuxNamespaceType::Mount => {
-                return Err(CompileError::Unsupported("joining a mount namespace"));
             }
             _ => {}
         }
@@ -262,9 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn a_user_namespace_is_joined_last() {
+    fn a_user_namespace_is_joined_last_and_one_of_mounts_after_what_has_a_path_in_ours() {
         let linux = json!({"namespaces": [
-            {"type": "user", "path": "/u"}, {"type": "mount"}, {"type": "network", "path": "/n"},
+            {"type": "user", "path": "/u"}, {"type": "mount", "path": "/m"},
+            {"type": "network", "path": "/n"},
         ]});
         let (_, steps) = planned(linux).expect("plans");
         let joined: Vec<_> = (steps.iter())
@@ -273,7 +276,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(joined, ["/n", "/u"]);
+        assert_eq!(joined, ["/n", "/m", "/u"]);
     }
 
     #[test]

@@ -10,5 +10,6 @@ mod places;
 mod processes;
 mod refusals;
 mod seccomp_agent;
+mod shared_mounts;
 mod steps;
 mod support;
