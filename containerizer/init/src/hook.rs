@@ -19,7 +19,7 @@ pub struct Files {
     pub output: File,
 }
 
-/// Runs it to its end. Errors: a phrase that says how it ended and what it wrote.
+/// Runs it to its end, with our own environment where it has none. Errors: a phrase that says how it ended and what it wrote.
 ///
 /// Source: OCI runtime spec, config.md, "POSIX-platform Hooks".
 pub fn run(hook: &Hook, files: Files) -> Result<(), String> {
@@ -44,8 +44,10 @@ fn spawn(hook: &Hook, state: File, output: &File) -> io::Result<Child> {
     if let Some((name, arguments)) = hook.argv.split_first() {
         command.arg0(name).args(arguments);
     }
-    let variables = hook.env.iter().filter_map(|entry| entry.split_once('='));
-    command.env_clear().envs(variables);
+    if !hook.env.is_empty() {
+        let variables = hook.env.iter().filter_map(|entry| entry.split_once('='));
+        command.env_clear().envs(variables);
+    }
     command.stdin(state);
     command.stdout(output.try_clone()?);
     command.stderr(output.try_clone()?);
@@ -147,6 +149,16 @@ mod tests {
     fn a_hook_gets_the_state_and_its_own_environment() {
         assert_eq!(ran(&hook("grep c1 && test $A = b", None)), Ok(()));
         assert_eq!(ran(&hook("test -z \"$HOME\"", None)), Ok(()));
+    }
+
+    #[test]
+    fn a_hook_without_an_environment_has_that_of_who_runs_it() {
+        let own = std::env::var("PATH").unwrap();
+        let without = Hook {
+            env: vec![],
+            ..hook(&format!("test \"$PATH\" = '{own}'"), None)
+        };
+        assert_eq!(ran(&without), Ok(()));
     }
 
     #[test]
