@@ -16,8 +16,8 @@ const MOUNT_ATTR_NOSUID: u64 = 2;
 const MOUNT_ATTR_NODEV: u64 = 4;
 const MOUNT_ATTR_NOEXEC: u64 = 8;
 
-/// A detached mount of a new file system, made for `target`.
-pub fn create(mount: &Mount, target: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+/// A detached mount of a new file system, made for `target`, which may have been made for it.
+pub fn create(mount: &Mount, target: BorrowedFd<'_>, is_new: bool) -> Result<OwnedFd, Failure> {
     if let Some(made) = mount.made {
         let tree = sys::take(made as i32);
         return sys::mount_setattr(tree.as_fd(), mount.attributes, 0, 0, false)
@@ -26,7 +26,7 @@ pub fn create(mount: &Mount, target: BorrowedFd<'_>) -> Result<OwnedFd, Failure>
     }
     let mut mount = mount.clone();
     let has_mode = mount.options.iter().any(|(key, _)| key == "mode");
-    if mount.fstype == "tmpfs" && !has_mode {
+    if mount.fstype == "tmpfs" && !has_mode && !is_new {
         let mode = mode(target).map_err(because(format!("look at {}", mount.target)))?;
         let mode = ("mode".to_owned(), Some(format!("{mode:o}")));
         mount.options.push(mode);

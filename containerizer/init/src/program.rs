@@ -210,7 +210,8 @@ pub struct Mount {
     pub fstype: String,
     pub source: String,
     pub target: String,
-    /// File-system options: a key alone is a flag. A tmpfs without a mode takes that of its mount point.
+    /// File-system options: a key alone is a flag. A tmpfs without a mode takes that of its mount point, if
+    /// that was there before.
     pub options: Vec<(String, Option<String>)>,
     /// MOUNT_ATTR_* of fsmount(2).
     pub attributes: u64,

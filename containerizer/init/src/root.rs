@@ -105,8 +105,8 @@ impl Root {
         }
     }
 
-    /// Links are followed inside; with a `base` above `path`, none below it.
-    pub fn make_dir(&self, path: &str, base: Option<&str>, mode: u32) -> io::Result<()> {
+    /// Links are followed inside; with a `base` above `path`, none below it. Whether it was missing.
+    pub fn make_dir(&self, path: &str, base: Option<&str>, mode: u32) -> io::Result<bool> {
         self.make(path, base, |parent, name| sys::mkdirat(parent, name, mode))
     }
 
@@ -115,6 +115,7 @@ impl Root {
         self.make(path, base, |parent, name| {
             sys::mknodat(parent, name, mode, 0)
         })
+        .map(drop)
     }
 
     fn make(
@@ -122,7 +123,7 @@ impl Root {
         path: &str,
         base: Option<&str>,
         create: impl Fn(BorrowedFd<'_>, &str) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let strict = match base {
             Some(base) => Some(self.strictly(base)?),
             None => self.guard(path)?,
@@ -140,22 +141,22 @@ impl Root {
         path: &str,
         create: &impl Fn(BorrowedFd<'_>, &str) -> io::Result<()>,
         links: u32,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         // RESOLVE_BENEATH refuses absolute paths; in a root they mean the same as relative ones.
         let path = path.trim_matches('/');
         if path.is_empty() || self.find(path)?.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let (parent, name) = self.parent(path)?;
         match create(parent.as_fd(), name) {
             Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {}
-            made => return made,
+            made => return made.map(|()| true),
         }
         match behind(parent.as_fd(), path)? {
             Some(to) if links > 0 => self.make_behind_links(&to, create, links - 1),
             Some(_) => Err(io::Error::from_raw_os_error(libc::ELOOP)),
             // Someone else may make the same at the same time: that is as good.
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 

@@ -19,6 +19,10 @@ struct Container {
     sources: Sources,
     /// What the launcher last told of the container, for hooks.
     state: String,
+    /// What covers masked directories: the first that was mounted.
+    cover: Option<OwnedFd>,
+    /// The directory that the last step made.
+    made: Option<String>,
     /// Others see what is mounted for the container.
     shared: bool,
     /// The host's: once the container's own root is in place, no path leads there.
@@ -42,6 +46,8 @@ pub fn carry_out(steps: Vec<Step>) -> Result<Done, Failure> {
         root,
         sources: Sources::default(),
         state: String::new(),
+        cover: None,
+        made: None,
         shared: false,
         proc: proc.map_err(because("open /proc"))?,
         terminal: None,
@@ -111,8 +117,11 @@ impl Container {
             Step::Mirror { path } => self.mirror(&path),
             Step::MakeDir { path, base, mode } => {
                 let made = self.root.make_dir(&path, base.as_deref(), mode);
-                made.map_err(because(format!("make directory {path} in the container")))
-                    .map_err(|failure| failure.at(Stage::Mount {}))
+                let made = made
+                    .map_err(because(format!("make directory {path} in the container")))
+                    .map_err(|failure| failure.at(Stage::Mount {}))?;
+                self.made = made.then_some(path);
+                Ok(())
             }
             Step::MakeFile { path, base } => {
                 let made = self.root.make_file(&path, base.as_deref());
@@ -120,7 +129,8 @@ impl Container {
             }
             Step::Mount { mount } => {
                 let target = self.mount_point(&mount.target)?;
-                let tree = mounts::create(&mount, target.as_fd())?;
+                let is_new = self.made.take().as_ref() == Some(&mount.target);
+                let tree = mounts::create(&mount, target.as_fd(), is_new)?;
                 attach(&tree, &target, &mount.target)
             }
             Step::OpenSources { sources, own, maps } => {
@@ -266,7 +276,7 @@ impl Container {
 
     fn make_like(&self, tree: &OwnedFd, target: &str) -> io::Result<()> {
         match is_directory(tree)? {
-            true => self.root.make_dir(target, None, 0o755),
+            true => self.root.make_dir(target, None, 0o755).map(drop),
             false => self.root.make_file(target, None),
         }
     }
@@ -327,18 +337,29 @@ impl Container {
             .map_err(because("change into the container's root"))
     }
 
-    fn mask(&self, path: &str) -> Result<(), Failure> {
-        let masked = self.root.find_reachable(path).and_then(|found| {
-            let Some(at) = found else { return Ok(()) };
-            let cover = if is_directory(&at)? {
-                mounts::empty_directory()?
-            } else {
+    fn mask(&mut self, path: &str) -> Result<(), Failure> {
+        let found = self.root.find_reachable(path);
+        let masked = found.and_then(|found| match found {
+            None => Ok(()),
+            Some(at) if is_directory(&at)? => self.cover(&at),
+            Some(at) => {
                 let null = mounts::null_device()?;
-                sys::clone_tree(null.as_raw_fd(), "", false)?
-            };
-            sys::move_mount(cover.as_fd(), at.as_fd(), "")
+                let null = sys::clone_tree(null.as_raw_fd(), "", false)?;
+                sys::move_mount(null.as_fd(), at.as_fd(), "")
+            }
         });
         masked.map_err(because(format!("mask {path} in the container")))
+    }
+
+    /// All by the same file system: each would cost the kernel as much as one.
+    fn cover(&mut self, directory: &OwnedFd) -> io::Result<()> {
+        let cover = match &self.cover {
+            Some(mounted) => sys::clone_tree(mounted.as_raw_fd(), "", false)?,
+            None => mounts::empty_directory()?,
+        };
+        sys::move_mount(cover.as_fd(), directory.as_fd(), "")?;
+        self.cover.get_or_insert(cover);
+        Ok(())
     }
 
     fn read_only(&self, path: &str, recursive: bool) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! What the container's file system is made of, in the order of making it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use init::{Attributes, Source, Step, Terminal};
@@ -93,8 +94,11 @@ pub fn plan(
         });
     }
     steps.extend(hooks::steps(spec));
+    let mut masked = BTreeSet::new();
     for path in linux.masked_paths().iter().flatten() {
-        steps.push(Step::Mask { path: path.clone() });
+        if masked.insert(path) {
+            steps.push(Step::Mask { path: path.clone() });
+        }
     }
     if !host_root || plan.mirror_root {
         steps.push(match own_mounts {
@@ -200,7 +204,7 @@ mod tests {
                 {"destination": "/data", "type": "bind", "source": "/data"},
             ],
             "linux": {
-                "maskedPaths": ["/proc/kcore"],
+                "maskedPaths": ["/proc/kcore", "/proc/kcore"],
                 "readonlyPaths": ["/proc/sys"],
                 "sysctl": {"net.ipv4.ip_forward": "1"},
                 "namespaces": [{"type": "mount"}, {"type": "network"}],
@@ -243,6 +247,7 @@ mod tests {
         let (mut steps, sources) = planned(&json!({})).expect("plans");
         // The root.
         assert_eq!(sources, 1);
+        assert_eq!(steps.iter().filter(|step| *step == "Mask").count(), 1);
         steps.dedup();
         let expected = "Propagation NewRoot MakeDir Mount MakeDir Bind Device Symlink MakeDir Mask \
                         PivotRoot Sysctl Remount ReadOnly ReadOnlyRoot";

@@ -1,5 +1,7 @@
 //! Namespaces: which come with the clone, which are entered by the new process itself.
 
+use std::path::Path;
+
 use init::{IdMap, Maps, Step};
 use isolators::PidNamespace;
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Spec};
@@ -42,7 +44,7 @@ pub fn pids(spec: &Spec) -> PidNamespace {
 fn new(linux: &Linux) -> u64 {
     let new = list(linux)
         .iter()
-        .filter(|namespace| namespace.path().is_none());
+        .filter(|namespace| joined(namespace).is_none());
     new.fold(0, |flags, namespace| flags | flag(namespace.typ()))
 }
 
@@ -79,10 +81,10 @@ pub fn steps(spec: &Spec, linux: &Linux, network: Option<u32>) -> Result<Vec<Ste
         let offsets = time_offsets(linux)?;
         steps.push(Step::TimeNamespace { offsets });
     }
-    let mut joined: Vec<_> = list(linux).iter().collect();
-    joined.sort_by_key(|namespace| turn(namespace.typ()));
-    for namespace in joined {
-        if let Some(path) = namespace.path() {
+    let mut in_turn: Vec<_> = list(linux).iter().collect();
+    in_turn.sort_by_key(|namespace| turn(namespace.typ()));
+    for namespace in in_turn {
+        if let Some(path) = joined(namespace) {
             steps.push(Step::SetNamespace {
                 path: text("namespace", path)?,
                 flag: flag(namespace.typ()) as u32,
@@ -128,9 +130,9 @@ fn check(linux: &Linux) -> Result<(), CompileError> {
         if list(linux)[..at].iter().any(|other| other.typ() == kind) {
             return Err(CompileError::NamespaceTwice(kind.to_string()));
         }
-        match namespace.path() {
+        match joined(namespace) {
             Some(path) if !path.is_absolute() => {
-                return Err(CompileError::RelativeNamespace(path.clone()));
+                return Err(CompileError::RelativeNamespace(path.to_owned()));
             }
             _ => {}
         }
@@ -206,6 +208,12 @@ fn time_offsets(linux: &Linux) -> Result<String, CompileError> {
     Ok(lines.concat())
 }
 
+/// Programs that write specs leave the path of a new one empty.
+fn joined(namespace: &LinuxNamespace) -> Option<&Path> {
+    let path = namespace.path().as_deref();
+    path.filter(|path| !path.as_os_str().is_empty())
+}
+
 fn list(linux: &Linux) -> &[LinuxNamespace] {
     linux.namespaces().as_deref().unwrap_or_default()
 }
@@ -242,7 +250,7 @@ mod tests {
     #[test]
     fn a_process_is_born_in_its_namespaces_unless_it_must_fork_into_them() {
         let mount = libc::CLONE_NEWNS as u64;
-        let own = json!({"namespaces": [{"type": "mount"}, {"type": "cgroup"}]});
+        let own = json!({"namespaces": [{"type": "mount"}, {"type": "cgroup", "path": ""}]});
         let unshare = Step::Unshare {
             flags: libc::CLONE_NEWCGROUP as u32,
         };

@@ -57,3 +57,15 @@ async fn root_read_only_paths_are_so_all_the_way_down() {
         .await;
     assert_eq!(output, "closed\nclosed\nclosed");
 }
+
+#[tokio::test]
+async fn root_masked_directories_have_one_cover_and_none_has_two() {
+    let bundle = Bundle::new("covers");
+    for name in ["one", "two"] {
+        fs::create_dir(bundle.rootfs().join(name)).expect("creates");
+    }
+    let patch = json!({"linux": {"maskedPaths": ["/one", "/two", "/one"]}});
+    let script = "stat -c %d /one /two | uniq | wc -l; grep -c ' /one ' /proc/self/mountinfo; \
+                  touch /two/x 2>/dev/null || echo closed";
+    assert_eq!(bundle.output(patch, script).await, "1\n1\nclosed");
+}

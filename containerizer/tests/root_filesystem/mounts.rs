@@ -90,6 +90,19 @@ async fn root_files_and_directories_are_bound_over_what_is_missing() {
 }
 
 #[tokio::test]
+async fn root_a_tmpfs_whose_mount_point_was_missing_is_open_to_all() {
+    let bundle = Bundle::new("newtmpfs");
+    let list = mounts(&[
+        json!({"destination": "/new", "type": "tmpfs", "source": "tmpfs"}),
+        json!({"destination": "/other", "type": "tmpfs", "options": ["mode=700"]}),
+    ]);
+    let script = "stat -c %a /new /other";
+    assert_eq!(bundle.output(list, script).await, "1777\n700");
+    let point = fs::metadata(bundle.rootfs().join("new")).expect("made");
+    assert_eq!(point.permissions().mode() & 0o7777, 0o755);
+}
+
+#[tokio::test]
 async fn root_a_bind_can_show_what_earlier_mounts_have_made() {
     let bundle = Bundle::new("turns");
     let data = bundle.directory("data");
