@@ -124,8 +124,9 @@ pub fn complete(process: &mut Map<String, Value>, warnings: &mut Vec<String>) {
         .get_mut("capabilities")
         .and_then(Value::as_object_mut)
     {
-        let sets = sets.values_mut().filter_map(Value::as_array_mut);
-        sets.for_each(|set| keep_possible(set, ours.as_ref(), warnings));
+        let all = sets.values_mut().filter_map(Value::as_array_mut);
+        all.for_each(|set| keep_possible(set, ours.as_ref(), warnings));
+        keep_raisable(sets, warnings);
     }
     if let Some(env) = process.get_mut("env").and_then(Value::as_array_mut) {
         keep_last(env);
@@ -150,6 +151,26 @@ fn keep_possible(set: &mut Vec<Value>, ours: Option<&CapsHashSet>, warnings: &mu
         }
         keep
     });
+}
+
+/// The kernel takes an ambient capability only where it is permitted and inheritable. capabilities(7).
+fn keep_raisable(sets: &mut Map<String, Value>, warnings: &mut Vec<String>) {
+    let of = |name: &str| sets.get(name).and_then(Value::as_array).cloned();
+    let (permitted, inheritable) = (of("permitted"), of("inheritable"));
+    let has =
+        |set: &Option<Vec<Value>>, name: &Value| set.iter().flatten().any(|known| known == name);
+    if let Some(ambient) = sets.get_mut("ambient").and_then(Value::as_array_mut) {
+        ambient.retain(|name| {
+            let keep = has(&permitted, name) && has(&inheritable, name);
+            if !keep {
+                let name = name.as_str().unwrap_or_default();
+                warnings.push(format!(
+                    "can't raise ambient capability {name}: it is not both permitted and inheritable"
+                ));
+            }
+            keep
+        });
+    }
 }
 
 /// Of variables with one name the last counts; it keeps the place of the first.
@@ -274,6 +295,23 @@ mod tests {
         assert_eq!(env, ["B=2", "A=3"]);
         assert_eq!(warnings.len(), 1);
         assert!(check(&spec).is_ok());
+    }
+
+    #[test]
+    fn an_ambient_capability_that_cannot_be_raised_is_left_out_and_told() {
+        let mut config = config();
+        let (kill, chown) = (json!(["CAP_KILL"]), json!(["CAP_KILL", "CAP_CHOWN"]));
+        config["process"]["capabilities"] = json!({
+            "permitted": chown, "inheritable": kill, "ambient": chown,
+        });
+        let (spec, warnings) = read(&config).expect("reads");
+        let process = spec.process().as_ref().expect("a process");
+        let sets = process.capabilities().as_ref().expect("sets");
+        assert_eq!(sets.ambient().iter().flatten().count(), 1);
+        assert_eq!(
+            warnings,
+            ["can't raise ambient capability CAP_CHOWN: it is not both permitted and inheritable"]
+        );
     }
 
     #[test]
