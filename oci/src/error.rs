@@ -63,6 +63,11 @@ pub enum Error {
          cgroupfs driver"
     )]
     SystemdCgroup,
+    #[error(
+        "{0} is not supported: containers are not stored while they run; stop it, and make a new one \
+         from its bundle"
+    )]
+    Unsupported(&'static str),
     #[error("invalid log-format: {0}")]
     LogFormat(String),
     #[error("invalid format option")]

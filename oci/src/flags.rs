@@ -81,6 +81,21 @@ pub enum Verb {
     Features,
     /// Write a spec to begin with
     Spec(Spec),
+    /// Not supported: to store a container that runs
+    Checkpoint(Unsupported),
+    /// Not supported: to let a stored container go on
+    Restore(Unsupported),
+}
+
+/// Whatever it is called with.
+#[derive(Debug, Args)]
+pub struct Unsupported {
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENTS"
+    )]
+    pub arguments: Vec<String>,
 }
 
 /// A container by its name.

@@ -121,5 +121,7 @@ fn dispatch(store: &Store, line: &Line, log: &Log) -> (Result<ExitCode, Error>, 
         Verb::Update(flags) => success(update::update(store, flags)),
         Verb::Events(flags) => success(events::events(store, flags)),
         Verb::Features => success(features::print()),
+        Verb::Checkpoint(_) => (Err(Error::Unsupported("checkpoint")), FAILURE),
+        Verb::Restore(_) => (Err(Error::Unsupported("restore")), FAILURE),
     }
 }

@@ -29,6 +29,7 @@ USAGE:
 
 /// How many arguments verbs take, flags aside: at least, at most.
 const ARGUMENTS: &[(&str, usize, Option<usize>)] = &[
+    ("checkpoint", 0, None),
     ("create", 1, Some(1)),
     ("delete", 1, Some(1)),
     ("events", 1, Some(1)),
@@ -38,6 +39,7 @@ const ARGUMENTS: &[(&str, usize, Option<usize>)] = &[
     ("list", 0, Some(0)),
     ("pause", 1, Some(1)),
     ("ps", 1, None),
+    ("restore", 0, None),
     ("resume", 1, Some(1)),
     ("run", 1, Some(1)),
     ("spec", 0, Some(0)),
@@ -127,6 +129,8 @@ mod tests {
             ("--help", "some-oci - "),
             ("create -h", "some-oci create - "),
             ("exec --help", "some-oci exec - "),
+            ("checkpoint -h", "some-oci checkpoint - "),
+            ("restore --help", "some-oci restore - "),
         ] {
             let Shown::Help(text) = shown(line) else {
                 panic!("{line}: refused")

@@ -27,6 +27,11 @@ fn root_what_cannot_be_done_is_told_and_changes_nothing() {
         .call(&["--root", "/nowhere", "list"])
         .refuses("/nowhere");
 
+    for verb in ["checkpoint", "restore"] {
+        bundle
+            .call(&[verb, "--image-path", "/x", other])
+            .refuses(&format!("{verb} is not supported"));
+    }
     bundle.output(&["create", &bundle.id]);
     let before = bundle.state();
     bundle
