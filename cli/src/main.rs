@@ -69,13 +69,18 @@ enum Command {
     Fetcher,
 }
 
-/// A link with this name is an OCI runtime, for engines that cannot give it a first word.
-const RUNTIME: &str = "longshore-oci";
+/// A link with one of these names is an OCI runtime, for engines that cannot give it a first word, or
+/// that look for runc.
+const RUNTIMES: [&str; 2] = ["longshore-oci", "runc"];
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
-    if std::path::Path::new(&name).file_name() == Some(RUNTIME.as_ref()) {
+    let called = std::path::Path::new(&name).file_name();
+    if RUNTIMES
+        .iter()
+        .any(|runtime| called == Some(runtime.as_ref()))
+    {
         return oci::main(std::iter::once(name).chain(words));
     }
     // Its words are those of another program: flags of ours would be in their way.
