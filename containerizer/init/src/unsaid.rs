@@ -23,6 +23,8 @@ const ACCESS_TIMES: u64 = ATIME | NODIRATIME;
 
 /// Those that statvfs(3) tells of, as bits of mount_setattr(2).
 pub fn from_flags(flags: u64) -> u64 {
+    // linux/statfs.h: not every C library has them.
+    const ST_RELATIME: u64 = 0x1000;
     const ST_NOSYMFOLLOW: u64 = 0x2000;
     let bits = [
         (libc::ST_RDONLY, RDONLY),
@@ -33,7 +35,7 @@ pub fn from_flags(flags: u64) -> u64 {
         (ST_NOSYMFOLLOW, NOSYMFOLLOW),
     ];
     let set = bits.iter().filter(|(flag, _)| flags & flag != 0);
-    let access_time = match (flags & libc::ST_NOATIME, flags & libc::ST_RELATIME) {
+    let access_time = match (flags & libc::ST_NOATIME, flags & ST_RELATIME) {
         (0, 0) => STRICTATIME,
         (0, _) => RELATIME,
         _ => NOATIME,

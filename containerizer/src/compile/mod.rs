@@ -227,7 +227,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     if !namespaces::has_new(linux, LinuxNamespaceType::Mount) {
         shared_mounts::check(spec, linux, facts)?;
     }
-    if facts.then == (Then::Supervise {}) && namespaces::joins_pids(linux) {
+    if facts.then == (Then::Supervise {}) && namespaces::joins(linux, LinuxNamespaceType::Pid) {
         // Whose end would be nobody's.
         return Err(CompileError::Unsupported(
             "a supervised command in a pid namespace that is neither its own nor the host's",
