@@ -49,6 +49,8 @@ async fn measure() {
         shown(started.elapsed())
     );
 
+    // As an agent does when a burst is over.
+    containerizer::release_unused_memory();
     let private: u64 = crowd.iter().map(|it| private_memory(it.pid())).sum();
     println!(
         "private memory of each        {} KB in its init, {} KB in this process",

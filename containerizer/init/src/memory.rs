@@ -2,8 +2,8 @@
 //!
 //! `init` runs for a few hundred microseconds, and then waits for a command to end. A general allocator
 //! asks the kernel for a page for each size of object and gives it back; this one asks once, puts object
-//! after object, and takes back only the last. What is large has its own pages, so that reading a large
-//! file does not stay in a process that waits for months.
+//! after object, and takes back only the last, or all once nothing is left. What is large has its own
+//! pages, so that reading a large file does not stay in a process that waits for months.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -18,14 +18,20 @@ const ALIGNED: usize = 4096;
 
 #[global_allocator]
 static MEMORY: Memory = Memory {
+    start: Cell::new(0),
     next: Cell::new(0),
     end: Cell::new(0),
+    objects: Cell::new(0),
 };
 
-/// Addresses: the first free byte of the region, and the one past its last.
+/// The region that objects are put into.
 struct Memory {
+    /// Addresses: its first byte, the first that is free, and the one past its last.
+    start: Cell<usize>,
     next: Cell<usize>,
     end: Cell<usize>,
+    /// How many are in it, and in those before it.
+    objects: Cell<usize>,
 }
 
 // SAFETY: `init` has one thread.
@@ -39,6 +45,7 @@ impl Memory {
             return None;
         }
         self.next.set(end);
+        self.objects.set(self.objects.get() + 1);
         Some(start)
     }
 
@@ -70,6 +77,7 @@ unsafe impl GlobalAlloc for Memory {
         if region.is_null() {
             return region;
         }
+        self.start.set(region.addr());
         self.next.set(region.addr());
         self.end.set(region.addr() + REGION);
         self.place(layout)
@@ -80,6 +88,11 @@ unsafe impl GlobalAlloc for Memory {
         if layout.size() >= LARGE {
             // SAFETY: these are the pages that `alloc` mapped for this object alone.
             unsafe { libc::munmap(object.cast(), layout.size()) };
+            return;
+        }
+        self.objects.set(self.objects.get() - 1);
+        if self.objects.get() == 0 {
+            self.next.set(self.start.get());
         } else if self.is_last(object, layout) {
             self.next.set(object.addr());
         }
