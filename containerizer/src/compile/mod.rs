@@ -15,6 +15,7 @@ mod scheduling;
 mod seccomp;
 mod shared_mounts;
 mod sysctls;
+mod texts;
 mod unmet;
 mod view;
 
@@ -204,6 +205,10 @@ pub enum CompileError {
     NoVariable(String),
     #[error("the command contains a NUL byte, which no program can be given")]
     Nul,
+    #[error("{0} contains a NUL byte, which no kernel takes")]
+    NulIn(String),
+    #[error("{place} is {path:?}: it must be an absolute path")]
+    Relative { place: String, path: String },
     #[error(
         "{0} is no user or group: the kernel takes it for \"leave it as it is\", which would be root"
     )]
@@ -223,6 +228,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         .process()
         .as_ref()
         .ok_or(CompileError::Missing("\"process\" section"))?;
+    texts::check(spec, linux, process)?;
     unmet::refuse(spec, linux, process, facts)?;
     if !namespaces::has_new(linux, LinuxNamespaceType::Mount) {
         shared_mounts::check(spec, linux, facts)?;
