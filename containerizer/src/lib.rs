@@ -25,6 +25,8 @@ mod launch;
 mod line;
 mod networks;
 mod places;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod record;
 mod snapshot;
 mod stage;

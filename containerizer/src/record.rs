@@ -172,12 +172,7 @@ impl Record {
     }
 
     fn read_pid(&self) -> Option<Identity> {
-        let text = fs::read_to_string(self.directory.join("pid")).ok()?;
-        let (pid, start) = text.trim().split_once(' ')?;
-        Some(Identity {
-            pid: pid.parse().ok()?,
-            start: start.parse().ok()?,
-        })
+        parse_pid(&fs::read_to_string(self.directory.join("pid")).ok()?)
     }
 
     /// Removing twice is not an error.
@@ -189,6 +184,14 @@ impl Record {
             _ => Ok(()),
         }
     }
+}
+
+pub(crate) fn parse_pid(text: &str) -> Option<Identity> {
+    let (pid, start) = text.trim().split_once(' ')?;
+    Some(Identity {
+        pid: pid.parse().ok()?,
+        start: start.parse().ok()?,
+    })
 }
 
 #[cfg(test)]

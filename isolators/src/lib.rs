@@ -17,6 +17,8 @@ mod kernel_log;
 mod namespaces;
 pub mod network;
 mod process;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod request;
 mod rlimits;
 pub mod seccomp;

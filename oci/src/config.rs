@@ -43,7 +43,7 @@ fn shown(path: &Path) -> PathBuf {
         .map_or_else(|| path.to_owned(), PathBuf::from)
 }
 
-fn parse(text: &str, path: &Path) -> Result<(Spec, Vec<String>), Error> {
+pub fn parse(text: &str, path: &Path) -> Result<(Spec, Vec<String>), Error> {
     let bad = |at: String| {
         let path = path.to_owned();
         move |source| Error::BadConfig { path, at, source }
@@ -185,7 +185,7 @@ fn keep_last(env: &mut Vec<Value>) {
     env.reverse();
 }
 
-fn check(spec: &Spec) -> Result<(), Error> {
+pub fn check(spec: &Spec) -> Result<(), Error> {
     let invalid = |at, what: &str| {
         Err(Error::Invalid {
             at,

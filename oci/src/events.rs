@@ -1,6 +1,6 @@
 //! `events`: what a container uses, again and again, and when its memory runs out.
 
-mod duration;
+pub mod duration;
 mod statistics;
 
 use std::io::{self, Write as _};

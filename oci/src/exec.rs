@@ -149,7 +149,7 @@ fn like_own(spec: &Spec, flags: &Exec) -> Result<Value, Error> {
 }
 
 /// `UID[:GID]`, in numbers: names would be the container's to say.
-fn parse_user(text: &str) -> Result<Value, Error> {
+pub fn parse_user(text: &str) -> Result<Value, Error> {
     let bad = || Error::BadUser(text.to_owned());
     let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
     let number = |text: &str| text.parse::<u32>().map_err(|_bad| bad());

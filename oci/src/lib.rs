@@ -27,6 +27,8 @@ mod list;
 mod log;
 mod pause;
 mod place;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod ps;
 mod run;
 mod seccomp_agent;

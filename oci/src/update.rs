@@ -1,6 +1,6 @@
 //! `update`: the limits of a container that runs.
 
-mod amount;
+pub mod amount;
 mod asked;
 
 use oci_spec::runtime::{LinuxResources, Spec};

@@ -12,6 +12,8 @@ mod interpreter;
 pub mod line;
 pub mod passwd;
 pub mod program;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod unsaid;
 mod wire;
 

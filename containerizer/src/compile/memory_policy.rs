@@ -39,7 +39,7 @@ pub fn of(policy: &LinuxMemoryPolicy) -> Result<MemoryPolicy, CompileError> {
 }
 
 /// `0-3,7` as bits. `None` for what is no list, or names a node that no machine has.
-fn nodes(list: &str) -> Option<Vec<u64>> {
+pub(super) fn nodes(list: &str) -> Option<Vec<u64>> {
     const BITS: usize = u64::BITS as usize;
     let mut words: Vec<u64> = Vec::new();
     for range in list

@@ -11,6 +11,8 @@ mod mounts;
 mod namespaces;
 mod options;
 mod process;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod scheduling;
 mod seccomp;
 mod shared_mounts;

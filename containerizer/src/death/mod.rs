@@ -2,7 +2,7 @@
 //!
 //! Nothing here is guessed: what neither the exit record nor the kernel tells is `None`.
 
-mod kernel;
+pub(crate) mod kernel;
 mod look;
 
 use init::ExitRecord;

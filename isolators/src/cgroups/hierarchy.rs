@@ -87,7 +87,7 @@ impl Hierarchy {
         Self::from_mountinfo(&mountinfo, root)
     }
 
-    fn from_mountinfo(mountinfo: &str, root: &Path) -> Result<Self, BadHierarchy> {
+    pub(super) fn from_mountinfo(mountinfo: &str, root: &Path) -> Result<Self, BadHierarchy> {
         let mounts: Vec<_> = mountinfo
             .lines()
             .filter_map(|l| v1_mount(l, root))

@@ -19,6 +19,8 @@ mod place;
 mod plan;
 mod pressure;
 mod pressure_level;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod settings;
 mod statistics;
 mod update;

@@ -1,7 +1,7 @@
 //! Out of memory: noticing it, and finding out who was killed and what had used it up.
 
 mod pressure;
-mod report;
+pub(super) mod report;
 
 use std::fs::{self, File};
 use std::io;

@@ -15,6 +15,14 @@ mod assembler;
 mod comparison;
 mod decision;
 mod filters;
+#[cfg(any(test, fuzzing))]
+mod interpreter;
+#[cfg(any(test, fuzzing))]
+mod naive;
+#[cfg(test)]
+mod profiles;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod search;
 #[cfg(test)]
 mod tests;

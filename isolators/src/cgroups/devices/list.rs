@@ -1,6 +1,9 @@
 //! cgroup v1: the kernel keeps a default and exceptions from it. Pure: rules become such a list, and
 //! two lists the fewest writes that lead from one to the other.
 
+#[cfg(any(test, fuzzing))]
+pub mod kernel;
+
 use super::rule::{Access, BadRule, Key, Kind, Rule};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,78 +202,11 @@ impl List {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::rule::tests::{rules, uses};
-    use super::super::rule::{DENY_ALL, allows, defaults};
+    use super::super::rule::many::{rules, uses};
+    use super::super::rule::naive::allows;
+    use super::super::rule::{DENY_ALL, defaults};
+    use super::kernel::Kernel;
     use super::*;
-
-    /// As security/device_cgroup.c has it.
-    #[derive(Debug, Clone)]
-    struct Kernel(List);
-
-    impl Kernel {
-        fn write(&mut self, (file, line): &Write) {
-            let allow = *file == "devices.allow";
-            if line == "a" {
-                self.0 = List {
-                    allow,
-                    exceptions: Exceptions::default(),
-                };
-                return;
-            }
-            let parsed = List::parse(line).expect("a line");
-            let (key, access) = *parsed.exceptions.0.first().expect("an exception");
-            if allow == self.0.allow {
-                for (one, had) in &mut self.0.exceptions.0 {
-                    if *one == key {
-                        *had = had.without(access);
-                    }
-                }
-                self.0.exceptions.0.retain(|(_, access)| !access.is_none());
-            } else {
-                self.0.exceptions.add(key, access);
-            }
-        }
-
-        fn allows(&self, device: Key, access: Access) -> bool {
-            let mut about = self
-                .0
-                .exceptions
-                .0
-                .iter()
-                .filter(|(key, _)| key.contains(&device));
-            if self.0.allow {
-                !about.any(|(_, exception)| !exception.and(access).is_none())
-            } else {
-                about.any(|(_, exception)| access.without(*exception).is_none())
-            }
-        }
-
-        fn list(&self) -> String {
-            if self.0.allow {
-                return "a *:* rwm\n".to_owned();
-            }
-            let lines = self.0.exceptions.0.iter();
-            lines
-                .map(|(key, access)| format!("{}\n", key.rule(true, *access)))
-                .collect()
-        }
-
-        fn change(&mut self, rules: &[Rule]) -> Result<(), BadRule> {
-            let wanted = List::of(rules)?;
-            let now = List::parse(&self.list()).expect("a list");
-            now.writes_to(&wanted)
-                .iter()
-                .for_each(|write| self.write(write));
-            Ok(())
-        }
-    }
-
-    fn fresh() -> Kernel {
-        Kernel(List {
-            allow: true,
-            exceptions: Exceptions::default(),
-        })
-    }
 
     proptest! {
         #[test]
@@ -279,7 +215,7 @@ mod tests {
             second in rules(),
             uses in prop::collection::vec(uses(), 32),
         ) {
-            let mut kernel = fresh();
+            let mut kernel = Kernel::fresh();
             for rules in [first, second] {
                 if kernel.change(&rules).is_ok() {
                     for (device, access) in &uses {

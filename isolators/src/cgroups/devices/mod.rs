@@ -13,6 +13,12 @@ pub(super) use list::List;
 pub(super) use program::compile;
 pub use rule::BadRule;
 pub(super) use rule::Rule;
+#[cfg(any(test, fuzzing))]
+pub(super) use {
+    list::kernel,
+    program::interpreter,
+    rule::{Access, Key, Kind, naive},
+};
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
 use crate::request::Request;

@@ -1,5 +1,10 @@
 //! One rule of `linux.resources.devices`, and what every container may use.
 
+#[cfg(test)]
+pub mod many;
+#[cfg(any(test, fuzzing))]
+pub mod naive;
+
 use std::fmt;
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
@@ -215,71 +220,12 @@ pub fn defaults() -> impl Iterator<Item = Rule> {
     })
 }
 
-/// What the rules say, read one by one: for each way of using a device the last rule about it counts,
-/// and without one it is denied.
 #[cfg(test)]
-pub fn allows(rules: &[Rule], device: Key, access: Access) -> bool {
-    [1, 2, 4]
-        .into_iter()
-        .filter(|bit| access.0 & bit != 0)
-        .all(|bit| {
-            let about = |rule: &&Rule| {
-                rule.kind.is_none_or(|kind| kind == device.kind)
-                    && rule.major.is_none_or(|major| Some(major) == device.major)
-                    && rule.minor.is_none_or(|minor| Some(minor) == device.minor)
-                    && rule.access.0 & bit != 0
-            };
-            rules
-                .iter()
-                .rev()
-                .find(about)
-                .is_some_and(|rule| rule.allow)
-        })
-}
-
-#[cfg(test)]
-pub mod tests {
-    use proptest::prelude::*;
+mod tests {
     use serde_json::json;
 
+    use super::naive::allows;
     use super::*;
-
-    fn kind() -> impl Strategy<Value = Kind> {
-        prop_oneof![Just(Kind::Block), Just(Kind::Char)]
-    }
-
-    /// Few numbers, so that rules meet.
-    pub fn rules() -> impl Strategy<Value = Vec<Rule>> {
-        let number = || prop::option::of(0_u32..4);
-        let rule = (
-            any::<bool>(),
-            prop::option::of(kind()),
-            number(),
-            number(),
-            1_u8..8,
-        );
-        let rule = rule.prop_map(|(allow, kind, major, minor, access)| Rule {
-            allow,
-            kind,
-            major,
-            minor,
-            access: Access(access),
-        });
-        prop::collection::vec(prop_oneof![8 => rule, 1 => Just(DENY_ALL)], 0..8)
-    }
-
-    pub fn uses() -> impl Strategy<Value = (Key, Access)> {
-        // The kernel asks for the making of a device alone, and for reading and writing together.
-        let access = prop_oneof![Just(1_u8), Just(2), Just(4), Just(6)];
-        (kind(), 0_u32..5, 0_u32..5, access).prop_map(|(kind, major, minor, access)| {
-            let key = Key {
-                kind,
-                major: Some(major),
-                minor: Some(minor),
-            };
-            (key, Access(access))
-        })
-    }
 
     fn parsed(rule: serde_json::Value) -> Result<String, BadRule> {
         let rule: LinuxDeviceCgroup = serde_json::from_value(rule).expect("a rule");

@@ -1,0 +1,63 @@
+//! What holds of every spec, profile and record that is read here. See `fuzz/README.md`.
+
+#[cfg(test)]
+#[path = "../../fuzz/hold.rs"]
+mod hold;
+
+use std::time::Duration;
+
+use isolators::KernelLog;
+
+use crate::compile::properties as compile;
+use crate::death::KernelWord;
+use crate::death::kernel::word;
+use crate::record::parse_pid;
+use crate::timings::Timings;
+
+/// A name, as of its folder of seeds, and what panics where it does not hold.
+pub type Property = (&'static str, fn(&[u8]));
+
+pub const ALL: &[Property] = &[
+    ("kernel_word", a_kernels_word),
+    ("memory_nodes", compile::memory_nodes),
+    ("mount_options", compile::mount_options),
+    ("records", records),
+    ("seccomp", compile::seccomp::a_chosen_profile),
+    ("seccomp_json", compile::seccomp::a_profile_in_json),
+    ("spec", compile::a_spec),
+    ("spec_edits", compile::an_edited_spec),
+];
+
+/// What is told of a process stands in a line of the log.
+fn a_kernels_word(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let records: String = (text.lines().zip(1..))
+        .map(|(line, n)| format!("5,{n},{n}000000,-;{line}\n"))
+        .collect();
+    let log = KernelLog::parse(&records);
+    for pid in [0, 1, 123, 13109, 13110] {
+        let said = word(&log, pid, Duration::ZERO);
+        assert!(said.is_none() || text.contains(&pid.to_string()));
+        if let Some(KernelWord::Fault(fault)) = said {
+            assert!(text.contains(fault.what.trim_start_matches("segfault at 0x")));
+            assert!(fault.object.is_none_or(|object| text.contains(&object)));
+        }
+    }
+}
+
+/// What an agent has written the next one reads, and what it understands it would write again.
+fn records(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(timings) = Timings::parse(&text) {
+        assert_eq!(Timings::parse(&timings.to_string()), Some(timings));
+    }
+    if let Some(identity) = parse_pid(&text) {
+        let again = format!("{} {}\n", identity.pid, identity.start);
+        assert_eq!(parse_pid(&again), Some(identity));
+    }
+}
+
+#[test]
+fn what_holds_of_every_text_holds_of_seeds_and_what_is_near_them() {
+    hold::all("containerizer", ALL);
+}
