@@ -180,8 +180,8 @@ impl Setting {
 
 /// A word that goes into a control file, or into its name, and must not say more than itself.
 fn word<'a>(what: &'static str, name: &'a str) -> Result<&'a str, BadResources> {
-    let bad =
-        name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '/' || c == '\0');
+    let bad = matches!(name, "" | "." | "..")
+        || name.contains(|c: char| c.is_whitespace() || c == '/' || c == '\0');
     if bad {
         let name = name.to_owned();
         return Err(BadResources::BadName { what, name });
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_smuggle_more_than_a_name() {
-        for name in ["", "a b", "../x", "a\nb", "a\0"] {
+        for name in ["", ".", "..", "a b", "../x", "a\nb", "a\0"] {
             assert!(word("x", name).is_err(), "{name:?}");
         }
         assert_eq!(word("x", "2MB"), Ok("2MB"));
