@@ -14,6 +14,7 @@ pub mod passwd;
 pub mod program;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+mod region;
 pub mod unsaid;
 mod wire;
 
@@ -25,6 +26,7 @@ pub use program::{
     MemoryPolicy, Mount, NEW_LISTENER, Origin, Preserved, Program, Rlimit, Scheduler, Scheduling,
     Source, Step, Terminal, Then, Unsaid,
 };
+pub use region::Region;
 pub use wire::BadProgram;
 
 /// Descriptors that `init` finds open when it starts; all others are closed by it first.

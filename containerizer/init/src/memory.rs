@@ -6,8 +6,9 @@
 //! pages, so that reading a large file does not stay in a process that waits for months.
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::cell::Cell;
-use std::ptr::null_mut;
+use std::ptr::{null_mut, with_exposed_provenance_mut};
+
+use init::Region;
 
 /// Bytes that are asked of the kernel at once. It gives each page when it is first written to.
 const REGION: usize = 256 * 1024;
@@ -17,84 +18,51 @@ const LARGE: usize = 64 * 1024;
 const ALIGNED: usize = 4096;
 
 #[global_allocator]
-static MEMORY: Memory = Memory {
-    start: Cell::new(0),
-    next: Cell::new(0),
-    end: Cell::new(0),
-    objects: Cell::new(0),
-};
+static MEMORY: Memory = Memory(Region::empty());
 
-/// The region that objects are put into.
-struct Memory {
-    /// Addresses: its first byte, the first that is free, and the one past its last.
-    start: Cell<usize>,
-    next: Cell<usize>,
-    end: Cell<usize>,
-    /// How many are in it, and in those before it.
-    objects: Cell<usize>,
-}
+struct Memory(Region);
 
 // SAFETY: `init` has one thread.
 unsafe impl Sync for Memory {}
 
-impl Memory {
-    fn place(&self, layout: Layout) -> Option<usize> {
-        let start = self.next.get().next_multiple_of(layout.align());
-        let end = start.checked_add(layout.size())?;
-        if end > self.end.get() {
-            return None;
-        }
-        self.next.set(end);
-        self.objects.set(self.objects.get() + 1);
-        Some(start)
-    }
-
-    fn is_last(&self, object: *mut u8, layout: Layout) -> bool {
-        object.addr() + layout.size() == self.next.get()
-    }
-}
-
 /// Gives the kernel back the pages that nothing is in any more. They are there again when they are needed.
 pub fn give_back() {
-    let first = MEMORY.next.get().next_multiple_of(ALIGNED);
-    let length = MEMORY.end.get().saturating_sub(first);
-    // SAFETY: from the first whole page on nothing of the region is in use, and who gets it later does not
-    // expect to find anything in it.
-    unsafe { libc::madvise(first as *mut libc::c_void, length, libc::MADV_DONTNEED) };
+    let (first, length) = MEMORY.0.free(ALIGNED);
+    let first = with_exposed_provenance_mut(first);
+    // SAFETY: nothing of these pages is in use, and who gets them later does not expect to find anything
+    // in them.
+    unsafe { libc::madvise(first, length, libc::MADV_DONTNEED) };
 }
 
-// SAFETY: an object is inside of a region, from `next` on, which no other object reaches, or has pages
-// of its own; both stay until it is given back.
+// SAFETY: an object is where `Region` has a place for it, or has pages of its own; both stay until it is
+// given back.
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= LARGE || layout.align() > ALIGNED {
-            return pages(layout);
+        let (size, align) = (layout.size(), layout.align());
+        if align > ALIGNED {
+            return null_mut();
         }
-        if let Some(start) = self.place(layout) {
-            return start as *mut u8;
+        if size >= LARGE {
+            return map(size);
+        }
+        if let Some(object) = self.0.place(size, align) {
+            return with_exposed_provenance_mut(object);
         }
         let region = map(REGION);
         if region.is_null() {
             return region;
         }
-        self.start.set(region.addr());
-        self.next.set(region.addr());
-        self.end.set(region.addr() + REGION);
-        self.place(layout)
-            .map_or(null_mut(), |start| start as *mut u8)
+        self.0.begin(region.expose_provenance(), REGION);
+        let object = self.0.place(size, align);
+        object.map_or(null_mut(), with_exposed_provenance_mut)
     }
 
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
         if layout.size() >= LARGE {
             // SAFETY: these are the pages that `alloc` mapped for this object alone.
             unsafe { libc::munmap(object.cast(), layout.size()) };
-            return;
-        }
-        self.objects.set(self.objects.get() - 1);
-        if self.objects.get() == 0 {
-            self.next.set(self.start.get());
-        } else if self.is_last(object, layout) {
-            self.next.set(object.addr());
+        } else {
+            self.0.release(object.addr(), layout.size());
         }
     }
 
@@ -110,12 +78,9 @@ unsafe impl GlobalAlloc for Memory {
     }
 
     unsafe fn realloc(&self, object: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if layout.size() < LARGE && size < LARGE && self.is_last(object, layout) {
-            let end = object.addr() + size;
-            if end <= self.end.get() {
-                self.next.set(end);
-                return object;
-            }
+        let stays = layout.size() < LARGE && size < LARGE;
+        if stays && self.0.resize(object.addr(), layout.size(), size) {
+            return object;
         }
         // SAFETY: `size` is not zero, and with the alignment it is a layout: the caller promises both.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
@@ -128,14 +93,6 @@ unsafe impl GlobalAlloc for Memory {
             }
             moved
         }
-    }
-}
-
-/// Null for what nobody here asks for.
-fn pages(layout: Layout) -> *mut u8 {
-    match layout.align() > ALIGNED {
-        true => null_mut(),
-        false => map(layout.size()),
     }
 }
 
