@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use containerizer::{Container, Containerizer, ExitStatus};
-use isolators::{Access, Command, ContainerId, Request, User, Volume};
+use isolators::{Access, Command, ContainerId, PidNamespace, Request, User, Volume};
 use support::{Host, cgroups, exited, until_output};
 
 #[tokio::test]
@@ -641,4 +641,30 @@ async fn root_what_is_hidden_is_recognised_behind_a_link() {
     };
     assert_eq!(host.output(&request).await, "link\nrun\nsandbox");
     host.finish();
+}
+
+#[tokio::test]
+async fn root_a_command_is_told_of_every_signal_the_first_that_is_free_included() {
+    for pid_namespace in [PidNamespace::Own, PidNamespace::Hosts] {
+        let host = Host::new("rtmin");
+        let script = "trap 'exit 7' RTMIN; echo up; while :; do sleep 0.01; done";
+        let request = Request {
+            pid_namespace,
+            ..host.request(script)
+        };
+        let container = host.launch(&request).await.expect("launches");
+        until_output(&host, "up").await;
+        // SIGRTMIN of glibc; to musl it is one of its own.
+        let pid = container.pid().to_string();
+        let told = std::process::Command::new("kill")
+            .args(["-34", &pid])
+            .status();
+        assert!(told.expect("kill").success());
+        let ended = tokio::time::timeout(Duration::from_secs(60), container.wait()).await;
+        container.kill();
+        container.wait().await;
+        container.forget();
+        assert_eq!(ended.expect("ends").status, exited(7), "{pid_namespace:?}");
+        host.finish();
+    }
 }

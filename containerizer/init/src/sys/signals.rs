@@ -113,11 +113,13 @@ pub fn kill(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
+/// Not of sigfillset(3): musl leaves out what it signals threads with, and with that what glibc's programs
+/// call SIGRTMIN.
 fn all_signals() -> libc::sigset_t {
-    let mut set = std::mem::MaybeUninit::uninit();
-    // SAFETY: sigfillset initialises the whole set it is given.
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: a signal set is an array of bits, whatever the C library: all of them set is one.
     unsafe {
-        libc::sigfillset(set.as_mut_ptr());
+        set.as_mut_ptr().write_bytes(u8::MAX, 1);
         set.assume_init()
     }
 }
