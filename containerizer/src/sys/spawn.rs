@@ -150,7 +150,8 @@ unsafe fn clone3(
     // SAFETY: without CLONE_VM the child returns here on its own copy of this very stack.
     unsafe {
         let mut args = *args;
-        args.flags &= !((libc::CLONE_VM | libc::CLONE_VFORK) as u64);
+        // Not CLONE_VFORK: until it has exec'ed, its descriptors are those that lie in our places.
+        args.flags &= !(libc::CLONE_VM as u64);
         (args.stack, args.stack_size) = (0, 0);
         match libc::syscall(libc::SYS_clone3, &args, size_of::<libc::clone_args>()) {
             -1 => -i64::from(
