@@ -15,12 +15,14 @@ const MOUNT_ATTR_RDONLY: u64 = 1;
 const MOUNT_ATTR_NOSUID: u64 = 2;
 const MOUNT_ATTR_NODEV: u64 = 4;
 const MOUNT_ATTR_NOEXEC: u64 = 8;
+const MOUNT_ATTR__ATIME: u64 = 0x70;
 
 /// A detached mount of a new file system, made for `target`, which may have been made for it.
 pub fn create(mount: &Mount, target: BorrowedFd<'_>, is_new: bool) -> Result<OwnedFd, Failure> {
     if let Some(made) = mount.made {
         let tree = sys::take(made as i32);
-        return sys::mount_setattr(tree.as_fd(), mount.attributes, 0, 0, false)
+        // Those of access times are one number: the kernel wants the old one taken away.
+        return sys::mount_setattr(tree.as_fd(), mount.attributes, MOUNT_ATTR__ATIME, 0, false)
             .map(|()| tree)
             .map_err(because(format!("set attributes of {}", mount.target)));
     }

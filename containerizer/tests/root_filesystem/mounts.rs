@@ -224,6 +224,25 @@ async fn root_proc_and_sys_take_their_options() {
 }
 
 #[tokio::test]
+async fn root_a_sysfs_takes_its_options_whether_or_not_its_network_was_made_ahead() {
+    let bundle = Bundle::new("sysatime");
+    let sysfs = |destination: &str, times: &str| {
+        json!({"destination": destination, "type": "sysfs", "source": "sysfs",
+               "options": ["nosuid", "noexec", "nodev", "ro", times]})
+    };
+    let list = mounts(&[sysfs("/sys", "noatime"), sysfs("/sys2", "strictatime")]);
+    let script = "grep -E ' /sys2? ' /proc/mounts; ls /sys2/class/net";
+    // The first asks for networks to be made, and those that follow get them.
+    for _ in 0..4 {
+        let output = bundle.output(list.clone(), script).await;
+        let expected = "sysfs /sys sysfs ro,nosuid,nodev,noexec,noatime 0 0\n\
+                        sysfs /sys2 sysfs ro,nosuid,nodev,noexec 0 0\nlo";
+        assert_eq!(output, expected);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
 async fn root_cgroups_begin_at_the_containers_own() {
     let bundle = Bundle::new("cgroups");
     for (options, writable) in [(&["ro", "nosuid"][..], ""), (&["nosuid"], "writable")] {
