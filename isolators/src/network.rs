@@ -36,9 +36,10 @@ impl Traffic {
         if Some(identity(&file).ok()?) == ours() {
             return None;
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text).ok()?;
-        Some(Self::parse(&text))
+        // A link's name can be any bytes, and who names it must not hide the others.
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).ok()?;
+        Some(Self::parse(&String::from_utf8_lossy(&text)))
     }
 
     /// A line that cannot be understood counts nothing.

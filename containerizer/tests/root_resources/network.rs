@@ -70,9 +70,9 @@ fn ask(kind: u16, body: &[u8]) {
     assert_eq!(error, 0, "rtnetlink message {kind}");
 }
 
-/// Both ends in the container.
+/// Both ends in the container, one with a name that is no text.
 fn make_links() {
-    let peer = [link(FAR, 0), attribute(IFNAME, b"far\0")].concat();
+    let peer = [link(FAR, 0), attribute(IFNAME, b"far\xff\0")].concat();
     let about = [
         attribute(KIND, b"veth"),
         attribute(DATA, &attribute(VETH_PEER, &peer)),
