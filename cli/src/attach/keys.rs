@@ -10,6 +10,9 @@ const CTRL_Q: u8 = 0x11;
 /// For a task that does not read what was typed before.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Then what it does not take is lost: who types must always be able to leave.
+const PAUSES: u32 = 100;
+
 /// Ctrl-P Ctrl-Q leaves, as elsewhere; Ctrl-P before any other key is that key's own.
 #[derive(Debug, Default)]
 pub struct Keys {
@@ -52,10 +55,17 @@ pub fn type_on(mut from: impl Read, mut to: impl Write) {
 
 /// The other end of a task's terminal does not wait by itself.
 fn write(mut bytes: &[u8], to: &mut impl Write) -> std::io::Result<()> {
-    while !bytes.is_empty() {
+    let mut pauses = 0;
+    while !bytes.is_empty() && pauses < PAUSES {
         match to.write(bytes) {
-            Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => sleep(PAUSE),
+            Ok(length) => {
+                bytes = bytes.get(length..).unwrap_or_default();
+                pauses = 0;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                sleep(PAUSE);
+                pauses += 1;
+            }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -89,5 +99,24 @@ mod tests {
         assert_eq!(to, b"");
         type_on(&b"echo\r"[..], &mut to);
         assert_eq!(to, b"echo\r");
+    }
+
+    /// A terminal that is full, whose task does not read.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::WouldBlock.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_task_that_does_not_read_can_be_left() {
+        let typed = std::io::Cursor::new(b"lost").chain(std::io::Cursor::new([CTRL_P, CTRL_Q]));
+        type_on(typed.chain(std::io::repeat(b'x')), Full);
     }
 }
