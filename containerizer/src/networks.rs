@@ -19,6 +19,10 @@ const READY: usize = 3;
 /// Who has just taken one is about to launch a container: the next is not made at the same time, on the
 /// same processor.
 const LATER: Duration = Duration::from_millis(5);
+/// After a failure, which may be one of the moment: too many open files.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Failures in a row, after which it is taken to be in vain.
+const TRIES: u32 = 100;
 const STACK: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -54,14 +58,16 @@ impl Networks {
 fn begin() -> Option<Mutex<Receiver<Network>>> {
     let (sender, receiver) = sync_channel(READY - 1);
     let work = move || {
-        loop {
+        let mut failed = 0;
+        while failed < TRIES {
             thread::sleep(LATER);
             match make().map(|network| sender.send(network)) {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => failed = 0,
                 Ok(Err(_nobody_asks)) => return,
                 Err(error) => {
-                    tracing::debug!(%error, "no network namespaces are made ahead");
-                    return;
+                    tracing::debug!(%error, "no network namespace is made ahead");
+                    failed += 1;
+                    thread::sleep(PAUSE);
                 }
             }
         }

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use nix::fcntl::OFlag;
 use nix::unistd::dup3;
@@ -17,7 +17,7 @@ use crate::sys;
 /// As many as a native container has, with some to spare.
 const USUAL: usize = 24;
 
-/// One process can be started from them at one time.
+/// Who finds them taken goes without, and starts its process a little more slowly.
 #[derive(Debug)]
 pub struct Places {
     /// Lies in them while nothing else does.
@@ -25,12 +25,16 @@ pub struct Places {
     held: Mutex<Vec<OwnedFd>>,
 }
 
-/// The places, with the descriptors of one process in them until this is dropped.
+/// Places with the descriptors of one process in them, until this is dropped.
 #[derive(Debug)]
-pub struct Taken<'a> {
-    places: MutexGuard<'a, Vec<OwnedFd>>,
-    null: BorrowedFd<'a>,
-    count: usize,
+pub enum Taken<'a> {
+    Kept {
+        places: MutexGuard<'a, Vec<OwnedFd>>,
+        null: BorrowedFd<'a>,
+        count: usize,
+    },
+    /// Wherever there was room.
+    Anywhere(Vec<OwnedFd>),
 }
 
 impl Places {
@@ -41,21 +45,27 @@ impl Places {
         Ok(Self { null, held })
     }
 
-    /// Waits until nobody else uses them.
     pub fn take(&self, descriptors: &[BorrowedFd<'_>]) -> io::Result<Taken<'_>> {
-        // A panic can only leave something behind in them, which is overwritten now.
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let count = descriptors.len();
+        let mut held = match self.held.try_lock() {
+            Ok(held) => held,
+            // A panic can only leave something behind in them, which is overwritten now.
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let copies = descriptors.iter().map(|fd| above(*fd, count));
+                return copies.collect::<io::Result<_>>().map(Taken::Anywhere);
+            }
+        };
         if count > held.len() {
             *held = places(self.null.as_fd(), count)?;
         }
         // From here on whatever lies in them is taken out again.
-        let mut taken = Taken {
+        let mut taken = Taken::Kept {
             places: held,
             null: self.null.as_fd(),
             count,
         };
-        for (place, descriptor) in taken.places.iter_mut().zip(descriptors) {
+        for (place, descriptor) in taken.places_mut().iter_mut().zip(descriptors) {
             dup3(descriptor, place, OFlag::O_CLOEXEC)?;
         }
         Ok(taken)
@@ -65,26 +75,44 @@ impl Places {
 impl Taken<'_> {
     /// In the order of the descriptors.
     pub fn numbers(&self) -> impl Iterator<Item = RawFd> {
-        self.places[..self.count]
-            .iter()
-            .map(|place| place.as_raw_fd())
+        let places = match self {
+            Self::Kept { places, count, .. } => &places[..*count],
+            Self::Anywhere(places) => places,
+        };
+        places.iter().map(|place| place.as_raw_fd())
+    }
+
+    fn places_mut(&mut self) -> &mut [OwnedFd] {
+        match self {
+            Self::Kept { places, count, .. } => &mut places[..*count],
+            Self::Anywhere(places) => places,
+        }
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        for place in &mut self.places[..self.count] {
-            // The place is there, so there is nothing that could be missing.
-            let _ = dup3(self.null, place, OFlag::O_CLOEXEC);
+        if let Self::Kept {
+            places,
+            null,
+            count,
+        } = self
+        {
+            for place in &mut places[..*count] {
+                // The place is there, so there is nothing that could be missing.
+                let _ = dup3(*null, place, OFlag::O_CLOEXEC);
+            }
         }
     }
 }
 
 /// Above the numbers that as many descriptors will have in the new process.
 fn places(null: BorrowedFd<'_>, count: usize) -> io::Result<Vec<OwnedFd>> {
-    (0..count)
-        .map(|_| sys::duplicate_above(null, count as RawFd))
-        .collect()
+    (0..count).map(|_| above(null, count)).collect()
+}
+
+fn above(descriptor: BorrowedFd<'_>, count: usize) -> io::Result<OwnedFd> {
+    sys::duplicate_above(descriptor, count as RawFd)
 }
 
 #[cfg(test)]
@@ -103,6 +131,18 @@ mod tests {
         drop(taken);
         // The end of it comes only when no copy is left.
         assert_eq!(read.read(&mut [0]).expect("read"), 0);
+    }
+
+    #[test]
+    fn who_finds_them_taken_does_not_wait() {
+        let places = Places::reserve().expect("places");
+        let null = File::open("/dev/null").expect("open");
+        let first = places.take(&[null.as_fd()]).expect("taken");
+        let second = places.take(&[null.as_fd(); 3]).expect("taken");
+        let numbers: Vec<RawFd> = second.numbers().collect();
+        assert_eq!(numbers.len(), 3);
+        assert!(numbers.iter().all(|number| *number >= 3));
+        assert!(first.numbers().all(|number| !numbers.contains(&number)));
     }
 
     #[test]
