@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::json;
 
@@ -111,6 +114,35 @@ async fn root_links_in_a_volume_do_not_lead_a_later_mount_to_the_host() {
         bundle.output(patch, "ls /a | wc -l; cat /b/file").await,
         "0\nvolume"
     );
+}
+
+/// The kernel does not say where ".." led while something is renamed anywhere on the node: EAGAIN of
+/// openat2(2).
+#[tokio::test]
+async fn root_what_others_rename_meanwhile_fails_no_launch() {
+    let bundle = Bundle::new("renames");
+    let volume = bundle.directory("volume");
+    symlink("../../../../../../..", volume.join("climbs")).expect("links");
+    let names = [bundle.path("here"), bundle.path("there")];
+    fs::write(&names[0], "").expect("writes");
+    let over = Arc::new(AtomicBool::new(false));
+    let ends = over.clone();
+    let renamer = thread::spawn(move || {
+        while !ends.load(Ordering::Relaxed) {
+            fs::rename(&names[0], &names[1]).expect("renames");
+            fs::rename(&names[1], &names[0]).expect("renames");
+        }
+    });
+    let source = bundle.rootfs().join("volume/climbs/volume");
+    for _ in 0..10 {
+        let patch = json!({"mounts": [
+            {"destination": "/volume", "type": "bind", "source": volume},
+            {"destination": "/b", "type": "bind", "source": source},
+        ]});
+        assert_eq!(bundle.output(patch, "cat /b/file").await, "volume");
+    }
+    over.store(true, Ordering::Relaxed);
+    renamer.join().expect("ends");
 }
 
 /// CVE-2024-21626: no descriptor of the host's is there to become the working directory.

@@ -5,8 +5,10 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::{c_string, check, owned};
 
-/// openat2(2), Linux 5.6. `root` None means the current directory's file system view.
+/// openat2(2), Linux 5.6.
 pub fn openat2(root: BorrowedFd<'_>, path: &str, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
+    /// Whatever else is renamed or mounted on the node meanwhile, the kernel cannot say where a ".." led.
+    const TRIES: usize = 1000;
     let path = c_string(path)?;
     // SAFETY: an all-zero open_how is valid; the kernel checks the size we pass.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
@@ -15,16 +17,30 @@ pub fn openat2(root: BorrowedFd<'_>, path: &str, flags: i32, resolve: u64) -> io
         how.mode = 0o600;
     }
     how.resolve = resolve;
-    // SAFETY: path and `how` outlive the call, and the size is that of `how`.
-    owned(unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            root.as_raw_fd(),
-            path.as_ptr(),
-            &how,
-            size_of::<libc::open_how>(),
-        )
-    })
+    let attempt = || {
+        // SAFETY: path and `how` outlive the call, and the size is that of `how`.
+        owned(unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                root.as_raw_fd(),
+                path.as_ptr(),
+                &how,
+                size_of::<libc::open_how>(),
+            )
+        })
+    };
+    let again = |opened: &io::Result<OwnedFd>| {
+        let error = opened.as_ref().err().and_then(io::Error::raw_os_error);
+        error == Some(libc::EAGAIN)
+    };
+    let mut opened = attempt();
+    for _ in 1..TRIES {
+        if !again(&opened) {
+            break;
+        }
+        opened = attempt();
+    }
+    opened
 }
 
 pub fn mkdirat(parent: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
