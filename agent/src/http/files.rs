@@ -138,6 +138,8 @@ impl Tree {
 }
 
 fn open_beneath(root: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
+    /// While anything is renamed or mounted on the node, the kernel cannot say where a ".." led.
+    const TRIES: usize = 1000;
     let below = match below.as_os_str().is_empty() {
         true => Path::new("."),
         false => below,
@@ -145,7 +147,10 @@ fn open_beneath(root: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    openat2(root, below, how)
+    (1..TRIES)
+        .map(|_| openat2(root, below, how))
+        .find(|opened| !matches!(opened, Err(Errno::EAGAIN)))
+        .unwrap_or_else(|| openat2(root, below, how))
 }
 
 /// The place inside `root` that `below` leads to, if it does. No more than a hint, for links may
@@ -174,6 +179,28 @@ pub(crate) mod tests {
 
     fn size_of(tree: &Tree, path: &str) -> Result<Value, Failure> {
         read(tree, path, None, None)
+    }
+
+    /// EAGAIN of openat2(2).
+    #[test]
+    fn a_file_is_found_whatever_is_renamed_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        symlink("../a/../a/../file", dir.path().join("a/link")).unwrap();
+        let root = OwnedFd::from(fs::File::open(dir.path()).unwrap());
+        std::thread::scope(|scope| {
+            let renamer = scope.spawn(|| {
+                let names = [dir.path().join("here"), dir.path().join("there")];
+                fs::write(&names[0], "").unwrap();
+                for turn in 0..20_000 {
+                    fs::rename(&names[turn % 2], &names[1 - turn % 2]).unwrap();
+                }
+            });
+            while !renamer.is_finished() {
+                open_beneath(&root, Path::new("a/link")).unwrap();
+            }
+        });
     }
 
     #[test]
