@@ -7,6 +7,7 @@ use init::{Attributes, Source, Step, Terminal};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
 
 use super::mounts::Plan;
+use super::texts::from_root;
 use super::view::Kind;
 use super::{
     CompileError, Console, Facts, Lines, Numbers, devices, hooks, namespaces, sysctls, text,
@@ -96,8 +97,9 @@ pub fn plan(
     steps.extend(hooks::steps(spec));
     let mut masked = BTreeSet::new();
     for path in linux.masked_paths().iter().flatten() {
-        if masked.insert(path) {
-            steps.push(Step::Mask { path: path.clone() });
+        let path = from_root(path);
+        if masked.insert(path.clone()) {
+            steps.push(Step::Mask { path });
         }
     }
     if !host_root || plan.mirror_root {
@@ -127,7 +129,7 @@ pub fn plan(
     }));
     for path in linux.readonly_paths().iter().flatten() {
         steps.push(Step::ReadOnly {
-            path: path.clone(),
+            path: from_root(path),
             recursive: true,
         });
     }

@@ -12,10 +12,10 @@ pub fn check(spec: &Spec, linux: &Linux, process: &Process) -> Result<(), Compil
     each("process.env", process.env(), |text| whole(text))?;
     is_absolute(process.cwd()).map_err(|fault| fault.at("process.cwd".to_owned()))?;
     each("linux.maskedPaths", linux.masked_paths(), |path| {
-        is_absolute(path)
+        whole(path)
     })?;
     each("linux.readonlyPaths", linux.readonly_paths(), |path| {
-        is_absolute(path)
+        whole(path)
     })?;
     each("linux.devices", linux.devices(), |device| {
         is_absolute(device.path())
@@ -23,6 +23,14 @@ pub fn check(spec: &Spec, linux: &Linux, process: &Process) -> Result<(), Compil
     each("mounts", spec.mounts(), |mount| {
         whole(&mount.destination().to_string_lossy())
     })
+}
+
+/// A path to hide or to keep from being written: other runtimes take one without its first slash, too.
+pub fn from_root(path: &str) -> String {
+    match path.starts_with('/') {
+        true => path.to_owned(),
+        false => format!("/{path}"),
+    }
 }
 
 enum Fault {
@@ -110,11 +118,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_hidden_or_kept_may_lack_its_first_slash() {
+        assert_eq!(refused("/linux/readonlyPaths/0", json!("a/b")), "taken");
+        assert_eq!(from_root("a/b"), "/a/b");
+        assert_eq!(from_root("/a"), "/a");
+    }
+
+    #[test]
     fn a_path_in_a_container_begins_at_its_root() {
         for (pointer, place) in [
             ("/process/cwd", "process.cwd"),
-            ("/linux/maskedPaths/1", "linux.maskedPaths[1]"),
-            ("/linux/readonlyPaths/0", "linux.readonlyPaths[0]"),
             ("/linux/devices/0/path", "linux.devices[0]"),
         ] {
             let wanted = format!("{place} is \"a/b\": it must be an absolute path");
