@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use init::unsaid::{RDONLY, alone, from_flags, unlocked};
+use init::mount_attributes::RDONLY;
+use init::unsaid::{alone, from_flags, unlocked};
 use init::{Attributes, Unsaid};
 
 use crate::sys;

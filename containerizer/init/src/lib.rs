@@ -10,6 +10,7 @@ mod exit_record;
 pub mod hook;
 mod interpreter;
 pub mod line;
+pub mod mount_attributes;
 pub mod passwd;
 pub mod program;
 #[cfg(any(test, fuzzing))]

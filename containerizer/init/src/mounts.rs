@@ -5,24 +5,19 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
+use init::mount_attributes::{ATIME, NODEV, NOEXEC, NOSUID, RDONLY};
 use init::{Attributes, Mount};
 
 use crate::copy_up::copy_up;
 use crate::failure::{Failure, because};
 use crate::{root, sys};
 
-const MOUNT_ATTR_RDONLY: u64 = 1;
-const MOUNT_ATTR_NOSUID: u64 = 2;
-const MOUNT_ATTR_NODEV: u64 = 4;
-const MOUNT_ATTR_NOEXEC: u64 = 8;
-const MOUNT_ATTR__ATIME: u64 = 0x70;
-
 /// A detached mount of a new file system, made for `target`, which may have been made for it.
 pub fn create(mount: &Mount, target: BorrowedFd<'_>, is_new: bool) -> Result<OwnedFd, Failure> {
     if let Some(made) = mount.made {
         let tree = sys::take(made as i32);
         // Those of access times are one number: the kernel wants the old one taken away.
-        return sys::mount_setattr(tree.as_fd(), mount.attributes, MOUNT_ATTR__ATIME, 0, false)
+        return sys::mount_setattr(tree.as_fd(), mount.attributes, ATIME, 0, false)
             .map(|()| tree)
             .map_err(because(format!("set attributes of {}", mount.target)));
     }
@@ -111,13 +106,13 @@ pub fn empty_directory() -> io::Result<OwnedFd> {
     let fs = sys::fsopen("tmpfs")?;
     sys::fsconfig_set(fs.as_fd(), "size", Some("0"))?;
     sys::fsconfig_create(fs.as_fd())?;
-    let flags = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    let flags = RDONLY | NOSUID | NODEV | NOEXEC;
     sys::fsmount(fs.as_fd(), flags)
 }
 
 /// `at` must be the root of a mount.
 pub fn set_read_only(at: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
-    sys::mount_setattr(at, MOUNT_ATTR_RDONLY, 0, 0, recursive)
+    sys::mount_setattr(at, RDONLY, 0, 0, recursive)
 }
 
 /// Also where `target` is no mount: it is bound to itself then.

@@ -4,18 +4,9 @@
 use std::io;
 
 use crate::Attributes;
-
-// MOUNT_ATTR_* of mount_setattr(2).
-pub const RDONLY: u64 = 0x1;
-const NOSUID: u64 = 0x2;
-const NODEV: u64 = 0x4;
-const NOEXEC: u64 = 0x8;
-const ATIME: u64 = 0x70;
-const RELATIME: u64 = 0x0;
-const NOATIME: u64 = 0x10;
-const STRICTATIME: u64 = 0x20;
-const NODIRATIME: u64 = 0x80;
-const NOSYMFOLLOW: u64 = 0x20_0000;
+use crate::mount_attributes::{
+    ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, RELATIME, STRICTATIME,
+};
 
 /// Those that stay set in a user namespace, as access times stay what they are.
 const LOCKABLE: u64 = RDONLY | NOSUID | NODEV | NOEXEC;

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use init::mount_attributes::RDONLY;
 use init::{Attributes, Mount, Source, Step, Unsaid};
 use isolators::cgroups::ControllerMount;
 use oci_spec::runtime::{LinuxNamespaceType, Mount as OciMount, MountBuilder};
 
 use super::mounts::Plan;
-use super::options::{self, Options};
+use super::options::Options;
 use super::view::Kind;
 use super::{CompileError, namespaces, text};
 
@@ -46,7 +47,7 @@ impl Plan<'_> {
         self.mount_point(target, Kind::Directory)?;
         let base = text("mount destination", target)?;
         let set = options.top.set | options.all.set;
-        let writable = set & !options::RDONLY;
+        let writable = set & !RDONLY;
         let mode = vec![("mode".to_owned(), Some("755".to_owned()))];
         self.steps.push(mount("tmpfs", &base, mode, writable));
         for hierarchy in self.facts.cgroup_v1_mounts {

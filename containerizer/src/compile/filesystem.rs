@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use init::mount_attributes::RDONLY;
 use init::{Attributes, Source, Step, Terminal};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
 
@@ -122,7 +123,7 @@ pub fn plan(
     steps.extend(plan.sealed.into_iter().map(|target| Step::Remount {
         target,
         top: Attributes {
-            set: super::options::RDONLY,
+            set: RDONLY,
             clear: 0,
         },
         all: Attributes::default(),

@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use init::mount_attributes::RDONLY;
 use init::{IdMap, Idmap, Maps, Mount, Origin, Source, Step, Unsaid};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Mount as OciMount, Spec};
 
@@ -271,8 +272,8 @@ impl<'a> Plan<'a> {
         };
         let mut attributes = options.top.set | options.all.set;
         // Later mounts and devices may need names in it.
-        if attributes & options::RDONLY != 0 && (fstype == "tmpfs" || target == Path::new("/dev")) {
-            attributes &= !options::RDONLY;
+        if attributes & RDONLY != 0 && (fstype == "tmpfs" || target == Path::new("/dev")) {
+            attributes &= !RDONLY;
             self.sealed.push(path.clone());
         }
         let source = source.unwrap_or_else(|| fstype.to_owned());

@@ -2,6 +2,9 @@
 //! data for the file system.
 
 use init::Attributes;
+use init::mount_attributes::{
+    ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, RELATIME, STRICTATIME,
+};
 use oci_spec::runtime::Mount;
 
 /// What a list of options means.
@@ -49,17 +52,6 @@ use Meaning::{
     AccessTime, AccessTimeAll, Bind, BindAll, Clear, ClearAll, CopyUp, Nothing, Propagation,
     Remount, Set, SetAll, Unset,
 };
-
-pub const RDONLY: u64 = 0x1;
-const NOSUID: u64 = 0x2;
-const NODEV: u64 = 0x4;
-const NOEXEC: u64 = 0x8;
-const ATIME: u64 = 0x70;
-const RELATIME: u64 = 0x0;
-const NOATIME: u64 = 0x10;
-const STRICTATIME: u64 = 0x20;
-const NODIRATIME: u64 = 0x80;
-const NOSYMFOLLOW: u64 = 0x20_0000;
 
 /// Source: the OCI runtime spec's list of options, with the values of mount_setattr(2).
 #[rustfmt::skip] // An option and its opposite share a row.

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
+use init::mount_attributes::RDONLY;
 use init::{Origin, Program, Step, Then};
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 
 use super::memory_policy::nodes;
-use super::options::{self, RDONLY};
+use super::options;
 pub use super::seccomp::properties as seccomp;
 use super::{Attached, CompileError, Facts, Filters, Kind, Lines, compile};
 
