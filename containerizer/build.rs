@@ -43,8 +43,8 @@ fn main() {
 }
 
 /// The same machine with musl, where its standard library is installed. The start-up code of glibc asks the
-/// processor some seventy times what it can do (CPUID), and on a virtual machine each time is a way to the
-/// hypervisor and back: half a millisecond of every launch.
+/// processor again and again what it can do (CPUID), and on a virtual machine each time is a way to the
+/// hypervisor and back: together they take longer than much of what a launch does.
 fn target(host: &str, rustc: &str) -> String {
     let musl = host.replace("-gnu", "-musl");
     let libraries = Command::new(rustc)

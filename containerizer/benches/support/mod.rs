@@ -65,9 +65,8 @@ pub fn bundle(directory: &Path, seccomp: Value) -> PathBuf {
     bundle
 }
 
-/// The smallest program for this machine: exit(0). A C library's start takes longer than all that we
-/// do for some launches (glibc asks a virtual processor what it can do, 70 times), and is not what is
-/// measured. elf(5).
+/// The smallest program for this machine: exit(0). A C library's start would be a good part of what is
+/// measured (glibc asks a virtual processor again and again what it can do). elf(5).
 fn exits_at_once() -> Vec<u8> {
     let (machine, code): (u16, &[u8]) = if cfg!(target_arch = "x86_64") {
         // xor edi, edi; mov eax, SYS_exit_group; syscall

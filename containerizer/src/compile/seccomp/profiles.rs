@@ -2,12 +2,13 @@
 
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompArgBuilder,
-    LinuxSeccompBuilder, LinuxSeccompOperator as Op, LinuxSyscall, LinuxSyscallBuilder,
+    LinuxSeccompBuilder, LinuxSyscall, LinuxSyscallBuilder,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::interpreter::Call;
+use super::properties::{ACTIONS, HALVES, OPERATORS};
 
 /// Few, so that they meet; private ones of ARM are tested apart.
 const NAMES: &[&str] = &[
@@ -30,41 +31,16 @@ const NAMES: &[&str] = &[
 
 /// Around the borders of both halves.
 pub fn value() -> impl Strategy<Value = u64> {
-    let half = select(vec![
-        0_u32,
-        1,
-        2,
-        0x7e02_0000,
-        0x7fff_ffff,
-        0x8000_0000,
-        u32::MAX,
-    ]);
+    let half = select(HALVES);
     (half.clone(), half).prop_map(|(high, low)| u64::from(high) << 32 | u64::from(low))
 }
 
 fn action() -> impl Strategy<Value = (Action, Option<u32>)> {
-    prop_oneof![
-        Just((Action::ScmpActAllow, None)),
-        Just((Action::ScmpActErrno, None)),
-        Just((Action::ScmpActErrno, Some(38))),
-        Just((Action::ScmpActKill, None)),
-        Just((Action::ScmpActKillProcess, None)),
-        Just((Action::ScmpActTrap, None)),
-        Just((Action::ScmpActTrace, Some(9))),
-        Just((Action::ScmpActLog, None)),
-    ]
+    select(ACTIONS)
 }
 
 fn arg() -> impl Strategy<Value = LinuxSeccompArg> {
-    let op = select(vec![
-        Op::ScmpCmpEq,
-        Op::ScmpCmpNe,
-        Op::ScmpCmpLt,
-        Op::ScmpCmpLe,
-        Op::ScmpCmpGt,
-        Op::ScmpCmpGe,
-        Op::ScmpCmpMaskedEq,
-    ]);
+    let op = select(OPERATORS);
     (0_usize..3, value(), value(), op).prop_map(|(index, value, two, op)| {
         let arg = LinuxSeccompArgBuilder::default().index(index).value(value);
         arg.value_two(two).op(op).build().expect("builds")

@@ -90,7 +90,7 @@ const NAMES: &[&str] = &[
     "socketcall",
     "no_such_call",
 ];
-const ACTIONS: &[(Action, Option<u32>)] = &[
+pub(super) const ACTIONS: &[(Action, Option<u32>)] = &[
     (Action::ScmpActAllow, None),
     (Action::ScmpActErrno, None),
     (Action::ScmpActErrno, Some(38)),
@@ -98,8 +98,9 @@ const ACTIONS: &[(Action, Option<u32>)] = &[
     (Action::ScmpActTrap, None),
     (Action::ScmpActTrace, Some(9)),
     (Action::ScmpActLog, None),
+    (Action::ScmpActKill, None),
 ];
-const OPERATORS: &[Op] = &[
+pub(super) const OPERATORS: &[Op] = &[
     Op::ScmpCmpEq,
     Op::ScmpCmpNe,
     Op::ScmpCmpLt,
@@ -109,7 +110,7 @@ const OPERATORS: &[Op] = &[
     Op::ScmpCmpMaskedEq,
 ];
 /// Around the borders of both halves.
-const HALVES: &[u32] = &[0, 1, 2, 0x7e02_0000, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+pub(super) const HALVES: &[u32] = &[0, 1, 2, 0x7e02_0000, 0x7fff_ffff, 0x8000_0000, u32::MAX];
 
 /// Bytes, as choices; 0 when they are at their end.
 struct Choices<'a>(std::slice::Iter<'a, u8>);
