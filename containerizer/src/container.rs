@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::compile;
 use crate::death::{self, Death, Look};
+use crate::mounts::Mounts;
 use crate::record::{Record, RecordError};
 use crate::snapshot::{self, PressureMeter, Snapshot};
 use crate::sys::{self, Spawned};
@@ -44,6 +45,7 @@ struct Inner {
     pressure: PressureMeter,
     /// `None` for a container that had ended before this agent started.
     process: Option<Process>,
+    mounts: Mounts,
     end: watch::Receiver<Option<Termination>>,
 }
 
@@ -52,15 +54,6 @@ struct Inner {
 pub(crate) struct Process {
     pub(crate) pid: u32,
     pidfd: AsyncFd<OwnedFd>,
-}
-
-/// What is of use until a container has ended.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) oom: Option<OomWatch>,
-    /// Its mount namespace. The kernel takes all the mounts apart when the last who has it lets it go: that
-    /// is us, once the end is told, and not the first process on its way out.
-    pub(crate) mounts: Option<OwnedFd>,
 }
 
 /// How a container ended.
@@ -127,10 +120,10 @@ impl Container {
         cgroup: Cgroup,
         pids: PidNamespace,
         process: Process,
-        held: Held,
+        oom: Option<OomWatch>,
     ) -> Self {
         let since = Some(Instant::now());
-        Self::begin(shared, record, cgroup, pids, Some(process), held, since)
+        Self::begin(shared, record, cgroup, pids, Some(process), oom, since)
     }
 
     /// Takes over what an earlier agent left, dead or alive.
@@ -155,14 +148,14 @@ impl Container {
         }
         // All that is in the cgroup is put away in any case.
         let pids = spec.as_ref().map_or(PidNamespace::Hosts, compile::pids);
-        let held = Held {
-            oom: cgroup.watch_oom().unwrap_or(None),
-            mounts: process.as_ref().and_then(Process::mounts),
-        };
+        let oom = cgroup.watch_oom().unwrap_or(None);
         let timings = record.timings();
         let command = process.as_ref().and_then(|it| death::first_child(it.pid));
-        let container = Self::begin(shared, record, cgroup, pids, process, held, None);
+        let container = Self::begin(shared, record, cgroup, pids, process, oom, None);
         container.note_command(command);
+        if spec.as_ref().is_some_and(compile::has_own_mounts) {
+            container.hold_mounts();
+        }
         timings
             .into_iter()
             .for_each(|timings| container.note(timings));
@@ -175,7 +168,7 @@ impl Container {
         cgroup: Cgroup,
         pids: PidNamespace,
         process: Option<Process>,
-        held: Held,
+        oom: Option<OomWatch>,
         since: Option<Instant>,
     ) -> Self {
         let (ended, end) = watch::channel(None);
@@ -189,14 +182,15 @@ impl Container {
             pids,
             pressure: PressureMeter::default(),
             process,
+            mounts: Mounts::default(),
             end,
         }));
         let patience = shared.config.cgroups_destroy_timeout;
         let watched = container.clone();
         tokio::spawn(async move {
-            let termination = watched.until_released(held.oom, patience).await;
+            let termination = watched.until_released(oom, patience).await;
             ended.send_replace(Some(termination));
-            tokio::task::spawn_blocking(move || drop(held.mounts));
+            tokio::task::spawn_blocking(move || watched.0.mounts.let_go());
         });
         container
     }
@@ -234,6 +228,14 @@ impl Container {
             }
         }
         self.note(timings);
+    }
+
+    /// For a container whose mount namespace is its own, once it is in there.
+    pub(crate) fn hold_mounts(&self) {
+        let namespace = self.0.process.as_ref().and_then(Process::mounts);
+        if let Some(namespace) = namespace {
+            self.0.mounts.hold(namespace);
+        }
     }
 
     fn note_command(&self, command: Option<u32>) {

@@ -101,7 +101,7 @@ impl Target {
     pub async fn exec(&self, command: &Command, stdio: Stdio) -> Result<Execution, LaunchError> {
         let (process, line) = self.start(command, &stdio)?;
         drop(stdio);
-        match hear(line, &mut Stopwatch::start()).await {
+        match hear(line, &mut Stopwatch::start(), || ()).await {
             Heard::Running { .. } => Ok(Execution(process)),
             Heard::Failed(report) => {
                 process.end();

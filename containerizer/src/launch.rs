@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::Shared;
 use crate::birth::{Birth, bear};
 use crate::compile::{self, Attached, Facts, Kind};
-use crate::container::{Container, Held, Process};
+use crate::container::{Container, Process};
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
 use crate::line::{Line, Said};
@@ -72,13 +72,19 @@ async fn start_and_hear(
     let Started {
         container,
         line,
+        has_own_mounts,
         mut watch,
         timings,
     } = started.await.map_err(|_panicked| LaunchError::GivenUp)??;
     // What `init` does next may wait for a slow file system: others must not wait with it.
     drop(turn);
+    let about_to_exec = || {
+        if has_own_mounts {
+            container.hold_mounts();
+        }
+    };
     let heard = tokio::select! {
-        heard = hear(line, &mut watch) => heard,
+        heard = hear(line, &mut watch, about_to_exec) => heard,
         () = caller.closed() => {
             put_away(&container).await;
             return Err(LaunchError::GivenUp);
@@ -111,7 +117,8 @@ pub(crate) enum Heard {
     Nothing,
 }
 
-pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
+/// `about_to_exec`: what is to be done when all is there that is made for the command.
+pub(crate) async fn hear(line: Line, watch: &mut Stopwatch, about_to_exec: impl Fn()) -> Heard {
     let Ok(line) = line.into_async() else {
         return Heard::Nothing;
     };
@@ -120,6 +127,7 @@ pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
         let said = line.hear().await;
         match said.map(|said| said.map(|Said { word, speaker, .. }| (word, speaker))) {
             Ok(Some((Word::AboutToExec {}, speaker))) => {
+                about_to_exec();
                 watch.lap("setup");
                 execs = Some(speaker);
             }
@@ -141,6 +149,7 @@ pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
 struct Started {
     container: Container,
     line: Line,
+    has_own_mounts: bool,
     watch: Stopwatch,
     /// Where its result will be kept.
     timings: Option<File>,
@@ -166,8 +175,13 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         true => shared.networks.take(),
         false => None,
     };
+    let cradle = match compile::takes_cradle(&spec) {
+        true => shared.cradle.get(&shared.config.runtime_dir),
+        false => None,
+    };
     let attached = Attached {
         network: network.is_some(),
+        cradle: cradle.is_some(),
         ..Attached::default()
     };
     let program = compile(
@@ -196,18 +210,21 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     watch.lap("cgroup");
 
     let status = record.status_file()?;
-    let namespaces = compile::clone_flags(&spec);
+    let made_ahead = [
+        (network.is_some(), libc::CLONE_NEWNET),
+        (cradle.is_some(), libc::CLONE_NEWNS),
+    ];
+    let made_ahead = made_ahead.iter().filter(|(is_there, _)| *is_there);
+    let made_ahead = made_ahead.fold(0, |flags, (_, flag)| flags | *flag as u64);
+    let network = network.iter().flat_map(Network::descriptors);
     let (spawned, line) = bear(Birth {
         helper: &shared.helper,
         program,
         stdio: &stdio,
         status: Some(status.as_fd()),
         entry: &entry,
-        more: &(network.iter().flat_map(Network::descriptors)).collect::<Vec<_>>(),
-        namespaces: match network {
-            Some(_) => namespaces & !(libc::CLONE_NEWNET as u64),
-            None => namespaces,
-        },
+        more: &network.chain(cradle).collect::<Vec<_>>(),
+        namespaces: compile::clone_flags(&spec) & !made_ahead,
     })?;
     // What follows is done while `init` works.
     watch.lap("spawn");
@@ -215,10 +232,6 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         attempt: "watch the first process",
         source,
     })?;
-    let mounts = match namespaces & libc::CLONE_NEWNS as u64 {
-        0 => None,
-        _ => process.mounts(),
-    };
     // A container that a later agent would not find is better not there at all.
     let recorded = record.write_pid(process.pid);
     if let Err(error) = recorded.and_then(|()| record.write_spec(&spec)) {
@@ -232,12 +245,12 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     );
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
-    let held = Held { oom, mounts };
     let pids = compile::pids(&spec);
-    let container = Container::watch(shared, record, cgroup, pids, process, held);
+    let container = Container::watch(shared, record, cgroup, pids, process, oom);
     Ok(Started {
         container,
         line,
+        has_own_mounts: compile::has_own_mounts(&spec),
         watch,
         timings: timings.ok(),
     })

@@ -12,6 +12,7 @@
 mod birth;
 mod compile;
 mod container;
+mod cradle;
 mod death;
 mod devices;
 mod enter;
@@ -23,6 +24,7 @@ mod identity;
 mod ids;
 mod launch;
 mod line;
+mod mounts;
 mod networks;
 mod places;
 #[cfg(any(test, fuzzing))]
@@ -113,6 +115,7 @@ struct Shared {
     helper: helper::Helper,
     filters: compile::Filters,
     networks: networks::Networks,
+    cradle: cradle::Cradle,
     device_programs: devices::Programs,
     ids: ids::Reservations,
     /// Launches at one time: more would only fight over the processors.
@@ -191,6 +194,7 @@ impl Containerizer {
             helper,
             filters: compile::Filters::default(),
             networks: networks::Networks::default(),
+            cradle: cradle::Cradle::default(),
             ids: ids::Reservations::default(),
             device_programs: devices::Programs::default(),
             turns,

@@ -109,6 +109,7 @@ impl Stage<'_> {
             then: Then::Become {},
             attached: Attached {
                 network: false,
+                cradle: false,
                 gate: self.gate.is_some(),
                 console: self.console.as_ref().map(|(_, lines)| *lines),
                 preserved: self.preserved.len() as u32,

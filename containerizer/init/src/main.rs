@@ -14,6 +14,7 @@ mod failure;
 mod fork;
 mod hooks;
 mod launcher;
+mod masks;
 mod memory;
 mod mounts;
 mod procfs;

@@ -78,19 +78,6 @@ fn kernel_message(fs: &OwnedFd) -> String {
     }
 }
 
-/// The host's null device, whatever the container has at that path (CVE-2025-31133).
-pub fn null_device() -> io::Result<OwnedFd> {
-    let null = sys::openat2(root::cwd(), "/dev/null", libc::O_PATH, 0)?;
-    let about = File::from(null.try_clone()?).metadata()?;
-    let is_null =
-        about.mode() & libc::S_IFMT == libc::S_IFCHR && about.rdev() == libc::makedev(1, 3);
-    if is_null {
-        Ok(null)
-    } else {
-        Err(io::Error::from_raw_os_error(libc::ENODEV))
-    }
-}
-
 /// `at` must be the root of a mount, or of a tree that is not mounted yet.
 pub fn set_attributes(at: BorrowedFd<'_>, top: &Attributes, all: &Attributes) -> io::Result<()> {
     for (attributes, recursive) in [(top, false), (all, true)] {
@@ -99,15 +86,6 @@ pub fn set_attributes(at: BorrowedFd<'_>, top: &Attributes, all: &Attributes) ->
         }
     }
     Ok(())
-}
-
-/// An empty read-only directory, for masking.
-pub fn empty_directory() -> io::Result<OwnedFd> {
-    let fs = sys::fsopen("tmpfs")?;
-    sys::fsconfig_set(fs.as_fd(), "size", Some("0"))?;
-    sys::fsconfig_create(fs.as_fd())?;
-    let flags = RDONLY | NOSUID | NODEV | NOEXEC;
-    sys::fsmount(fs.as_fd(), flags)
 }
 
 /// `at` must be the root of a mount.

@@ -9,6 +9,7 @@ use init::{Attributes, Origin, Rlimit, Stage, Step, Unsaid, fd};
 
 use crate::console::{self, Kept};
 use crate::failure::{Failure, because};
+use crate::masks::Masks;
 use crate::procfs::Procfs;
 use crate::root::{self, Root};
 use crate::sources::Sources;
@@ -19,8 +20,9 @@ struct Container {
     sources: Sources,
     /// What the launcher last told of the container, for hooks.
     state: String,
-    /// What covers masked directories: the first that was mounted.
-    cover: Option<OwnedFd>,
+    masks: Masks,
+    /// There are paths to hide.
+    hides: bool,
     /// The directory that the last step made.
     made: Option<String>,
     /// Others see what is mounted for the container.
@@ -46,7 +48,8 @@ pub fn carry_out(steps: Vec<Step>) -> Result<Done, Failure> {
         root,
         sources: Sources::default(),
         state: String::new(),
-        cover: None,
+        masks: Masks::default(),
+        hides: steps.iter().any(|step| matches!(step, Step::Mask { .. })),
         made: None,
         shared: false,
         proc: proc.map_err(because("open /proc"))?,
@@ -108,11 +111,13 @@ impl Container {
             }
             Step::Propagation { path, flags } => sys::mount(None, &path, flags)
                 .map_err(because(format!("set mount propagation of {path}"))),
+            Step::Cradle { namespace } => self.cradle(namespace as i32),
             Step::NewRoot {
                 path,
                 source,
+                on,
                 shared,
-            } => self.new_root(&path, source, shared),
+            } => self.new_root(&path, source, &on, shared),
             Step::MirrorRoot { staging } => self.mirror_root(&staging),
             Step::Mirror { path } => self.mirror(&path),
             Step::MakeDir { path, base, mode } => {
@@ -208,10 +213,22 @@ impl Container {
         Ok(())
     }
 
+    fn cradle(&mut self, namespace: i32) -> Result<(), Failure> {
+        let mounts = libc::CLONE_NEWNS as u32;
+        if self.hides {
+            (self.masks.prepare()).map_err(because("bind /dev/null of the host"))?;
+        }
+        let entered = sys::setns(sys::inherited(namespace), mounts);
+        sys::close(namespace);
+        entered
+            .and_then(|()| sys::unshare(mounts))
+            .map_err(because("enter an empty mount namespace"))
+    }
+
     /// pivot_root(2) wants a mount point: binding the directory to itself makes it one.
-    fn new_root(&mut self, path: &str, source: u32, shared: bool) -> Result<(), Failure> {
+    fn new_root(&mut self, path: &str, source: u32, on: &str, shared: bool) -> Result<(), Failure> {
         let tree = self.sources.take(source);
-        let at = place_of_host(path);
+        let at = place_of_host(on);
         tree.and_then(|tree| {
             sys::move_mount(tree.as_fd(), at?.as_fd(), "")?;
             self.root = Root::foreign(tree);
@@ -341,25 +358,9 @@ impl Container {
         let found = self.root.find_reachable(path);
         let masked = found.and_then(|found| match found {
             None => Ok(()),
-            Some(at) if is_directory(&at)? => self.cover(&at),
-            Some(at) => {
-                let null = mounts::null_device()?;
-                let null = sys::clone_tree(null.as_raw_fd(), "", false)?;
-                sys::move_mount(null.as_fd(), at.as_fd(), "")
-            }
+            Some(at) => self.masks.hide(&at),
         });
         masked.map_err(because(format!("mask {path} in the container")))
-    }
-
-    /// All by the same file system: each would cost the kernel as much as one.
-    fn cover(&mut self, directory: &OwnedFd) -> io::Result<()> {
-        let cover = match &self.cover {
-            Some(mounted) => sys::clone_tree(mounted.as_raw_fd(), "", false)?,
-            None => mounts::empty_directory()?,
-        };
-        sys::move_mount(cover.as_fd(), directory.as_fd(), "")?;
-        self.cover.get_or_insert(cover);
-        Ok(())
     }
 
     fn read_only(&self, path: &str, recursive: bool) -> Result<(), Failure> {

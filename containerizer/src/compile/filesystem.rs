@@ -53,9 +53,14 @@ pub fn plan(
             propagation: propagation.before & !libc::MS_REC,
             idmap: None,
         });
+        let on = match numbers.cradle {
+            Some(_) => "/".to_owned(),
+            None => path.clone(),
+        };
         new_root = Some(Step::NewRoot {
             path,
             source,
+            on,
             shared: !own_mounts,
         });
     }
@@ -73,11 +78,13 @@ pub fn plan(
         maps: plan.maps,
     };
     let mut steps = Vec::new();
-    if own_mounts {
-        steps.push(Step::Propagation {
+    match numbers.cradle {
+        Some(namespace) => steps.push(Step::Cradle { namespace }),
+        None if own_mounts => steps.push(Step::Propagation {
             path: "/".to_owned(),
             flags: propagation.before,
-        });
+        }),
+        None => {}
     }
     if let Some(new_root) = new_root {
         steps.push(new_root);
@@ -104,7 +111,7 @@ pub fn plan(
         }
     }
     if !host_root || plan.mirror_root {
-        steps.push(match own_mounts {
+        steps.push(match own_mounts && numbers.cradle.is_none() {
             true => Step::PivotRoot {},
             false => Step::ChangeRoot {},
         });

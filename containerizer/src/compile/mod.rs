@@ -27,7 +27,8 @@ use init::{Gate, Preserved, Program, Step, Then};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 
 pub use join::{Command, enter, join};
-pub use namespaces::{clone_flags, pids, takes_network};
+pub use mounts::takes_cradle;
+pub use namespaces::{clone_flags, has_own_mounts, pids, takes_network};
 pub use options::names as mount_options;
 pub use seccomp::{Filters, SeccompError, notifies, takes as takes_seccomp};
 pub use view::{Kind, Lookup};
@@ -59,6 +60,8 @@ pub struct Attached {
     /// A network namespace that was made ahead, instead of one that comes with the clone, and a file
     /// system that shows it: `networks::Network`.
     pub network: bool,
+    /// A mount namespace in which there is nothing, instead of a copy of ours: `cradle::Cradle`.
+    pub cradle: bool,
     /// A socket that listens: the command waits there to be started.
     pub gate: bool,
     /// A socket that the other end of the container's terminal is sent over.
@@ -99,6 +102,7 @@ struct Numbers {
     network: Option<u32>,
     /// A detached mount.
     sysfs: Option<u32>,
+    cradle: Option<u32>,
     gate: Option<u32>,
     console: Option<Console>,
     preserved: Preserved,
@@ -109,11 +113,13 @@ impl Attached {
         let first = init::fd::FIRST_CGROUP as u32 + cgroup_files;
         let network = self.network.then_some(first);
         let sysfs = network.map(|network| network + 1);
-        let first = first + 2 * u32::from(self.network);
+        let after_network = first + 2 * u32::from(self.network);
+        let first = after_network + u32::from(self.cradle);
         let after_gate = first + u32::from(self.gate);
         Numbers {
             network,
             sysfs,
+            cradle: self.cradle.then_some(after_network),
             gate: self.gate.then_some(first),
             console: self.console.map(|lines| Console {
                 socket: Some(after_gate),

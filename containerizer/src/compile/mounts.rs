@@ -47,7 +47,8 @@ impl<'a> Plan<'a> {
             own,
             root,
             leaves: namespaces::forks(spec, linux)
-                || namespaces::joins(linux, LinuxNamespaceType::Mount),
+                || namespaces::joins(linux, LinuxNamespaceType::Mount)
+                || facts.attached.cradle,
             propagation,
             view: View::new(facts.lookup),
             sources: Vec::new(),
@@ -334,6 +335,30 @@ impl<'a> Plan<'a> {
         }
     }
 }
+
+/// Whether a container of this spec may begin where there is nothing of the host's: all that it is made of
+/// can be taken hold of before.
+pub fn takes_cradle(spec: &Spec) -> bool {
+    let root = spec.root().as_ref();
+    let own_root = root.is_some_and(|root| root.path() != Path::new("/"));
+    let own_mounts = namespaces::clone_flags(spec) & libc::CLONE_NEWNS as u64 != 0;
+    let of_kernel = |mount: &OciMount| {
+        let options = options::parse(mount.options().as_deref().unwrap_or_default());
+        let fstype = mount.typ().as_deref().unwrap_or("none");
+        options.bind || fstype == "bind" || OF_KERNEL.contains(&fstype) && !options.copy_up
+    };
+    // Hooks are programs of the host.
+    own_root
+        && own_mounts
+        && spec.hooks().is_none()
+        && spec.mounts().iter().flatten().all(of_kernel)
+}
+
+/// File systems that are made of nothing. Others may be of a device or of directories, which are found by
+/// their paths.
+const OF_KERNEL: &[&str] = &[
+    "cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs",
+];
 
 /// Programs believe what they read below /proc. As runc, only files of which others make a view for
 /// the container may be bound there, and /proc itself only from another procfs.

@@ -40,6 +40,12 @@ pub fn pids(spec: &Spec) -> PidNamespace {
     }
 }
 
+/// Nobody else's.
+pub fn has_own_mounts(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    linux.is_some_and(|linux| has_new(linux, LinuxNamespaceType::Mount))
+}
+
 /// Flags of those that are not joined.
 fn new(linux: &Linux) -> u64 {
     let new = list(linux)

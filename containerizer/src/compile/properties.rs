@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::memory_policy::nodes;
 use super::options;
 pub use super::seccomp::properties as seccomp;
-use super::{Attached, CompileError, Facts, Filters, Kind, Lines, compile};
+use super::{Attached, CompileError, Facts, Filters, Kind, Lines, compile, takes_cradle};
 
 /// Has all that a spec can have.
 const EVERYTHING: &str = include_str!("../../../fuzz/seeds/containerizer/spec/everything.json");
@@ -176,6 +176,7 @@ fn compiled(spec: &Spec, engine: bool) -> Result<Program, CompileError> {
             gate: engine,
             console: engine.then_some(Lines::Terminal),
             hooks: engine,
+            cradle: !engine && takes_cradle(spec),
             engine,
             ..Attached::default()
         },
@@ -210,7 +211,10 @@ fn is_sound(program: &Program) {
     assert!(filter.is_none_or(|filter| filter.instructions.len() <= 4096));
     let mut sources = 0;
     let mut roots = 0;
+    let mut has_left = false;
     for step in &program.steps {
+        assert!(!has_left || !looks_for_the_hosts(step), "{step:?}");
+        has_left |= matches!(step, Step::Cradle { .. });
         match step {
             Step::OpenSources {
                 sources: opened, ..
@@ -235,6 +239,24 @@ fn is_sound(program: &Program) {
         }
     }
     assert!(roots <= 1);
+}
+
+/// Of which there is nothing in an empty mount namespace.
+fn looks_for_the_hosts(step: &Step) -> bool {
+    match step {
+        Step::Bind { origin, .. } => matches!(origin, Origin::Host { .. }),
+        Step::NewRoot { on, .. } => on != "/",
+        Step::Mount { mount } => mount.copy_up,
+        Step::SetNamespace { .. }
+        | Step::MirrorRoot { .. }
+        | Step::Mirror { .. }
+        | Step::OpenSources { .. }
+        | Step::PivotRoot {}
+        | Step::Hooks { .. }
+        | Step::Await { .. }
+        | Step::Cradle { .. } => true,
+        _ => false,
+    }
 }
 
 /// What climbs is held by `init`, which never leaves the root; nothing is mounted there.

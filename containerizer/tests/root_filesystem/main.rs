@@ -2,6 +2,7 @@
 //! of either version.
 
 mod attacks;
+mod cradle;
 mod devices;
 mod hidden;
 mod idmaps;

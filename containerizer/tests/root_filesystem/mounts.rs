@@ -125,21 +125,6 @@ async fn root_a_bind_can_show_what_earlier_mounts_have_made() {
 }
 
 #[tokio::test]
-async fn root_the_kernel_lists_mounts_in_the_order_of_the_spec() {
-    let bundle = Bundle::new("order");
-    let (one, two) = (bundle.directory("one"), bundle.directory("two"));
-    let list = mounts(&[
-        json!({"destination": "/d", "type": "bind", "source": one}),
-        json!({"destination": "/c", "type": "tmpfs", "source": "tmpfs"}),
-        json!({"destination": "/b", "type": "bind", "source": bundle.rootfs().join("d")}),
-        json!({"destination": "/a", "type": "bind", "source": two}),
-    ]);
-    // Since Linux 6.8 in the order in which mounts were made, before in that of their appearing.
-    let script = "cut -d' ' -f5 /proc/self/mountinfo | grep -E '^/[abcd]$' | tr -d '\\n'";
-    assert_eq!(bundle.output(list, script).await, "/d/c/b/a");
-}
-
-#[tokio::test]
 async fn root_a_mount_that_is_none_of_the_kinds_is_refused() {
     let bundle = Bundle::new("none");
     assert_eq!(

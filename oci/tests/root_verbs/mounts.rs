@@ -105,3 +105,28 @@ fn root_in_a_user_namespace_a_bind_stays_as_closed_as_its_source() {
         );
     }
 }
+
+#[test]
+fn root_the_kernel_lists_mounts_in_the_order_of_the_spec() {
+    let script = "cat /proc/self/mountinfo";
+    let bundle = Bundle::new("order", script);
+    let (one, two) = (bundle.path("one"), bundle.path("two"));
+    for directory in [&one, &two] {
+        std::fs::create_dir(directory).expect("creates");
+    }
+    bundle.set(
+        "mounts",
+        json!([
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/d", "type": "bind", "source": one},
+            {"destination": "/c", "type": "tmpfs", "source": "tmpfs"},
+            {"destination": "/b", "type": "bind", "source": bundle.path("rootfs/d")},
+            {"destination": "/a", "type": "bind", "source": two},
+        ]),
+    );
+    let listed = bundle.output(&["run", &bundle.id]);
+    let points = listed.lines().filter_map(|line| line.split(' ').nth(4));
+    let points: Vec<_> = points.filter(|point| point.len() == 2).collect();
+    // Since Linux 6.8 in the order in which mounts were made, before in that of their appearing.
+    assert_eq!(points, ["/d", "/c", "/b", "/a"]);
+}

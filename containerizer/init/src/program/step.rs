@@ -61,10 +61,17 @@ pub enum Step {
         path: String,
         flags: u64,
     },
+    /// Goes on in a mount namespace that is a copy of the inherited one, in which there is nothing: what is
+    /// needed of the host's files has been opened before. The last step but `NewRoot` to know of `/`.
+    Cradle {
+        namespace: u32,
+    },
     /// Makes a host directory, which `OpenSources` opened, the container's root for all later steps.
     NewRoot {
         path: String,
         source: u32,
+        /// Where it hangs meanwhile: an existing directory.
+        on: String,
         /// Others are in the mount namespace: if a later step fails, what was mounted for them to see
         /// goes.
         shared: bool,
@@ -147,7 +154,8 @@ pub enum Step {
     },
     /// Makes the container's root `/` and lets go of the host's. From here on paths mean the final root.
     PivotRoot {},
-    /// The same in a mount namespace that is others', too, whose root stays what it is. chroot(2).
+    /// The same where the root of the mount namespace stays what it is: others are in it, too, or there is
+    /// nothing there. chroot(2).
     ChangeRoot {},
     /// Makes the final root itself read-only, not what is mounted below it.
     ReadOnlyRoot {},
@@ -188,7 +196,7 @@ wire_enum!(Step {
     4 => Domainname { name },
     5 => LoopbackUp {},
     6 => Propagation { path, flags },
-    7 => NewRoot { path, source, shared },
+    7 => NewRoot { path, source, on, shared },
     8 => MirrorRoot { staging },
     9 => Mirror { path },
     10 => MakeDir { path, base, mode },
@@ -214,4 +222,5 @@ wire_enum!(Step {
     30 => ForgetGroups {},
     31 => RaiseLimits { limits },
     32 => ChangeRoot {},
+    33 => Cradle { namespace },
 });
