@@ -1,6 +1,5 @@
 //! A terminal of the container's own.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -35,7 +34,7 @@ pub fn make(root: &Root, socket: Option<i32>, wanted: &Terminal) -> io::Result<O
     };
     let flags = libc::O_RDWR | libc::O_NOCTTY | waits;
     let multiplexer = root.open_plainly(MULTIPLEXER, flags)?;
-    let device = File::from(multiplexer.try_clone()?).metadata()?.rdev();
+    let device = sys::metadata(multiplexer.as_fd())?.rdev();
     let of_devpts = sys::file_system_type(multiplexer.as_fd())? == sys::DEVPTS_SUPER_MAGIC;
     if device != libc::makedev(5, 2) || !of_devpts {
         return Err(io::Error::from_raw_os_error(libc::ENOTTY));

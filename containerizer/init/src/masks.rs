@@ -1,6 +1,5 @@
 //! What hides paths of a container: an empty directory, or the null device.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -32,7 +31,7 @@ impl Masks {
     }
 
     pub fn hide(&mut self, at: &OwnedFd) -> io::Result<()> {
-        match File::from(at.try_clone()?).metadata()?.is_dir() {
+        match sys::metadata(at.as_fd())?.is_dir() {
             true => self.directory.mount(at, empty_directory),
             false => self.file.mount(at, null_device),
         }
@@ -55,7 +54,7 @@ impl Cover {
 /// The host's, whatever the container has at that path (CVE-2025-31133).
 fn null_device() -> io::Result<OwnedFd> {
     let null = sys::openat2(root::cwd(), "/dev/null", libc::O_PATH, 0)?;
-    let about = File::from(null.try_clone()?).metadata()?;
+    let about = sys::metadata(null.as_fd())?;
     let is_null =
         about.mode() & libc::S_IFMT == libc::S_IFCHR && about.rdev() == libc::makedev(1, 3);
     match is_null {

@@ -5,12 +5,12 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
-use init::mount_attributes::{ATIME, NODEV, NOEXEC, NOSUID, RDONLY};
+use init::mount_attributes::{ATIME, RDONLY};
 use init::{Attributes, Mount};
 
 use crate::copy_up::copy_up;
 use crate::failure::{Failure, because};
-use crate::{root, sys};
+use crate::sys;
 
 /// A detached mount of a new file system, made for `target`, which may have been made for it.
 pub fn create(mount: &Mount, target: BorrowedFd<'_>, is_new: bool) -> Result<OwnedFd, Failure> {
@@ -42,8 +42,7 @@ pub fn create(mount: &Mount, target: BorrowedFd<'_>, is_new: bool) -> Result<Own
 }
 
 fn mode(directory: BorrowedFd<'_>) -> io::Result<u32> {
-    let about = File::from(directory.try_clone_to_owned()?).metadata()?;
-    Ok(about.mode() & !libc::S_IFMT)
+    Ok(sys::metadata(directory)?.mode() & !libc::S_IFMT)
 }
 
 fn configure(mount: &Mount) -> Result<OwnedFd, Failure> {

@@ -18,7 +18,7 @@ impl Procfs {
     pub fn of_host() -> io::Result<Self> {
         let flags = libc::O_PATH | libc::O_DIRECTORY;
         let proc = sys::openat2(root::cwd(), "/proc", flags, libc::RESOLVE_NO_SYMLINKS)?;
-        let inode = File::from(proc.try_clone()?).metadata()?.ino();
+        let inode = sys::metadata(proc.as_fd())?.ino();
         let is_procfs = sys::file_system_type(proc.as_fd())? == libc::PROC_SUPER_MAGIC;
         if is_procfs && inode == ROOT_INODE {
             Ok(Self(proc))

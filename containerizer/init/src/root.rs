@@ -13,6 +13,16 @@ pub struct Root {
     foreign: bool,
 }
 
+/// How paths are followed, and from where.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    from: BorrowedFd<'a>,
+    resolve: u64,
+}
+
+/// Links are refused (`ELOOP`).
+const STRICTLY: u64 = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+
 const OPEN_DIR: i32 = libc::O_PATH | libc::O_DIRECTORY;
 
 /// Programs trust what they read and write below these.
@@ -47,17 +57,30 @@ impl Root {
         let fd = self.open_at(base, OPEN_DIR)?;
         Ok(Self {
             fd,
-            resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS,
+            resolve: STRICTLY,
             foreign: false,
         })
     }
 
-    /// Where to look for a path that is mounted on or made: below the kernel's directories no link is
+    fn here(&self) -> Way<'_> {
+        Way {
+            from: self.fd.as_fd(),
+            resolve: self.resolve,
+        }
+    }
+
+    /// How to come to a path that is mounted on or made: below the kernel's directories no link is
     /// followed, nor may they be links themselves (CVE-2019-19921, CVE-2023-27561).
-    fn guard(&self, path: &str) -> io::Result<Option<Self>> {
+    fn way_to(&self, path: &str) -> Way<'_> {
         let top = path.trim_start_matches('/').split('/').next();
         let guarded = self.foreign && top.is_some_and(|top| KERNELS.contains(&top));
-        guarded.then(|| self.strictly("/")).transpose()
+        match guarded {
+            true => Way {
+                resolve: STRICTLY,
+                ..self.here()
+            },
+            false => self.here(),
+        }
     }
 
     pub fn as_fd(&self) -> BorrowedFd<'_> {
@@ -77,31 +100,19 @@ impl Root {
 
     /// Like `resolve` for what is to be mounted on.
     pub fn mount_point(&self, path: &str) -> io::Result<OwnedFd> {
-        match self.guard(path)? {
-            Some(strict) => strict.resolve(path.trim_start_matches('/')),
-            None => self.resolve(path),
-        }
+        self.way_to(path).open(path, libc::O_PATH)
     }
 
     pub fn open_at(&self, path: &str, flags: i32) -> io::Result<OwnedFd> {
-        sys::openat2(self.as_fd(), path, flags, self.resolve)
+        self.here().open(path, flags)
     }
 
     /// What is to be hidden or closed: `None` when it is not there, or nobody in here can come near it,
     /// like what root of a user namespace finds closed.
     pub fn find_reachable(&self, path: &str) -> io::Result<Option<OwnedFd>> {
-        match self.find(path) {
+        match self.here().find(path, libc::O_PATH) {
             Err(e) if e.raw_os_error() == Some(libc::EACCES) => Ok(None),
             found => found,
-        }
-    }
-
-    /// Like `resolve`, but a path that does not exist is `None`.
-    pub fn find(&self, path: &str) -> io::Result<Option<OwnedFd>> {
-        match self.resolve(path) {
-            Ok(found) => Ok(Some(found)),
-            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Ok(None),
-            Err(e) => Err(e),
         }
     }
 
@@ -124,27 +135,48 @@ impl Root {
         base: Option<&str>,
         create: impl Fn(BorrowedFd<'_>, &str) -> io::Result<()>,
     ) -> io::Result<bool> {
-        let strict = match base {
-            Some(base) => Some(self.strictly(base)?),
-            None => self.guard(path)?,
+        let Some(base) = base else {
+            return self.way_to(path).make_behind_links(path, &create, LINKS);
         };
-        let below = base
-            .and_then(|base| path.strip_prefix(base))
-            .unwrap_or(path);
-        let from = strict.as_ref().unwrap_or(self);
-        from.make_behind_links(below, &create, LINKS)
+        let below = path.strip_prefix(base).unwrap_or(path);
+        let strict = self.strictly(base)?;
+        strict.here().make_behind_links(below, &create, LINKS)
+    }
+
+    /// The directory that is to hold the last component of `path`, made where missing, and that component.
+    pub fn place<'a>(&self, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
+        self.way_to(path).parent(path)
+    }
+}
+
+impl Way<'_> {
+    fn open(self, path: &str, flags: i32) -> io::Result<OwnedFd> {
+        // Some ways refuse absolute paths; in a root they mean the same as relative ones.
+        let path = match path.trim_start_matches('/') {
+            "" => ".",
+            path => path,
+        };
+        sys::openat2(self.from, path, flags, self.resolve)
+    }
+
+    /// A path that does not exist is `None`.
+    fn find(self, path: &str, flags: i32) -> io::Result<Option<OwnedFd>> {
+        match self.open(path, flags) {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Where a link leads to nothing yet, it is made there.
     fn make_behind_links(
-        &self,
+        self,
         path: &str,
         create: &impl Fn(BorrowedFd<'_>, &str) -> io::Result<()>,
         links: u32,
     ) -> io::Result<bool> {
-        // RESOLVE_BENEATH refuses absolute paths; in a root they mean the same as relative ones.
         let path = path.trim_matches('/');
-        if path.is_empty() || self.find(path)?.is_some() {
+        if path.is_empty() || self.find(path, libc::O_PATH)?.is_some() {
             return Ok(false);
         }
         let (parent, name) = self.parent(path)?;
@@ -160,22 +192,15 @@ impl Root {
         }
     }
 
-    /// The directory that is to hold the last component of `path`, made where missing, and that component.
-    pub fn place<'a>(&self, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
-        match self.guard(path)? {
-            Some(strict) => strict.parent(path),
-            None => self.parent(path),
-        }
-    }
-
-    fn parent<'a>(&self, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
+    fn parent(self, path: &str) -> io::Result<(OwnedFd, &str)> {
         let path = path.trim_matches('/');
         let (above, name) = path.rsplit_once('/').unwrap_or((".", path));
-        if self.find(above)?.is_none() {
-            let make = |parent: BorrowedFd<'_>, name: &str| sys::mkdirat(parent, name, 0o755);
-            self.make_behind_links(above, &make, LINKS)?;
+        if let Some(parent) = self.find(above, OPEN_DIR)? {
+            return Ok((parent, name));
         }
-        Ok((self.open_at(above, OPEN_DIR)?, name))
+        let make = |parent: BorrowedFd<'_>, name: &str| sys::mkdirat(parent, name, 0o755);
+        self.make_behind_links(above, &make, LINKS)?;
+        Ok((self.open(above, OPEN_DIR)?, name))
     }
 }
 

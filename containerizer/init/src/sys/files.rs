@@ -1,7 +1,9 @@
 //! Names below a directory that is held open, and the working directory.
 
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use super::{c_string, check, owned};
 
@@ -41,6 +43,13 @@ pub fn openat2(root: BorrowedFd<'_>, path: &str, flags: i32, resolve: u64) -> io
         opened = attempt();
     }
     opened
+}
+
+/// fstat(2).
+pub fn metadata(fd: BorrowedFd<'_>) -> io::Result<Metadata> {
+    // SAFETY: `fd` is open as long as it is borrowed, and this file, which does not own it, is not dropped.
+    let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) });
+    file.metadata()
 }
 
 pub fn mkdirat(parent: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
