@@ -11,10 +11,9 @@ use crate::error::LaunchError;
 use crate::helper::{self, Helper};
 use crate::launch::Stdio;
 use crate::line::Line;
-use crate::sys::{self, Spawned};
+use crate::sys::{self, Spawned, Underway};
 
 pub struct Birth<'a> {
-    pub helper: &'a Helper,
     pub program: Program,
     pub stdio: &'a Stdio,
     /// Where the exit record goes, when there is to be one.
@@ -26,8 +25,40 @@ pub struct Birth<'a> {
     pub namespaces: u64,
 }
 
-/// Starts it. It works on by itself, and tells how on the line.
-pub fn bear(birth: Birth<'_>) -> Result<(Spawned, Line), LaunchError> {
+/// A process that was started, and the line it tells on how it goes.
+pub struct Born<'a> {
+    pub process: Spawned,
+    pub line: Line,
+    pub way: Way<'a>,
+}
+
+/// Of a new process to its program: it ends when it is `init` that runs.
+pub struct Way<'a>(Option<Underway<'a>>);
+
+impl Way<'_> {
+    /// Waits for that. On error the process has ended, and is to be reaped.
+    pub fn end(self) -> Result<(), LaunchError> {
+        let ended = self.0.map_or(Ok(()), Underway::wait);
+        ended.map_err(|source| LaunchError::Spawn { source })
+    }
+}
+
+impl Born<'_> {
+    /// Waits until it is `init` that runs, and goes on by itself.
+    pub fn grown(self) -> Result<(Spawned, Line), LaunchError> {
+        let Self { process, line, way } = self;
+        match way.end() {
+            Ok(()) => Ok((process, line)),
+            Err(error) => {
+                sys::wait(&process.pidfd);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Starts it.
+pub fn bear<'a>(helper: &'a Helper, birth: Birth<'_>) -> Result<Born<'a>, LaunchError> {
     let prepare = |attempt| move |source| LaunchError::Prepare { attempt, source };
     let (line, its_line) = Line::pair().map_err(prepare("make a pair of sockets"))?;
     let null = match (&birth.stdio.stdin, birth.status) {
@@ -59,23 +90,33 @@ pub fn bear(birth: Birth<'_>) -> Result<(Spawned, Line), LaunchError> {
         .chain(birth.more.iter().copied())
         .collect();
     let spawned = sys::spawn(&sys::Spawn {
-        exe: birth.helper.as_fd(),
-        places: birth.helper.places(),
+        exe: helper.as_fd(),
+        places: helper.places(),
         name: c"longshore-init",
         descriptors: &descriptors,
         namespaces: birth.namespaces,
         cgroup: directory,
     });
-    let spawned = spawned.map_err(|source| LaunchError::Spawn { source })?;
+    let (process, underway) = spawned.map_err(|source| LaunchError::Spawn { source })?;
+    let born = Born {
+        process,
+        line,
+        way: Way(Some(underway)),
+    };
     if !forks {
-        return Ok((spawned, line));
+        return Ok(born);
     }
+    let (first, line) = born.grown()?;
     let of_container = child(&line);
     if of_container.is_err() {
-        let _ = sys::pidfd_send_signal(&spawned.pidfd, libc::SIGKILL);
+        let _ = sys::pidfd_send_signal(&first.pidfd, libc::SIGKILL);
     }
-    sys::wait(&spawned.pidfd);
-    Ok((of_container?, line))
+    sys::wait(&first.pidfd);
+    Ok(Born {
+        process: of_container?,
+        line,
+        way: Way(None),
+    })
 }
 
 /// The container's first process, which is a child of ours, though the one that was spawned made it.

@@ -154,7 +154,10 @@ impl Container {
         let container = Self::begin(shared, record, cgroup, pids, process, oom, None);
         container.note_command(command);
         if spec.as_ref().is_some_and(compile::has_own_mounts) {
-            container.hold_mounts();
+            let namespace = container.0.process.as_ref().and_then(Process::mounts);
+            namespace
+                .into_iter()
+                .for_each(|namespace| container.hold(namespace));
         }
         timings
             .into_iter()
@@ -230,12 +233,9 @@ impl Container {
         self.note(timings);
     }
 
-    /// For a container whose mount namespace is its own, once it is in there.
-    pub(crate) fn hold_mounts(&self) {
-        let namespace = self.0.process.as_ref().and_then(Process::mounts);
-        if let Some(namespace) = namespace {
-            self.0.mounts.hold(namespace);
-        }
+    /// `mounts`: its namespace of them.
+    pub(crate) fn hold(&self, mounts: OwnedFd) {
+        self.0.mounts.hold(mounts);
     }
 
     fn note_command(&self, command: Option<u32>) {

@@ -92,15 +92,18 @@ impl Entrance<'_> {
         .chain(&self.preserved)
         .map(|fd| fd.as_fd())
         .collect();
-        bear(Birth {
-            helper: &helper,
-            program,
-            stdio: &self.stdio,
-            status: None,
-            entry,
-            more: &more,
-            namespaces: 0,
-        })
+        bear(
+            &helper,
+            Birth {
+                program,
+                stdio: &self.stdio,
+                status: None,
+                entry,
+                more: &more,
+                namespaces: 0,
+            },
+        )?
+        .grown()
     }
 }
 
@@ -109,7 +112,7 @@ fn until_exec(line: &Line, agent: HandOn<'_>) -> Result<(), LaunchError> {
     loop {
         let said = line.hear().map(|said| said.map(Said::with_descriptor));
         match said {
-            Ok(Some((Word::AboutToExec {}, _))) => execs = true,
+            Ok(Some((Word::AboutToExec { .. }, _))) => execs = true,
             Ok(Some((Word::Listener {}, Some(listener)))) => {
                 agent(listener).map_err(LaunchError::Agent)?;
             }

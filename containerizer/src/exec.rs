@@ -101,7 +101,7 @@ impl Target {
     pub async fn exec(&self, command: &Command, stdio: Stdio) -> Result<Execution, LaunchError> {
         let (process, line) = self.start(command, &stdio)?;
         drop(stdio);
-        match hear(line, &mut Stopwatch::start(), || ()).await {
+        match hear(line, &mut Stopwatch::start()).await {
             Heard::Running { .. } => Ok(Execution(process)),
             Heard::Failed(report) => {
                 process.end();
@@ -124,15 +124,18 @@ impl Target {
             Entry::Directory(_) => 0,
         };
         // It keeps no exit record.
-        let (spawned, line) = bear(Birth {
-            helper: &self.helper,
-            program: compile::join(&self.spec, command, files, &Filters::default())?,
-            stdio,
-            status: None,
-            entry: &entry,
-            more: &[self.pidfd.as_fd()],
-            namespaces: 0,
-        })?;
+        let (spawned, line) = bear(
+            &self.helper,
+            Birth {
+                program: compile::join(&self.spec, command, files, &Filters::default())?,
+                stdio,
+                status: None,
+                entry: &entry,
+                more: &[self.pidfd.as_fd()],
+                namespaces: 0,
+            },
+        )?
+        .grown()?;
         let process = Process::adopt(spawned).map_err(|source| LaunchError::Prepare {
             attempt: "watch the new process",
             source,

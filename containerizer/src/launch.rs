@@ -12,12 +12,12 @@ use oci_spec::runtime::Spec;
 use tokio::sync::oneshot;
 
 use crate::Shared;
-use crate::birth::{Birth, bear};
+use crate::birth::{Birth, Born, bear};
 use crate::compile::{self, Attached, Facts, Kind};
 use crate::container::{Container, Process};
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
-use crate::line::{Line, Said};
+use crate::line::Line;
 use crate::networks::Network;
 use crate::record::Record;
 use crate::timings::Stopwatch;
@@ -72,26 +72,23 @@ async fn start_and_hear(
     let Started {
         container,
         line,
-        has_own_mounts,
         mut watch,
         timings,
     } = started.await.map_err(|_panicked| LaunchError::GivenUp)??;
     // What `init` does next may wait for a slow file system: others must not wait with it.
     drop(turn);
-    let about_to_exec = || {
-        if has_own_mounts {
-            container.hold_mounts();
-        }
-    };
     let heard = tokio::select! {
-        heard = hear(line, &mut watch, about_to_exec) => heard,
+        heard = hear(line, &mut watch) => heard,
         () = caller.closed() => {
             put_away(&container).await;
             return Err(LaunchError::GivenUp);
         }
     };
     match heard {
-        Heard::Running { command } => {
+        Heard::Running { command, mounts } => {
+            if let Some(mounts) = mounts {
+                container.hold(mounts);
+            }
             container.launched(command, watch.stop(), timings);
             Ok(container)
         }
@@ -108,48 +105,44 @@ async fn start_and_hear(
 
 /// How a launch went, as far as `init` could tell.
 pub(crate) enum Heard {
-    /// With the host's number of the command.
     Running {
+        /// The host's number of the command.
         command: Option<u32>,
+        /// Its mount namespace.
+        mounts: Option<OwnedFd>,
     },
     Failed(Report),
     /// It was killed, or said what nobody understands.
     Nothing,
 }
 
-/// `about_to_exec`: what is to be done when all is there that is made for the command.
-pub(crate) async fn hear(line: Line, watch: &mut Stopwatch, about_to_exec: impl Fn()) -> Heard {
-    let Ok(line) = line.into_async() else {
-        return Heard::Nothing;
-    };
+pub(crate) async fn hear(line: Line, watch: &mut Stopwatch) -> Heard {
     let mut execs = None;
-    loop {
-        let said = line.hear().await;
-        match said.map(|said| said.map(|Said { word, speaker, .. }| (word, speaker))) {
-            Ok(Some((Word::AboutToExec {}, speaker))) => {
-                about_to_exec();
-                watch.lap("setup");
-                execs = Some(speaker);
+    let mut mounts = None;
+    for said in line.hear_out().await.unwrap_or_default() {
+        match said.word {
+            Word::AboutToExec { at } => {
+                watch.lap_at("setup", at);
+                execs = Some(said.speaker);
             }
-            Ok(Some((Word::Failed { report }, _))) => return Heard::Failed(report),
-            Ok(None) if let Some(command) = execs => {
-                watch.lap("exec");
-                return Heard::Running { command };
-            }
+            Word::Mounts {} => mounts = said.descriptor,
+            Word::Failed { report } => return Heard::Failed(report),
             // Nothing that is launched this way waits for us or for a start, or asks about calls.
-            Ok(None) | Err(_) => return Heard::Nothing,
-            Ok(Some((
-                Word::Waiting { .. } | Word::Ready {} | Word::Handed { .. } | Word::Listener {},
-                _,
-            ))) => return Heard::Nothing,
+            Word::Waiting { .. } | Word::Ready {} | Word::Handed { .. } | Word::Listener {} => {
+                return Heard::Nothing;
+            }
         }
     }
+    let Some(command) = execs else {
+        return Heard::Nothing;
+    };
+    watch.lap("exec");
+    Heard::Running { command, mounts }
 }
 
 struct Started {
     container: Container,
     line: Line,
-    has_own_mounts: bool,
     watch: Stopwatch,
     /// Where its result will be kept.
     timings: Option<File>,
@@ -182,6 +175,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     let attached = Attached {
         network: network.is_some(),
         cradle: cradle.is_some(),
+        holds_mounts: true,
         ..Attached::default()
     };
     let program = compile(
@@ -217,32 +211,35 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     let made_ahead = made_ahead.iter().filter(|(is_there, _)| *is_there);
     let made_ahead = made_ahead.fold(0, |flags, (_, flag)| flags | *flag as u64);
     let network = network.iter().flat_map(Network::descriptors);
-    let (spawned, line) = bear(Birth {
-        helper: &shared.helper,
-        program,
-        stdio: &stdio,
-        status: Some(status.as_fd()),
-        entry: &entry,
-        more: &network.chain(cradle).collect::<Vec<_>>(),
-        namespaces: compile::clone_flags(&spec) & !made_ahead,
-    })?;
-    // What follows is done while `init` works.
+    let Born { process, line, way } = bear(
+        &shared.helper,
+        Birth {
+            program,
+            stdio: &stdio,
+            status: Some(status.as_fd()),
+            entry: &entry,
+            more: &network.chain(cradle).collect::<Vec<_>>(),
+            namespaces: compile::clone_flags(&spec) & !made_ahead,
+        },
+    )?;
+    // What follows is done while it works.
     watch.lap("spawn");
-    let process = Process::adopt(spawned).map_err(|source| LaunchError::Prepare {
+    let process = Process::adopt(process).map_err(|source| LaunchError::Prepare {
         attempt: "watch the first process",
         source,
     })?;
     // A container that a later agent would not find is better not there at all.
     let recorded = record.write_pid(process.pid);
-    if let Err(error) = recorded.and_then(|()| record.write_spec(&spec)) {
-        process.end();
-        return Err(error.into());
-    }
+    let recorded = recorded.and_then(|()| record.write_spec(&spec));
     // Made now: once the container has ended, its record may be on its way out.
     let timings = record.timings_file();
     let timings = timings.inspect_err(
         |error| tracing::warn!(container = %id, %error, "the next agent will not know a launch's timings"),
     );
+    if let Err(error) = recorded.map_err(LaunchError::from).and(way.end()) {
+        process.end();
+        return Err(error);
+    }
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
     let pids = compile::pids(&spec);
@@ -250,7 +247,6 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     Ok(Started {
         container,
         line,
-        has_own_mounts: compile::has_own_mounts(&spec),
         watch,
         timings: timings.ok(),
     })

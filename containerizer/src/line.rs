@@ -3,14 +3,13 @@
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
+use crate::sys;
 use init::Word;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, UnixCredentials,
     recvmsg, send, setsockopt, socketpair, sockopt,
 };
-use tokio::io::unix::AsyncFd;
-
-use crate::sys;
 
 /// A report is one phrase and a few numbers.
 const LONGEST_WORD: usize = 64 * 1024;
@@ -63,26 +62,16 @@ impl Line {
         answer(&self.0, state)
     }
 
-    pub fn into_async(self) -> io::Result<AsyncLine> {
-        let descriptor = sys::readable(self.0).map_err(|(_given_back, error)| error)?;
-        Ok(AsyncLine(descriptor))
-    }
-}
-
-/// The same without blocking a thread.
-#[derive(Debug)]
-pub struct AsyncLine(AsyncFd<OwnedFd>);
-
-impl AsyncLine {
-    /// Cancel safe.
-    pub async fn hear(&self) -> io::Result<Option<Said>> {
-        loop {
-            let mut ready = self.0.readable().await?;
-            let heard = ready.try_io(|fd| receive(fd.get_ref(), MsgFlags::MSG_DONTWAIT));
-            if let Ok(heard) = heard {
-                return heard;
-            }
-        }
+    /// All that is said until the other end is closed; it must not wait for an answer. Blocks no thread,
+    /// and no word wakes one: that would take the processor from the speaker, or its time to have another
+    /// processor woken.
+    pub async fn hear_out(self) -> io::Result<Vec<Said>> {
+        // What waits for this one waits for nothing else. Tokio itself also asks for data.
+        let end = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        end.add(&self.0, EpollEvent::new(EpollFlags::EPOLLRDHUP, 0))?;
+        let end = sys::readable(end.0).map_err(|(_given_back, error)| error)?;
+        end.readable().await?.retain_ready();
+        std::iter::from_fn(|| receive(&self.0, MsgFlags::MSG_DONTWAIT).transpose()).collect()
     }
 }
 
@@ -164,16 +153,19 @@ mod tests {
     #[tokio::test]
     async fn what_is_heard_is_signed_with_the_speakers_number() {
         let (line, end) = Line::pair().expect("a pair");
-        say(&end, &Word::AboutToExec {});
+        let words = [Word::Ready {}, Word::AboutToExec { at: 1 }];
+        let heard = tokio::spawn(line.hear_out());
+        for word in &words {
+            say(&end, word);
+            tokio::task::yield_now().await;
+            assert!(!heard.is_finished());
+        }
         drop(end);
-        let line = line.into_async().expect("becomes async");
-        let said = line.hear().await.expect("hears").expect("a word");
-        let this = std::process::id();
-        assert_eq!(
-            (said.word, said.speaker),
-            (Word::AboutToExec {}, Some(this))
-        );
-        assert!(line.hear().await.expect("hears").is_none());
+        let heard = heard.await.expect("hears").expect("hears");
+        let this = Some(std::process::id());
+        assert!(heard.iter().all(|said| said.speaker == this), "{heard:?}");
+        let heard: Vec<_> = heard.into_iter().map(|said| said.word).collect();
+        assert_eq!(heard, words);
     }
 
     #[test]

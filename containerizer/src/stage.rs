@@ -110,6 +110,7 @@ impl Stage<'_> {
             attached: Attached {
                 network: false,
                 cradle: false,
+                holds_mounts: false,
                 gate: self.gate.is_some(),
                 console: self.console.as_ref().map(|(_, lines)| *lines),
                 preserved: self.preserved.len() as u32,
@@ -141,15 +142,18 @@ impl Stage<'_> {
         .chain(&self.preserved)
         .map(|fd| fd.as_fd())
         .collect();
-        bear(Birth {
-            helper: &helper,
-            program,
-            stdio: &self.stdio,
-            status: None,
-            entry,
-            more: &more,
-            namespaces: compile::clone_flags(self.spec),
-        })
+        bear(
+            &helper,
+            Birth {
+                program,
+                stdio: &self.stdio,
+                status: None,
+                entry,
+                more: &more,
+                namespaces: compile::clone_flags(self.spec),
+            },
+        )?
+        .grown()
     }
 }
 
@@ -262,7 +266,7 @@ fn hear(line: &Line, agent: HandOn<'_>, died: &'static str) -> Result<Progress, 
     loop {
         let said = line.hear().map(|said| said.map(Said::with_descriptor));
         return match said {
-            Ok(Some((Word::AboutToExec {}, _))) => {
+            Ok(Some((Word::AboutToExec { .. }, _))) => {
                 execs = true;
                 continue;
             }
@@ -278,7 +282,7 @@ fn hear(line: &Line, agent: HandOn<'_>, died: &'static str) -> Result<Progress, 
                 _,
             ))) => Ok(Progress::Hooks),
             Ok(Some((Word::Failed { report }, _))) => Err(report.into()),
-            Ok(Some((Word::Handed { .. } | Word::Listener {}, _))) => {
+            Ok(Some((Word::Handed { .. } | Word::Listener {} | Word::Mounts {}, _))) => {
                 Err(died_because(died, io::ErrorKind::InvalidData.into()))
             }
             Ok(None) if execs => Ok(Progress::Running),

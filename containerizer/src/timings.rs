@@ -17,6 +17,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
+
 /// The phases of one launch, in their order and without a gap: together they are all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timings(Vec<(Cow<'static, str>, Duration)>);
@@ -83,9 +85,26 @@ impl Stopwatch {
         self.lap = now;
     }
 
+    /// The same for a phase that ended at a moment of the monotonic clock, in nanoseconds. What is before
+    /// the last lap or in the future (the clock of another time namespace) counts as now.
+    pub fn lap_at(&mut self, phase: &'static str, nanoseconds: u64) {
+        let ago = monotonic_nanoseconds().checked_sub(nanoseconds);
+        let now = Instant::now();
+        let at = ago.and_then(|ago| now.checked_sub(Duration::from_nanos(ago)));
+        let at = at.filter(|at| *at >= self.lap).unwrap_or(now);
+        let taken = at - self.lap;
+        self.timings.0.push((Cow::Borrowed(phase), taken));
+        self.lap = at;
+    }
+
     pub fn stop(self) -> Timings {
         self.timings
     }
+}
+
+fn monotonic_nanoseconds() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    now.map_or(0, |now| now.as_nanos() as u64)
 }
 
 #[cfg(test)]
@@ -107,6 +126,23 @@ mod tests {
         let names: Vec<_> = timings.phases().map(|(phase, _)| phase).collect();
         assert_eq!(names, ["spawn", "exec"]);
         assert!(timings.total() <= started.elapsed());
+    }
+
+    #[test]
+    fn a_phase_that_ended_a_while_ago_is_as_long_as_it_was() {
+        let mut watch = Stopwatch::start();
+        let at = monotonic_nanoseconds();
+        std::thread::sleep(Duration::from_millis(20));
+        watch.lap_at("setup", at);
+        watch.lap("exec");
+        for elsewhere in [0, u64::MAX] {
+            watch.lap_at("none", elsewhere);
+        }
+        let timings = watch.stop();
+        let taken: Vec<_> = timings.phases().map(|(_, taken)| taken).collect();
+        let slept = Duration::from_millis(20);
+        assert!(taken[0] < slept && taken[1] >= slept, "{taken:?}");
+        assert!(taken[2] + taken[3] < slept, "{taken:?}");
     }
 
     #[test]

@@ -104,7 +104,8 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     let hooks = hooks::prepare("startContainer", hooks, state)?;
     hand_on(exec.preserved).map_err(because("hand descriptors on to the command"))?;
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
-    launcher::say(&Word::AboutToExec {}).map_err(because("write to the launcher"))?;
+    let at = sys::monotonic_nanoseconds();
+    launcher::say(&Word::AboutToExec { at }).map_err(because("write to the launcher"))?;
     if let Some(filter) = &exec.seccomp {
         install(filter)?;
     }

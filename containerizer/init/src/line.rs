@@ -8,6 +8,7 @@
 //!         ◄──────────────────── answer: the container's state
 //!  Ready ────────────────────►  leaves; whoever starts the container later connects to its gate and
 //!                               hears the rest
+//!  Mounts ───────────────────►  holds the mounts until the container's end is told
 //!  AboutToExec ──────────────►
 //!  Listener ─────────────────►  hands the descriptor that comes along to the seccomp agent
 //!  (the end: the command runs)  or Failed, at any time
@@ -22,14 +23,17 @@ pub enum Word {
     Waiting { awaited: Awaited },
     /// All is done but to start the command, for which it waits at its gate.
     Ready {},
-    /// A failure may still follow this; the end of the connection means that the command runs.
-    AboutToExec {},
+    /// A failure may still follow this; the end of the connection means that the command runs. `at`: by the
+    /// monotonic clock as the container has it, in nanoseconds. time_namespaces(7).
+    AboutToExec { at: u64 },
     /// Of `Then::Hand` and `Step::Fork`: another child of ours is there, which goes on with the
     /// conversation itself.
     Handed { pid: u32 },
     /// Comes with a descriptor: who reads it hears of the calls that the command's filter asks about, and
     /// answers them. seccomp_unotify(2).
     Listener {},
+    /// Comes with a descriptor: the container's mount namespace.
+    Mounts {},
     /// The last word.
     Failed { report: Report },
 }
@@ -92,10 +96,11 @@ wire_enum!(Awaited { 0 => Hooks {} });
 wire_enum!(Word {
     0 => Waiting { awaited },
     1 => Ready {},
-    2 => AboutToExec {},
+    2 => AboutToExec { at },
     3 => Failed { report },
     4 => Handed { pid },
     5 => Listener {},
+    6 => Mounts {},
 });
 
 impl Word {
@@ -125,8 +130,9 @@ mod tests {
             Word::Waiting { awaited },
             Word::Ready {},
             Word::Handed { pid: 7 },
-            Word::AboutToExec {},
+            Word::AboutToExec { at: 1 << 40 },
             Word::Listener {},
+            Word::Mounts {},
             Word::Failed { report },
         ] {
             let whole = word.encode();

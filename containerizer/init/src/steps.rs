@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
-use init::{Attributes, Origin, Rlimit, Stage, Step, Unsaid, fd};
+use init::{Attributes, Origin, Rlimit, Stage, Step, Unsaid, Word, fd};
 
 use crate::console::{self, Kept};
 use crate::failure::{Failure, because};
@@ -182,6 +182,10 @@ impl Container {
             Step::ReadOnlyRoot {} => mounts::set_read_only(self.root.as_fd(), false)
                 .map_err(because("make the container's root read-only")),
             Step::ReadOnly { path, recursive } => self.read_only(&path, recursive),
+            Step::HandMounts {} => {
+                hand_mounts();
+                Ok(())
+            }
             Step::Await { awaited } => {
                 self.state = launcher::wait_for(awaited)?;
                 Ok(())
@@ -311,7 +315,7 @@ impl Container {
                 Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {
                     let found =
                         sys::openat2(parent.as_fd(), name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-                    let found = File::from(found).metadata()?;
+                    let found = sys::metadata(found.as_fd())?;
                     let kind = mode & libc::S_IFMT;
                     let same = found.mode() & libc::S_IFMT == kind
                         && (kind == libc::S_IFIFO || found.rdev() == device);
@@ -396,7 +400,7 @@ fn bind_device(
     name: &str,
 ) -> io::Result<()> {
     let found = sys::openat2(root::cwd(), path, libc::O_PATH, 0)?;
-    let about = File::from(found.try_clone()?).metadata()?;
+    let about = sys::metadata(found.as_fd())?;
     if about.mode() & libc::S_IFMT != mode & libc::S_IFMT || about.rdev() != device {
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
@@ -458,8 +462,15 @@ fn enter_cgroups(count: u32) -> Result<(), Failure> {
     Ok(())
 }
 
+fn hand_mounts() {
+    if let Ok(namespace) = sys::own_mount_namespace() {
+        // Who does not hear of it does without.
+        let _ = launcher::hand(&Word::Mounts {}.encode(), namespace.as_raw_fd());
+    }
+}
+
 fn is_directory(at: &OwnedFd) -> std::io::Result<bool> {
-    Ok(File::from(at.try_clone()?).metadata()?.is_dir())
+    Ok(sys::metadata(at.as_fd())?.is_dir())
 }
 
 fn not_opened() -> std::io::Error {

@@ -62,6 +62,8 @@ pub struct Attached {
     pub network: bool,
     /// A mount namespace in which there is nothing, instead of a copy of ours: `cradle::Cradle`.
     pub cradle: bool,
+    /// The launcher holds the container's mounts while it runs.
+    pub holds_mounts: bool,
     /// A socket that listens: the command waits there to be started.
     pub gate: bool,
     /// A socket that the other end of the container's terminal is sent over.
@@ -285,6 +287,9 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         steps.push(Step::Domainname { name: name.clone() });
     }
     steps.extend(filesystem.steps);
+    if facts.attached.holds_mounts && namespaces::has_new(linux, LinuxNamespaceType::Mount) {
+        steps.push(Step::HandMounts {});
+    }
     exec.terminal = process.terminal() == Some(true);
     exec.preserved = numbers.preserved;
     exec.engine = facts.attached.engine;

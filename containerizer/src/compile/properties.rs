@@ -177,6 +177,7 @@ fn compiled(spec: &Spec, engine: bool) -> Result<Program, CompileError> {
             console: engine.then_some(Lines::Terminal),
             hooks: engine,
             cradle: !engine && takes_cradle(spec),
+            holds_mounts: !engine,
             engine,
             ..Attached::default()
         },

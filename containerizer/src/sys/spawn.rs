@@ -3,18 +3,19 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-use crate::places::Places;
+use syscalls::{Errno, Sysno, syscall1, syscall3, syscall5};
 
-use super::pidfd::wait;
+use crate::places::{Places, Taken};
 
 /// What a new process shall be.
-pub struct Spawn<'a> {
+pub struct Spawn<'a, 'p> {
     /// The program: an open file, run by execveat(2).
     pub exe: BorrowedFd<'a>,
-    pub places: &'a Places,
+    pub places: &'p Places,
     /// The only argument, its name.
-    pub name: &'a CStr,
+    pub name: &'static CStr,
     /// Descriptors and the numbers they get, in ascending order of numbers from 0 without gaps.
     pub descriptors: &'a [BorrowedFd<'a>],
     /// CLONE_NEW* flags.
@@ -29,47 +30,59 @@ pub struct Spawned {
     pub pidfd: OwnedFd,
 }
 
-/// What the child works on. It lives on the parent's stack; the parent sleeps until the exec.
+/// A process on the way to its exec. Until then it works on our memory, which is kept here.
+#[must_use = "whether it has come to run its program is not known yet"]
+pub struct Underway<'a> {
+    child: Box<Child>,
+    _stack: Vec<u128>,
+    /// Where its descriptors are until it has taken them.
+    _places: Taken<'a>,
+}
+
+/// What the child works on.
 struct Child {
     exe: RawFd,
     name: *const libc::c_char,
     /// Numbers above all targets, so that no move hits one that is still needed.
-    sources: *const RawFd,
-    count: usize,
+    sources: Vec<RawFd>,
     /// Above all sources, and `exe`.
     end: RawFd,
-    /// Set by the child when something fails: it shares our memory.
-    errno: i32,
+    /// 0 once the child needs none of this any more: the kernel sets it then. CLONE_CHILD_CLEARTID.
+    at_work: AtomicU32,
+    /// Set by the child when something fails.
+    errno: AtomicI32,
 }
 
 const STACK: usize = 32 * 1024;
 
-/// Starts a process that shares nothing with this one but, until its exec, the memory: like
-/// vfork(2), so the cost does not grow with the size of the agent; nor with the number of its open
-/// descriptors.
+/// Starts a process that shares nothing with this one but, until its exec, the memory: so the cost does
+/// not grow with the size of the agent; nor with the number of its open descriptors. Nor does anybody wait
+/// as with vfork(2): who is woken by an exec takes the place of the process on its processor.
 ///
-/// Errors: those of clone3(2) and execveat(2), e.g. `EPERM` without CAP_SYS_ADMIN.
-pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Spawned> {
+/// Errors: those of clone3(2), e.g. `EPERM` without CAP_SYS_ADMIN.
+pub fn spawn<'p>(spawn: &Spawn<'_, 'p>) -> io::Result<(Spawned, Underway<'p>)> {
     let all = [spawn.descriptors, &[spawn.exe]].concat();
     let taken = spawn.places.take(&all)?;
     let mut sources: Vec<RawFd> = taken.numbers().collect();
     let end = sources.iter().max().map_or(0, |last| last + 1);
     let exe = sources.pop().unwrap_or_default();
-    let mut child = Child {
+    let child = Box::new(Child {
         exe,
         name: spawn.name.as_ptr(),
-        sources: sources.as_ptr(),
-        count: sources.len(),
+        sources,
         end,
-        errno: 0,
-    };
+        at_work: AtomicU32::new(1),
+        errno: AtomicI32::new(0),
+    });
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
     let mut pidfd: RawFd = -1;
     // SAFETY: an all-zero clone_args asks for nothing.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
-    args.flags = spawn.namespaces | (libc::CLONE_PIDFD | shared) as u64;
+    let shared = libc::CLONE_VM | libc::CLONE_FILES;
+    args.flags =
+        spawn.namespaces | (libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | shared) as u64;
     args.pidfd = (&raw mut pidfd) as u64;
+    args.child_tid = child.at_work.as_ptr() as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     args.stack = stack.as_mut_ptr() as u64;
     args.stack_size = STACK as u64;
@@ -80,36 +93,70 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Spawned> {
     }
     // A signal handler of ours must not run in the child, on our memory.
     let old = block_signals();
-    // SAFETY: `args` names a stack and a pidfd slot that outlive the call; `child` and all it points
-    // to do so too, and the kernel does not resume us before the child has exec'ed or ended.
-    let ret = unsafe { clone3(&args, child_main, &raw mut child) };
+    // SAFETY: `args` names a pidfd slot that outlives the call, and a stack and a word that are, like
+    // `child` and all it points to, kept by the `Underway` until the word is 0.
+    let ret = unsafe { clone3(&args, child_main, &raw const *child) };
     restore_signals(&old);
     if ret < 0 {
         return Err(io::Error::from_raw_os_error(-ret as i32));
     }
+    let underway = Underway {
+        child,
+        _stack: stack,
+        _places: taken,
+    };
+    if !SHARES_MEMORY {
+        // In its own copy, which nobody sees.
+        underway.child.at_work.store(0, Ordering::Relaxed);
+    }
     // SAFETY: with CLONE_PIDFD a successful clone3 stored a new descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    if child.errno != 0 {
-        wait(&pidfd);
-        return Err(io::Error::from_raw_os_error(child.errno));
+    let pid = ret as u32;
+    Ok((Spawned { pid, pidfd }, underway))
+}
+
+impl Underway<'_> {
+    /// Waits until the program runs. Errors: those of execveat(2); the process has ended then, and is to
+    /// be reaped.
+    pub fn wait(self) -> io::Result<()> {
+        self.child.wait();
+        match self.child.errno.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
     }
-    Ok(Spawned {
-        pid: ret as u32,
-        pidfd,
-    })
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.child.wait();
+    }
+}
+
+impl Child {
+    fn wait(&self) {
+        // What the child has written before is seen after.
+        while self.at_work.load(Ordering::Acquire) != 0 {
+            let at_work = self.at_work.as_ptr();
+            let forever = std::ptr::null::<libc::timespec>();
+            // SAFETY: the word outlives the call; the kernel only reads it. A failure means that it has
+            // changed, or a signal.
+            unsafe { libc::syscall(libc::SYS_futex, at_work, libc::FUTEX_WAIT, 1, forever) };
+        }
+    }
 }
 
 /// clone3(2), where the child runs `entry(child)` on the stack in `args`. Returns the pid or a
 /// negated errno.
 ///
 /// # Safety
-/// `args` must be valid for clone3 with CLONE_VM and CLONE_VFORK, its stack unused and large enough
-/// for `entry`, which must not return; `child` must stay valid until the call returns.
+/// `args` must be valid for clone3 with CLONE_VM, its stack unused and large enough for `entry`, which
+/// must not return; the stack and `child` must stay valid until the child has exec'ed or ended.
 #[cfg(target_arch = "x86_64")]
 unsafe fn clone3(
     args: *const libc::clone_args,
-    entry: extern "C" fn(*mut Child) -> !,
-    child: *mut Child,
+    entry: extern "C" fn(*const Child) -> !,
+    child: *const Child,
 ) -> i64 {
     let ret: i64;
     // SAFETY: the parent's path only makes the call. The child's path never comes back: it has a
@@ -120,13 +167,14 @@ unsafe fn clone3(
             "test rax, rax",
             "jnz 2f",
             "xor ebp, ebp",
-            "mov rdi, {child}",
+            "mov rdi, r8",
             "and rsp, -16",
-            "call {entry}",
+            "call r9",
             "ud2",
             "2:",
-            child = in(reg) child,
-            entry = in(reg) entry,
+            // Any register could be the one that marks the end of the stack.
+            in("r8") child,
+            in("r9") entry,
             inlateout("rax") libc::SYS_clone3 => ret,
             in("rdi") args,
             in("rsi") size_of::<libc::clone_args>(),
@@ -137,6 +185,9 @@ unsafe fn clone3(
     ret
 }
 
+/// Whether `clone3` does as it is told.
+const SHARES_MEMORY: bool = cfg!(target_arch = "x86_64");
+
 /// The same for processors without assembly here: a copy of the address space instead of sharing it.
 ///
 /// # Safety
@@ -144,14 +195,15 @@ unsafe fn clone3(
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn clone3(
     args: *const libc::clone_args,
-    entry: extern "C" fn(*mut Child) -> !,
-    child: *mut Child,
+    entry: extern "C" fn(*const Child) -> !,
+    child: *const Child,
 ) -> i64 {
     // SAFETY: without CLONE_VM the child returns here on its own copy of this very stack.
     unsafe {
         let mut args = *args;
-        // Not CLONE_VFORK: until it has exec'ed, its descriptors are those that lie in our places.
+        // Until it has exec'ed, its descriptors are those that lie in our places.
         args.flags &= !(libc::CLONE_VM as u64);
+        args.flags |= libc::CLONE_VFORK as u64;
         (args.stack, args.stack_size) = (0, 0);
         match libc::syscall(libc::SYS_clone3, &args, size_of::<libc::clone_args>()) {
             -1 => -i64::from(
@@ -165,39 +217,48 @@ unsafe fn clone3(
     }
 }
 
-/// Between clone and exec: only system calls, on data prepared by the parent.
-extern "C" fn child_main(child: *mut Child) -> ! {
-    // SAFETY: the parent keeps `child` and everything it points to alive and untouched until we have
-    // exec'ed or ended; both arrays below end with null.
+/// Between clone and exec: only system calls, on data prepared by the parent, whose thread runs on. Not
+/// by the C library, whose `errno` would be that thread's.
+extern "C" fn child_main(child: *const Child) -> ! {
+    // SAFETY: the parent keeps `child` and everything it points to alive until we have exec'ed or ended;
+    // both arrays below end with null.
     unsafe {
-        let child = &mut *child;
+        let child = &*child;
+        let Err(error) = exec(child);
+        child.errno.store(error.into_raw(), Ordering::Relaxed);
+        let _ = syscall1(Sysno::exit_group, 127);
+        std::hint::unreachable_unchecked()
+    }
+}
+
+/// # Safety
+/// As for `child_main`, which alone calls it.
+unsafe fn exec(child: &Child) -> Result<std::convert::Infallible, Errno> {
+    // SAFETY: numbers, and pointers that the caller answers for.
+    unsafe {
         // Until here the table of descriptors is that of our parent: it must not be changed before.
-        let unshare = libc::CLOSE_RANGE_UNSHARE;
-        if libc::syscall(libc::SYS_close_range, child.end, libc::c_uint::MAX, unshare) == -1 {
-            child.errno = *libc::__errno_location();
-            libc::_exit(127);
-        }
-        let mut target = 0;
-        while target < child.count {
+        let unshare = libc::CLOSE_RANGE_UNSHARE as usize;
+        syscall3(
+            Sysno::close_range,
+            child.end as usize,
+            u32::MAX as usize,
+            unshare,
+        )?;
+        for (target, source) in child.sources.iter().enumerate() {
             // Not dup2: a source is never its own target, and dup3 clears close-on-exec.
-            if libc::dup3(*child.sources.add(target), target as RawFd, 0) == -1 {
-                child.errno = *libc::__errno_location();
-                libc::_exit(127);
-            }
-            target += 1;
+            syscall3(Sysno::dup3, *source as usize, target, 0)?;
         }
         let argv = [child.name, std::ptr::null()];
         let envp: [*const libc::c_char; 1] = [std::ptr::null()];
-        libc::syscall(
-            libc::SYS_execveat,
-            child.exe,
-            c"".as_ptr(),
-            argv.as_ptr(),
-            envp.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        );
-        child.errno = *libc::__errno_location();
-        libc::_exit(127)
+        syscall5(
+            Sysno::execveat,
+            child.exe as usize,
+            c"".as_ptr() as usize,
+            argv.as_ptr() as usize,
+            envp.as_ptr() as usize,
+            libc::AT_EMPTY_PATH as usize,
+        )?;
+        std::hint::unreachable_unchecked()
     }
 }
 

@@ -164,6 +164,8 @@ pub enum Step {
         path: String,
         recursive: bool,
     },
+    /// Hands the launcher the mount namespace, to hold. Where the kernel cannot, nothing is lost. Linux 6.11.
+    HandMounts {},
     /// Tells the launcher how far the container has come, and waits for its answer: the container's
     /// state, which later hooks are given.
     Await {
@@ -223,4 +225,5 @@ wire_enum!(Step {
     31 => RaiseLimits { limits },
     32 => ChangeRoot {},
     33 => Cradle { namespace },
+    34 => HandMounts {},
 });

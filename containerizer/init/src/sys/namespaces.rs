@@ -1,9 +1,9 @@
 //! Namespaces, and what a new one is given: names, a loopback interface.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
-use super::{check, owned};
+use super::{check, own_pid, owned};
 
 pub fn unshare(flags: u32) -> io::Result<()> {
     // SAFETY: unshare(2) takes flags only.
@@ -13,6 +13,16 @@ pub fn unshare(flags: u32) -> io::Result<()> {
 pub fn setns(fd: BorrowedFd<'_>, flag: u32) -> io::Result<()> {
     // SAFETY: `fd` stays open for the call.
     check(unsafe { libc::setns(fd.as_raw_fd(), flag as i32) }.into()).map(drop)
+}
+
+/// Errors: `ENOTTY` before Linux 6.11.
+pub fn own_mount_namespace() -> io::Result<OwnedFd> {
+    /// linux/pidfd.h
+    const PIDFD_GET_MNT_NAMESPACE: libc::c_ulong = 0xff03;
+    // SAFETY: pidfd_open(2) takes numbers.
+    let this = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, own_pid(), 0) })?;
+    // SAFETY: this request takes no argument and changes nothing.
+    owned(unsafe { libc::ioctl(this.as_raw_fd(), PIDFD_GET_MNT_NAMESPACE as _, 0) }.into())
 }
 
 pub fn set_hostname(name: &str) -> io::Result<()> {

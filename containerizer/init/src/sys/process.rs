@@ -84,3 +84,14 @@ pub fn umask(mask: u32) {
     // SAFETY: umask(2) cannot fail and touches no memory.
     unsafe { libc::umask(mask as libc::mode_t) };
 }
+
+/// By the clock that never steps. 0 where there is none.
+pub fn monotonic_nanoseconds() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
