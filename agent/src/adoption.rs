@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Instant, SystemTime};
 
 use containerizer::Container;
+use tokio::task::JoinHandle;
 
 use crate::book::{Executor, ExecutorState};
 use crate::recovery::{
-    Fate, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide, record,
+    Earlier, Fate, Loss, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide, record,
 };
 use crate::supervisor::Supervisor;
 use crate::task::Key;
@@ -19,16 +20,29 @@ use crate::task::machine::Phase;
 /// Containers by their id.
 type Found = HashMap<String, Container>;
 
+/// Says what cannot be taken over.
+pub fn tell_losses(supervisor: &mut Supervisor, stored: &Stored) {
+    for Loss {
+        what, cause, aside, ..
+    } in &stored.losses
+    {
+        let error = proto::error::chain(&**cause);
+        let aside = aside
+            .as_ref()
+            .map(|aside| tracing::field::display(aside.display()));
+        tracing::error!(error, aside, "lost: {what} cannot be recovered");
+    }
+    for Earlier { what, aside } in &stored.earlier {
+        let aside = aside.display();
+        tracing::warn!(%aside, "lost before: {what} cannot be recovered while this has not been put right");
+    }
+    let count = stored.losses.len() + stored.earlier.len();
+    supervisor.book.counters.recovery_errors += count as u64;
+}
+
 /// Gives every stored task its actor again. What is left in `found` belongs to nobody, but for what
 /// the checkpoints that could not be read are about.
 pub fn adopt(supervisor: &mut Supervisor, stored: Stored, found: &mut Found) {
-    for error in &stored.errors {
-        tracing::error!(
-            error,
-            "cannot recover a part of the agent's state; it is left as it is"
-        );
-    }
-    supervisor.book.counters.recovery_errors += stored.errors.len() as u64;
     for StoredFramework { info, runs } in stored.frameworks {
         for run in runs {
             adopt_run(supervisor, &info, run, stored.rebooted, found);
@@ -130,9 +144,9 @@ pub fn spare(found: &mut Found, unread: &Unread) -> BTreeSet<String> {
 }
 
 /// Ends containers that belong to nobody: tasks of frameworks that do not checkpoint, launches that
-/// were cut short.
-pub fn destroy_orphans(orphans: Found) {
-    for container in orphans.into_values() {
+/// were cut short. Each of what is returned ends when nothing is left of one.
+pub fn destroy_orphans(orphans: Found) -> Vec<JoinHandle<()>> {
+    let destroy = |container: Container| {
         tracing::info!(container = %container.id(), "destroying a container that belongs to no task");
         container.kill();
         tokio::spawn(async move {
@@ -140,8 +154,9 @@ pub fn destroy_orphans(orphans: Found) {
                 tracing::warn!(leftover, "an orphan left something behind");
             }
             container.forget();
-        });
-    }
+        })
+    };
+    orphans.into_values().map(destroy).collect()
 }
 
 /// By id, as `adopt` wants them.

@@ -1,16 +1,27 @@
-//! Checkpoints: protobuf records on disk, each a native-endian `u32` length and that many bytes.
+//! Checkpoints: protobuf messages on disk, in files that tell what has become of them.
+//!
+//! A file of one record is replaced whole; a [`Journal`] grows by records. What their bytes mean is in
+//! `format`. Reading changes nothing, however bad a file is: what is to be done about that is for whoever
+//! asked to decide, and `aside` then does it.
 //!
 //! Everything here blocks; callers are on a thread that may.
+
+mod aside;
+mod format;
+mod journal;
+mod source;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::libc;
 use prost::Message;
 
-/// More than any record of ours; a longer length on disk means a torn or foreign file.
-const MAX_RECORD: usize = 64 << 20;
+pub use aside::{SUFFIX, set_aside, was_set_aside};
+pub use journal::{Journal, Journalled};
+pub use source::{Directories, directories};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -18,13 +29,47 @@ pub enum CheckpointError {
     Write { file: PathBuf, source: io::Error },
     #[error("cannot read checkpoint {}", .file.display())]
     Read { file: PathBuf, source: io::Error },
-    #[error("checkpoint {} is damaged: move it away to start without it", .file.display())]
-    Damaged {
-        file: PathBuf,
-        source: prost::DecodeError,
-    },
-    #[error("checkpoint {} is empty or cut short: move it away to start without it", .file.display())]
-    Short { file: PathBuf },
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    #[error(
+        "checkpoint {} is of version {found}, and this program understands versions up to {}: start the \
+         program that wrote it, or a newer one", .file.display(), format::VERSION
+    )]
+    Newer { file: PathBuf, found: u32 },
+}
+
+/// A file that does not hold what was written to it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is damaged at byte {at}: {fault}", .file.display())]
+pub struct Damage {
+    pub file: PathBuf,
+    pub at: usize,
+    pub fault: Fault,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("it begins as no checkpoint does, so something else has written it")]
+    Foreign,
+    #[error("bytes have changed, the checksum is that of others")]
+    Changed,
+    #[error("it is empty or cut short")]
+    Short,
+    #[error("there is more than its one record")]
+    More,
+    /// Its checksum is right all the same.
+    #[error("the record is not of its kind ({0})")]
+    Kind(prost::DecodeError),
+    #[error("it is about {0}, which belongs elsewhere")]
+    Misplaced(String),
+    #[error("it is {0}")]
+    NoFile(&'static str),
+    #[error("it is longer than any checkpoint, {0} bytes")]
+    Long(u64),
+    #[error("it is missing")]
+    Missing,
+    #[error("it holds {0:?}, which is nothing that belongs there")]
+    Text(String),
 }
 
 /// Whether a checkpoint must outlive the kernel, or only this process.
@@ -43,7 +88,9 @@ pub fn write<M: Message>(
     message: &M,
     durability: Durability,
 ) -> Result<(), CheckpointError> {
-    replace(file, &record(message), durability)
+    let content = format::file([message.encode_to_vec()]);
+    let content = content.ok_or_else(|| too_long(file))?;
+    replace(file, &content, durability)
 }
 
 /// Replaces `file` with `content`.
@@ -60,6 +107,7 @@ pub fn replace(file: &Path, content: &[u8], durability: Durability) -> Result<()
         .create(true)
         .truncate(true)
         .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
         .open(&temporary)
         .map_err(fail)?;
     out.write_all(content).map_err(fail)?;
@@ -67,16 +115,11 @@ pub fn replace(file: &Path, content: &[u8], durability: Durability) -> Result<()
         out.sync_all().map_err(fail)?;
     }
     fs::rename(&temporary, file).map_err(fail)?;
-    if durability == Durability::Reboot {
-        File::open(directory)
-            .and_then(|d| d.sync_all())
-            .map_err(fail)?;
-    }
-    Ok(())
+    sync_directory(directory, durability).map_err(fail)
 }
 
 /// Points the link at `link` to `target`, atomically.
-pub fn relink(link: &Path, target: &Path) -> Result<(), CheckpointError> {
+pub fn relink(link: &Path, target: &Path, durability: Durability) -> Result<(), CheckpointError> {
     let fail = |source| CheckpointError::Write {
         file: link.to_owned(),
         source,
@@ -87,161 +130,131 @@ pub fn relink(link: &Path, target: &Path) -> Result<(), CheckpointError> {
         _ => {}
     }
     symlink(target, &temporary).map_err(fail)?;
-    fs::rename(&temporary, link).map_err(fail)
+    fs::rename(&temporary, link).map_err(fail)?;
+    sync_directory(link.parent().unwrap_or(Path::new("/")), durability).map_err(fail)
+}
+
+/// Removing twice is not an error.
+pub fn remove(file: &Path, durability: Durability) -> Result<(), CheckpointError> {
+    let fail = |source| CheckpointError::Write {
+        file: file.to_owned(),
+        source,
+    };
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(fail)?,
+    }
+    sync_directory(file.parent().unwrap_or(Path::new("/")), durability).map_err(fail)
 }
 
 /// The one record of `file`; `None` when there is no such file.
 pub fn read<M: Message + Default>(file: &Path) -> Result<Option<M>, CheckpointError> {
-    let Some(bytes) = read_bytes(file)? else {
+    let Some(bytes) = source::read(file)? else {
         return Ok(None);
     };
-    let (payload, _) = split_record(&bytes).ok_or_else(|| CheckpointError::Short {
+    let damaged = |at, fault| Damage {
         file: file.to_owned(),
-    })?;
-    decode(file, payload).map(Some)
-}
-
-/// A file that records are appended to.
-#[derive(Debug)]
-pub struct Journal {
-    path: PathBuf,
-    file: File,
-}
-
-impl Journal {
-    /// Opens `path`, creating it, and returns the records it holds. A record cut short by a crash
-    /// is dropped from the file: whatever it was about has not been acted upon.
-    pub fn open<M: Message + Default>(path: &Path) -> Result<(Journal, Vec<M>), CheckpointError> {
-        let fail = |source| CheckpointError::Write {
-            file: path.to_owned(),
-            source,
-        };
-        let bytes = read_bytes(path)?.unwrap_or_default();
-        let mut records = Vec::new();
-        let mut rest = bytes.as_slice();
-        while let Some((payload, after)) = split_record(rest) {
-            records.push(decode(path, payload)?);
-            rest = after;
+        at,
+        fault,
+    };
+    match format::single(&bytes) {
+        Err(format::NewerVersion(found)) => Err(newer(file, found)),
+        Ok(Err(bad)) => Err(damaged(bad.at, bad.fault.into()).into()),
+        Ok(Ok(payload)) => {
+            let at = bytes.len() - payload.len();
+            let message = M::decode(payload).map_err(|error| damaged(at, Fault::Kind(error)))?;
+            Ok(Some(message))
         }
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(fail)?;
-        }
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(fail)?;
-        if !rest.is_empty() {
-            file.set_len((bytes.len() - rest.len()) as u64)
-                .map_err(fail)?;
-        }
-        Ok((
-            Journal {
-                path: path.to_owned(),
-                file,
-            },
-            records,
-        ))
-    }
-
-    pub fn append<M: Message>(
-        &mut self,
-        message: &M,
-        durability: Durability,
-    ) -> Result<(), CheckpointError> {
-        let fail = |source| CheckpointError::Write {
-            file: self.path.clone(),
-            source,
-        };
-        self.file.write_all(&record(message)).map_err(fail)?;
-        if durability == Durability::Reboot {
-            self.file.sync_all().map_err(fail)?;
-        }
-        Ok(())
     }
 }
 
-fn record<M: Message>(message: &M) -> Vec<u8> {
-    let length = message.encoded_len();
-    let mut bytes = Vec::with_capacity(4 + length);
-    bytes.extend_from_slice(&(length as u32).to_ne_bytes());
-    bytes.extend_from_slice(&message.encode_to_vec());
-    bytes
+/// A short text, without the white space around it; `None` when there is no such file.
+pub fn read_text(
+    file: &Path,
+    is_sound: impl Fn(&str) -> bool,
+) -> Result<Option<String>, CheckpointError> {
+    let Some(bytes) = source::read(file)? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim();
+    if is_sound(text) {
+        return Ok(Some(text.to_owned()));
+    }
+    Err(damage(file, Fault::Text(text.chars().take(80).collect())))
 }
 
-/// The first record of `bytes` and what follows it; `None` when it is not there in full.
-fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let length = u32::from_ne_bytes(*length) as usize;
-    (length <= MAX_RECORD && length <= rest.len()).then(|| rest.split_at(length))
+/// Where `link` leads, when that is the name of something beside it; `None` when there is no such link.
+pub fn read_link(
+    link: &Path,
+    is_sound: impl Fn(&str) -> bool,
+) -> Result<Option<String>, CheckpointError> {
+    let target = match fs::read_link(link) {
+        Ok(target) => target,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(damage(link, Fault::NoFile("no link")));
+        }
+        Err(source) => {
+            let file = link.to_owned();
+            return Err(CheckpointError::Read { file, source });
+        }
+    };
+    match target.to_str() {
+        Some(name) if is_sound(name) => Ok(Some(name.to_owned())),
+        _ => Err(damage(link, Fault::Text(target.display().to_string()))),
+    }
 }
 
-fn read_bytes(file: &Path) -> Result<Option<Vec<u8>>, CheckpointError> {
-    match fs::read(file) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CheckpointError::Read {
+/// The whole of a file is of no use.
+pub fn damage(file: &Path, fault: Fault) -> CheckpointError {
+    let file = file.to_owned();
+    CheckpointError::Damaged(Damage { file, at: 0, fault })
+}
+
+/// Waits until the disk has what is in `file`, if there is such a file.
+pub fn sync(file: &Path) -> Result<(), CheckpointError> {
+    match File::open(file).and_then(|file| file.sync_all()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CheckpointError::Write {
             file: file.to_owned(),
-            source,
+            source: error,
         }),
+        _ => Ok(()),
     }
 }
 
-fn decode<M: Message + Default>(file: &Path, payload: &[u8]) -> Result<M, CheckpointError> {
-    M::decode(payload).map_err(|source| CheckpointError::Damaged {
+fn sync_directory(directory: &Path, durability: Durability) -> io::Result<()> {
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Reboot => File::open(directory)?.sync_all(),
+    }
+}
+
+fn newer(file: &Path, found: u32) -> CheckpointError {
+    let file = file.to_owned();
+    CheckpointError::Newer { file, found }
+}
+
+fn too_long(file: &Path) -> CheckpointError {
+    CheckpointError::Write {
         file: file.to_owned(),
-        source,
-    })
+        source: io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("the record is longer than {} bytes", format::MAX_RECORD),
+        ),
+    }
+}
+
+impl From<format::Fault> for Fault {
+    fn from(fault: format::Fault) -> Self {
+        match fault {
+            format::Fault::Foreign => Self::Foreign,
+            format::Fault::Header | format::Fault::Head | format::Fault::Payload => Self::Changed,
+            format::Fault::Short => Self::Short,
+            format::Fault::More => Self::More,
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proto::v1::TaskId;
-
-    use super::*;
-
-    fn id(value: &str) -> TaskId {
-        TaskId {
-            value: value.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_written_record_reads_back_and_a_missing_one_is_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a/b/task.info");
-        assert_eq!(read::<TaskId>(&file).unwrap(), None);
-        write(&file, &id("one"), Durability::Reboot).unwrap();
-        write(&file, &id("two"), Durability::Process).unwrap();
-        assert_eq!(read::<TaskId>(&file).unwrap(), Some(id("two")));
-    }
-
-    #[test]
-    fn a_journal_keeps_its_order_and_drops_a_torn_tail() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("task.updates");
-        let (mut journal, _) = Journal::open::<TaskId>(&file).unwrap();
-        journal.append(&id("one"), Durability::Process).unwrap();
-        journal.append(&id("two"), Durability::Reboot).unwrap();
-        let whole = fs::read(&file).unwrap();
-        fs::write(&file, &whole[..whole.len() - 1]).unwrap();
-        let (mut journal, records) = Journal::open::<TaskId>(&file).unwrap();
-        assert_eq!(records, [id("one")]);
-        journal.append(&id("three"), Durability::Process).unwrap();
-        let (_, records) = Journal::open::<TaskId>(&file).unwrap();
-        assert_eq!(records, [id("one"), id("three")]);
-    }
-
-    #[test]
-    fn a_damaged_checkpoint_is_named_with_the_remedy() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("slave.info");
-        fs::write(&file, "x").unwrap();
-        let error = read::<TaskId>(&file).unwrap_err().to_string();
-        assert!(
-            error.contains("slave.info is empty or cut short: move it away"),
-            "{error}"
-        );
-    }
-}
+mod tests;

@@ -95,13 +95,8 @@ pub fn collect(
 pub fn candidates(paths: &Paths) -> io::Result<Vec<Candidate>> {
     let mut found = Vec::new();
     for agent in directories(&paths.agents())? {
-        for framework in directories(&paths.agents().join(&agent).join("frameworks"))? {
-            let executors = paths
-                .agents()
-                .join(&agent)
-                .join("frameworks")
-                .join(&framework);
-            for executor in directories(&executors.join("executors"))? {
+        for framework in directories(&paths.frameworks(&agent))? {
+            for executor in directories(&paths.executors(&agent, &framework))? {
                 let mut run = Run {
                     agent: agent.clone(),
                     framework: framework.clone(),

@@ -37,7 +37,7 @@ mod start;
 mod supervisor;
 mod task;
 
-pub use flags::Flags;
+pub use flags::{Flags, Recover};
 pub use recovery::Reconfiguration;
 pub use rights::Rights;
 pub use start::{Handle, StartError, start};

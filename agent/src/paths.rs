@@ -8,21 +8,31 @@
 //! │   │   ├── stdout, stderr
 //! │   │   └── whatever was fetched and written
 //! │   └── latest -> <container>
-//! └── meta
-//!     ├── agent.lock                       held by the agent that runs here
-//!     ├── boot_id
+//! └── meta                                 hidden from containers
+//!     ├── agent.lock                       held by the agent that runs here, with its pid
+//!     ├── boot_id                       r  text: the boot that all of it was last recovered in
 //!     └── slaves
-//!         ├── latest -> <agent>
+//!         ├── latest -> <agent>         r  the id in use; without it the next start is a new agent
 //!         └── <agent>
-//!             ├── slave.info
+//!             ├── slave.info            r  AgentInfo
 //!             └── frameworks/<framework>
-//!                 ├── framework.info
+//!                 ├── framework.info    t  FrameworkInfo
 //!                 └── executors/<executor>
-//!                     ├── executor.info
+//!                     ├── executor.info t  ExecutorInfo
 //!                     └── runs/<container>
-//!                         ├── executor.sentinel      the run is over and acknowledged
-//!                         └── tasks/<task>/{task.info,task.updates}
+//!                         ├── executor.sentinel    empty: the run is over and acknowledged
+//!                         └── tasks/<task>
+//!                             ├── task.info     t  TaskInfo
+//!                             └── task.updates  t  journal of updates and acknowledgements
 //! ```
+//!
+//! `r` is on the disk before anyone acts on it. `t` is so when the task's terminal update is: until then a
+//! reboot would end the task, and the master learns of that anyhow. What is not text, link or empty is
+//! in the form of `checkpoint`, written to `<name>.tmp` and renamed. `<name>.damaged-<n>` has been set aside
+//! by a start with `--strict=false`.
+//!
+//! Disks of `--resources` that name a root relative to `work_dir` are made there, where they say.
+//! What lies in `runtime_dir`: `containerizer::runtime_dir`.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -61,6 +71,16 @@ impl Paths {
 
     pub fn agents(&self) -> PathBuf {
         self.work_dir.join("slaves")
+    }
+
+    /// Of sandboxes.
+    pub fn frameworks(&self, agent: &str) -> PathBuf {
+        self.agents().join(agent).join("frameworks")
+    }
+
+    /// Of sandboxes.
+    pub fn executors(&self, agent: &str, framework: &str) -> PathBuf {
+        self.frameworks(agent).join(framework).join("executors")
     }
 
     pub fn meta(&self) -> PathBuf {

@@ -79,7 +79,8 @@ pub fn create(paths: &Paths, run: &Run, owner: Option<Owner>) -> Result<Unowned,
     directory.set_permissions(private).map_err(fail(&path))?;
     let stdout = create_log(&path.join("stdout"), owner)?;
     let stderr = create_log(&path.join("stderr"), owner)?;
-    checkpoint::relink(&paths.latest_sandbox(run), Path::new(&run.container))
+    let (link, target) = (paths.latest_sandbox(run), Path::new(&run.container));
+    checkpoint::relink(&link, target, checkpoint::Durability::Process)
         .map_err(SandboxError::Link)?;
     Ok(Unowned {
         path,

@@ -25,7 +25,7 @@ use crate::link::Link;
 use crate::lock::{Lock, LockError};
 use crate::paths::{Paths, Run};
 use crate::profiles::ProfilesError;
-use crate::recovery::{RecoveryError, Stored};
+use crate::recovery::{Recover, RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
@@ -98,13 +98,14 @@ pub struct Handle {
     supervisor: JoinHandle<()>,
     link: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
+    orphans: Vec<JoinHandle<()>>,
     host: Arc<Host>,
     destroy_timeout: Duration,
     lock: Arc<Lock>,
 }
 
 /// Starts an agent: returns once it listens, has taken over what an earlier one left running, and
-/// is about to register.
+/// is about to register. With `--recover=cleanup` it never registers, and is to be destroyed.
 pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let user = nix::unistd::geteuid();
     if !user.is_root() {
@@ -147,6 +148,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         })?;
     let info = identity(&flags, &config, &paths, &stored, address.port())?;
     remember(&paths, &stored, &info).await?;
+    let is_cleanup = flags.recover == Recover::Cleanup;
 
     let (events, inbox) = mpsc::channel(QUEUE);
     let (id, id_seen) = watch::channel(info.id.as_ref().map(|id| id.value.clone()));
@@ -192,13 +194,17 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         dismissal,
         id,
     );
+    adoption::tell_losses(&mut supervisor, &stored);
     let mut found = adoption::by_id(containers);
-    let unread = std::mem::take(&mut stored.unread);
+    let mut unread = std::mem::take(&mut stored.unread);
+    if is_cleanup {
+        unread = recovery::Unread::default();
+    }
     if is_known {
         adoption::adopt(&mut supervisor, stored, &mut found);
     }
     let spared = adoption::spare(&mut found, &unread);
-    adoption::destroy_orphans(found);
+    let orphans = adoption::destroy_orphans(found);
 
     let link = Link::new(
         flags.master.clone(),
@@ -225,8 +231,12 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         id: id_seen,
         dismissal: dismissed,
         supervisor: tokio::spawn(supervisor),
-        link: tokio::spawn(link.run()),
+        link: match is_cleanup {
+            true => tokio::spawn(std::future::ready(())),
+            false => tokio::spawn(link.run()),
+        },
         background: vec![server, collector],
+        orphans,
         host,
         destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
         lock,
@@ -259,7 +269,7 @@ async fn lock(flags: &Flags, paths: &Paths) -> Result<Arc<Lock>, StartError> {
     Ok(Arc::new(lock.await??))
 }
 
-/// What of the start blocks: looks at the host, reads the state, notes the boot.
+/// What of the start blocks: looks at the host, reads the state.
 async fn open(
     flags: &Flags,
     paths: Paths,
@@ -274,17 +284,13 @@ async fn open(
         hidden: vec![paths.meta()],
         seccomp,
     };
+    let strict = flags.strict;
     let opened = tokio::task::spawn_blocking(move || {
         let meta = paths.meta();
         std::fs::create_dir_all(&meta)
             .map_err(|source| HostError::WorkDir { path: meta, source })?;
-        let boot_id = boot_id();
-        let stored = recovery::read(&paths, boot_id.as_deref())?;
-        let containerizer = Containerizer::open(config)?;
-        if let Some(boot_id) = boot_id {
-            checkpoint::replace(&paths.boot_id(), boot_id.as_bytes(), Durability::Reboot)?;
-        }
-        Ok((containerizer, stored))
+        let stored = recovery::recover(&paths, boot_id().as_deref(), strict)?;
+        Ok((Containerizer::open(config)?, stored))
     });
     opened.await?
 }
@@ -297,14 +303,18 @@ fn identity(
     stored: &Stored,
     port: u16,
 ) -> Result<v1::AgentInfo, StartError> {
+    let id = stored.id.clone().map(|value| v1::AgentId { value });
     let Some(old) = &stored.info else {
-        return Ok(config.agent_info(port, None));
+        return Ok(config.agent_info(port, id));
     };
+    if flags.recover == Recover::Cleanup {
+        return Ok(old.clone());
+    }
     // With port 0 the operator has said that any will do.
     let asked = (flags.port != 0).then_some(port);
     let policy = flags.reconfiguration_policy;
     match recovery::check_unchanged(old, config, asked, policy, paths.latest_agent()) {
-        Ok(()) => Ok(config.agent_info(port, old.id.clone())),
+        Ok(()) => Ok(config.agent_info(port, id)),
         // Nothing of the old agent runs any more.
         Err(change) if stored.rebooted => {
             tracing::warn!(%change, "starting as a new agent after a reboot");
@@ -314,17 +324,29 @@ fn identity(
     }
 }
 
-/// Writes down how a known agent has changed: the next start is compared with that.
+/// Writes down how a known agent has changed, for the next start is compared with that; that the old one is
+/// no more; and, last, which boot all that was decided in.
 async fn remember(paths: &Paths, stored: &Stored, info: &v1::AgentInfo) -> Result<(), StartError> {
-    let Some(id) = info
-        .id
+    let known = info.id.clone();
+    let changed = known
         .as_ref()
-        .filter(|_| stored.info.as_ref() != Some(info))
-    else {
-        return Ok(());
+        .filter(|_| stored.info.as_ref() != Some(info));
+    let changed = changed.map(|id| (paths.agent_info(&id.value), info.clone()));
+    let forgotten = (stored.id.is_some() && known.is_none()).then(|| paths.latest_agent());
+    let boot_id = boot_id().filter(|now| stored.boot_id.as_ref() != Some(now));
+    let boot_id = boot_id.map(|now| (paths.boot_id(), now));
+    let write = move || {
+        if let Some((file, info)) = changed {
+            checkpoint::write(&file, &info, Durability::Reboot)?;
+        }
+        if let Some(latest) = forgotten {
+            checkpoint::remove(&latest, Durability::Reboot)?;
+        }
+        if let Some((file, boot_id)) = boot_id {
+            checkpoint::replace(&file, boot_id.as_bytes(), Durability::Reboot)?;
+        }
+        Ok::<(), CheckpointError>(())
     };
-    let (file, info) = (paths.agent_info(&id.value), info.clone());
-    let write = move || checkpoint::write(&file, &info, Durability::Reboot);
     Ok(tokio::task::spawn_blocking(write).await??)
 }
 
@@ -437,13 +459,19 @@ impl Handle {
         }
         link.abort();
         self.background.iter().for_each(JoinHandle::abort);
+        let orphans = futures_util::future::join_all(std::mem::take(&mut self.orphans));
+        if tokio::time::timeout(self.destroy_timeout, orphans)
+            .await
+            .is_err()
+        {
+            tracing::error!("containers that belong to no task would not end in time");
+        }
         // The id is spent: the next start is a new agent.
         let latest = self.host.paths.latest_agent();
-        match tokio::fs::remove_file(&latest).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(link = %latest.display(), %error, "cannot forget the agent id");
-            }
-            _ => {}
+        let forget = move || checkpoint::remove(&latest, Durability::Reboot);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(forget).await {
+            let error = proto::error::chain(&error);
+            tracing::warn!(error, "cannot forget the agent id");
         }
         self.host.remove_cgroups_root().await;
         drop(self.lock);

@@ -251,7 +251,8 @@ impl Supervisor {
         let (info, paths) = (self.book.info.clone(), self.host.paths.clone());
         let written = tokio::task::spawn_blocking(move || {
             checkpoint::write(&paths.agent_info(&id.value), &info, Durability::Reboot)?;
-            checkpoint::relink(&paths.latest_agent(), Path::new(&id.value))
+            let (link, target) = (paths.latest_agent(), Path::new(&id.value));
+            checkpoint::relink(&link, target, Durability::Reboot)
         });
         written.await.unwrap_or(Ok(()))
     }

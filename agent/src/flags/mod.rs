@@ -17,6 +17,7 @@ use proto::address::Master;
 use proto::units::parse_duration;
 
 use crate::recovery::Reconfiguration;
+pub use crate::recovery::Recover;
 use values::{id_range, shm_size, text_or_file};
 
 /// What every container has. Mesos' default, posix/cpu and posix/mem, is part of it.
@@ -245,6 +246,23 @@ pub struct Flags {
         value_enum, default_value_t = Reconfiguration::Equal
     )]
     pub reconfiguration_policy: Reconfiguration,
+
+    /// What becomes of the tasks that an earlier agent left running: take them over (reconnect), or kill
+    /// them, forget the agent's id, and exit (cleanup).
+    #[arg(
+        long = "recover", env = "MESOS_RECOVER",
+        value_enum, default_value_t = Recover::Reconnect
+    )]
+    pub recover: Recover,
+
+    /// Do not start when a part of the agent's state is damaged. Otherwise that part is set aside, the
+    /// containers that it is about are left alone, and the agent goes on without them.
+    #[arg(
+        long = "strict", env = "MESOS_STRICT",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = true, action = ArgAction::Set
+    )]
+    pub strict: bool,
 
     /// Attempt n to register comes after a random part of this times 2^n, at most a minute.
     #[arg(

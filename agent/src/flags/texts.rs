@@ -95,6 +95,12 @@ impl Flags {
                     .map(|value| value.get_name().to_owned()),
             ),
             (
+                "recover",
+                self.recover
+                    .to_possible_value()
+                    .map(|value| value.get_name().to_owned()),
+            ),
+            (
                 "registration_backoff_factor",
                 duration(self.registration_backoff_factor),
             ),
@@ -105,6 +111,7 @@ impl Flags {
                 self.seccomp_config_dir.as_ref().and_then(path),
             ),
             ("seccomp_profile_name", self.seccomp_profile_name.clone()),
+            ("strict", Some(self.strict.to_string())),
             ("switch_user", Some(self.switch_user.to_string())),
             ("user_namespaces", Some(self.user_namespaces.to_string())),
             ("user_namespace_ids", {

@@ -1,13 +1,13 @@
 //! The checkpoint of one task: what it is (`task.info`) and its updates (`task.updates`).
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use proto::v1::{self, TaskStatus};
 
 use crate::checkpoint::{self, CheckpointError, Durability, Journal};
 use crate::paths::{Paths, Run};
 
-/// One line of `task.updates`: exactly one of the two is set.
+/// One record of `task.updates`: exactly one of the two is set.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Record {
     #[prost(message, optional, tag = "1")]
@@ -18,7 +18,11 @@ pub struct Record {
 
 /// Appends to a task's `task.updates`. Blocks.
 #[derive(Debug)]
-pub struct TaskJournal(Journal);
+pub struct TaskJournal {
+    journal: Journal,
+    /// Without these nobody would know after a reboot whose updates they are.
+    described_by: [PathBuf; 3],
+}
 
 /// What `task.updates` says: the updates in order, and how many of them are acknowledged.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,29 +42,38 @@ impl TaskJournal {
         checkpoint::write(&paths.executor_info(run), executor, Durability::Process)?;
         let id = &task.task_id.value;
         checkpoint::write(&paths.task_info(run, id), task, Durability::Process)?;
-        Ok(TaskJournal::open(&paths.task_updates(run, id))?.0)
+        let journal = Journal::new(&paths.task_updates(run, id));
+        Ok(TaskJournal::of(paths, run, id, journal))
     }
 
-    pub fn open(file: &Path) -> Result<(TaskJournal, History), CheckpointError> {
-        let (journal, records) = Journal::open::<Record>(file)?;
-        Ok((TaskJournal(journal), history(records)))
+    /// Goes on with what an earlier process of this agent has written.
+    pub fn of(paths: &Paths, run: &Run, task: &str, journal: Journal) -> TaskJournal {
+        TaskJournal {
+            journal,
+            described_by: [
+                paths.framework_info(&run.agent, &run.framework),
+                paths.executor_info(run),
+                paths.task_info(run, task),
+            ],
+        }
     }
 
     /// Only a terminal update must outlive the kernel: a reboot ends the task, which supersedes
     /// everything else that was said of it.
     pub fn update(&mut self, status: &TaskStatus) -> Result<(), CheckpointError> {
-        let durability = if proto::task::is_terminal(status.state()) {
-            Durability::Reboot
-        } else {
-            Durability::Process
+        let record = Record {
+            update: Some(status.clone()),
+            acknowledged: None,
         };
-        self.0.append(
-            &Record {
-                update: Some(status.clone()),
-                acknowledged: None,
-            },
-            durability,
-        )
+        if !proto::task::is_terminal(status.state()) {
+            return self.journal.append(&record, Durability::Process);
+        }
+        // They are not synced when they are written, so that a launch need not wait; by now the kernel has
+        // often done so by itself.
+        let mut described_by = self.described_by.iter();
+        let described = described_by.try_for_each(|file| checkpoint::sync(file));
+        self.journal.append(&record, Durability::Reboot)?;
+        described
     }
 
     /// A lost acknowledgement is only repeated work, so it does not wait for the disk.
@@ -69,20 +82,22 @@ impl TaskJournal {
             update: None,
             acknowledged: Some(uuid.to_vec()),
         };
-        self.0.append(&record, Durability::Process)
+        self.journal.append(&record, Durability::Process)
     }
 }
 
-fn history(records: Vec<Record>) -> History {
+/// What the records of a journal come to. An acknowledgement stands for those before it, too: only the
+/// oldest update is ever sent, and one of the records may be lost.
+pub fn history(records: Vec<Record>) -> History {
     let mut history = History::default();
     for record in records {
         history.updates.extend(record.update);
-        let next = history.updates.get(history.acknowledged);
-        if record
-            .acknowledged
-            .is_some_and(|uuid| next.is_some_and(|s| s.uuid() == uuid))
-        {
-            history.acknowledged += 1;
+        let Some(uuid) = record.acknowledged else {
+            continue;
+        };
+        let waiting = history.updates.iter().skip(history.acknowledged);
+        if let Some(found) = waiting.map(TaskStatus::uuid).position(|sent| sent == uuid) {
+            history.acknowledged += found + 1;
         }
     }
     history
@@ -93,33 +108,68 @@ mod tests {
     use proto::v1::TaskState;
 
     use super::*;
+    use crate::checkpoint::Journalled;
+
+    fn update(uuid: u8, state: TaskState) -> Record {
+        Record {
+            update: Some(TaskStatus {
+                uuid: Some(vec![uuid; 16]),
+                state: state as i32,
+                ..Default::default()
+            }),
+            acknowledged: None,
+        }
+    }
+
+    fn acknowledged(uuid: u8) -> Record {
+        Record {
+            update: None,
+            acknowledged: Some(vec![uuid; 16]),
+        }
+    }
 
     #[test]
     fn updates_and_acknowledgements_come_back_as_they_were() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("task.updates");
-        let update = |uuid, state: TaskState| TaskStatus {
-            uuid: Some(vec![uuid; 16]),
-            state: state as i32,
-            ..Default::default()
-        };
-        let (starting, running) = (
-            update(1, TaskState::TaskStarting),
-            update(2, TaskState::TaskRunning),
-        );
-        let (mut journal, history) = TaskJournal::open(&file).unwrap();
-        assert_eq!(history, History::default());
-        journal.update(&starting).unwrap();
-        journal.acknowledged(&[9; 16]).unwrap();
-        journal.acknowledged(&[1; 16]).unwrap();
+        let (paths, run) = (Paths::new(dir.path()), Run::default());
+        let (executor, task) = (v1::ExecutorInfo::default(), v1::TaskInfo::default());
+        let mut journal = TaskJournal::create(&paths, &run, &executor, &task).unwrap();
+        let running = update(2, TaskState::TaskRunning).update.unwrap();
+        let finished = update(3, TaskState::TaskFinished).update.unwrap();
         journal.update(&running).unwrap();
-        let (_, history) = TaskJournal::open(&file).unwrap();
+        journal.acknowledged(&[9; 16]).unwrap();
+        journal.acknowledged(&[2; 16]).unwrap();
+        journal.update(&finished).unwrap();
+        let file = paths.task_updates(&run, "");
+        let found = Journalled::<Record>::read(&file).unwrap();
         assert_eq!(
-            history,
+            history(found.records),
             History {
-                updates: vec![starting, running],
+                updates: vec![running, finished],
                 acknowledged: 1
             }
         );
+    }
+
+    #[test]
+    fn records_that_are_lost_do_not_bring_back_what_was_acknowledged() {
+        use TaskState::{TaskFinished, TaskRunning, TaskStarting};
+        let all = [
+            update(1, TaskStarting),
+            acknowledged(1),
+            update(2, TaskRunning),
+            acknowledged(2),
+            update(3, TaskFinished),
+        ];
+        let without = |lost: &[usize]| {
+            let kept = (0..all.len()).filter(|n| !lost.contains(n));
+            let history = history(kept.map(|n| all[n].clone()).collect());
+            (history.updates.len(), history.acknowledged)
+        };
+        assert_eq!(without(&[]), (3, 2));
+        assert_eq!(without(&[1]), (3, 2));
+        assert_eq!(without(&[0]), (2, 1));
+        assert_eq!(without(&[2]), (2, 1));
+        assert_eq!(without(&[1, 3]), (3, 0));
     }
 }

@@ -13,9 +13,15 @@ pub fn run(flags: agent::Flags) -> anyhow::Result<ExitCode> {
     logs::to_stderr(logs::USUAL);
     block_on(async {
         let mut requests = Requests::listen().context("cannot listen for signals")?;
+        let is_cleanup = flags.recover == agent::Recover::Cleanup;
         let agent = agent::start(flags)
             .await
             .context("cannot start the agent")?;
+        if is_cleanup {
+            tracing::info!("killing the tasks of an earlier agent");
+            agent.destroy().await;
+            return Ok(ExitCode::SUCCESS);
+        }
         tracing::info!(address = %agent.address(), "agent is up");
         tokio::select! {
             request = requests.next() => match request {

@@ -105,11 +105,27 @@ async fn root_a_task_whose_checkpoint_cannot_be_read_runs_on_until_it_can() {
     let file = frameworks.join("F/framework.info");
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, "x").unwrap();
+    let error = start(node.flags.clone()).await.unwrap_err();
+    let error = proto::error::chain(&error);
+    let wanted = format!("{} is damaged at byte 0: ", file.display());
+    assert!(error.contains(&wanted), "{error}");
+    node.flags.strict = false;
+    let (handle, link) = node.start().await;
+    assert!(link.register.tasks.is_empty());
+    let metrics = get(&handle, "/metrics/snapshot").await;
+    assert_eq!(metrics["slave/recovery_errors"], 1.0);
+    drop(link);
+    handle.stop().await;
+    node.flags.strict = true;
     let (handle, link) = node.start().await;
     assert!(link.register.tasks.is_empty());
     drop(link);
     handle.stop().await;
     assert!(Path::new(&format!("/proc/{pid}")).exists());
+    assert_eq!(
+        std::fs::read(file.with_extension("info.damaged-0")).unwrap(),
+        b"x"
+    );
     std::fs::write(&file, whole).unwrap();
     let (handle, link) = node.start().await;
     assert_eq!(link.register.tasks.len(), 1);
@@ -169,5 +185,52 @@ async fn root_a_master_that_comes_back_learns_what_frameworks_were_told() {
     assert_eq!(task.status_update_state(), TaskState::TaskRunning);
     assert_eq!(task.status_update_uuid, running.uuid);
     drop(link);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_with_cleanup_the_tasks_of_before_are_killed_and_the_id_is_spent() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000"))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    let pid = link.update().await.container_status.unwrap().executor_pid();
+    drop(link);
+    handle.stop().await;
+    // What it was made for: flags that do not fit the tasks of before.
+    node.flags.resources = Some("cpus:0.5;mem:1;ports:[1-2]".into());
+    let error = start(node.flags.clone()).await.unwrap_err();
+    let error = proto::error::chain(&error);
+    assert!(error.contains("the agent's --resources was "), "{error}");
+    node.flags.recover = Recover::Cleanup;
+    let handle = start(node.flags.clone()).await.unwrap();
+    assert_eq!(handle.agent_id().as_deref(), Some("M-S0"));
+    handle.destroy().await;
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    node.flags.recover = Recover::Reconnect;
+    let handle = start(node.flags.clone()).await.unwrap();
+    let link = node.master.accept("M-S1").await;
+    assert!(link.register.agent.id.is_none() && link.register.tasks.is_empty());
+    assert_eq!(handle.registered().await.as_deref(), Some("M-S1"));
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_after_a_reboot_an_agent_that_has_changed_is_a_new_one_and_stays_so() {
+    let mut node = node().await;
+    let (handle, link) = node.start().await;
+    drop(link);
+    handle.stop().await;
+    let boot = node.flags.work_dir.join("meta/boot_id");
+    let this = std::fs::read_to_string(&boot).unwrap();
+    std::fs::write(&boot, "11111111-1111-4111-8111-111111111111").unwrap();
+    node.flags.resources = Some("cpus:0.5;mem:1;ports:[1-2]".into());
+    // It dies before any master has given it an id: it must not come back as the one of before.
+    let handle = start(node.flags.clone()).await.unwrap();
+    assert_eq!(handle.agent_id(), None);
+    handle.stop().await;
+    assert_eq!(std::fs::read_to_string(&boot).unwrap(), this);
+    let (handle, link) = node.start().await;
+    assert!(link.register.agent.id.is_none());
     node.end(handle).await;
 }

@@ -1,0 +1,184 @@
+//! A file that records are appended to.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use prost::Message;
+
+use super::{
+    CheckpointError, Damage, Durability, Fault, aside, format, newer, replace, source, too_long,
+};
+
+/// Opened with its first record: most that are read again are never written to.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Option<File>,
+    /// Where the next record goes.
+    end: usize,
+    /// Something that is no record may follow.
+    is_torn: bool,
+}
+
+/// What a journal holds.
+#[derive(Debug)]
+pub struct Journalled<M> {
+    pub records: Vec<M>,
+    /// The first fault, if there is any: some record is not among the others then.
+    pub damage: Option<Damage>,
+    /// Bytes of a record that was not written to its end: what it was about has not been acted upon.
+    pub torn: usize,
+    end: usize,
+    /// Of the records above.
+    payloads: Vec<Vec<u8>>,
+}
+
+impl<M: Message + Default> Journalled<M> {
+    /// Reads a journal, whatever is in its place. Changes nothing.
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let bytes = match source::read(path) {
+            Err(CheckpointError::Damaged(damage)) => return Ok(Self::lost(damage)),
+            bytes => bytes?.unwrap_or_default(),
+        };
+        let scan =
+            format::scan(&bytes).map_err(|format::NewerVersion(found)| newer(path, found))?;
+        let damaged = |at, fault| Damage {
+            file: path.to_owned(),
+            at,
+            fault,
+        };
+        let mut damage = scan
+            .bad
+            .first()
+            .map(|bad| damaged(bad.at, bad.fault.into()));
+        let (mut records, mut payloads) = (Vec::new(), Vec::new());
+        for (at, payload) in scan.payloads {
+            match M::decode(payload) {
+                Ok(record) => {
+                    records.push(record);
+                    payloads.push(payload.to_vec());
+                }
+                Err(error) => {
+                    let here = damaged(at, Fault::Kind(error));
+                    damage = damage.filter(|first| first.at < at).or(Some(here));
+                }
+            }
+        }
+        Ok(Self {
+            records,
+            torn: bytes.len() - scan.end,
+            end: scan.end,
+            payloads: if damage.is_some() { payloads } else { vec![] },
+            damage,
+        })
+    }
+
+    fn lost(damage: Damage) -> Self {
+        Self {
+            records: vec![],
+            damage: Some(damage),
+            torn: 0,
+            end: 0,
+            payloads: vec![],
+        }
+    }
+
+    /// The journal, to go on with, and its records. One that is damaged must be mended first.
+    pub fn resume(self, path: &Path) -> (Journal, Vec<M>) {
+        let journal = Journal {
+            path: path.to_owned(),
+            file: None,
+            end: self.end,
+            is_torn: self.torn > 0,
+        };
+        (journal, self.records)
+    }
+
+    /// Puts a journal of the records that are good in place of a damaged one, which is set aside: as what
+    /// is returned. At no moment is neither of them there.
+    pub fn mend(&mut self, path: &Path) -> Result<Option<PathBuf>, CheckpointError> {
+        if self.damage.is_none() {
+            return Ok(None);
+        }
+        let good = format::file(&self.payloads).ok_or_else(|| too_long(path))?;
+        let is_file = fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
+        let aside = match is_file {
+            true => aside::keep_copy(path).or_else(|_no_links_here| aside::set_aside(path)),
+            false => aside::set_aside(path),
+        }?;
+        replace(path, &good, Durability::Reboot)?;
+        (self.end, self.torn) = (good.len(), 0);
+        Ok(Some(aside))
+    }
+}
+
+impl Journal {
+    /// One that has no record yet, and no file.
+    pub fn new(path: &Path) -> Journal {
+        Journal {
+            path: path.to_owned(),
+            file: None,
+            end: 0,
+            is_torn: false,
+        }
+    }
+
+    pub fn append<M: Message>(
+        &mut self,
+        message: &M,
+        durability: Durability,
+    ) -> Result<(), CheckpointError> {
+        let payload = message.encode_to_vec();
+        let bytes = match self.end {
+            0 => format::file([payload]),
+            end => format::record(&payload, end),
+        };
+        let bytes = bytes.ok_or_else(|| too_long(&self.path))?;
+        self.write(&bytes, durability).map_err(|source| {
+            let file = self.path.clone();
+            CheckpointError::Write { file, source }
+        })
+    }
+
+    /// As after an append that failed.
+    #[cfg(test)]
+    pub(super) fn is_torn(&mut self) {
+        self.is_torn = true;
+    }
+
+    fn write(&mut self, bytes: &[u8], durability: Durability) -> io::Result<()> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => open(&self.path)?,
+        };
+        let file = self.file.insert(file);
+        if self.is_torn {
+            file.set_len(self.end as u64)?;
+        }
+        // Until all of it is there, and a full disk may keep it from that.
+        self.is_torn = true;
+        file.write_all_at(bytes, self.end as u64)?;
+        self.is_torn = false;
+        self.end += bytes.len();
+        match durability {
+            Durability::Process => Ok(()),
+            Durability::Reboot => file.sync_all(),
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+}

@@ -1,0 +1,311 @@
+//! Reads `meta`, whatever has become of it. Changes nothing.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prost::Message;
+use proto::v1;
+
+use super::loss::{Earlier, Kind, Loss};
+use super::{RecoveryError, Stored, StoredFramework, StoredRun, StoredTask};
+use crate::checkpoint::{self, CheckpointError, Directories, Fault, Journalled, damage};
+use crate::paths::{Paths, Run};
+use crate::task::journal::{Record, TaskJournal, history};
+
+/// Reads the agent that `latest` names. Blocks.
+///
+/// Errors: a newer program has been here.
+pub fn read(paths: &Paths, boot_id: Option<&str>) -> Result<Stored, RecoveryError> {
+    let mut reading = Reading {
+        paths,
+        stored: Stored::default(),
+    };
+    reading.boot(boot_id)?;
+    reading.agent()?;
+    Ok(reading.stored)
+}
+
+struct Reading<'a> {
+    paths: &'a Paths,
+    stored: Stored,
+}
+
+/// Why something is not there that should be.
+enum Why {
+    Unread(CheckpointError),
+    SetAside(std::path::PathBuf),
+}
+
+impl From<CheckpointError> for Why {
+    fn from(error: CheckpointError) -> Self {
+        Self::Unread(error)
+    }
+}
+
+/// Only what a newer program wrote ends the reading.
+type Read = Result<(), RecoveryError>;
+
+impl Reading<'_> {
+    fn boot(&mut self, now: Option<&str>) -> Read {
+        let is_id = |text: &str| uuid::Uuid::try_parse(text).is_ok();
+        match checkpoint::read_text(&self.paths.boot_id(), is_id) {
+            Ok(before) => self.stored.boot_id = before,
+            Err(error) => self.lose("whether this host was rebooted", error)?,
+        }
+        let before = self.stored.boot_id.as_deref();
+        self.stored.rebooted = before.zip(now).is_some_and(|(before, now)| before != now);
+        Ok(())
+    }
+
+    fn agent(&mut self) -> Read {
+        const WHAT: &str = "the id of the agent, and with it all tasks,";
+        let (agents, latest) = (self.paths.meta_agents(), self.paths.latest_agent());
+        for place in [&agents, &latest] {
+            if let Some(aside) = checkpoint::was_set_aside(place) {
+                self.lose_all(WHAT, Why::SetAside(aside))?;
+            }
+        }
+        if let Err(error) = checkpoint::directories(&agents) {
+            return self.lose_all(WHAT, error);
+        }
+        let is_id = |id: &str| proto::ids::check(id).is_ok();
+        match checkpoint::read_link(&latest, is_id) {
+            Ok(None) => Ok(()),
+            Ok(Some(agent)) => {
+                self.stored.id = Some(agent.clone());
+                self.agent_of(&agent)
+            }
+            Err(error) => self.lose_all(WHAT, error),
+        }
+    }
+
+    fn agent_of(&mut self, agent: &str) -> Read {
+        const WHAT: &str = "how this agent was started before";
+        let directory = self.paths.meta_agent(agent);
+        if let Some(aside) = checkpoint::was_set_aside(&directory) {
+            self.lose_all("all tasks", Why::SetAside(aside))?;
+        }
+        if let Err(error) = checkpoint::directories(&directory) {
+            return self.lose_all("all tasks", error);
+        }
+        let file = self.paths.agent_info(agent);
+        let of = |info: &v1::AgentInfo| info.id.as_ref().map(|id| id.value.clone());
+        match info(&file, agent, of) {
+            Ok(Some(info)) => self.stored.info = Some(info),
+            Ok(None) if directory.exists() => self.lose(WHAT, damage(&file, Fault::Missing))?,
+            Ok(None) if checkpoint::was_set_aside(&directory).is_some() => {}
+            Ok(None) => self.lose_all(WHAT, damage(&file, Fault::Missing))?,
+            Err(why) => self.lose(WHAT, why)?,
+        }
+        let frameworks = self.paths.meta_frameworks(agent);
+        for framework in self.list(&frameworks, "all tasks", |unread, _| unread.add_all())? {
+            self.framework(agent, &framework)?;
+        }
+        Ok(())
+    }
+
+    fn framework(&mut self, agent: &str, id: &str) -> Read {
+        let file = self.paths.framework_info(agent, id);
+        let of = |info: &v1::FrameworkInfo| info.id.as_ref().map(|id| id.value.clone());
+        let info = match info(&file, id, of) {
+            Ok(Some(info)) => info,
+            // Without it nothing was begun for the framework.
+            Ok(None) => return Ok(()),
+            Err(why) => {
+                self.stored.unread.add_framework(self.paths, agent, id);
+                return self.lose(&format!("framework {id} with all its tasks"), why);
+            }
+        };
+        let mut runs = Vec::new();
+        let executors = self.paths.meta_executors(agent, id);
+        let what = format!("a task of framework {id}");
+        for executor in self.list(&executors, &what, |unread, _| unread.add_all())? {
+            let run = Run {
+                agent: agent.to_owned(),
+                framework: id.to_owned(),
+                executor,
+                container: String::new(),
+            };
+            runs.extend(self.executor(run)?);
+        }
+        self.stored.frameworks.push(StoredFramework { info, runs });
+        Ok(())
+    }
+
+    /// Its run that is of interest: the last one that is not over, or else the last one.
+    fn executor(&mut self, mut run: Run) -> Result<Option<StoredRun>, RecoveryError> {
+        let what = format!("task {} of framework {}", run.executor, run.framework);
+        let runs = self.list(
+            &self.paths.meta_runs(&run),
+            &what,
+            |unread, name| match name {
+                Some(container) => unread.add(container),
+                None => unread.add_all(),
+            },
+        )?;
+        let paths = self.paths;
+        let Some(container) = runs.into_iter().max_by_key(|container| {
+            let run = Run {
+                container: container.clone(),
+                ..run.clone()
+            };
+            (
+                !paths.sentinel(&run).exists(),
+                modified(&paths.meta_run(&run)),
+            )
+        }) else {
+            return Ok(None);
+        };
+        run.container = container;
+        self.run(run)
+    }
+
+    fn run(&mut self, run: Run) -> Result<Option<StoredRun>, RecoveryError> {
+        let what = format!(
+            "task {} of framework {}, which is in container {},",
+            run.executor, run.framework, run.container
+        );
+        let of = |info: &v1::ExecutorInfo| Some(info.executor_id.value.clone());
+        let executor = match info(&self.paths.executor_info(&run), &run.executor, of) {
+            Ok(Some(executor)) => executor,
+            Ok(None) => return Ok(None),
+            Err(why) => return self.lose_run(&run, &what, why),
+        };
+        let mut tasks = Vec::new();
+        let of_run = |unread: &mut super::Unread, _: Option<&str>| unread.add(&run.container);
+        for id in self.list(&self.paths.meta_tasks(&run), &what, of_run)? {
+            let of = |info: &v1::TaskInfo| Some(info.task_id.value.clone());
+            let info = match info(&self.paths.task_info(&run, &id), &id, of) {
+                Ok(Some(info)) => info,
+                // Without it nothing was begun for the task.
+                Ok(None) => continue,
+                Err(why) => return self.lose_run(&run, &what, why),
+            };
+            let file = self.paths.task_updates(&run, &id);
+            let mut journal = match Journalled::<Record>::read(&file) {
+                Ok(journal) => journal,
+                Err(error) => return self.lose_run(&run, &what, error.into()),
+            };
+            if let Some(damage) = journal.damage.take() {
+                let what = format!("a part of what was said of {what}");
+                self.lose_of(&what, CheckpointError::from(damage).into(), Kind::Journal)?;
+            }
+            if journal.torn > 0 {
+                let (file, torn) = (file.display(), journal.torn);
+                tracing::info!(%file, torn, "the last record was not written to its end, and is left out");
+            }
+            let (journal, records) = journal.resume(&file);
+            tasks.push(StoredTask {
+                info,
+                journal: TaskJournal::of(self.paths, &run, &id, journal),
+                history: history(records),
+            });
+        }
+        let completed = self.paths.sentinel(&run).exists();
+        Ok(Some(StoredRun {
+            run,
+            executor,
+            completed,
+            tasks,
+        }))
+    }
+
+    /// Any container may be one of those that are lost.
+    fn lose_all(&mut self, what: &str, why: impl Into<Why>) -> Read {
+        self.stored.unread.add_all();
+        self.lose(what, why)
+    }
+
+    fn lose_run(
+        &mut self,
+        run: &Run,
+        what: &str,
+        why: Why,
+    ) -> Result<Option<StoredRun>, RecoveryError> {
+        self.stored.unread.add(&run.container);
+        self.lose(what, why)?;
+        Ok(None)
+    }
+
+    /// The directories in one. What is in it and is none was one, perhaps: `spare` is told the name that it
+    /// had, or that nothing at all can be listed.
+    fn list(
+        &mut self,
+        directory: &Path,
+        what: &str,
+        spare: impl Fn(&mut super::Unread, Option<&str>),
+    ) -> Result<Vec<String>, RecoveryError> {
+        let found = match checkpoint::directories(directory) {
+            Ok(found) => found,
+            Err(error) => {
+                spare(&mut self.stored.unread, None);
+                self.lose(what, error)?;
+                return Ok(vec![]);
+            }
+        };
+        let Directories { names, others } = found;
+        if let (true, Some(aside)) = (names.is_empty(), checkpoint::was_set_aside(directory)) {
+            spare(&mut self.stored.unread, None);
+            self.lose(what, Why::SetAside(aside))?;
+        }
+        for other in others {
+            let name = other.file_name().and_then(|name| name.to_str());
+            match name.and_then(|name| name.rsplit_once(checkpoint::SUFFIX)) {
+                Some((name, _number)) => {
+                    spare(&mut self.stored.unread, Some(name));
+                    self.lose(what, Why::SetAside(other.clone()))?;
+                }
+                None => {
+                    spare(&mut self.stored.unread, name);
+                    self.lose(what, damage(&other, Fault::NoFile("no directory")))?;
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    fn lose(&mut self, what: &str, why: impl Into<Why>) -> Read {
+        self.lose_of(what, why.into(), Kind::Whole)
+    }
+
+    fn lose_of(&mut self, what: &str, why: Why, kind: Kind) -> Read {
+        let what = what.to_owned();
+        match why {
+            Why::Unread(newer @ CheckpointError::Newer { .. }) => return Err(newer.into()),
+            Why::Unread(cause) => self.stored.losses.push(Loss {
+                what,
+                cause: Arc::new(cause),
+                kind,
+                aside: None,
+            }),
+            Why::SetAside(aside) => self.stored.earlier.push(Earlier { what, aside }),
+        }
+        Ok(())
+    }
+}
+
+/// What is in `file`, which must be about `id`.
+fn info<M: Message + Default>(
+    file: &Path,
+    id: &str,
+    of: impl Fn(&M) -> Option<String>,
+) -> Result<Option<M>, Why> {
+    match checkpoint::read(file)? {
+        Some(info) => match of(&info) {
+            Some(other) if other == id => Ok(Some(info)),
+            other => {
+                let other = other.unwrap_or_else(|| "nothing that has an id".to_owned());
+                Err(damage(file, Fault::Misplaced(other)).into())
+            }
+        },
+        None => checkpoint::was_set_aside(file).map_or(Ok(None), |aside| Err(Why::SetAside(aside))),
+    }
+}
+
+/// The oldest, when that cannot be told.
+fn modified(path: &Path) -> SystemTime {
+    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    modified.unwrap_or(SystemTime::UNIX_EPOCH)
+}
