@@ -56,8 +56,8 @@ pub fn all(stored: &Stored, signal: i32) -> Result<(), Error> {
         cgroup.kill();
         return Ok(());
     }
-    for pid in cgroup.processes() {
-        signals::send(pid, signal);
-    }
+    cgroup.for_each(|process| {
+        let _ = containerizer::signal(process, signal);
+    });
     Ok(())
 }

@@ -34,6 +34,8 @@ fn of_first(stored: &Stored) -> Result<Option<Cgroup>, Error> {
     // One that has just ended is found by who joins it.
     let text = fs::read_to_string(file).unwrap_or_default();
     let path = text.lines().find_map(|line| line.strip_prefix("0::"));
+    // While it lives, nobody else has had its number.
+    let path = path.filter(|_| stored.process.lives());
     let hierarchy = status::hierarchy()?;
     Ok(path.map(|path| Cgroup::at(&hierarchy, Path::new(path), Layout::Oci)))
 }

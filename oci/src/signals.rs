@@ -1,6 +1,5 @@
 //! Signals by name or number.
 
-use containerizer::Identity;
 use nix::libc;
 use nix::sys::signal::Signal;
 
@@ -48,14 +47,6 @@ fn realtime(name: &str) -> Option<i32> {
     (libc::SIGRTMIN()..=libc::SIGRTMAX())
         .contains(&number)
         .then_some(number)
-}
-
-/// To a process of a container's cgroup, which may have ended meanwhile.
-pub fn send(pid: u32, signal: i32) {
-    let process = Identity::of(pid).and_then(|process| process.open().ok());
-    if let Some(process) = process.flatten() {
-        let _ = containerizer::signal(&process, signal);
-    }
 }
 
 #[cfg(test)]

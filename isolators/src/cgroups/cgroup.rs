@@ -18,6 +18,7 @@ use super::directory::{self, Made};
 use super::error::CgroupError;
 use super::files::{self, Files};
 use super::hierarchy::{ControllerMount, Hierarchy, Version};
+use super::members;
 use super::plan::Plan;
 use super::settings::Now;
 
@@ -255,20 +256,24 @@ impl Cgroup {
     /// SIGKILL to every process in it. Only for containers whose first process is unknown: killing
     /// that one ends its whole pid namespace at once.
     pub fn kill(&self) {
-        let signal = nix::sys::signal::Signal::SIGKILL;
         match &*self.hierarchy {
             // A cgroup that is gone has nobody left to kill.
             Hierarchy::V2(mount) => {
                 drop(fs::write(mount.join(&self.path).join("cgroup.kill"), "1"));
             }
             Hierarchy::V1(_) => {
-                self.processes().into_iter().for_each(|pid| {
+                members::each(self, |process| {
                     // It may have ended by itself meanwhile.
-                    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal);
+                    let _ = members::kill(process);
                 });
                 self.let_die();
             }
         }
+    }
+
+    /// Pidfds of its processes, one after another: numbers alone may be those of others by now.
+    pub fn for_each(&self, act: impl FnMut(&OwnedFd)) {
+        members::each(self, act);
     }
 
     /// Host pids of the processes in it; empty when it does not exist.

@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod freeze;
 mod hierarchy;
+mod members;
 mod memory;
 mod oom;
 mod pids;
