@@ -36,7 +36,11 @@ pub fn tell_losses(supervisor: &mut Supervisor, stored: &Stored) {
         let aside = aside.display();
         tracing::warn!(%aside, "lost before: {what} cannot be recovered while this has not been put right");
     }
-    let count = stored.losses.len() + stored.earlier.len();
+    for failure in &stored.untaken {
+        let error = proto::error::chain(failure);
+        tracing::error!(container = %failure.id(), error, "left a container alone, and its tasks unreported");
+    }
+    let count = stored.losses.len() + stored.earlier.len() + stored.untaken.len();
     supervisor.book.counters.recovery_errors += count as u64;
 }
 

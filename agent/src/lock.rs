@@ -41,7 +41,7 @@ pub enum LockError {
 impl Lock {
     /// Does not wait for another agent to end. Blocks.
     pub fn take(runtime_dir: &Path, paths: &Paths) -> Result<Lock, LockError> {
-        let runtime_lock = runtime_dir.join("runtime.lock");
+        let runtime_lock = containerizer::runtime_dir::lock(runtime_dir);
         Ok(Lock {
             _directories: [
                 lock("runtime_dir", runtime_dir, &runtime_lock)?,

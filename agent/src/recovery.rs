@@ -17,6 +17,7 @@ mod unread;
 
 use std::sync::Arc;
 
+use containerizer::RecoverError;
 use proto::v1;
 
 use crate::checkpoint::CheckpointError;
@@ -54,6 +55,20 @@ pub struct Stored {
     /// What an earlier start could not read and went on without.
     pub earlier: Vec<Earlier>,
     pub unread: Unread,
+    /// Containers that go on and cannot be watched.
+    pub untaken: Vec<RecoverError>,
+}
+
+impl Stored {
+    /// Neither is its container ended, nor are its tasks taken for lost.
+    pub fn leave_alone(&mut self, failure: RecoverError) {
+        let container = failure.id().as_str();
+        for framework in &mut self.frameworks {
+            framework.runs.retain(|run| run.run.container != container);
+        }
+        self.unread.add(container);
+        self.untaken.push(failure);
+    }
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerizer::Containerizer;
+use containerizer::{Container, Containerizer, Recovered};
 use isolators::seccomp::Profile;
 use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -76,8 +76,13 @@ pub enum StartError {
     #[error("cannot find the containers of an earlier agent in {}", .runtime_dir.display())]
     Containers {
         runtime_dir: PathBuf,
-        source: containerizer::RecoverError,
+        source: containerizer::RecordError,
     },
+    #[error(
+        "a container of an earlier agent cannot be taken over: put that right, or start with \
+         --strict=false to leave it alone"
+    )]
+    Container(#[source] containerizer::RecoverError),
     #[error("cannot recover the agent's state")]
     Recovery(#[from] RecoveryError),
     #[error("cannot write the agent's state")]
@@ -139,13 +144,14 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let server = tokio::spawn(serve(listener, Arc::clone(&site)));
 
     let (containerizer, mut stored) = open(&flags, paths.clone(), profile).await?;
-    let containers = containerizer
+    let found = containerizer
         .recover()
         .await
         .map_err(|source| StartError::Containers {
             runtime_dir: flags.runtime_dir.clone(),
             source,
         })?;
+    let containers = taken_over(found, &mut stored, flags.strict)?;
     let info = identity(&flags, &config, &paths, &stored, address.port())?;
     remember(&paths, &stored, &info).await?;
     let is_cleanup = flags.recover == Recover::Cleanup;
@@ -196,6 +202,11 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     );
     adoption::tell_losses(&mut supervisor, &stored);
     let mut found = adoption::by_id(containers);
+    let untaken: Vec<_> = stored
+        .untaken
+        .iter()
+        .map(|it| it.id().to_string())
+        .collect();
     let mut unread = std::mem::take(&mut stored.unread);
     if is_cleanup {
         unread = recovery::Unread::default();
@@ -203,7 +214,8 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     if is_known {
         adoption::adopt(&mut supervisor, stored, &mut found);
     }
-    let spared = adoption::spare(&mut found, &unread);
+    let mut spared = adoption::spare(&mut found, &unread);
+    spared.extend(untaken);
     let orphans = adoption::destroy_orphans(found);
 
     let link = Link::new(
@@ -293,6 +305,25 @@ async fn open(
         Ok((Containerizer::open(config)?, stored))
     });
     opened.await?
+}
+
+/// The others go on, too, and nobody may end them or take them for lost.
+fn taken_over(
+    found: Recovered,
+    stored: &mut Stored,
+    strict: bool,
+) -> Result<Vec<Container>, StartError> {
+    let Recovered {
+        containers,
+        failures,
+    } = found;
+    for failure in failures {
+        if strict {
+            return Err(StartError::Container(failure));
+        }
+        stored.leave_alone(failure);
+    }
+    Ok(containers)
 }
 
 /// The agent of before, or a new one.

@@ -71,10 +71,30 @@ pub struct Termination {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
-    #[error("cannot read the containers of an earlier run")]
-    Record(#[from] RecordError),
+    #[error("cannot take over container {id} of an earlier run")]
+    Process {
+        id: ContainerId,
+        source: RecordError,
+    },
     #[error("cannot watch container {id} of an earlier run")]
     Watch { id: ContainerId, source: io::Error },
+}
+
+impl RecoverError {
+    /// The container that goes on, unwatched.
+    pub fn id(&self) -> &ContainerId {
+        match self {
+            Self::Process { id, .. } | Self::Watch { id, .. } => id,
+        }
+    }
+}
+
+/// What an earlier process left.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    pub containers: Vec<Container>,
+    /// Of each of these something is there that cannot be taken over; it is left alone.
+    pub failures: Vec<RecoverError>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +154,14 @@ impl Container {
         );
         let spec = spec.ok();
         let cgroup = shared.recovered_cgroup(&record.id, spec.as_ref());
-        let process = record
+        let spawned = record
             .open_process()
-            .and_then(|found| found.map(Process::adopt).transpose());
-        let process = process.map_err(|source| RecoverError::Watch {
+            .map_err(|source| RecoverError::Process {
+                id: record.id.clone(),
+                source,
+            })?;
+        let process = spawned.map(Process::of).transpose();
+        let process = process.map_err(|(_lives_on, source)| RecoverError::Watch {
             id: record.id.clone(),
             source,
         })?;
@@ -419,16 +443,15 @@ impl Container {
 impl Process {
     /// On error the process is killed and reaped.
     pub(crate) fn adopt(spawned: Spawned) -> io::Result<Self> {
-        match sys::readable(spawned.pidfd) {
-            Ok(pidfd) => Ok(Self {
-                pid: spawned.pid,
-                pidfd,
-            }),
-            Err((pidfd, error)) => {
-                end(&pidfd);
-                Err(error)
-            }
-        }
+        Self::of(spawned).map_err(|(pidfd, error)| {
+            end(&pidfd);
+            error
+        })
+    }
+
+    fn of(Spawned { pid, pidfd }: Spawned) -> Result<Self, (OwnedFd, io::Error)> {
+        let pidfd = sys::readable(pidfd)?;
+        Ok(Self { pid, pidfd })
     }
 
     /// `None` where the kernel does not give it out, or it has ended.

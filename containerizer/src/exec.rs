@@ -41,8 +41,6 @@ pub enum TargetError {
     NotRunning(ContainerId, String),
     #[error("cannot read the container's record")]
     Record(#[from] RecordError),
-    #[error("cannot take hold of the container's first process")]
-    Process(#[source] io::Error),
     #[error("cannot use this host's cgroups")]
     Hierarchy(#[from] BadHierarchy),
     #[error("cannot keep the container init in memory (memfd_create; see sysctl vm.memfd_noexec)")]
@@ -62,7 +60,7 @@ impl Target {
     ) -> Result<Self, TargetError> {
         let not_running = || TargetError::NotRunning(id.clone(), runtime_dir.display().to_string());
         let record = Record::of(runtime_dir, id);
-        let process = record.open_process().map_err(TargetError::Process)?;
+        let process = record.open_process()?;
         let pidfd = process.ok_or_else(not_running)?.pidfd;
         let spec = record.spec()?;
         let hierarchy = Hierarchy::detect(cgroups_hierarchy)?;

@@ -1,10 +1,7 @@
 //! Ids of the host for the user namespaces of containers: no two containers have one in common, or each
 //! could do to the other what a user can do to itself.
 //!
-//! ```text
-//! <runtime_dir>/ids/<first id>   a link to the name of the container that has the ids from there on
-//! ```
-//!
+//! Each range that was given away is a link in the runtime directory, from its first id to the container.
 //! A link is written before the container exists, and is as good as none once that is gone: so nobody
 //! has to give ids back.
 
@@ -16,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use isolators::{ContainerId, IdRange};
+
+use crate::runtime_dir;
 
 /// As many as a container has of its own: what ordinary images and programs expect.
 pub const EACH: u32 = 1 << 16;
@@ -55,7 +54,7 @@ impl Reservations {
         pool: IdRange,
         holds: impl Fn(&ContainerId) -> bool,
     ) -> Result<Reserved<'_>, IdsError> {
-        let directory = runtime_dir.join("ids");
+        let directory = runtime_dir::ids(runtime_dir);
         let made = DirBuilder::new()
             .recursive(true)
             .mode(0o700)

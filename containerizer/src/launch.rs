@@ -20,6 +20,7 @@ use crate::handover::{Unclaimed, Underway, put_away};
 use crate::line::Line;
 use crate::networks::Network;
 use crate::record::Record;
+use crate::runtime_dir;
 use crate::timings::Stopwatch;
 
 /// The command's standard streams; /dev/null without a stdin.
@@ -261,11 +262,7 @@ fn compile(
     cgroup_v1_mounts: &[ControllerMount],
     attached: Attached,
 ) -> Result<Program, LaunchError> {
-    let staging = shared
-        .config
-        .runtime_dir
-        .join("containers")
-        .join(id.as_str());
+    let staging = runtime_dir::container(&shared.config.runtime_dir, id);
     let lookup = |path: &Path| match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Some(Kind::Directory),
         Ok(_) => Some(Kind::File),

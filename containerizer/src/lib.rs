@@ -30,6 +30,7 @@ mod places;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod record;
+pub mod runtime_dir;
 mod snapshot;
 mod stage;
 mod sys;
@@ -52,13 +53,13 @@ use tokio::sync::Semaphore;
 pub use compile::{
     Command, CompileError, Lines, SeccompError, hooks, mount_options, notifies, takes_seccomp,
 };
-pub use container::{Container, ExitStatus, RecoverError, Termination};
+pub use container::{Container, ExitStatus, RecoverError, Recovered, Termination};
 pub use death::{Access, Death, Fault, KernelWord, PassedOn, Sender};
 pub use devices::DevicesError;
 pub use enter::{Entrance, ToAgent};
 pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
-pub use identity::Identity;
+pub use identity::{BadIdentity, Birth, BootId, Identity};
 pub use ids::{EACH as IDS_OF_EACH, IdsError};
 pub use init::{Stage as Part, Then};
 pub use isolators::cgroups::{
@@ -275,11 +276,15 @@ impl Containerizer {
     /// Finds the containers that an earlier process with the same runtime directory launched, those
     /// that ended meanwhile included: their `wait` returns at once. The caller destroys (`kill`,
     /// `wait`, `forget`) those it does not know.
-    pub async fn recover(&self) -> Result<Vec<Container>, RecoverError> {
-        record::list(&self.0.config.runtime_dir)?
-            .into_iter()
-            .map(|record| Container::recover(&self.0, record))
-            .collect()
+    pub async fn recover(&self) -> Result<Recovered, RecordError> {
+        let mut recovered = Recovered::default();
+        for record in record::list(&self.0.config.runtime_dir)? {
+            match Container::recover(&self.0, record) {
+                Ok(container) => recovered.containers.push(container),
+                Err(failure) => recovered.failures.push(failure),
+            }
+        }
+        Ok(recovered)
     }
 }
 

@@ -11,7 +11,7 @@ use isolators::KernelLog;
 use crate::compile::properties as compile;
 use crate::death::KernelWord;
 use crate::death::kernel::word;
-use crate::record::parse_pid;
+use crate::identity::Identity;
 use crate::timings::Timings;
 
 /// A name, as of its folder of seeds, and what panics where it does not hold.
@@ -51,9 +51,8 @@ fn records(bytes: &[u8]) {
     if let Some(timings) = Timings::parse(&text) {
         assert_eq!(Timings::parse(&timings.to_string()), Some(timings));
     }
-    if let Some(identity) = parse_pid(&text) {
-        let again = format!("{} {}\n", identity.pid, identity.start);
-        assert_eq!(parse_pid(&again), Some(identity));
+    if let Ok(identity) = Identity::parse(&text) {
+        assert_eq!(identity.to_string(), text);
     }
 }
 

@@ -1,13 +1,4 @@
-//! What the agent keeps of each container for its next life:
-//!
-//! ```text
-//! <runtime_dir>/containers/<id>/config.json   the OCI spec that was executed
-//!                               pid           "<pid> <start time in ticks since boot>" of init
-//!                               timings       of the launch, once it is over
-//!                               status        how the command ended, written by init
-//! ```
-//!
-//! The directory dies with the kernel whose objects it describes (a tmpfs), so nothing is synced.
+//! What the agent keeps of each container for its next life: `runtime_dir` draws it.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,7 +10,8 @@ use init::ExitRecord;
 use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 
-use crate::identity::Identity;
+use crate::identity::{BadIdentity, Identity};
+use crate::runtime_dir::{container, containers};
 use crate::sys::Spawned;
 use crate::timings::Timings;
 
@@ -39,10 +31,8 @@ pub enum RecordError {
         path: PathBuf,
         source: io::Error,
     },
-}
-
-fn containers(runtime_dir: &Path) -> PathBuf {
-    runtime_dir.join("containers")
+    #[error("cannot tell from {} which process the container's first one is", path.display())]
+    Process { path: PathBuf, source: BadIdentity },
 }
 
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordError {
@@ -63,7 +53,7 @@ pub fn prepare(runtime_dir: &Path) -> Result<(), RecordError> {
 }
 
 pub fn exists(runtime_dir: &Path, id: &ContainerId) -> bool {
-    containers(runtime_dir).join(id.as_str()).exists()
+    container(runtime_dir, id).exists()
 }
 
 /// Of all containers of an earlier run.
@@ -73,8 +63,9 @@ pub fn list(runtime_dir: &Path) -> Result<Vec<Record>, RecordError> {
     for entry in fs::read_dir(&path).map_err(failed("list", &path))? {
         let entry = entry.map_err(failed("list", &path))?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        let is_directory = entry.file_type().is_ok_and(|it| it.is_dir());
         // What is not named like a container was not put there by us.
-        if let Ok(id) = ContainerId::try_from(name) {
+        if let (Ok(id), true) = (ContainerId::try_from(name), is_directory) {
             records.push(Record {
                 id,
                 directory: entry.path(),
@@ -87,7 +78,7 @@ pub fn list(runtime_dir: &Path) -> Result<Vec<Record>, RecordError> {
 impl Record {
     /// Errors: `Exists` when a container of this id was launched and not forgotten.
     pub fn create(runtime_dir: &Path, id: &ContainerId) -> Result<Self, RecordError> {
-        let directory = containers(runtime_dir).join(id.as_str());
+        let directory = container(runtime_dir, id);
         match fs::DirBuilder::new().mode(0o700).create(&directory) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -112,7 +103,7 @@ impl Record {
     pub fn of(runtime_dir: &Path, id: &ContainerId) -> Self {
         Self {
             id: id.clone(),
-            directory: containers(runtime_dir).join(id.as_str()),
+            directory: container(runtime_dir, id),
         }
     }
 
@@ -150,29 +141,35 @@ impl Record {
         ExitRecord::parse(&text)
     }
 
-    /// Written at once or not at all.
+    /// Of a child of ours. Written at once or not at all.
     pub fn write_pid(&self, pid: u32) -> Result<(), RecordError> {
         let (path, new) = (self.directory.join("pid"), self.directory.join("pid.new"));
         let gone = || io::Error::from_raw_os_error(libc::ESRCH);
         Identity::of(pid)
             .ok_or_else(gone)
-            .and_then(|Identity { pid, start }| fs::write(&new, format!("{pid} {start}\n")))
+            .and_then(|identity| fs::write(&new, identity.to_string()))
             .and_then(|()| fs::rename(&new, &path))
             .map_err(failed("write", &path))
     }
 
-    /// The process that was recorded, when it still exists.
-    pub fn open_process(&self) -> io::Result<Option<Spawned>> {
-        let Some(identity) = self.read_pid() else {
-            return Ok(None);
+    /// The process that was recorded, when it still exists. `None` also when the agent did not come to
+    /// record one.
+    pub fn open_process(&self) -> Result<Option<Spawned>, RecordError> {
+        let path = self.directory.join("pid");
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(failed("read", &path))?,
         };
+        let text = String::from_utf8_lossy(&bytes);
+        let identity = Identity::parse(&text).map_err(|source| RecordError::Process {
+            path: path.clone(),
+            source,
+        })?;
         let pid = identity.pid;
-        let pidfd = identity.open()?;
+        let pidfd = identity
+            .open()
+            .map_err(failed("open the process of", &path))?;
         Ok(pidfd.map(|pidfd| Spawned { pid, pidfd }))
-    }
-
-    fn read_pid(&self) -> Option<Identity> {
-        parse_pid(&fs::read_to_string(self.directory.join("pid")).ok()?)
     }
 
     /// Removing twice is not an error.
@@ -184,14 +181,6 @@ impl Record {
             _ => Ok(()),
         }
     }
-}
-
-pub(crate) fn parse_pid(text: &str) -> Option<Identity> {
-    let (pid, start) = text.trim().split_once(' ')?;
-    Some(Identity {
-        pid: pid.parse().ok()?,
-        start: start.parse().ok()?,
-    })
 }
 
 #[cfg(test)]
@@ -206,18 +195,22 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_recognised_by_its_start_time() {
+    fn a_process_is_recognised_and_a_damaged_record_is_not_taken_for_a_process_that_ended() {
         let directory = tempfile::tempdir().expect("a directory");
         let record = record(directory.path());
+        assert!(record.open_process().expect("no process").is_none());
         record.write_pid(std::process::id()).expect("writes");
         let found = record.open_process().expect("opens").map(|found| found.pid);
         assert_eq!(found, Some(std::process::id()));
-        fs::write(
-            directory.path().join("pid"),
-            format!("{} 1\n", std::process::id()),
-        )
-        .expect("writes");
-        assert!(record.open_process().expect("opens").is_none());
+        let path = directory.path().join("pid");
+        let whole = fs::read(&path).expect("reads");
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).expect("writes");
+            assert!(record.open_process().is_err(), "{length}");
+        }
+        fs::remove_file(&path).expect("removes");
+        fs::create_dir(&path).expect("a directory in its place");
+        assert!(record.open_process().is_err());
     }
 
     #[test]

@@ -115,7 +115,7 @@ async fn root_a_segmentation_fault_is_told_with_its_address() {
     let waits = crash("until [ -e go ]; do sleep 0.01; done; ulimit -c 0; ");
     let container = host.launch(&waits).await.expect("launches");
     let other = Containerizer::open(host.config.clone()).expect("opens");
-    let found = other.recover().await.expect("recovers");
+    let found = other.recover().await.expect("recovers").containers;
     std::fs::write(host.sandbox().join("go"), "").expect("writes");
     let termination = found[0].wait().await;
     assert!(

@@ -5,6 +5,7 @@ mod death;
 mod exec;
 mod namespaces;
 mod pids;
+mod records;
 mod support;
 mod terminal;
 
@@ -318,7 +319,7 @@ async fn root_a_later_containerizer_finds_the_living_and_the_dead() {
         .expect("launches");
     until_output(&host, "up").await;
     let other = Containerizer::open(host.config.clone()).expect("opens");
-    let found = other.recover().await.expect("recovers");
+    let found = other.recover().await.expect("recovers").containers;
     assert_eq!(found.len(), 1);
     assert_eq!(
         (found[0].id(), found[0].pid()),
@@ -330,18 +331,18 @@ async fn root_a_later_containerizer_finds_the_living_and_the_dead() {
     found[0].wait().await;
     container.wait().await;
     // Not forgotten: a third one still learns that it has ended.
-    let dead = other.recover().await.expect("recovers");
+    let dead = other.recover().await.expect("recovers").containers;
     assert_eq!(dead.len(), 1);
     dead[0].wait().await;
     dead[0].forget();
-    assert_eq!(other.recover().await.expect("recovers").len(), 0);
+    assert_eq!(other.recover().await.expect("recovers").containers.len(), 0);
 
     let ended = host
         .launch(&host.request("exit 5"))
         .await
         .expect("launches");
     ended.wait().await;
-    let dead = other.recover().await.expect("recovers");
+    let dead = other.recover().await.expect("recovers").containers;
     assert_eq!(dead[0].wait().await.status, exited(5));
     dead[0].forget();
     host.finish();
@@ -588,7 +589,7 @@ async fn root_the_phases_of_a_launch_are_measured_and_outlive_the_agent() {
     let next = Containerizer::open(host.config.clone()).expect("opens");
     let mut known = None;
     for _ in 0..1000 {
-        let found = next.recover().await.expect("recovers");
+        let found = next.recover().await.expect("recovers").containers;
         known = found[0].timings().cloned();
         if known.is_some() {
             break;

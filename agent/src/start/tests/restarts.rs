@@ -234,3 +234,42 @@ async fn root_after_a_reboot_an_agent_that_has_changed_is_a_new_one_and_stays_so
     assert!(link.register.agent.id.is_none());
     node.end(handle).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_whose_process_cannot_be_told_runs_on_and_is_not_reported_as_lost() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000"))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    let status = link.update().await.container_status.unwrap();
+    let pid = status.executor_pid();
+    drop(link);
+    handle.stop().await;
+    let container = status.container_id.unwrap().value;
+    let record = node
+        .flags
+        .runtime_dir
+        .join("containers")
+        .join(container)
+        .join("pid");
+    let whole = std::fs::read(&record).unwrap();
+    std::fs::write(&record, "12 34\n").unwrap();
+    let error = proto::error::chain(&start(node.flags.clone()).await.unwrap_err());
+    assert!(
+        error.contains("start with --strict=false to leave it alone"),
+        "{error}"
+    );
+    assert!(error.contains(&record.display().to_string()), "{error}");
+    node.flags.strict = false;
+    let (handle, link) = node.start().await;
+    assert!(link.register.tasks.is_empty());
+    let metrics = get(&handle, "/metrics/snapshot").await;
+    assert_eq!(metrics["slave/recovery_errors"], 1.0);
+    drop(link);
+    handle.stop().await;
+    assert!(Path::new(&format!("/proc/{pid}")).exists());
+    std::fs::write(&record, whole).unwrap();
+    let (handle, link) = node.start().await;
+    assert_eq!(link.register.tasks.len(), 1);
+    node.end(handle).await;
+}
