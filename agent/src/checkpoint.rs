@@ -212,14 +212,20 @@ pub fn damage(file: &Path, fault: Fault) -> CheckpointError {
     CheckpointError::Damaged(Damage { file, at: 0, fault })
 }
 
-/// Waits until the disk has what is in `file`, if there is such a file.
-pub fn sync(file: &Path) -> Result<(), CheckpointError> {
-    match File::open(file).and_then(|file| file.sync_all()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CheckpointError::Write {
-            file: file.to_owned(),
-            source: error,
-        }),
-        _ => Ok(()),
+/// All of a file, as it is.
+pub fn bytes(file: &Path) -> Option<Vec<u8>> {
+    source::read(file).ok().flatten()
+}
+
+/// Whether a file of one record is as a machine that stopped may have left it.
+pub fn is_missing_or_cut_short(file: &Path) -> bool {
+    match source::read(file) {
+        Ok(None) => true,
+        Ok(Some(bytes)) => match format::single(&bytes) {
+            Ok(Err(bad)) => bad.fault == format::Fault::Short,
+            Ok(Ok(_)) | Err(_) => false,
+        },
+        Err(_) => false,
     }
 }
 

@@ -26,8 +26,9 @@
 //!                             └── task.updates  t  journal of updates and acknowledgements
 //! ```
 //!
-//! `r` is on the disk before anyone acts on it. `t` is so when the task's terminal update is: until then a
-//! reboot would end the task, and the master learns of that anyhow. What is not text, link or empty is
+//! `r` is on the disk before anyone acts on it. So are terminal updates in a journal, with copies of the other
+//! files marked `t`; whatever else is marked so may be lost in a reboot, which ends the task, and the master
+//! learns of that anyhow. What is not text, link or empty is
 //! in the form of `checkpoint`, written to `<name>.tmp` and renamed. `<name>.damaged-<n>` has been set aside
 //! by a start with `--strict=false`.
 //!

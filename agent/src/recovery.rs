@@ -1,7 +1,7 @@
 //! What an earlier process of this agent left behind: read as plain data first, then decided upon.
 //!
 //! ```text
-//! read ──► losses? ── none ─────────────────────► what is to be adopted
+//! read ──► losses? ── none ─────────────────────► what is to be adopted   (after a reboot: `restore` first)
 //!             │
 //!             ├ --strict ──► the first of them, and no start
 //!             └ otherwise ─► set aside what is damaged, and read again
@@ -13,6 +13,7 @@ mod changed;
 mod fate;
 mod loss;
 mod reading;
+mod restore;
 mod unread;
 
 use std::sync::Arc;
@@ -127,6 +128,10 @@ pub fn recover(
     strict: bool,
 ) -> Result<Stored, RecoveryError> {
     let mut stored = read(paths, boot_id)?;
+    if let (true, Some(agent)) = (stored.rebooted, &stored.id) {
+        restore::restore(paths, agent)?;
+        stored = read(paths, boot_id)?;
+    }
     if stored.losses.is_empty() {
         return Ok(stored);
     }

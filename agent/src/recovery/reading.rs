@@ -246,7 +246,11 @@ impl Reading<'_> {
             }
         };
         let Directories { names, others } = found;
-        if let (true, Some(aside)) = (names.is_empty(), checkpoint::was_set_aside(directory)) {
+        let is_missing = names.is_empty();
+        if let Some(aside) = is_missing
+            .then(|| checkpoint::was_set_aside(directory))
+            .flatten()
+        {
             spare(&mut self.stored.unread, None);
             self.lose(what, Why::SetAside(aside))?;
         }

@@ -291,3 +291,27 @@ fn an_agent_whose_id_is_lost_spares_every_container_until_that_is_put_right() {
     assert_eq!(stored.id.as_deref(), Some("S1"));
     assert!(stored.unread.contains("c1"));
 }
+
+#[test]
+fn a_terminal_update_is_told_after_a_reboot_that_took_all_else() {
+    let (_dir, paths) = tree();
+    let run = run("G", "t4", "c4");
+    let mut journal = launch(&paths, "G", "t4", "c4");
+    journal.update(&update(3, TaskState::TaskFinished)).unwrap();
+    let files = crate::task::journal::described_by(&paths, &run, "t4");
+    let whole: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    fs::write(&files[0], "").unwrap();
+    fs::remove_file(&files[1]).unwrap();
+    fs::write(&files[2], [0; 100]).unwrap();
+    let stored = recover(&paths, Some(NEXT_BOOT), true).unwrap();
+    assert_eq!(containers(&stored), ["c1", "c2", "c3", "c4"]);
+    let history = &stored.frameworks[1].runs[1].tasks[0].history;
+    let last = history.updates.last().unwrap();
+    assert_eq!(
+        (last.state(), history.acknowledged),
+        (TaskState::TaskFinished, 1)
+    );
+    for (file, whole) in files.iter().zip(whole) {
+        assert_eq!(fs::read(file).unwrap(), whole);
+    }
+}

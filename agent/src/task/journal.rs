@@ -7,21 +7,32 @@ use proto::v1::{self, TaskStatus};
 use crate::checkpoint::{self, CheckpointError, Durability, Journal};
 use crate::paths::{Paths, Run};
 
-/// One record of `task.updates`: exactly one of the two is set.
+/// One record of `task.updates`: an update or an acknowledgement.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Record {
     #[prost(message, optional, tag = "1")]
     pub update: Option<TaskStatus>,
     #[prost(bytes = "vec", optional, tag = "2")]
     pub acknowledged: Option<Vec<u8>>,
+    /// With a terminal update: what is in `described_by`.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub descriptions: Vec<Vec<u8>>,
 }
 
 /// Appends to a task's `task.updates`. Blocks.
 #[derive(Debug)]
 pub struct TaskJournal {
     journal: Journal,
-    /// Without these nobody would know after a reboot whose updates they are.
     described_by: [PathBuf; 3],
+}
+
+/// The files without which nobody would know whose updates are in a journal.
+pub fn described_by(paths: &Paths, run: &Run, task: &str) -> [PathBuf; 3] {
+    [
+        paths.framework_info(&run.agent, &run.framework),
+        paths.executor_info(run),
+        paths.task_info(run, task),
+    ]
 }
 
 /// What `task.updates` says: the updates in order, and how many of them are acknowledged.
@@ -50,30 +61,31 @@ impl TaskJournal {
     pub fn of(paths: &Paths, run: &Run, task: &str, journal: Journal) -> TaskJournal {
         TaskJournal {
             journal,
-            described_by: [
-                paths.framework_info(&run.agent, &run.framework),
-                paths.executor_info(run),
-                paths.task_info(run, task),
-            ],
+            described_by: described_by(paths, run, task),
         }
     }
 
     /// Only a terminal update must outlive the kernel: a reboot ends the task, which supersedes
     /// everything else that was said of it.
+    ///
+    /// What describes the task was written without waiting for the disk, so that a launch need not: the
+    /// update has a copy of it with itself, and one wait is for all.
     pub fn update(&mut self, status: &TaskStatus) -> Result<(), CheckpointError> {
+        let is_terminal = proto::task::is_terminal(status.state());
+        let (durability, descriptions) = match is_terminal {
+            false => (Durability::Process, vec![]),
+            true => {
+                let files = self.described_by.iter();
+                let read = files.map(|file| checkpoint::bytes(file).unwrap_or_default());
+                (Durability::Reboot, read.collect())
+            }
+        };
         let record = Record {
             update: Some(status.clone()),
             acknowledged: None,
+            descriptions,
         };
-        if !proto::task::is_terminal(status.state()) {
-            return self.journal.append(&record, Durability::Process);
-        }
-        // They are not synced when they are written, so that a launch need not wait; by now the kernel has
-        // often done so by itself.
-        let mut described_by = self.described_by.iter();
-        let described = described_by.try_for_each(|file| checkpoint::sync(file));
-        self.journal.append(&record, Durability::Reboot)?;
-        described
+        self.journal.append(&record, durability)
     }
 
     /// A lost acknowledgement is only repeated work, so it does not wait for the disk.
@@ -81,6 +93,7 @@ impl TaskJournal {
         let record = Record {
             update: None,
             acknowledged: Some(uuid.to_vec()),
+            descriptions: vec![],
         };
         self.journal.append(&record, Durability::Process)
     }
@@ -117,14 +130,14 @@ mod tests {
                 state: state as i32,
                 ..Default::default()
             }),
-            acknowledged: None,
+            ..Record::default()
         }
     }
 
     fn acknowledged(uuid: u8) -> Record {
         Record {
-            update: None,
             acknowledged: Some(vec![uuid; 16]),
+            ..Record::default()
         }
     }
 

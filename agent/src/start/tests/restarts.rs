@@ -2,8 +2,10 @@
 
 use proto::link::from_agent;
 use proto::v1::TaskState;
+use proto::v1::task_status::Reason;
 
 use super::*;
+use crate::Reconfiguration;
 
 /// Waits until the first process of a container below `records` has noted how its command ended.
 async fn until_one_ended(records: &Path) {
@@ -271,5 +273,79 @@ async fn root_a_task_whose_process_cannot_be_told_runs_on_and_is_not_reported_as
     std::fs::write(&record, whole).unwrap();
     let (handle, link) = node.start().await;
     assert_eq!(link.register.tasks.len(), 1);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_an_agent_that_may_grow_keeps_its_id_and_tasks_and_is_measured_by_what_it_became() {
+    let mut node = node().await;
+    node.flags.resources = Some("cpus:1;mem:64;ports:[1-2]".into());
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000"))).await;
+    while link.update().await.state() != TaskState::TaskRunning {}
+    drop(link);
+    handle.stop().await;
+    node.flags.resources = Some("cpus:2;mem:64;ports:[1-9]".into());
+    let error = proto::error::chain(&start(node.flags.clone()).await.unwrap_err());
+    assert!(
+        error.contains("with --reconfiguration_policy=additive it may grow"),
+        "{error}"
+    );
+    node.flags.reconfiguration_policy = Reconfiguration::Additive;
+    let (handle, link) = node.start().await;
+    assert_eq!(link.register.agent.id.as_ref().unwrap().value, "M-S0");
+    assert_eq!(link.register.tasks.len(), 1);
+    drop(link);
+    handle.stop().await;
+    node.flags.resources = Some("cpus:1;mem:64;ports:[1-2]".into());
+    let error = proto::error::chain(&start(node.flags.clone()).await.unwrap_err());
+    assert!(
+        error.contains("the agent's --resources was cpus:2"),
+        "{error}"
+    );
+    node.flags.resources = Some("cpus:2;mem:64;ports:[1-9]".into());
+    let (handle, link) = node.start().await;
+    drop(link);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_after_a_reboot_tasks_are_told_to_have_ended_under_the_same_id() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("t1", "sleep 1000"))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    let running = link.update().await;
+    drop(link);
+    handle.stop().await;
+    // As a reboot leaves it: nothing runs, and what is of one boot is gone.
+    let container = &running.container_status.unwrap();
+    let runtime_dir = std::mem::replace(&mut node.flags.runtime_dir, node.dir.path().join("run2"));
+    let boot = node.flags.work_dir.join("meta/boot_id");
+    std::fs::write(&boot, "11111111-1111-4111-8111-111111111111").unwrap();
+    let (handle, mut link) = node.start().await;
+    assert_eq!(link.register.agent.id.as_ref().unwrap().value, "M-S0");
+    let ended = loop {
+        let update = link.update().await;
+        // An acknowledgement that was not heard has its update sent again.
+        if proto::task::is_terminal(update.state()) {
+            break update;
+        }
+    };
+    assert_eq!(ended.state(), TaskState::TaskFailed);
+    assert_eq!(ended.reason(), Reason::ExecutorTerminated);
+    assert!(
+        ended.message().ends_with("the host was rebooted"),
+        "{}",
+        ended.message()
+    );
+    drop(link);
+    handle.stop().await;
+    // Not really: the container is that of the first agent.
+    let pid = container.executor_pid();
+    assert!(Path::new(&format!("/proc/{pid}")).exists());
+    std::fs::remove_dir_all(node.flags.work_dir.join("meta")).unwrap();
+    node.flags.runtime_dir = runtime_dir;
+    let handle = start(node.flags.clone()).await.unwrap();
     node.end(handle).await;
 }
