@@ -66,7 +66,7 @@ impl Identity {
         let pidfd = sys::pidfd_open(pid).ok()?;
         let birth = match inode(&pidfd) {
             Some(inode) => Birth::Inode(inode),
-            None => Birth::Start(start(pid)?),
+            None => Birth::Start(Stat::of(pid)?.start),
         };
         Some(Self {
             pid,
@@ -104,7 +104,8 @@ impl Identity {
             // The number may go to another process once this one is reaped. Not so before: it is still there
             // after its start was looked at, so that was its own.
             Birth::Start(wanted) => {
-                start(self.pid) == Some(wanted) && sys::pidfd_send_signal(pidfd, 0).is_ok()
+                Stat::of(self.pid).is_some_and(|stat| stat.start == wanted)
+                    && sys::pidfd_send_signal(pidfd, 0).is_ok()
             }
         }
     }
@@ -230,11 +231,32 @@ fn inode(pidfd: &OwnedFd) -> Option<u64> {
     stat.map(|stat| stat.st_ino)
 }
 
-fn start(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold spaces and parentheses; field 3 follows the last of them.
-    let (_, after) = stat.rsplit_once(") ")?;
-    after.split(' ').nth(19)?.parse().ok()
+/// Of proc_pid_stat(5): fields 3 and 22.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) state: u8,
+    start: u64,
+}
+
+impl Stat {
+    fn of(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Bytes, not text: a process can give itself any name, and must not hide by it.
+    pub(crate) fn parse(stat: &[u8]) -> Option<Self> {
+        // The name stands in parentheses and may hold some; what follows the last of them holds none.
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let after = str::from_utf8(stat.get(end + 1..)?).ok()?;
+        let mut fields = after.trim_ascii().split(' ');
+        let [state] = fields.next()?.as_bytes() else {
+            return None;
+        };
+        Some(Self {
+            state: *state,
+            start: fields.nth(18)?.parse().ok()?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -261,7 +283,7 @@ mod tests {
     /// All that a process can be known by on this kernel.
     fn all_of(pid: u32) -> Vec<Identity> {
         let identity = Identity::of(pid).expect("it is there");
-        let birth = Birth::Start(start(pid).expect("it is there"));
+        let birth = Birth::Start(Stat::of(pid).expect("it is there").start);
         vec![identity, Identity { birth, ..identity }]
     }
 
@@ -290,7 +312,7 @@ mod tests {
             let identity = Identity { pid, ..before };
             assert!(!opens(identity) || before.birth == all_of(pid)[1].birth);
         }
-        let earlier = Birth::Start(start(pid).expect("it is there") - 1);
+        let earlier = Birth::Start(Stat::of(pid).expect("it is there").start - 1);
         for birth in [Birth::Inode(1), earlier, Birth::Start(0)] {
             let identity = Identity {
                 birth,
@@ -387,5 +409,23 @@ mod tests {
         let json = serde_json::to_string(&now).expect("writes");
         let again: Identity = serde_json::from_str(&json).expect("reads");
         assert_eq!(again, now, "{json}");
+    }
+
+    #[test]
+    fn whatever_a_process_calls_itself_its_state_and_start_are_read() {
+        let wanted = Some(Stat {
+            state: b'R',
+            start: 4711,
+        });
+        for name in [&b"sh"[..], b"a) Z 1 (", b"\xff)", b"", b") ", b"\n"] {
+            let stat = [b"7 (", name, b") R 1", &b" 0".repeat(17), b" 4711 0 0\n"].concat();
+            assert_eq!(Stat::parse(&stat), wanted, "{name:?}");
+            for end in 0..stat.len() - 5 {
+                assert_ne!(Stat::parse(&stat[..end]), wanted, "{name:?}");
+            }
+        }
+        for bad in [&b""[..], b"7 (sh", b"7 (sh) R 1", b"7 (sh) Running 1"] {
+            assert_eq!(Stat::parse(bad), None, "{bad:?}");
+        }
     }
 }

@@ -180,7 +180,10 @@ impl Containerizer {
             cgroups_root: config.cgroups_root.clone(),
             cfs_by_default: config.cgroups_enable_cfs,
             shell: shell(),
-            total_memory: total_memory(),
+            total_memory: {
+                let meminfo = std::fs::read_to_string("/proc/meminfo");
+                total_memory(&meminfo.unwrap_or_default())
+            },
             hidden: hidden(&config),
             open_files: raise_open_files(),
             machine: machine(),
@@ -349,12 +352,13 @@ fn machine() -> Machine {
     Machine::here(release.unwrap_or_default())
 }
 
-/// Bytes; 0 when /proc does not say.
-fn total_memory() -> u64 {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+/// Bytes; 0 when it does not say. proc_meminfo(5).
+fn total_memory(meminfo: &str) -> u64 {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
     let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
+    kilobytes.unwrap_or(0).saturating_mul(1024)
 }
 
 #[cfg(test)]

@@ -95,14 +95,22 @@ fn is_in_first_pid_namespace() -> bool {
 /// The same moment by the clock of the log, or somewhat before it: nobody sets that clock right.
 fn begin(since: Instant) -> Duration {
     const SLACK: Duration = Duration::from_secs(5);
-    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let uptime = uptime.split(' ').next().and_then(|text| text.parse().ok());
-    let uptime = Duration::try_from_secs_f64(uptime.unwrap_or_default()).unwrap_or_default();
+    let uptime = uptime(&fs::read_to_string("/proc/uptime").unwrap_or_default());
     uptime.saturating_sub(since.elapsed() + SLACK + uptime / 10_000)
+}
+
+/// None when it does not say. proc_uptime(5).
+pub(crate) fn uptime(text: &str) -> Duration {
+    let seconds = text.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::try_from_secs_f64(seconds.unwrap_or_default()).unwrap_or_default()
 }
 
 /// The oldest child of `pid` that is still there; of an `init` that watches over a command, that.
 pub(crate) fn first_child(pid: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    first(&fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?)
+}
+
+/// Of a list of numbers. proc_tid_children(5).
+pub(crate) fn first(children: &str) -> Option<u32> {
     children.split(' ').next()?.parse().ok()
 }

@@ -3,7 +3,7 @@
 //! Nothing here is guessed: what neither the exit record nor the kernel tells is `None`.
 
 pub(crate) mod kernel;
-mod look;
+pub(crate) mod look;
 
 use init::ExitRecord;
 use isolators::PidNamespace;

@@ -1,8 +1,8 @@
-//! `ps`.
+//! `ps`, and processes that would not be seen.
 
 use serde_json::Value;
 
-use crate::support::Bundle;
+use crate::support::{Bundle, until};
 
 #[test]
 fn root_processes_are_shown_by_their_numbers_on_the_host() {
@@ -26,4 +26,22 @@ fn root_processes_are_shown_by_their_numbers_on_the_host() {
     bundle.until_status("stopped");
     let table = bundle.output(&["ps", &bundle.id]);
     assert_eq!(table.lines().count(), 1, "{table}");
+}
+
+/// A container that is taken for stopped is deleted, and its command would be killed or left alone with that.
+#[test]
+fn root_no_name_of_a_process_makes_it_look_ended() {
+    let rename = "printf 'a\\377) Z' >/proc/$$/comm; sleep 1000; true";
+    let bundle = Bundle::new("name", rename);
+    bundle.run_detached();
+    let name = format!("/proc/{}/comm", bundle.state()["pid"]);
+    until("it has another name", || {
+        std::fs::read(&name).is_ok_and(|name| name.starts_with(b"a\xff) Z"))
+    });
+    bundle.until_status("running");
+    bundle
+        .call(&["delete", &bundle.id])
+        .refuses("that is not stopped: running");
+    bundle.output(&["kill", &bundle.id, "KILL"]);
+    bundle.until_status("stopped");
 }
