@@ -66,17 +66,8 @@ fn is_mount_point(path: &Path) -> io::Result<bool> {
     if fs::metadata(&real)?.dev() != fs::metadata(real.join(".."))?.dev() {
         return Ok(true);
     }
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let mut points = table.lines().filter_map(|line| line.split(' ').nth(4));
-    Ok(points.any(|point| Path::new(&unescape(point)) == real))
-}
-
-/// Blanks and backslashes stand as octal numbers there. proc_pid_mountinfo(5).
-fn unescape(point: &str) -> String {
-    ["\\040", "\\011", "\\012", "\\134"]
-        .into_iter()
-        .zip([" ", "\t", "\n", "\\"])
-        .fold(point.to_owned(), |text, (code, c)| text.replace(code, c))
+    let mounts = isolators::mountinfo::own()?;
+    Ok(mounts.iter().any(|mount| mount.point == real))
 }
 
 #[cfg(test)]

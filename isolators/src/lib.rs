@@ -14,6 +14,7 @@ mod filesystem;
 mod ipc;
 mod isolator;
 mod kernel_log;
+pub mod mountinfo;
 mod namespaces;
 pub mod network;
 mod process;

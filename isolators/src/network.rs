@@ -43,13 +43,17 @@ impl Traffic {
     }
 
     /// A line that cannot be understood counts nothing.
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let links = text.lines().filter_map(link);
         let others = links.filter(|(name, _)| *name != LOOPBACK);
-        others.fold(Self::default(), |all, (_, one)| Self {
-            received: all.received.and(one.received),
-            sent: all.sent.and(one.sent),
-        })
+        others.fold(Self::default(), |all, (_, one)| all.and(one))
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            received: self.received.and(other.received),
+            sent: self.sent.and(other.sent),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod hold;
 
 use crate::cgroups::properties as cgroups;
+use crate::network::Traffic;
 use crate::seccomp::{Kernel, Machine, Profile};
 use crate::{ContainerId, KernelLog};
 
@@ -18,6 +19,7 @@ pub const ALL: &[Property] = &[
     ("devices_rules", cgroups::rules_of_devices),
     ("kernel_log", a_kernel_log),
     ("mountinfo", cgroups::a_mountinfo),
+    ("network_links", links),
     ("oom_report", cgroups::an_oom_report),
     ("resources", cgroups::resources),
     ("seccomp_profile", a_seccomp_profile),
@@ -53,6 +55,27 @@ fn a_kernel_log(bytes: &[u8]) {
     for line in log.lines() {
         assert!(text.contains(&line.text) && !line.text.contains('\n'));
     }
+}
+
+/// Each line counts by itself: no name of a link hides another or is counted for one.
+fn links(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().map(Traffic::parse);
+    let sum = lines.fold(Traffic::default(), Traffic::and);
+    assert_eq!(Traffic::parse(&text), sum);
+    // What the kernel lets a link be called.
+    let name: String = text
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '/')
+        .collect();
+    let line = format!("{name}: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0");
+    let alone = Traffic::parse(&line);
+    let counted = (alone.received.bytes, alone.sent.dropped);
+    assert_eq!(
+        counted,
+        if name == "lo" { (0, 0) } else { (1, 8) },
+        "{name:?}"
+    );
 }
 
 /// A profile that is read can be had for every machine, and has no more rules there than it says.

@@ -12,7 +12,7 @@ use containerizer::{Config, Containerizer, Stdio, Stopwatch, Then};
 use isolators::seccomp::Profile;
 use isolators::{
     CapabilitySets, Command, ContainerId, Device, Ipc, Limit, PidNamespace, Request, Seccomp,
-    Share, Swap, User,
+    Share, Swap, User, mountinfo,
 };
 use oci_spec::runtime::Spec;
 use serde_json::Value;
@@ -210,12 +210,11 @@ impl Field {
             .into_iter()
             .map(|path| format!("cgroup {}", path.display()))
             .collect();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(cannot("list mounts"))?;
+        let mounts = mountinfo::own().map_err(cannot("list mounts"))?;
         let ours = [self.directory.path(), self.state.path()];
-        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-        let ours =
-            points.filter(|point| ours.iter().any(|ours| Path::new(point).starts_with(ours)));
-        left.extend(ours.map(|point| format!("mount {point}")));
+        let points = mounts.into_iter().map(|mount| mount.point);
+        let ours = points.filter(|point| ours.iter().any(|ours| point.starts_with(ours)));
+        left.extend(ours.map(|point| format!("mount {}", point.display())));
         let directories = [self.directory, self.state];
         for directory in directories {
             let path = directory.path().to_owned();

@@ -89,7 +89,7 @@ fn set_at<'a>(
 }
 
 /// What makes a file say again what it said before the choice was written to it.
-fn restoring(before: &str, choice: &Choice, removal: Option<&str>) -> String {
+pub(super) fn restoring(before: &str, choice: &Choice, removal: Option<&str>) -> String {
     let key = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
     if let Some(removal) = removal {
         let wanted = key(&choice.value);
@@ -138,8 +138,11 @@ fn write_lines(directory: &Path, lines: &[(&'static str, String)]) -> Result<(),
 
 /// Host pids in a `cgroup.procs`; none when it does not exist.
 pub(super) fn pids(file: &Path) -> Vec<u32> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).collect()
+    listed(&fs::read_to_string(file).unwrap_or_default())
+}
+
+pub(super) fn listed(procs: &str) -> Vec<u32> {
+    procs.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Moves every process, those that it forks meanwhile included.

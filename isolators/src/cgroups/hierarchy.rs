@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
+use crate::mountinfo::{self, Mount};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// Also a hybrid host, whose v2 tree has no controllers.
@@ -83,15 +85,13 @@ impl Hierarchy {
             };
         }
         let file = Path::new("/proc/self/mountinfo");
-        let mountinfo = std::fs::read_to_string(file).map_err(|e| unreadable(file, e))?;
-        Self::from_mountinfo(&mountinfo, root)
+        let mounts = mountinfo::own().map_err(|e| unreadable(file, e))?;
+        Self::from_mounts(mounts, root)
     }
 
-    pub(super) fn from_mountinfo(mountinfo: &str, root: &Path) -> Result<Self, BadHierarchy> {
-        let mounts: Vec<_> = mountinfo
-            .lines()
-            .filter_map(|l| v1_mount(l, root))
-            .collect();
+    pub(super) fn from_mounts(mounts: Vec<Mount>, root: &Path) -> Result<Self, BadHierarchy> {
+        let mounts = mounts.into_iter().filter_map(|mount| v1_mount(mount, root));
+        let mounts: Vec<_> = mounts.collect();
         for controller in REQUIRED {
             if !mounts.iter().any(|mount| mount.has(controller)) {
                 return Err(BadHierarchy::Missing {
@@ -138,17 +138,13 @@ impl ControllerMount {
     }
 }
 
-/// A line of proc_pid_mountinfo(5), when it is a cgroup v1 mount below `root` with controllers that
-/// we use.
-fn v1_mount(line: &str, root: &Path) -> Option<ControllerMount> {
-    let (before, after) = line.split_once(" - ")?;
-    let mut after = after.split(' ');
-    let (fstype, options) = (after.next()?, after.nth(1)?);
-    let path = PathBuf::from(before.split(' ').nth(4)?);
-    if fstype != "cgroup" || !path.starts_with(root) {
+/// When it is one of cgroup v1 below `root` with controllers that we use.
+fn v1_mount(mount: Mount, root: &Path) -> Option<ControllerMount> {
+    let path = mount.point;
+    if mount.fstype != "cgroup" || !path.starts_with(root) {
         return None;
     }
-    let wanted = options
+    let wanted = (mount.options)
         .split(',')
         .filter(|option| KNOWN_V1.contains(option));
     let controllers: Vec<String> = wanted.map(str::to_owned).collect();
@@ -170,7 +166,8 @@ mod tests {
 
     #[test]
     fn v1_mounts_are_found_by_their_controllers() {
-        let found = Hierarchy::from_mountinfo(MOUNTS, Path::new("/sys/fs/cgroup")).expect("found");
+        let mounts = mountinfo::parse(MOUNTS.as_bytes());
+        let found = Hierarchy::from_mounts(mounts, Path::new("/sys/fs/cgroup")).expect("found");
         let Hierarchy::V1(mounts) = found else {
             panic!("expected v1, got {found:?}")
         };
@@ -186,8 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn a_hierarchy_may_lie_where_there_are_blanks() {
+        let mounts = MOUNTS.replace("/sys/fs/cgroup", "/mnt/my\\040cgroups");
+        let mounts = mountinfo::parse(mounts.as_bytes());
+        let found = Hierarchy::from_mounts(mounts, Path::new("/mnt/my cgroups")).expect("found");
+        let paths: Vec<_> = found.mounts().collect();
+        let wanted = ["/mnt/my cgroups/cpu,cpuacct", "/mnt/my cgroups/memory"];
+        assert_eq!(paths, wanted.map(Path::new));
+    }
+
+    #[test]
     fn a_missing_controller_is_named_with_the_remedy() {
-        let error = Hierarchy::from_mountinfo("", Path::new("/cg")).expect_err("refused");
+        let error = Hierarchy::from_mounts(vec![], Path::new("/cg")).expect_err("refused");
         assert_eq!(
             error.to_string(),
             "no cgroup v1 controller cpu is mounted below /cg: mount it, boot with cgroup v2, or \

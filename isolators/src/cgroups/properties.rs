@@ -4,6 +4,7 @@ use std::path::{Component, Path};
 
 use oci_spec::runtime::LinuxResources;
 
+use super::act::{listed, restoring};
 use super::details::flat_keys;
 use super::device_io::{DeviceIo, from_blkio, from_io_stat};
 use super::devices::{Access, Key, Kind, List, Rule, compile, interpreter, kernel::Kernel, naive};
@@ -11,11 +12,12 @@ use super::hierarchy::{Hierarchy, REQUIRED, Version};
 use super::oom::report;
 use super::plan::Plan;
 use super::pressure::Pressure;
-use super::settings::Now;
+use super::settings::{Choice, Now};
 use super::statistics::{flat_keyed, kernel_memory};
-use crate::KernelLog;
+use super::update::cpu_max;
+use crate::{KernelLog, mountinfo};
 
-/// `memory.stat`, `io.stat`, `blkio.*`, `*.pressure`.
+/// `memory.stat`, `io.stat`, `blkio.*`, `*.pressure`, `cgroup.procs`, `cpu.max`, and any that is changed.
 pub fn files(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for (key, _) in flat_keys(&text) {
@@ -33,6 +35,29 @@ pub fn files(bytes: &[u8]) {
     if let Some(pressure) = Pressure::parse(&text) {
         assert!(text.contains("some "), "{pressure:?}");
     }
+    let stands = |pid: &u32| text.contains(&pid.to_string());
+    assert!(listed(&text).iter().all(stands));
+    let bandwidth = cpu_max(&text);
+    let quota = bandwidth.quota.map_or("max".to_owned(), |n| n.to_string());
+    assert_eq!(
+        cpu_max(&format!("{quota} {}\n", bandwidth.period)),
+        bandwidth
+    );
+    leads_back(&text);
+}
+
+/// To change a file back takes one line: what it said, or what removes the line that was not there.
+fn leads_back(before: &str) {
+    let choice = Choice {
+        file: "f".into(),
+        value: "8:0 5".to_owned(),
+    };
+    let whole = restoring(before, &choice, None);
+    assert!(whole == "\n" || before.lines().any(|line| line.ends_with(&whole)));
+    assert!(!whole.is_empty());
+    let line = restoring(before, &choice, Some("8:0 default"));
+    assert!(line == "8:0" || line.starts_with("8:0 "), "{line:?}");
+    assert!(!line.contains('\n'));
 }
 
 fn io_stat(devices: &[DeviceIo]) -> String {
@@ -53,22 +78,35 @@ fn io_stat(devices: &[DeviceIo]) -> String {
     devices.iter().map(line).collect()
 }
 
-/// Whatever is mounted elsewhere is none of ours.
+/// Whatever is mounted elsewhere is none of ours, and no name of a mount point changes what is read of it.
 pub fn a_mountinfo(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let line = [
+        b"36 35 98:0 / ",
+        &*mountinfo::escape(bytes),
+        b" rw - ext4 x rw\n",
+    ]
+    .concat();
+    let points: Vec<_> = mountinfo::parse(&line)
+        .into_iter()
+        .map(|it| it.point)
+        .collect();
+    assert_eq!(points, [Path::new(OsStr::from_bytes(bytes))]);
+    let listed = mountinfo::parse(bytes);
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    assert!(listed.len() <= lines);
     let root = Path::new("/sys/fs/cgroup");
-    let Ok(found) = Hierarchy::from_mountinfo(&text, root) else {
+    let Ok(found) = Hierarchy::from_mounts(listed.clone(), root) else {
         return;
     };
     assert_eq!(found.version(), Version::V1);
     let Hierarchy::V1(mounts) = found else {
         return;
     };
-    assert!(mounts.len() <= text.lines().count());
-    for mount in &mounts {
-        let path = &mount.path;
-        assert!(path.starts_with(root) && !mount.controllers.is_empty());
-        assert!(path.to_str().is_some_and(|path| text.contains(path)));
+    for ours in &mounts {
+        assert!(ours.path.starts_with(root) && !ours.controllers.is_empty());
+        assert!(listed.iter().any(|mount| mount.point == ours.path));
     }
     for controller in REQUIRED {
         assert!(mounts.iter().any(|mount| mount.has(controller)));

@@ -165,7 +165,7 @@ pub(super) fn kernel_memory(stat: &str) -> Option<u64> {
     const PARTS: [&str; 5] = ["kernel_stack", "slab", "sock", "percpu", "pagetables"];
     flat_keyed(stat, "kernel").or_else(|| {
         let parts = PARTS.iter().filter_map(|part| flat_keyed(stat, part));
-        parts.reduce(|sum, part| sum + part)
+        parts.reduce(u64::saturating_add)
     })
 }
 

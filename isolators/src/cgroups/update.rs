@@ -77,17 +77,16 @@ fn bandwidth(dir: &Path, version: Version) -> Bandwidth {
             quota: number(dir, "cpu.cfs_quota_us"),
             period: number(dir, "cpu.cfs_period_us").unwrap_or(default.period),
         },
-        Version::V2 => {
-            let text = fs::read_to_string(dir.join("cpu.max")).unwrap_or_default();
-            let mut words = text.split_whitespace();
-            Bandwidth {
-                quota: words.next().and_then(|quota| quota.parse().ok()),
-                period: words
-                    .next()
-                    .and_then(|period| period.parse().ok())
-                    .unwrap_or(default.period),
-            }
-        }
+        Version::V2 => cpu_max(&fs::read_to_string(dir.join("cpu.max")).unwrap_or_default()),
+    }
+}
+
+/// `max 100000`, or a quota instead of the first word. Both are microseconds.
+pub(super) fn cpu_max(text: &str) -> Bandwidth {
+    let mut numbers = text.split_whitespace().map(|word| word.parse().ok());
+    Bandwidth {
+        quota: numbers.next().flatten(),
+        period: (numbers.next().flatten()).unwrap_or(Bandwidth::default().period),
     }
 }
 
