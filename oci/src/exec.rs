@@ -1,6 +1,7 @@
 //! `exec`: another process in a container.
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use containerizer::{Entrance, Identity, Lines};
@@ -93,33 +94,40 @@ fn tell(flags: &Exec, pid: u32) -> Result<(), Error> {
 
 /// As a file describes it, or like the container's own but for what is asked.
 fn process(spec: &Spec, flags: &Exec, log: &Log) -> Result<Process, Error> {
-    let mut value = match &flags.process {
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(file("read", path))?;
-            serde_json::from_str(&text).map_err(|source| Error::BadConfig {
-                path: path.clone(),
-                at: ".".to_owned(),
-                source,
-            })?
-        }
-        None => like_own(spec, flags)?,
+    let (process, warnings) = match &flags.process {
+        Some(path) => parse(&fs::read_to_string(path).map_err(file("read", path))?, path)?,
+        None => checked(like_own(spec, flags)?, Path::new("process"))?,
     };
+    warnings.iter().for_each(|warning| log.warning(warning));
+    Ok(process)
+}
+
+/// With what is ignored in it.
+pub fn parse(text: &str, path: &Path) -> Result<(Process, Vec<String>), Error> {
+    let value = serde_json::from_str(text).map_err(|source| Error::BadConfig {
+        path: path.to_owned(),
+        at: ".".to_owned(),
+        source,
+    })?;
+    checked(value, path)
+}
+
+fn checked(mut value: Value, path: &Path) -> Result<(Process, Vec<String>), Error> {
     let mut warnings = Vec::new();
     crate::config::remove_nulls(&mut value);
     if let Some(members) = value.as_object_mut() {
         complete(members, &mut warnings);
     }
-    warnings.iter().for_each(|warning| log.warning(warning));
     let parsed = serde_path_to_error::deserialize(value);
     let process = parsed.map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
         Error::BadConfig {
-            path: flags.process.clone().unwrap_or_else(|| "process".into()),
+            path: path.to_owned(),
             at: error.path().to_string(),
             source: error.into_inner(),
         }
     })?;
     check_process(&process)?;
-    Ok(process)
+    Ok((process, warnings))
 }
 
 fn like_own(spec: &Spec, flags: &Exec) -> Result<Value, Error> {

@@ -1,8 +1,10 @@
 //! Which cgroup a process of exec goes to.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use isolators::cgroups::{Below, Cgroup, Entry, Layout};
 
@@ -32,18 +34,24 @@ pub fn entry(stored: &Stored, asked: &[String]) -> Result<Entry, Error> {
 fn of_first(stored: &Stored) -> Result<Option<Cgroup>, Error> {
     let file = format!("/proc/{}/cgroup", stored.process.pid);
     // One that has just ended is found by who joins it.
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let path = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let path = on_v2(&fs::read(file).unwrap_or_default());
     // While it lives, nobody else has had its number.
     let path = path.filter(|_| stored.process.lives());
     let hierarchy = status::hierarchy()?;
-    Ok(path.map(|path| Cgroup::at(&hierarchy, Path::new(path), Layout::Oci)))
+    Ok(path.map(|path| Cgroup::at(&hierarchy, &path, Layout::Oci)))
+}
+
+/// Of proc_pid_cgroup(5). The container has named it, and can have named it anything.
+pub fn on_v2(cgroups: &[u8]) -> Option<PathBuf> {
+    let mut lines = cgroups.split(|byte| *byte == b'\n');
+    let path = lines.find_map(|line| line.strip_prefix(b"0::"))?;
+    Some(OsStr::from_bytes(path).into())
 }
 
 /// By the controller that they are for; without one for all.
-type Places = BTreeMap<Option<String>, PathBuf>;
+pub type Places = BTreeMap<Option<String>, PathBuf>;
 
-fn parse(asked: &[String]) -> Result<Places, Error> {
+pub fn parse(asked: &[String]) -> Result<Places, Error> {
     let bad = |asked: &String, what| Error::BadFlag {
         flag: "--cgroup",
         value: asked.clone(),

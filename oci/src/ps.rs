@@ -41,7 +41,7 @@ fn all(arguments: &[String]) -> Result<String, Error> {
 }
 
 /// The head, and the rows of these processes.
-fn rows(table: &str, processes: &[u32]) -> Result<String, Error> {
+pub fn rows(table: &str, processes: &[u32]) -> Result<String, Error> {
     let mut lines = table.lines();
     let head = lines.next().unwrap_or_default();
     let column = head.split_whitespace().position(|title| title == "PID");

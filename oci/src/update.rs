@@ -1,7 +1,7 @@
 //! `update`: the limits of a container that runs.
 
 pub mod amount;
-mod asked;
+pub mod asked;
 
 use oci_spec::runtime::{LinuxResources, Spec};
 use serde_json::Value;
@@ -35,7 +35,7 @@ fn parse(asked: &Value) -> Result<LinuxResources, Error> {
     })
 }
 
-fn with(spec: &Spec, asked: Value) -> Result<Spec, Error> {
+pub fn with(spec: &Spec, asked: Value) -> Result<Spec, Error> {
     let copy = || -> Result<Spec, serde_json::Error> {
         let mut value = serde_json::to_value(spec)?;
         merge(&mut value["linux"]["resources"], asked);

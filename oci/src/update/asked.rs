@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::amount::bytes;
+use super::{merge, parse};
 use crate::config::remove_nulls;
 use crate::error::{Error, file};
 use crate::flags::Update;
@@ -18,7 +19,7 @@ pub fn read(flags: &Update) -> Result<Value, Error> {
         None => json!({}),
     };
     for (group, name, value) in given(flags)? {
-        asked[group][name] = value;
+        merge(&mut asked, json!({ group: { name: value } }));
     }
     // Memory without a limit under one of memory and swap together would have one all the same.
     if asked["memory"]["limit"] == json!(-1) && asked["memory"]["swap"].is_null() {
@@ -33,12 +34,19 @@ fn from_file(path: &Path) -> Result<Value, Error> {
         Some("-") => io::read_to_string(io::stdin()).map_err(file("read", "stdin"))?,
         _ => fs::read_to_string(path).map_err(file("read", path))?,
     };
-    let mut value = serde_json::from_str(&text).map_err(|source| Error::BadResources {
+    from_text(&text)
+}
+
+/// An object that is right by itself, before anything is laid over it.
+pub fn from_text(text: &str) -> Result<Value, Error> {
+    let members = serde_json::from_str(text).map_err(|source| Error::BadResources {
         at: ".".to_owned(),
         source,
     })?;
+    let mut value = Value::Object(members);
     remove_nulls(&mut value);
     spell(&mut value);
+    parse(&value)?;
     Ok(value)
 }
 
@@ -218,5 +226,24 @@ mod tests {
         let line = format!("-r {} --pids-limit 7 c1", path.display());
         let wanted = json!({"memory": {"limit": 5}, "pids": {"limit": 7}});
         assert_eq!(asked(&line).expect("is right"), wanted);
+    }
+
+    #[test]
+    fn a_file_that_is_no_object_of_objects_is_refused_whatever_flags_say() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("r.json");
+        let line = format!("-r {} --memory 5M c1", path.display());
+        for text in [
+            "[]",
+            "5",
+            "null",
+            "",
+            r#"{"memory": 5}"#,
+            r#"{"memory": [[]]}"#,
+        ] {
+            fs::write(&path, text).expect("writes");
+            let refused = asked(&line).expect_err("refused");
+            assert!(matches!(refused, Error::BadResources { .. }), "{text}");
+        }
     }
 }
