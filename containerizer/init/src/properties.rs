@@ -6,18 +6,72 @@ mod hold;
 
 use std::collections::BTreeSet;
 
-use crate::{ExitRecord, Program, Word, exit_record, interpreter, passwd};
+use crate::mount_attributes::{
+    ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, RELATIME, STRICTATIME,
+};
+use crate::unsaid::{alone, from_flags, unlocked};
+use crate::{Attributes, ExitRecord, Program, Word, exit_record, interpreter, passwd};
 
 /// A name, as of its folder of seeds, and what panics where it does not hold.
 pub type Property = (&'static str, fn(&[u8]));
 
 pub const ALL: &[Property] = &[
+    ("attributes", attributes),
     ("exit_record", an_exit_record),
     ("interpreter", an_interpreter),
     ("passwd", a_home),
     ("program", a_program),
     ("word", a_word),
 ];
+
+/// Eight bytes are the flags of a file system, each further one an option, of which the last counts: a bind
+/// has what was said and, in a user namespace, what is locked.
+fn attributes(bytes: &[u8]) {
+    const SWITCHES: [u64; 6] = [RDONLY, NOSUID, NODEV, NOEXEC, NOSYMFOLLOW, NODIRATIME];
+    const TIMES: [u64; 3] = [RELATIME, NOATIME, STRICTATIME];
+    const LOCKABLE: u64 = RDONLY | NOSUID | NODEV | NOEXEC;
+    let Some((flags, options)) = bytes.split_first_chunk() else {
+        return;
+    };
+    let source = from_flags(u64::from_le_bytes(*flags));
+    let switches = SWITCHES.iter().fold(0, |all, bit| all | bit);
+    assert_eq!(source & !(switches | ATIME), 0);
+    assert!(TIMES.contains(&(source & ATIME)));
+    let (mut on, mut off, mut time) = (0, 0, None);
+    for option in options {
+        match SWITCHES.get(usize::from(option >> 1)) {
+            Some(bit) if option & 1 == 1 => (on, off) = (on | bit, off & !bit),
+            Some(bit) => (on, off) = (on & !bit, off | bit),
+            None => time = TIMES.get(usize::from(*option) % TIMES.len()),
+        }
+    }
+    let said = Attributes {
+        set: on | time.unwrap_or(&0),
+        clear: off | if time.is_some() { ATIME } else { 0 },
+    };
+    let becomes = |change: &Attributes| {
+        // Or the kernel refuses it: mount_setattr(2).
+        assert!(change.set & ATIME == 0 || change.clear & ATIME == ATIME);
+        assert_eq!(change.set & change.clear & !ATIME, 0);
+        (source & !change.clear) | change.set
+    };
+    let speaks_of_times = (on | off) & NODIRATIME != 0 || time.is_some();
+    let times = match speaks_of_times {
+        true => time.unwrap_or(&RELATIME) | on & NODIRATIME,
+        false => source & (ATIME | NODIRATIME),
+    };
+    let wanted = on & !NODIRATIME | times;
+    assert_eq!(becomes(&alone(&said)), wanted, "{said:?} on {source:#x}");
+    let locked = source & LOCKABLE;
+    let allowed = off & locked == 0 && times == source & (ATIME | NODIRATIME);
+    match unlocked(&said, source) {
+        Ok(change) => {
+            assert!(allowed, "{said:?} on {source:#x}");
+            assert_eq!(becomes(&change), wanted | locked);
+        }
+        Err(_) => assert!(!allowed, "{said:?} on {source:#x}"),
+    }
+}
 
 /// There is one way to write each program, and no other bytes are one.
 fn a_program(bytes: &[u8]) {
