@@ -17,7 +17,8 @@ const LARGE: usize = 64 * 1024;
 /// Of a page, and of anything that may be asked for here.
 const ALIGNED: usize = 4096;
 
-#[global_allocator]
+// Tests have several threads.
+#[cfg_attr(not(test), global_allocator)]
 static MEMORY: Memory = Memory(Region::empty());
 
 struct Memory(Region);
@@ -105,5 +106,113 @@ fn map(size: usize) -> *mut u8 {
     match mapped == libc::MAP_FAILED {
         true => null_mut(),
         false => mapped.cast(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that is there: its bytes all say who it is.
+    struct Object {
+        at: *mut u8,
+        layout: Layout,
+        name: u8,
+    }
+
+    impl Object {
+        fn new(memory: &Memory, size: usize, align: usize, name: u8) -> Self {
+            let layout = Layout::from_size_align(size, align).expect("a layout");
+            // SAFETY: the size is not zero.
+            let at = unsafe {
+                match name & 1 {
+                    0 => memory.alloc(layout),
+                    _ => memory.alloc_zeroed(layout),
+                }
+            };
+            assert!(at.addr().is_multiple_of(align) && !at.is_null());
+            let object = Self { at, layout, name };
+            assert!(name & 1 == 0 || object.bytes() == vec![0; size]);
+            object.write()
+        }
+
+        fn write(self) -> Self {
+            // SAFETY: the object has that many bytes.
+            unsafe { self.at.write_bytes(self.name, self.layout.size()) };
+            self
+        }
+
+        fn bytes(&self) -> &[u8] {
+            // SAFETY: the object has that many bytes, and all have been written by now.
+            unsafe { std::slice::from_raw_parts(self.at, self.layout.size()) }
+        }
+
+        fn is_whole(&self, size: usize) -> bool {
+            let size = size.min(self.layout.size());
+            self.bytes()[..size] == vec![self.name; size]
+        }
+
+        fn resize(self, memory: &Memory, size: usize) -> Self {
+            assert!(self.is_whole(usize::MAX));
+            // SAFETY: it is of this memory, and the size is not zero.
+            let at = unsafe { memory.realloc(self.at, self.layout, size) };
+            let layout = Layout::from_size_align(size, self.layout.align()).expect("a layout");
+            assert!(!at.is_null());
+            let kept = self.layout.size().min(size);
+            // SAFETY: the object has that many bytes; those that are new have not been written.
+            unsafe { at.add(kept).write_bytes(self.name, size - kept) };
+            let object = Self { at, layout, ..self };
+            assert!(object.is_whole(kept));
+            object
+        }
+
+        fn free(self, memory: &Memory) {
+            assert!(self.is_whole(usize::MAX));
+            // SAFETY: it is of this memory, and nobody uses it any more.
+            unsafe { memory.dealloc(self.at, self.layout) };
+        }
+    }
+
+    #[test]
+    fn what_is_in_an_object_stays_in_it_whatever_becomes_of_others() {
+        // Miri takes a thousand times as long.
+        let (rounds, steps) = if cfg!(miri) { (2, 60) } else { (50, 2000) };
+        for round in 0..rounds {
+            let memory = Memory(Region::empty());
+            let mut living: Vec<Object> = Vec::new();
+            let mut state = round;
+            for step in 0..steps {
+                // Source: Knuth, MMIX.
+                state = 6_364_136_223_846_793_005_u64
+                    .wrapping_mul(state)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let chance = (state >> 33) as usize;
+                let size = match chance % 16 {
+                    0 => LARGE - 1 + chance / 64 % 3,
+                    _ => 1 + chance / 64 % 700,
+                };
+                let which = chance / 7 % living.len().max(1);
+                match chance / 16 % 4 {
+                    0 if !living.is_empty() => living.swap_remove(which).free(&memory),
+                    1 if !living.is_empty() => {
+                        let object = living.swap_remove(which);
+                        living.push(object.resize(&memory, size));
+                    }
+                    _ => {
+                        let align = 1 << (chance / 8 % 7);
+                        living.push(Object::new(&memory, size, align, step as u8));
+                    }
+                }
+            }
+            living.into_iter().for_each(|object| object.free(&memory));
+        }
+    }
+
+    #[test]
+    fn what_no_page_is_aligned_to_is_refused() {
+        let memory = Memory(Region::empty());
+        let layout = Layout::from_size_align(1, 2 * ALIGNED).expect("a layout");
+        // SAFETY: the size is not zero.
+        assert!(unsafe { memory.alloc(layout) }.is_null());
     }
 }

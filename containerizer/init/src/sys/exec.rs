@@ -52,3 +52,31 @@ pub fn execve(path: &CStr, arguments: &Arguments) -> io::Error {
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     io::Error::last_os_error()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_finds_every_word_wherever_the_arguments_are_moved() {
+        let words = |words: &[&str]| -> Vec<String> { words.iter().map(|w| (*w).into()).collect() };
+        let (argv, env) = (words(&["sh", "", "a b"]), words(&["A=1"]));
+        let made = Arguments::new(&argv, &env).expect("no NUL");
+        let moved = Box::new(made);
+        let read = |array: &[*const libc::c_char]| -> Vec<String> {
+            let mut at = array.as_ptr();
+            let mut read = Vec::new();
+            // SAFETY: the array ends with null, and all before it are strings that `moved` owns.
+            unsafe {
+                while !(*at).is_null() {
+                    read.push(CStr::from_ptr(*at).to_str().expect("text").to_owned());
+                    at = at.add(1);
+                }
+            }
+            read
+        };
+        assert_eq!(read(&moved.argv), argv);
+        assert_eq!(read(&moved.env), env);
+        assert!(Arguments::new(&words(&["a\0b"]), &env).is_err());
+    }
+}

@@ -48,15 +48,19 @@ pub fn wait_for_signal() -> Option<Sender> {
     let signal = unsafe { libc::sigwaitinfo(&set, info.as_mut_ptr()) };
     // SAFETY: all of it zero is a valid siginfo_t, whatever sigwaitinfo has put there since.
     let info = unsafe { info.assume_init() };
+    (signal > 0).then(|| sender(signal, &info))
+}
+
+fn sender(signal: i32, info: &libc::siginfo_t) -> Sender {
     // SAFETY: these two are numbers at the same place for every signal that somebody sent; for others
     // `Sender` does not look at them.
     let (pid, uid) = unsafe { (info.si_pid(), info.si_uid()) };
-    (signal > 0).then_some(Sender {
+    Sender {
         signal,
         code: info.si_code,
         pid,
         uid,
-    })
+    }
 }
 
 /// Waits until `socket` is readable: `None`; or until one of the blocked `signals` has come.
@@ -133,4 +137,36 @@ fn set_signal_mask(set: &libc::sigset_t) -> io::Result<()> {
 fn signalfd(set: &libc::sigset_t) -> io::Result<OwnedFd> {
     // SAFETY: `set` is initialised and outlives the call.
     owned(unsafe { libc::signalfd(-1, set, libc::SFD_CLOEXEC) }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_is_in_the_set_of_all() {
+        let set = all_signals();
+        // SAFETY: every byte of it is written, and it lives.
+        let bytes =
+            unsafe { std::slice::from_raw_parts((&raw const set).cast::<u8>(), size_of_val(&set)) };
+        assert!(bytes.len() * 8 >= 64 && bytes.iter().all(|byte| *byte == u8::MAX));
+    }
+
+    #[test]
+    fn who_sent_a_signal_is_read_where_the_kernel_writes_it() {
+        // Signal, errno, code; and the union from the next multiple of 8 on. sigaction(2).
+        let mut words = [0_u64; size_of::<libc::siginfo_t>() / 8];
+        words[0] = libc::SIGTERM as u64;
+        words[1] = u64::from((-6_i32).cast_unsigned());
+        words[2] = 7 | 1000 << 32;
+        // SAFETY: it is as long and as aligned, and any bits are one.
+        let info = unsafe { (&raw const words).cast::<libc::siginfo_t>().read() };
+        let wanted = Sender {
+            signal: libc::SIGTERM,
+            code: -6,
+            pid: 7,
+            uid: 1000,
+        };
+        assert_eq!(sender(libc::SIGTERM, &info), wanted);
+    }
 }

@@ -35,14 +35,24 @@ pub fn send_descriptor(socket: RawFd, number: RawFd, name: &[u8]) -> io::Result<
         iov_base: name.as_ptr().cast_mut().cast(),
         iov_len: name.len(),
     };
-    // Of u64, for a control message must be aligned.
-    let mut control = [0_u64; 4];
-    // SAFETY: the control buffer holds one header and one descriptor; the message's pointers are to
-    // locals that outlive the call, and the kernel only reads them.
-    let ret = unsafe {
+    let mut control = Control::default();
+    let mut message = with_descriptor(&mut control, number);
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    // SAFETY: the message's pointers are to locals that outlive the call, and the kernel only reads them.
+    let ret = unsafe { libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) };
+    check(ret as libc::c_long).map(drop)
+}
+
+/// Room for one header and one descriptor. Of u64, for a control message must be aligned.
+type Control = [u64; 4];
+
+/// A message with nothing but a descriptor, which points into `control`.
+fn with_descriptor(control: &mut Control, number: RawFd) -> libc::msghdr {
+    // SAFETY: an all-zero message is empty; `control` holds what is written to it, at the places that
+    // cmsg(3) names.
+    unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as _;
         let header = libc::CMSG_FIRSTHDR(&raw const message);
@@ -52,9 +62,8 @@ pub fn send_descriptor(socket: RawFd, number: RawFd, name: &[u8]) -> io::Result<
         libc::CMSG_DATA(header)
             .cast::<RawFd>()
             .write_unaligned(number);
-        libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL)
-    };
-    check(ret as libc::c_long).map(drop)
+        message
+    }
 }
 
 /// The next connection to a socket that listens.
@@ -62,4 +71,31 @@ pub fn accept(socket: RawFd) -> io::Result<OwnedFd> {
     let null = std::ptr::null_mut();
     // SAFETY: null pointers ask for no address.
     owned(unsafe { libc::accept4(socket, null, null.cast(), libc::SOCK_CLOEXEC) }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_finds_one_descriptor_and_nothing_else() {
+        let mut control = Control::default();
+        let message = with_descriptor(&mut control, 4711);
+        let length: usize = message.msg_controllen as _;
+        assert!(length <= size_of::<Control>());
+        // SAFETY: the message points to `control`, which lives, and the macros of cmsg(3) stay in it.
+        unsafe {
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            let kind = ((*header).cmsg_level, (*header).cmsg_type);
+            assert_eq!(kind, (libc::SOL_SOCKET, libc::SCM_RIGHTS));
+            let descriptor = libc::CMSG_DATA(header).cast::<RawFd>();
+            assert_eq!(descriptor.read_unaligned(), 4711);
+            let length: usize = (*header).cmsg_len as _;
+            assert_eq!(
+                header.addr() + length,
+                descriptor.addr() + size_of::<RawFd>()
+            );
+            assert!(libc::CMSG_NXTHDR(&raw const message, header).is_null());
+        }
+    }
 }
