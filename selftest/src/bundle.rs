@@ -1,6 +1,7 @@
 //! What a hostile container is made of: a spec, and a root file system where it has one of its own.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -40,7 +41,8 @@ impl Bundle {
         for name in bound {
             field.make_dir(&format!("rootfs-{}/{name}", bundle.id))?;
             let host = Path::new("/").join(name);
-            bundle.bind(&host, &format!("/{name}"), &["rbind", "rro"]);
+            // Whoever owns them, they can be read; and not every file system can show other owners.
+            bundle.push(&host, &format!("/{name}"), &["rbind", "rro"]);
         }
         bundle.surround(walls);
         Ok(bundle)
@@ -72,12 +74,17 @@ impl Bundle {
         remove(process, "capabilities");
         let linux = &mut self.spec["linux"];
         remove(linux, "seccomp");
+        remove(linux, "uidMappings");
+        remove(linux, "gidMappings");
+        if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+            namespaces.retain(|namespace| namespace["type"] != "user");
+        }
         linux["maskedPaths"] = json!([]);
         linux["readonlyPaths"] = json!([]);
         remove(&mut linux["resources"], "devices");
         for mount in self.spec["mounts"].as_array_mut().into_iter().flatten() {
             if let Some(options) = mount["options"].as_array_mut() {
-                options.retain(|option| option != "ro" && option != "nodev");
+                options.retain(|option| !["ro", "nodev", "idmap"].iter().any(|it| option == it));
             }
         }
     }
@@ -110,7 +117,12 @@ impl Bundle {
         Ok(())
     }
 
+    /// A volume, as tasks get theirs.
     pub fn bind(&mut self, source: &Path, target: &str, options: &[&str]) {
+        self.push(source, target, &self.with_owners(options));
+    }
+
+    fn push(&mut self, source: &Path, target: &str, options: &[&str]) {
         let mount = json!({
             "destination": target, "type": "bind", "source": source, "options": options,
         });
@@ -121,11 +133,33 @@ impl Bundle {
 
     /// Mounts a volume first, so that other mounts come to lie on it.
     pub fn bind_first(&mut self, source: &Path, target: &str) {
+        let options = self.with_owners(&["rbind", "rw"]);
         let mount = json!({
-            "destination": target, "type": "bind", "source": source, "options": ["rbind", "rw"],
+            "destination": target, "type": "bind", "source": source, "options": options,
         });
         if let Some(mounts) = self.spec["mounts"].as_array_mut() {
             mounts.insert(0, mount);
+        }
+    }
+
+    /// In a user namespace the host's root is nobody, but the owner of the container's volumes.
+    fn with_owners<'a>(&self, options: &[&'a str]) -> Vec<&'a str> {
+        let idmap = self.first_id().map(|_id| "idmap");
+        options.iter().copied().chain(idmap).collect()
+    }
+
+    /// Of the host, where it has a user namespace.
+    fn first_id(&self) -> Option<u32> {
+        let map = self.spec["linux"]["uidMappings"].get(0)?;
+        map["hostID"].as_u64()?.try_into().ok()
+    }
+
+    /// Makes its root file system its own, as engines prepare one for a user namespace.
+    pub fn hand_over(&self) -> Result<(), Trouble> {
+        match self.first_id() {
+            Some(id) if self.rootfs != Path::new("/") => own(&self.rootfs, id)
+                .map_err(cannot(format!("give {} to {id}", self.rootfs.display()))),
+            _ => Ok(()),
         }
     }
 
@@ -160,6 +194,16 @@ impl Bundle {
             .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(0o755)))
             .map_err(cannot(format!("write {}", path.display())))
     }
+}
+
+/// All of it, links not followed.
+fn own(path: &Path, id: u32) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(id), Some(id))?;
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(path)?;
+    entries.try_for_each(|entry| own(&entry?.path(), id))
 }
 
 fn remove(object: &mut Value, name: &str) {

@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use containerizer::{Config, Containerizer, Stdio, Stopwatch, Then};
+use containerizer::{Config, Containerizer, IDS_OF_EACH as EACH, Stdio, Stopwatch, Then};
 use isolators::seccomp::Profile;
 use isolators::{
-    CapabilitySets, Command, ContainerId, Device, Ipc, Limit, PidNamespace, Request, Seccomp,
-    Share, Swap, User, mountinfo,
+    CapabilitySets, Command, ContainerId, Device, IdRange, Ipc, Limit, PidNamespace, Request,
+    Seccomp, Share, Swap, User, mountinfo,
 };
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::attack::Walls;
 use crate::bundle::Bundle;
 use crate::running::{Ended, Launched, Outcome, Running};
 use crate::toolbox::Toolbox;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub devices: Vec<Device>,
     /// Tasks have no more processor time than they ask for.
     pub cgroups_enable_cfs: bool,
+    /// Where tasks have user namespaces of their own: the host's ids for all of them.
+    pub user_namespaces: Option<IdRange>,
     pub toolbox: Toolbox,
     /// The `longshore` program, whose `oci` is an OCI runtime.
     pub program: PathBuf,
@@ -87,7 +90,7 @@ impl Field {
             seccomp: settings.seccomp.clone(),
         };
         let containerizer = runtime.block_on(async { Containerizer::open(config.clone()) })?;
-        Ok(Self {
+        let field = Self {
             settings: settings.clone(),
             runtime,
             containerizer,
@@ -95,7 +98,35 @@ impl Field {
             state,
             directory,
             containers: Cell::new(0),
-        })
+        };
+        match field.check_user_namespaces() {
+            Ok(()) => Ok(field),
+            // The first failure is what must be heard.
+            Err(error) => {
+                let _ = field.clear();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where none can be launched, every attack would seem to fail.
+    fn check_user_namespaces(&self) -> Result<(), Trouble> {
+        if self.settings.user_namespaces.is_none() {
+            return Ok(());
+        }
+        let mut harmless = Bundle::image(self, Walls::Up)?;
+        harmless.bind(&self.make_dir("harmless")?, "/vol", &["rbind", "rw"]);
+        harmless.script(&format!(
+            "read -r _ _ ids </proc/self/uid_map
+            [ $ids = {EACH} ] && echo >/vol/made && echo >/made && echo '! wrote'"
+        ));
+        let wrote = self.run(&harmless)?.ended()?.reached()?;
+        match wrote.is_empty() {
+            false => Ok(()),
+            true => Err(Trouble::NotLaunched(
+                "a container with a user namespace cannot write to its own files".to_owned(),
+            )),
+        }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -122,6 +153,16 @@ impl Field {
         &self.runtime
     }
 
+    /// Of the container that was named last. The agent gives its tasks the first that are free, so these
+    /// are the last.
+    fn ids(&self) -> Option<IdRange> {
+        let pool = self.settings.user_namespaces?;
+        let whole = pool.count / EACH;
+        let from_end = self.containers.get() % whole.max(1) + 1;
+        let first = pool.first + whole.saturating_sub(from_end) * EACH;
+        Some(IdRange { first, count: EACH })
+    }
+
     pub fn next_id(&self) -> String {
         let number = self.containers.get() + 1;
         self.containers.set(number);
@@ -133,7 +174,7 @@ impl Field {
         let id = self.next_id();
         let sandbox = self.make_dir(&format!("sandbox-{id}"))?;
         let request = Request {
-            user_namespace: None,
+            user_namespace: self.ids(),
             id: container_id(&id)?,
             command: Command::Exec {
                 path: "/bin/sh".to_owned(),
@@ -180,6 +221,7 @@ impl Field {
             Err(error) => return Ok(Launched::Refused(error.to_string())),
         };
         let id = container_id(&bundle.id)?;
+        bundle.hand_over()?;
         let output = self.output()?;
         let stdio = stdio(&output)?;
         let launched = self.runtime.block_on(async {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use isolators::seccomp::Profile;
-use isolators::{CapabilitySets, Device, DeviceKind, Swap};
-use selftest::{ATTACKS, Attack, Settings, Toolbox, Verdict, Walls};
+use isolators::{CapabilitySets, Device, DeviceKind, IdRange, Swap};
+use selftest::{ATTACKS, Attack, Settings, Toolbox, Trouble, Verdict, Walls};
 use tempfile::TempDir;
 
 /// The program that Cargo built beside this test.
@@ -28,13 +28,14 @@ fn settings() -> Settings {
         swap: Swap::Unlimited,
         devices: Vec::new(),
         cgroups_enable_cfs: false,
+        user_namespaces: None,
         toolbox: Toolbox::find(),
         program: longshore(),
     }
 }
 
 #[expect(clippy::unwrap_used, reason = "a test without it cannot go on")]
-fn tried_with(name: &str, walls: Walls, settings: Settings) -> Verdict {
+fn ran(name: &str, walls: Walls, settings: Settings) -> Result<Verdict, Trouble> {
     let attack: &Attack = ATTACKS.iter().find(|attack| attack.name == name).unwrap();
     let state = TempDir::with_prefix_in("longshore-", "/var/tmp").unwrap();
     let settings = Settings {
@@ -43,6 +44,11 @@ fn tried_with(name: &str, walls: Walls, settings: Settings) -> Verdict {
     };
     let verdict = attack.run(&settings, walls).verdict;
     assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0, "left");
+    verdict
+}
+
+fn tried_with(name: &str, walls: Walls, settings: Settings) -> Verdict {
+    let verdict = ran(name, walls, settings);
     verdict.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)))
 }
 
@@ -116,6 +122,41 @@ fn root_what_the_operator_lets_tasks_do_is_tried_and_is_no_break() {
         let without = tried_with(name, Walls::Down, settings.clone());
         assert!(matches!(without, Verdict::Broken(_)), "{name}: {without:?}");
     }
+}
+
+#[test]
+fn root_user_namespaces_open_no_way_for_any_attack() {
+    let settings = Settings {
+        user_namespaces: Some(IdRange {
+            first: 400_000,
+            count: 16 << 16,
+        }),
+        ..settings()
+    };
+    let taken_away = "host's files through /proc/PID/root";
+    if !can_idmap() {
+        let trouble = ran(taken_away, Walls::Up, settings).unwrap_err();
+        let said = chain(&trouble);
+        assert!(said.contains("map the owners of its files"), "{said}");
+        return;
+    }
+    for attack in ATTACKS {
+        let verdict = tried_with(attack.name, Walls::Up, settings.clone());
+        assert_eq!(verdict, Verdict::Held, "{}", attack.name);
+    }
+    let without = tried_with(taken_away, Walls::Down, settings);
+    assert!(matches!(without, Verdict::Broken(_)), "{without:?}");
+}
+
+/// Whether the file system of attacks can: tmpfs since Linux 6.3, most of those on disks before.
+#[expect(clippy::unwrap_used, reason = "a test without it cannot go on")]
+fn can_idmap() -> bool {
+    let about = nix::sys::statfs::statfs("/var/tmp").unwrap();
+    let uname = nix::sys::utsname::uname().unwrap();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse().ok());
+    let version: (Option<u32>, _) = (numbers.next(), numbers.next());
+    about.filesystem_type() != nix::sys::statfs::TMPFS_MAGIC || version >= (Some(6), Some(3))
 }
 
 #[test]

@@ -82,11 +82,6 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the attacks are on containers, and those take root: run it as root");
     }
-    if flags.agent.user_namespaces {
-        terminal::out(
-            "Tried without user namespaces, although tasks of this agent have them: they are one more wall.",
-        );
-    }
     let settings = settings(flags.agent)?;
     if settings.toolbox == Toolbox::Host && std::io::stderr().is_terminal() {
         terminal::err(
@@ -130,6 +125,7 @@ fn settings(agent: agent::Flags) -> anyhow::Result<Settings> {
         swap: rights.swap,
         devices: rights.devices,
         cgroups_enable_cfs: agent.cgroups_enable_cfs,
+        user_namespaces: agent.user_namespaces.then_some(agent.user_namespace_ids),
         toolbox: Toolbox::find(),
         program: std::env::current_exe().context("cannot find this program's own file")?,
     })

@@ -113,6 +113,7 @@ fn devpts(bundle: &mut Bundle) -> Result<(), Trouble> {
 /// Returns why it was not made, if so.
 fn with_terminal(field: &Field, bundle: &mut Bundle) -> Result<Option<String>, Trouble> {
     bundle.spec["process"]["terminal"] = json!(true);
+    bundle.hand_over()?;
     let spec: Spec = serde_json::from_value(bundle.spec.clone())?;
     let hierarchy = Arc::new(Hierarchy::detect(&field.config().cgroups_hierarchy)?);
     let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().clone());

@@ -202,6 +202,7 @@ impl<'a> OciContainer<'a> {
         let mut bundle = Bundle::image(field, walls)?;
         fill(&bundle)?;
         bundle.args(&["/bin/sleep", "1000"]);
+        bundle.hand_over()?;
         let text = bundle.spec.to_string();
         let directory = field.make_dir(&format!("bundle-{}", bundle.id))?;
         fs::write(directory.join("config.json"), text).map_err(cannot("write a bundle"))?;
