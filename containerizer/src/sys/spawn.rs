@@ -76,21 +76,7 @@ pub fn spawn<'p>(spawn: &Spawn<'_, 'p>) -> io::Result<(Spawned, Underway<'p>)> {
     });
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
     let mut pidfd: RawFd = -1;
-    // SAFETY: an all-zero clone_args asks for nothing.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    let shared = libc::CLONE_VM | libc::CLONE_FILES;
-    args.flags =
-        spawn.namespaces | (libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | shared) as u64;
-    args.pidfd = (&raw mut pidfd) as u64;
-    args.child_tid = child.at_work.as_ptr() as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    args.stack = stack.as_mut_ptr() as u64;
-    args.stack_size = STACK as u64;
-    if let Some(cgroup) = spawn.cgroup {
-        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = cgroup.as_raw_fd() as u64;
-    }
+    let args = arguments(spawn, &child, &mut stack, &mut pidfd);
     // A signal handler of ours must not run in the child, on our memory.
     let old = block_signals();
     // SAFETY: `args` names a pidfd slot that outlives the call, and a stack and a word that are, like
@@ -113,6 +99,30 @@ pub fn spawn<'p>(spawn: &Spawn<'_, 'p>) -> io::Result<(Spawned, Underway<'p>)> {
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let pid = ret as u32;
     Ok((Spawned { pid, pidfd }, underway))
+}
+
+/// Of a process on `stack`, that is told by `pidfd`.
+fn arguments(
+    spawn: &Spawn<'_, '_>,
+    child: &Child,
+    stack: &mut [u128],
+    pidfd: &mut RawFd,
+) -> libc::clone_args {
+    // SAFETY: an all-zero clone_args asks for nothing.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    let flags = libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::CLONE_VM | libc::CLONE_FILES;
+    args.flags = spawn.namespaces | flags as u64;
+    args.pidfd = std::ptr::from_mut(pidfd) as u64;
+    args.child_tid = child.at_work.as_ptr() as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.stack = stack.as_mut_ptr() as u64;
+    args.stack_size = size_of_val(stack) as u64;
+    if let Some(cgroup) = spawn.cgroup {
+        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    args
 }
 
 impl Underway<'_> {
@@ -276,4 +286,50 @@ fn block_signals() -> libc::sigset_t {
 fn restore_signals(old: &libc::sigset_t) {
     // SAFETY: `old` is a set that pthread_sigmask itself gave out.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, old, std::ptr::null_mut()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd as _;
+    use std::ptr::with_exposed_provenance_mut;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_finds_a_stack_and_a_place_for_the_descriptor() {
+        let null = File::open("/dev/null").expect("opens");
+        let places = Places::reserve().expect("places");
+        let spawn = Spawn {
+            exe: null.as_fd(),
+            places: &places,
+            name: c"x",
+            descriptors: &[],
+            namespaces: libc::CLONE_NEWNS as u64,
+            cgroup: Some(null.as_fd()),
+        };
+        let child = Child {
+            exe: 0,
+            name: spawn.name.as_ptr(),
+            sources: vec![],
+            end: 0,
+            at_work: AtomicU32::new(1),
+            errno: AtomicI32::new(0),
+        };
+        let (mut stack, mut pidfd) = (vec![0_u128; 4], -1);
+        let args = arguments(&spawn, &child, &mut stack, &mut pidfd);
+        assert_eq!(args.cgroup, null.as_raw_fd() as u64);
+        assert!(args.flags & libc::CLONE_NEWNS as u64 != 0 && args.flags > 1 << 32);
+        let top = with_exposed_provenance_mut::<u8>((args.stack + args.stack_size) as usize);
+        let at_work = with_exposed_provenance_mut::<u32>(args.child_tid as usize);
+        let told = with_exposed_provenance_mut::<RawFd>(args.pidfd as usize);
+        // SAFETY: all live, and nobody else uses them now. The stack is used from its top on.
+        unsafe {
+            top.sub(1).write(1);
+            told.write(7);
+            at_work.write(0);
+        }
+        child.wait();
+        assert_eq!((stack[3].to_ne_bytes()[15], pidfd), (1, 7));
+    }
 }
