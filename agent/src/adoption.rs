@@ -8,6 +8,8 @@ use containerizer::Container;
 use tokio::task::JoinHandle;
 
 use crate::book::{Executor, ExecutorState};
+use crate::logs::Begun;
+use crate::paths::Run;
 use crate::recovery::{
     Earlier, Fate, Loss, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide, record,
 };
@@ -109,6 +111,9 @@ fn adopt_run(
             framework: run.framework.clone(),
             task: task.info.task_id.value.clone(),
         };
+        if fate != Fate::Done {
+            keep_logs(supervisor, &run, &task, matches!(fate, Fate::Adopt(_)));
+        }
         let (phase, container, report) = match fate {
             Fate::Done => continue,
             Fate::Deliver => (Phase::Ended, None, None),
@@ -125,6 +130,18 @@ fn adopt_run(
         };
         let beginning = Beginning::Resume(Box::new(resumed));
         supervisor.start(key, Some(run.clone()), true, beginning);
+    }
+}
+
+/// A rotation may have been interrupted, even where the task has ended since.
+fn keep_logs(supervisor: &Supervisor, run: &Run, task: &StoredTask, goes_on: bool) {
+    let host = &supervisor.host;
+    let sandbox = host.paths.sandbox(run);
+    // They were valid when it was launched.
+    let limits = host.log_limits.of(&task.info).unwrap_or(host.log_limits);
+    host.keeper.watch(&sandbox, limits, Begun::Earlier);
+    if !goes_on {
+        host.keeper.release(&sandbox);
     }
 }
 

@@ -12,6 +12,7 @@ use proto::v1;
 use crate::flags::Flags;
 use crate::host::HostFacts;
 use crate::isolation::{self, BadIsolation};
+use crate::logs::{Asked, BadLimit, Limits};
 use crate::task::capabilities::{BadCapabilities, named};
 
 /// Offered when `--resources` names no ports.
@@ -25,6 +26,8 @@ pub struct Config {
     pub executor_variables: BTreeMap<String, String>,
     pub capabilities: CapabilitySets,
     pub lacking_isolators: Vec<isolation::Lack>,
+    /// Of tasks that say nothing else.
+    pub logs: Limits,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +77,8 @@ pub enum ConfigError {
     CgroupsRoot(String),
     #[error(transparent)]
     Isolation(#[from] BadIsolation),
+    #[error(transparent)]
+    Logs(#[from] BadLimit),
     #[error("bad --gc_disk_headroom {0}: it must be a fraction from 0 to 1")]
     Headroom(f64),
 }
@@ -107,6 +112,7 @@ impl Config {
             executor_variables: executor_variables(flags)?,
             capabilities: capabilities(flags)?,
             lacking_isolators: isolation::lacks(&flags.isolation)?,
+            logs: logs(flags)?,
         })
     }
 
@@ -189,6 +195,18 @@ fn executor_variables(flags: &Flags) -> Result<BTreeMap<String, String>, ConfigE
         Some((name, _)) => Err(ConfigError::Variable(name.clone())),
         None => Ok(variables),
     }
+}
+
+fn logs(flags: &Flags) -> Result<Limits, BadLimit> {
+    let stdout = Asked {
+        size: &flags.max_stdout_size,
+        options: &flags.logrotate_stdout_options,
+    };
+    let stderr = Asked {
+        size: &flags.max_stderr_size,
+        options: &flags.logrotate_stderr_options,
+    };
+    Limits::new(stdout, stderr)
 }
 
 /// Read strictly: a name that is not known would silently grant less.
@@ -301,6 +319,8 @@ mod tests {
                 "the name \"\"",
             ),
             ("--executor_environment_variables=[1]", "JSON object"),
+            ("--max_stdout_size=5", "--max_stdout_size"),
+            ("--logrotate_stderr_options=rotate x", "\"rotate x\""),
             ("--gc_disk_headroom=7", "from 0 to 1"),
             ("--isolation=cgroup/cpu", "cgroups/cpu, "),
         ];

@@ -27,6 +27,7 @@ mod isolation;
 mod lease;
 mod link;
 mod lock;
+mod logs;
 mod paths;
 mod profiles;
 mod recovery;

@@ -23,6 +23,7 @@ use crate::host::{HostError, HostFacts, boot_id};
 use crate::http::{Site, serve};
 use crate::link::Link;
 use crate::lock::{Lock, LockError};
+use crate::logs::Keeper;
 use crate::paths::{Paths, Run};
 use crate::profiles::ProfilesError;
 use crate::recovery::{Recover, RecoveryError, Stored};
@@ -188,6 +189,8 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         },
         capabilities: config.capabilities,
         policy,
+        log_limits: config.logs,
+        keeper: Keeper::start(Arc::clone(&site.logs)),
         start_timeout: flags.executor_registration_timeout,
     });
     let is_known = info.id.is_some();

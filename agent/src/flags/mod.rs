@@ -294,6 +294,40 @@ pub struct Flags {
     )]
     pub max_completed_executors_per_framework: usize,
 
+    /// Size, such as 10MB, at which a task's stdout is rotated; 0B for never. A task may say otherwise in
+    /// its environment: CONTAINER_LOGGER_MAX_STDOUT_SIZE.
+    #[arg(
+        long = "max_stdout_size",
+        env = "MESOS_MAX_STDOUT_SIZE",
+        default_value = "10MB"
+    )]
+    pub max_stdout_size: String,
+
+    /// Size at which a task's stderr is rotated; 0B for never. CONTAINER_LOGGER_MAX_STDERR_SIZE.
+    #[arg(
+        long = "max_stderr_size",
+        env = "MESOS_MAX_STDERR_SIZE",
+        default_value = "10MB"
+    )]
+    pub max_stderr_size: String,
+
+    /// Lines of logrotate(8), of which "rotate COUNT" says how many rotated files of stdout are kept.
+    /// CONTAINER_LOGGER_LOGROTATE_STDOUT_OPTIONS.
+    #[arg(
+        long = "logrotate_stdout_options",
+        env = "MESOS_LOGROTATE_STDOUT_OPTIONS",
+        default_value = "rotate 4"
+    )]
+    pub logrotate_stdout_options: String,
+
+    /// The same for stderr. CONTAINER_LOGGER_LOGROTATE_STDERR_OPTIONS.
+    #[arg(
+        long = "logrotate_stderr_options",
+        env = "MESOS_LOGROTATE_STDERR_OPTIONS",
+        default_value = "rotate 4"
+    )]
+    pub logrotate_stderr_options: String,
+
     /// Sandboxes of ended tasks are removed after this long, sooner when the disk fills up.
     #[arg(
         long = "gc_delay", env = "MESOS_GC_DELAY",

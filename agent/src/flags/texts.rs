@@ -81,6 +81,16 @@ impl Flags {
             ("insecure", Some(self.insecure.to_string())),
             ("isolation", Some(self.isolation.clone())),
             ("ip", Some(self.ip.to_string())),
+            (
+                "logrotate_stderr_options",
+                Some(self.logrotate_stderr_options.clone()),
+            ),
+            (
+                "logrotate_stdout_options",
+                Some(self.logrotate_stdout_options.clone()),
+            ),
+            ("max_stderr_size", Some(self.max_stderr_size.clone())),
+            ("max_stdout_size", Some(self.max_stdout_size.clone())),
             ("master", Some(self.master.to_string())),
             (
                 "max_completed_executors_per_framework",

@@ -22,14 +22,18 @@ use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use super::reply::Failure;
+use crate::logs::Stream;
 use crate::paths::Paths;
 pub use browse::{Listing, browse};
 pub use download::download;
 pub use gate::Gate;
-pub use read::read;
+pub use read::{Wanted, read};
 
 /// Most bytes in one answer to a read.
 const PAGES: u64 = 16 * 4096;
+
+/// What a task's output has as names.
+const LOGS: [&str; 2] = ["stdout", "stderr"];
 
 /// A directory of the host and a path it has in the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +112,13 @@ impl Tree {
         known.or_else(|| self.paths.sandbox_above(path, &self.agent))
     }
 
+    /// The log that `path` names, if it has the name of one. It may be none all the same.
+    fn log(&self, path: &str) -> Option<Stream> {
+        let (above, name) = path.trim_end_matches('/').rsplit_once('/')?;
+        let log = LOGS.into_iter().find(|log| *log == name)?;
+        Some(Stream::of(self.find(above).ok()?, log))
+    }
+
     fn open_file(&self, path: &str) -> Result<(File, Metadata), Failure> {
         let found = self.find(path)?;
         let fail = |source| Failure::Io {
@@ -177,8 +188,15 @@ pub(crate) mod tests {
         Tree::new(vec![attached], Paths::new(real), "S0".into())
     }
 
+    pub fn from(offset: u64) -> Wanted {
+        Wanted {
+            offset: Some(offset),
+            ..Wanted::default()
+        }
+    }
+
     fn size_of(tree: &Tree, path: &str) -> Result<Value, Failure> {
-        read(tree, path, None, None)
+        read(tree, path, &Wanted::default())
     }
 
     /// EAGAIN of openat2(2).
@@ -248,7 +266,7 @@ pub(crate) mod tests {
         symlink(dir.path().join("log.1"), dir.path().join("absolute")).unwrap();
         for name in ["log", "absolute"] {
             let path = format!("/box/{name}");
-            let read = read(&tree(dir.path()), &path, Some(0), None).unwrap();
+            let read = read(&tree(dir.path()), &path, &from(0)).unwrap();
             assert_eq!(read["data"], "1", "{name}");
         }
     }

@@ -1,5 +1,7 @@
 //! `/metrics/snapshot`. Names: spec/mesos-agent.md section 27.
 
+use std::sync::atomic::Ordering;
+
 use proto::resources::Resources;
 use proto::v1::TaskState;
 use serde_json::{Map, Value, json};
@@ -127,6 +129,15 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
     set("gc/path_removals_succeeded".into(), garbage.removed as f64);
     set("gc/path_removals_failed".into(), garbage.failed as f64);
     set("gc/path_removals_pending".into(), garbage.pending as f64);
+    let logs = &site.logs;
+    for (name, counter) in [
+        ("logs/rotations", &logs.rotations),
+        ("logs/rotated_bytes", &logs.rotated),
+        ("logs/dropped_bytes", &logs.dropped),
+        ("logs/rotation_failures", &logs.failures),
+    ] {
+        set(name.into(), counter.load(Ordering::Relaxed) as f64);
+    }
     for (name, value) in host::system().metrics() {
         set(name, value);
     }

@@ -34,9 +34,10 @@ use crate::book::Book;
 use crate::flags::Flags;
 use crate::gc::Collected;
 use crate::host;
+use crate::logs::Counters;
 use crate::paths::Paths;
 use crate::supervisor::Event;
-use files::{Attached, Gate, Listing, Tree};
+use files::{Attached, Gate, Listing, Tree, Wanted};
 use reply::Failure;
 use route::Route;
 
@@ -53,6 +54,7 @@ pub struct Site {
     /// How long that took.
     recovery: OnceLock<Duration>,
     garbage: Mutex<Garbage>,
+    pub logs: Arc<Counters>,
     reading: Gate,
     listing: Gate,
 }
@@ -91,6 +93,7 @@ impl Site {
                 max_age: flags.gc_delay,
                 ..Garbage::default()
             }),
+            logs: Arc::default(),
             reading: Gate::new(READERS),
             listing: Gate::new(LISTERS),
         }
@@ -211,11 +214,12 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
         }
         Route::FilesRead => {
             let (tree, path) = (site.tree().await?, reply::required(&query, "path")?);
-            let (offset, length) = (
-                reply::number(&query, "offset")?,
-                reply::number(&query, "length")?,
-            );
-            let read = move || files::read(&tree, &path, offset, length);
+            let wanted = Wanted {
+                offset: reply::number(&query, "offset")?,
+                length: reply::number(&query, "length")?,
+                kept: query.value("kept") == Some("true"),
+            };
+            let read = move || files::read(&tree, &path, &wanted);
             site.reading.run(read).await?
         }
         Route::FilesDebug => site.tree().await?.debug(),

@@ -256,6 +256,10 @@ impl Life {
         }
         self.leftovers = !termination.leftovers.is_empty();
         self.remains = self.container.take();
+        if let Some(run) = &self.actor.identity.run {
+            let host = &self.actor.host;
+            host.keeper.release(&host.paths.sandbox(run));
+        }
         self.step(Event::Ended(termination)).await;
     }
 

@@ -21,6 +21,7 @@ use super::policy::Policy;
 use super::request::{Plan, PlanError, plan};
 use super::seccomp::{SeccompError, seccomp};
 use super::user_namespace::UserNamespaces;
+use crate::logs::{Begun, Keeper, Limits};
 use crate::paths::{Paths, Run};
 use crate::sandbox::{self, Sandbox, SandboxError};
 
@@ -43,6 +44,9 @@ pub struct Host {
     /// Of tasks that name none, and the most that any may name.
     pub capabilities: CapabilitySets,
     pub policy: Policy,
+    /// Of tasks that say nothing else.
+    pub log_limits: Limits,
+    pub keeper: Keeper,
     /// For all of a launch.
     pub start_timeout: Duration,
 }
@@ -181,6 +185,7 @@ async fn launch(
 async fn attempt(host: &Arc<Host>, job: Job, listener: &mpsc::Sender<Stage>) -> Outcome {
     let clock = Clock::start(host.start_timeout);
     let mut watch = Stopwatch::start();
+    let directory = job.sandbox.clone();
     let (sandbox, planned) = {
         let host = Arc::clone(host);
         let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job));
@@ -196,8 +201,12 @@ async fn attempt(host: &Arc<Host>, job: Job, listener: &mpsc::Sender<Stage>) -> 
         Ok(log) => log,
         Err(error) => return Outcome::Failed(chain(&LaunchError::Log(error))),
     };
+    let limits = planned.as_ref().map(|plan| plan.logs).unwrap_or_default();
     match contain(host, planned, sandbox, &clock, watch, listener).await {
-        Ok(Some(container)) => Outcome::Launched(container),
+        Ok(Some(container)) => {
+            host.keeper.watch(&directory, limits, Begun::Now);
+            Outcome::Launched(container)
+        }
         Ok(None) => Outcome::Cancelled,
         Err(error) => {
             let why = chain(&error);

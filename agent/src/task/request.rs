@@ -15,6 +15,7 @@ use super::rlimits::{BadRlimit, rlimits};
 use super::terminal::{BadTerminal, terminal};
 use super::user_namespace::BadLabel;
 use super::volumes::{VolumeError, mounts};
+use crate::logs::{self, BadLimit, Limits};
 
 /// Everything the launch of one task consists of.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,7 @@ pub struct Plan {
     pub disk_limit: Option<u64>,
     /// To be made in the sandbox first, relative to it.
     pub directories: Vec<PathBuf>,
+    pub logs: Limits,
     /// Wishes of the task that are not met, each as a sentence.
     pub notes: Vec<String>,
 }
@@ -43,6 +45,8 @@ pub enum PlanError {
     UserNamespace(#[from] BadLabel),
     #[error("the task's linux_info is not valid")]
     Sharing(#[from] BadSharing),
+    #[error(transparent)]
+    Logs(#[from] BadLimit),
     #[error(transparent)]
     Terminal(#[from] BadTerminal),
     #[error("the task's resources are not valid")]
@@ -112,7 +116,8 @@ pub fn plan(
         fetch,
         disk_limit: disk_limit(task)?,
         directories: mounts.sandbox_directories,
-        notes: notes(task),
+        logs: host.log_limits.of(task)?,
+        notes: [notes(task), logs::notes(task)].concat(),
     })
 }
 

@@ -43,7 +43,10 @@ pub fn browse(tree: &Tree, path: &str) -> Result<Listing, Failure> {
     let mut owners = Owners::default();
     let entry = |name: CString| {
         // What vanished meanwhile, or cannot be looked at, is skipped.
-        let stat = fstatat(&found, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        let mut stat = fstatat(&found, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        if let Some(length) = length_of_log(tree, path, &name) {
+            stat.st_size = length;
+        }
         let path = format!("{shown}/{}", name.to_string_lossy());
         Some(describe(&path, &stat, &mut owners))
     };
@@ -51,6 +54,13 @@ pub fn browse(tree: &Tree, path: &str) -> Result<Listing, Failure> {
         entries: names.sorted().filter_map(entry).collect(),
         cut,
     })
+}
+
+/// Without what a log has given back at its beginning.
+fn length_of_log(tree: &Tree, above: &str, name: &CStr) -> Option<i64> {
+    let log = tree.log(&format!("{above}/{}", name.to_str().ok()?))?;
+    let bounds = log.bounds().ok()??;
+    i64::try_from(bounds.end - bounds.start).ok()
 }
 
 /// The first names of a directory, however many it has.

@@ -1,7 +1,8 @@
 //! `/files/download`: a file as it is.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,20 +12,20 @@ use bytes::Bytes;
 use futures_util::stream::try_unfold;
 
 use super::{Failure, Gate, PAGES, Tree};
+use crate::logs::{Bounds, Gone, Stream, read_at};
 
 pub async fn download(gate: Gate, tree: Tree, path: String) -> Result<Response, Failure> {
     let name = path.trim_end_matches('/').rsplit('/').next();
     let name = name.unwrap_or("").to_owned();
     let asked = path.clone();
-    let (file, metadata) = gate.run(move || tree.open_file(&asked)).await?;
-    // As long as it is now: a log may grow while it is sent.
-    let size = metadata.size();
+    let (source, offset, end) = gate.run(move || open(&tree, asked)).await?;
+    let size = end - offset;
     let download = Download {
         gate,
         path,
-        file: Arc::new(file),
-        offset: 0,
-        size,
+        source: Arc::new(source),
+        offset,
+        end,
     };
     let body = Body::from_stream(try_unfold(download, Download::chunk));
     let disposition = format!("attachment; filename={}", token(&name));
@@ -36,26 +37,55 @@ pub async fn download(gate: Gate, tree: Tree, path: String) -> Result<Response, 
     Ok((headers, body).into_response())
 }
 
+/// What is sent, from where to where. As long as it is now: a log may grow while it is sent.
+fn open(tree: &Tree, path: String) -> Result<(Source, u64, u64), Failure> {
+    let (file, metadata) = tree.open_file(&path)?;
+    if let Some(log) = tree.log(&path) {
+        let bounds = log.bounds();
+        let bounds = bounds.map_err(|source| Failure::Io { path, source })?;
+        if let Some(Bounds { start, end, .. }) = bounds {
+            return Ok((Source::Log(log), start, end));
+        }
+    }
+    Ok((Source::File(file), 0, metadata.size()))
+}
+
+#[derive(Debug)]
+enum Source {
+    File(File),
+    /// It may be rotated while it is sent.
+    Log(Stream),
+}
+
+impl Source {
+    fn read(&self, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        match self {
+            Source::File(file) => read_at(file, offset, length),
+            Source::Log(log) => match log.read(offset, Gone::Oldest, length)? {
+                Some(piece) if piece.offset == offset => Ok(piece.bytes),
+                // Faster than it was sent, or it is no log any more.
+                _ => Err(io::Error::other("it is not kept any more")),
+            },
+        }
+    }
+}
+
 /// A file on its way to a client, who takes its chunks as slowly as it likes.
 struct Download {
     gate: Gate,
     path: String,
-    file: Arc<File>,
+    source: Arc<Source>,
     offset: u64,
-    size: u64,
+    end: u64,
 }
 
 impl Download {
     async fn chunk(mut self) -> Result<Option<(Bytes, Download)>, Failure> {
-        let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        let (offset, wanted) = (self.offset, PAGES.min(self.size - self.offset));
+        let (source, path) = (Arc::clone(&self.source), self.path.clone());
+        let (offset, wanted) = (self.offset, PAGES.min(self.end - self.offset));
         let read = move || {
-            let mut chunk = vec![0; wanted as usize];
-            match file.read_at(&mut chunk, offset) {
-                Ok(n) => chunk.truncate(n),
-                Err(source) => return Err(Failure::Io { path, source }),
-            }
-            Ok(chunk)
+            let read = source.read(offset, wanted);
+            read.map_err(|source| Failure::Io { path, source })
         };
         let chunk = match wanted {
             0 => return Ok(None),

@@ -1,0 +1,497 @@
+//! Rotation under a real writer, with deaths at every step, in hostile sandboxes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::keeper::{Begun, Counters, Keeper};
+use super::limits::{Limit, Limits};
+use super::place::first_byte;
+use super::points::tests::{ALL, DIE_AT};
+use super::rotate::{Done, attend};
+use super::stream::{Bounds, Gone, Stream};
+
+const BLOCK: u64 = 4096;
+
+const LIMIT: Limit = Limit {
+    size: 16 * BLOCK,
+    keep: 3,
+};
+
+/// Keeps everything.
+const ALL_KEPT: Limit = Limit {
+    size: 64 * BLOCK,
+    keep: 1000,
+};
+
+/// What a test does on a file system of each kind that this machine has: one that takes blocks out,
+/// and one that only hollows.
+fn on_each_file_system(test: impl Fn(&Path)) {
+    // Where there is no such directory, that for temporary files is on a tmpfs itself.
+    let shared = Some(PathBuf::from("/dev/shm")).filter(|shared| shared.is_dir());
+    for above in [Some(std::env::temp_dir()), shared].into_iter().flatten() {
+        let dir = tempfile::tempdir_in(above).unwrap();
+        test(dir.path());
+    }
+}
+
+/// Whether the file system that this is on can take a file's beginning out.
+fn takes_out(path: &Path) -> bool {
+    use nix::sys::statfs::{EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, statfs};
+    let kind = statfs(path).unwrap().filesystem_type();
+    kind == EXT4_SUPER_MAGIC || kind == XFS_SUPER_MAGIC
+}
+
+fn append(sandbox: &Path, bytes: &[u8]) {
+    let mut log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(sandbox.join("stdout"))
+        .unwrap();
+    log.write_all(bytes).unwrap();
+}
+
+/// `bytes` of numbered lines, from that number on.
+fn lines(first: usize, bytes: u64) -> Vec<u8> {
+    let mut text = String::new();
+    for number in first.. {
+        if text.len() as u64 >= bytes {
+            break;
+        }
+        text += &format!("{number:>15}\n");
+    }
+    text.into_bytes()
+}
+
+/// Without what was given back.
+fn bytes_of(path: &Path) -> Vec<u8> {
+    let start = first_byte(&File::open(path).unwrap()).unwrap();
+    fs::read(path).unwrap().split_off(start as usize)
+}
+
+/// All files one after the other.
+fn whole(sandbox: &Path) -> Vec<u8> {
+    let rotated = |n: &usize| sandbox.join(format!("stdout.{n}"));
+    let count = (1..).take_while(|n| rotated(n).exists()).count();
+    let mut all: Vec<u8> = Vec::new();
+    for number in (1..=count).rev() {
+        all.extend(fs::read(rotated(&number)).unwrap());
+    }
+    all.extend(bytes_of(&sandbox.join("stdout")));
+    all
+}
+
+fn stream(sandbox: &Path) -> Stream {
+    Stream::of(OwnedFd::from(File::open(sandbox).unwrap()), "stdout")
+}
+
+fn names(sandbox: &Path) -> Vec<String> {
+    let entries = fs::read_dir(sandbox).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn rotated_files_and_the_log_are_what_was_written() {
+    on_each_file_system(|sandbox| {
+        let written = lines(0, 10 * LIMIT.size);
+        let (mut end, mut rotations) = (0, 0);
+        for piece in written.chunks(LIMIT.size as usize + 1000) {
+            append(sandbox, piece);
+            end += piece.len();
+            let done = attend(sandbox, "stdout", LIMIT).unwrap();
+            assert!(done.size - done.start < LIMIT.size, "{done:?}");
+            assert_eq!(done.dropped, 0);
+            assert!(takes_out(sandbox) == (done.start == 0), "{done:?}");
+            assert!(written[..end].ends_with(&whole(sandbox)));
+            rotations += done.rotations;
+        }
+        assert_eq!(rotations, 9);
+        let whole = whole(sandbox);
+        assert!(whole.len() as u64 > 3 * LIMIT.size, "{}", whole.len());
+        assert!(written.ends_with(&whole));
+        let wanted = [
+            "stdout",
+            "stdout.1",
+            "stdout.2",
+            "stdout.3",
+            "stdout.logrotate.state",
+        ];
+        assert_eq!(names(sandbox), wanted);
+        let (log, rotated) = ("stdout", "stdout.1");
+        let [log, rotated] = [log, rotated].map(|n| fs::metadata(sandbox.join(n)).unwrap());
+        assert_eq!(log.mode(), rotated.mode());
+    });
+}
+
+#[test]
+fn a_task_that_flooded_while_no_agent_was_there_keeps_its_newest_output() {
+    on_each_file_system(|sandbox| {
+        let written = lines(0, 20 * LIMIT.size);
+        append(sandbox, &written);
+        let done = attend(sandbox, "stdout", LIMIT).unwrap();
+        assert_eq!((done.rotations, done.dropped), (4, 16 * LIMIT.size));
+        let whole = whole(sandbox);
+        assert!(written.ends_with(&whole));
+        assert_eq!(whole.len() as u64, written.len() as u64 - done.dropped);
+        let disk = fs::metadata(sandbox.join("stdout")).unwrap().blocks() * 512;
+        assert!(disk <= 2 * BLOCK, "{disk} bytes on disk");
+    });
+}
+
+#[test]
+fn without_rotated_files_a_log_is_only_cut() {
+    on_each_file_system(|sandbox| {
+        let written = lines(0, LIMIT.size + 100);
+        append(sandbox, &written);
+        attend(sandbox, "stdout", Limit { keep: 0, ..LIMIT }).unwrap();
+        assert_eq!(names(sandbox), ["stdout", "stdout.logrotate.state"]);
+        assert!(written.ends_with(&bytes_of(&sandbox.join("stdout"))));
+    });
+}
+
+#[test]
+fn fewer_rotated_files_are_kept_when_fewer_are_wanted() {
+    on_each_file_system(|sandbox| {
+        for _ in 0..4 {
+            append(sandbox, &lines(0, LIMIT.size + 100));
+            attend(sandbox, "stdout", LIMIT).unwrap();
+        }
+        append(sandbox, &lines(0, LIMIT.size + 100));
+        attend(sandbox, "stdout", Limit { keep: 1, ..LIMIT }).unwrap();
+        let wanted = ["stdout", "stdout.1", "stdout.logrotate.state"];
+        assert_eq!(names(sandbox), wanted);
+    });
+}
+
+/// A process that appends numbered lines as fast as it can, as a task does.
+struct Writer(Child);
+
+impl Writer {
+    /// `lines` of them.
+    fn start(sandbox: &Path, lines: u64) -> Writer {
+        let log = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(sandbox.join("stdout"))
+            .unwrap();
+        const FLOOD: &str =
+            r#"for (0 .. $ARGV[0] - 1) { syswrite(STDOUT, sprintf("%99d\n", $_)) == 100 or die }"#;
+        let perl = Command::new("perl")
+            .args(["-e", FLOOD])
+            .arg(lines.to_string())
+            .stdout(log)
+            .stderr(Stdio::inherit())
+            .spawn();
+        Writer(perl.unwrap())
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let ended = self.0.try_wait().unwrap();
+        ended.is_some_and(|status| {
+            assert!(status.success());
+            true
+        })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn flood(lines: u64) -> Vec<u8> {
+    (0..lines)
+        .flat_map(|n| format!("{n:>99}\n").into_bytes())
+        .collect()
+}
+
+#[test]
+fn no_line_of_a_flood_is_lost_or_doubled() {
+    on_each_file_system(|sandbox| {
+        const LINES: u64 = 200_000;
+        let mut writer = Writer::start(sandbox, LINES);
+        let mut rotations = 0;
+        while !writer.has_ended() {
+            rotations += attend(sandbox, "stdout", ALL_KEPT).unwrap().rotations;
+        }
+        assert!(rotations > 5, "{rotations}");
+        assert!(
+            whole(sandbox) == flood(LINES),
+            "after {rotations} rotations"
+        );
+    });
+}
+
+#[test]
+fn whoever_follows_a_flood_by_offset_sees_each_byte_once() {
+    on_each_file_system(|sandbox| {
+        const LINES: u64 = 150_000;
+        let mut writer = Writer::start(sandbox, LINES);
+        let follower = std::thread::spawn({
+            let sandbox = sandbox.to_owned();
+            move || {
+                let (stream, wanted) = (stream(&sandbox), LINES * 100);
+                let mut seen = Vec::new();
+                while (seen.len() as u64) < wanted {
+                    let piece = stream.read(seen.len() as u64, Gone::InFile, 1 << 16);
+                    let piece = piece.unwrap().unwrap();
+                    assert_eq!(piece.offset, seen.len() as u64);
+                    if piece.bytes.is_empty() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    seen.extend(piece.bytes);
+                }
+                assert_eq!(stream.bounds().unwrap().unwrap().end, wanted);
+                seen
+            }
+        });
+        let mut rotations = 0;
+        while !writer.has_ended() {
+            rotations += attend(sandbox, "stdout", ALL_KEPT).unwrap().rotations;
+        }
+        assert!(rotations > 5, "{rotations}");
+        assert!(follower.join().unwrap() == flood(LINES));
+    });
+}
+
+#[test]
+fn what_is_older_than_all_that_is_kept_is_counted_but_gone() {
+    on_each_file_system(|sandbox| {
+        let written = lines(0, 8 * LIMIT.size);
+        for piece in written.chunks(LIMIT.size as usize + 1) {
+            append(sandbox, piece);
+            attend(sandbox, "stdout", LIMIT).unwrap();
+        }
+        let stream = stream(sandbox);
+        let bounds = stream.bounds().unwrap().unwrap();
+        assert_eq!(bounds.end, written.len() as u64);
+        assert_eq!(bounds.end - bounds.oldest, whole(sandbox).len() as u64);
+        let read = |offset, gone| {
+            let piece = stream.read(offset, gone, 1 << 30).unwrap().unwrap();
+            (piece.offset, piece.bytes)
+        };
+        let from = |offset: u64| written[offset as usize..].to_vec();
+        let Bounds { oldest, start, .. } = bounds;
+        assert!(0 < oldest && oldest < start);
+        assert!(read(oldest, Gone::InFile) == (oldest, from(oldest)));
+        assert!(read(start - 5, Gone::InFile) == (start - 5, from(start - 5)));
+        assert!(read(0, Gone::Oldest) == (oldest, from(oldest)));
+        assert!(read(0, Gone::InFile) == (0, from(start)));
+        assert!(read(bounds.end + 9, Gone::InFile).1.is_empty());
+    });
+}
+
+/// Not a test by itself: the process that dies in the next one.
+#[test]
+fn rotates_in_the_directory_that_it_is_told() {
+    if let Ok(sandbox) = std::env::var("LONGSHORE_TEST_ROTATE") {
+        attend(Path::new(&sandbox), "stdout", LIMIT).unwrap();
+    }
+}
+
+fn die_at(point: &str, sandbox: &Path) {
+    let test = "logs::tests::rotates_in_the_directory_that_it_is_told";
+    let process = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env("LONGSHORE_TEST_ROTATE", sandbox)
+        .env(DIE_AT, point)
+        .output()
+        .unwrap();
+    assert!(!process.status.success(), "{point}: it has not died");
+}
+
+#[test]
+fn wherever_an_agent_dies_the_next_one_has_every_byte_once() {
+    // The same bytes over and over: nothing in them tells how far a rotation came.
+    let dull = vec![b'\n'; 3 * LIMIT.size as usize];
+    let numbered = lines(0, 3 * LIMIT.size);
+    for (written, later) in [
+        (&numbered, lines(900_000, 5000)),
+        (&dull, vec![b'\n'; 5000]),
+    ] {
+        for first in ALL {
+            for second in ALL {
+                on_each_file_system(|sandbox| {
+                    let (first, second) = (format!("{first:?}"), format!("{second:?}"));
+                    append(sandbox, written);
+                    die_at(&first, sandbox);
+                    append(sandbox, &later);
+                    // What is mended by then does not come to every point again.
+                    let _ = std::panic::catch_unwind(|| die_at(&second, sandbox));
+                    append(sandbox, &later);
+                    attend(sandbox, "stdout", LIMIT).unwrap();
+                    let wanted = [written.as_slice(), &later, &later].concat();
+                    let whole = whole(sandbox);
+                    let case = format!("{first}, {second}: {} {}", whole.len(), wanted.len());
+                    assert!(whole == wanted, "{case}");
+                    let bounds = stream(sandbox).bounds().unwrap().unwrap();
+                    assert_eq!(
+                        (bounds.oldest, bounds.end),
+                        (0, wanted.len() as u64),
+                        "{case}"
+                    );
+                    assert!(
+                        names(sandbox).iter().all(|n| n.starts_with("stdout")),
+                        "{case}"
+                    );
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn what_init_has_dropped_meanwhile_is_a_gap_and_no_zeros() {
+    on_each_file_system(|sandbox| {
+        append(sandbox, &lines(0, LIMIT.size + 1));
+        attend(sandbox, "stdout", LIMIT).unwrap();
+        append(sandbox, &lines(0, 5 * LIMIT.size));
+        let log = OpenOptions::new()
+            .write(true)
+            .open(sandbox.join("stdout"))
+            .unwrap();
+        let start = first_byte(&log).unwrap();
+        super::place::hollow(&log, start, start + 3 * LIMIT.size).unwrap();
+        let rest = bytes_of(&sandbox.join("stdout"));
+        let end = stream(sandbox).bounds().unwrap().unwrap().end;
+        let done = attend(sandbox, "stdout", LIMIT).unwrap();
+        assert_eq!(done.dropped, 3 * LIMIT.size);
+        assert!(whole(sandbox) == rest);
+        let bounds = stream(sandbox).bounds().unwrap().unwrap();
+        assert_eq!(bounds.end, end);
+        assert_eq!(bounds.end - bounds.oldest, rest.len() as u64);
+    });
+}
+
+#[test]
+fn what_a_task_puts_in_its_logs_place_is_left_alone() {
+    on_each_file_system(|dir| {
+        let victim = dir.join("victim");
+        let precious = lines(0, 2 * LIMIT.size);
+        fs::write(&victim, &precious).unwrap();
+        type Trick = fn(&Path, &Path);
+        let tricks: &[Trick] = &[
+            |log, victim| symlink(victim, log).unwrap(),
+            |log, victim| fs::hard_link(victim, log).unwrap(),
+            |log, _| nix::unistd::mkfifo(log, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            |log, _| fs::create_dir(log).unwrap(),
+            |_, _| {},
+        ];
+        for (number, trick) in tricks.iter().enumerate() {
+            let sandbox = dir.join(number.to_string());
+            fs::create_dir(&sandbox).unwrap();
+            trick(&sandbox.join("stdout"), &victim);
+            assert_eq!(attend(&sandbox, "stdout", LIMIT).unwrap(), Done::default());
+            assert!(fs::read(&victim).unwrap() == precious, "trick {number}");
+        }
+    });
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_replaced_and_not_followed() {
+    on_each_file_system(|dir| {
+        let victim = dir.join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let sandbox = dir.join("sandbox");
+        fs::create_dir(&sandbox).unwrap();
+        let names = [
+            ".stdout.rotating",
+            ".stdout.logrotate.state",
+            "stdout.logrotate.state",
+            "stdout.1",
+            "stdout.3",
+        ];
+        for name in names {
+            symlink(&victim, sandbox.join(name)).unwrap();
+        }
+        let written = lines(0, LIMIT.size + 1);
+        append(&sandbox, &written);
+        attend(&sandbox, "stdout", LIMIT).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        let rotated = fs::symlink_metadata(sandbox.join("stdout.1")).unwrap();
+        assert!(rotated.is_file());
+        assert!(
+            fs::symlink_metadata(sandbox.join("stdout.2"))
+                .unwrap()
+                .is_symlink()
+        );
+    });
+}
+
+#[test]
+fn a_task_that_obstructs_its_rotation_is_still_bounded() {
+    on_each_file_system(|sandbox| {
+        fs::create_dir(sandbox.join("stdout.2")).unwrap();
+        for _ in 0..30 {
+            append(sandbox, &lines(0, LIMIT.size + 1));
+            let _told = attend(sandbox, "stdout", LIMIT);
+        }
+        let on_disk = |entry: fs::DirEntry| entry.metadata().unwrap().blocks() * 512;
+        let disk: u64 = fs::read_dir(sandbox)
+            .unwrap()
+            .map(|e| on_disk(e.unwrap()))
+            .sum();
+        assert!(disk < 6 * LIMIT.size, "{disk}");
+    });
+}
+
+#[test]
+fn a_state_that_a_task_made_up_misleads_nobody_else() {
+    on_each_file_system(|sandbox| {
+        let texts = [
+            r#"{"version":1,"changes":1,"shift":0,"start":0,"pending":{"end":9007199254740992,"source":"copied","progress":"hollow"}}"#,
+            r#"{"version":1,"changes":1,"shift":9223372036854775807,"start":9223372036854775807,"pending":null}"#,
+            r#"{"version":1,"changes":1,"shift":9223372036854775807,"start":0,"pending":{"end":9223372036854775807,"source":"dropped","progress":"hollow"}}"#,
+            "garbage",
+        ];
+        for text in texts {
+            append(sandbox, &lines(0, LIMIT.size + 1));
+            fs::write(sandbox.join("stdout.logrotate.state"), text).unwrap();
+            // Whatever comes of it: no panic, and an answer in time.
+            let _ = attend(sandbox, "stdout", LIMIT);
+            let _ = stream(sandbox).read(7, Gone::InFile, 100);
+            let _ = stream(sandbox).read(u64::MAX, Gone::Oldest, u64::MAX);
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_rotated_while_it_goes_on_and_its_last_words_after_it() {
+    const LINES: u64 = 300_000;
+    let dir = tempfile::tempdir().unwrap();
+    let counters = Arc::<Counters>::default();
+    let keeper = Keeper::start(Arc::clone(&counters));
+    let mut writer = Writer::start(dir.path(), LINES);
+    let limits = Limits {
+        stdout: Some(ALL_KEPT),
+        stderr: Some(ALL_KEPT),
+    };
+    keeper.watch(dir.path(), limits, Begun::Now);
+    while !writer.has_ended() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    keeper.release(dir.path());
+    let is_small = || {
+        let size = fs::metadata(dir.path().join("stdout")).unwrap().len();
+        let state = fs::read_to_string(dir.path().join("stdout.logrotate.state"));
+        size < ALL_KEPT.size && state.is_ok_and(|state| state.contains("\"pending\":null"))
+    };
+    let is_counted = || counters.rotations.load(Ordering::Relaxed) > 0;
+    while !is_small() || !is_counted() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(counters.failures.load(Ordering::Relaxed), 0);
+    assert!(whole(dir.path()) == flood(LINES));
+}

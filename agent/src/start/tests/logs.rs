@@ -1,0 +1,115 @@
+//! Logs of tasks, rotated while an agent is there and while none is.
+
+use std::path::PathBuf;
+
+use proto::v1::TaskState;
+
+use super::*;
+
+fn flood(id: &str, command: &str, keep: u32) -> v1::TaskInfo {
+    let variable = |name: &str, value: String| v1::environment::Variable {
+        name: format!("CONTAINER_LOGGER_{name}"),
+        value: Some(value),
+        ..Default::default()
+    };
+    let mut task = task(id, command);
+    let environment = v1::Environment {
+        variables: vec![
+            variable("MAX_STDOUT_SIZE", "64KB".into()),
+            variable("LOGROTATE_STDOUT_OPTIONS", format!("rotate {keep}")),
+        ],
+    };
+    let command = task.command.get_or_insert_default();
+    command.environment = Some(environment);
+    task
+}
+
+/// The sandbox of the only run that a task had.
+fn sandbox(node: &Node, task: &str) -> PathBuf {
+    let executor = format!("work/slaves/M-S0/frameworks/F/executors/{task}/runs/latest");
+    std::fs::canonicalize(node.dir.path().join(executor)).unwrap()
+}
+
+/// `seq FIRST LAST`, as often as there are ranges.
+fn numbers(ranges: &[(u32, u32)]) -> String {
+    let numbers = ranges.iter().flat_map(|(first, last)| *first..=*last);
+    numbers.map(|n| format!("{n}\n")).collect()
+}
+
+/// Rotated files, and the log without the zeros that stand for what was given back.
+fn whole(sandbox: &Path) -> String {
+    let rotated = |n: &u32| sandbox.join(format!("stdout.{n}"));
+    let count = (1..).take_while(|n| rotated(n).exists()).count() as u32;
+    let files = (1..=count).rev().map(|n| rotated(&n));
+    let files = files.chain([sandbox.join("stdout")]);
+    let text: String = files.map(|f| std::fs::read_to_string(f).unwrap()).collect();
+    text.replace('\0', "")
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let poll = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let reached = tokio::time::timeout(Duration::from_secs(60), poll).await;
+    assert!(reached.is_ok(), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_log_is_rotated_across_an_agents_absence_and_every_line_is_there_once() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let command = "seq 1 60000; until [ -e go ]; do sleep 0.05; done; seq 1 50000; \
+                   until [ -e end ]; do sleep 0.05; done; seq 1 40000; exec sleep 1000";
+    link.say(run(flood("t", command, 1000))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    assert_eq!(link.update().await.state(), TaskState::TaskRunning);
+    let dir = sandbox(&node, "t");
+    let first = numbers(&[(1, 60_000)]);
+    until("the first numbers are rotated", || {
+        dir.join("stdout.1").exists() && whole(&dir) == first
+    })
+    .await;
+    drop(link);
+    handle.stop().await;
+    std::fs::write(dir.join("go"), "").unwrap();
+    let both = numbers(&[(1, 60_000), (1, 50_000)]);
+    until("the task goes on without an agent", || whole(&dir) == both).await;
+    let (handle, link) = node.start().await;
+    std::fs::write(dir.join("end"), "").unwrap();
+    let all = numbers(&[(1, 60_000), (1, 50_000), (1, 40_000)]);
+    until("the next agent goes on", || whole(&dir) == all).await;
+    let metrics = get(&handle, "/metrics/snapshot").await;
+    assert!(metrics["logs/rotations"].as_f64() > Some(0.0), "{metrics}");
+    assert_eq!(metrics["logs/rotation_failures"], 0.0);
+    let path = "/frameworks/F/executors/t/runs/latest/stdout";
+    let mut seen = String::new();
+    while seen.len() < all.len() {
+        let ask = format!("/files/read?path={path}&offset={}", seen.len());
+        let read = get(&handle, &ask).await;
+        assert_eq!(read["offset"], seen.len());
+        seen += read["data"]
+            .as_str()
+            .filter(|data| !data.is_empty())
+            .unwrap();
+    }
+    assert!(seen == all);
+    drop(link);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_that_asks_for_a_log_that_cannot_be_is_told() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let mut bad = flood("t", "true", 4);
+    let environment = bad.command.as_mut().unwrap().environment.as_mut();
+    environment.unwrap().variables[0].value = Some("64".into());
+    link.say(run(bad)).await;
+    let last = story(&mut link).await.pop().unwrap();
+    assert_eq!(last.state(), TaskState::TaskFailed);
+    let wanted = "CONTAINER_LOGGER_MAX_STDOUT_SIZE is not a size";
+    assert!(last.message().contains(wanted), "{}", last.message());
+    node.end(handle).await;
+}
