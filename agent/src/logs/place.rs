@@ -88,6 +88,11 @@ impl Place {
         self.open(&self.rotated(number), Access::Read)
     }
 
+    /// What is being made the newest rotated file.
+    pub fn open_copy(&self) -> io::Result<Option<File>> {
+        self.open(&self.copy(), Access::Read)
+    }
+
     fn open(&self, name: &str, access: Access) -> io::Result<Option<File>> {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
@@ -207,10 +212,12 @@ impl Place {
 
 /// Where a file's bytes begin: 0, or the end of the hole at its beginning.
 pub fn first_byte(file: &File) -> io::Result<u64> {
+    // Before the rest: what is appended meanwhile begins there, and must not be taken for a hole.
+    let size = file.metadata()?.len();
     match lseek(file, 0, Whence::SeekData) {
         Ok(offset) => Ok(offset.unsigned_abs()),
         // Nothing but a hole, or nothing at all.
-        Err(Errno::ENXIO) => Ok(file.metadata()?.len()),
+        Err(Errno::ENXIO) => Ok(size),
         // A file system that knows of no holes.
         Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(0),
         Err(errno) => Err(errno.into()),

@@ -4,15 +4,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt as _;
-use std::time::Duration;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::time::{Duration, Instant};
 
 use super::place::{Access, Place, first_byte};
-use super::record::Record;
+use super::record::{Progress, Record, Source};
 
-/// A rotation has its critical part behind it in less.
-const PATIENCE: Duration = Duration::from_millis(60);
-const PAUSE: Duration = Duration::from_millis(2);
+/// A look takes much less than what changes a log.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Offsets of the stream. Nothing is kept of what is before `oldest`; the file itself begins at
 /// `start`.
@@ -45,13 +44,40 @@ pub struct Piece {
 pub struct Stream(Place);
 
 /// A log at one moment.
-struct View<'a> {
-    place: &'a Place,
+struct View {
     file: File,
     /// Of the stream, before the file's first byte.
     shift: u64,
+    /// What comes before the file's bytes, oldest first.
     rotated: Vec<File>,
     bounds: Bounds,
+    signature: Signature,
+}
+
+/// As long as this is the same, nothing was moved.
+#[derive(PartialEq, Eq)]
+struct Signature {
+    record: Option<Record>,
+    first_byte: u64,
+    files: Vec<(u64, u64)>,
+}
+
+/// What the note about a log means, given whether bytes are gone from its beginning.
+#[derive(Debug, PartialEq, Eq)]
+struct Settled {
+    shift: u64,
+    /// Of the stream: where the file's bytes begin.
+    start: u64,
+    before: Before,
+}
+
+/// What ends where the file's bytes begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    Rotated,
+    /// They may be being renamed for it.
+    RotatedAndCopy,
 }
 
 impl Stream {
@@ -72,90 +98,91 @@ impl Stream {
         })
     }
 
-    /// Looks when no rotation is under way, and again if there was one meanwhile.
-    fn steadily<T>(&self, look: impl Fn(&View<'_>) -> io::Result<T>) -> io::Result<Option<T>> {
-        let deadline = std::time::Instant::now() + PATIENCE;
-        loop {
-            let before = self.0.record()?;
-            let is_late = std::time::Instant::now() >= deadline;
-            let is_steady = before
-                .as_ref()
-                .is_none_or(|record| record.pending.is_none());
-            if is_steady || is_late {
-                let Some(view) = View::of(&self.0, before.as_ref())? else {
-                    return Ok(None);
-                };
-                let seen = look(&view)?;
-                if is_late || self.0.record()? == before {
-                    return Ok(Some(seen));
-                }
+    /// Looks, and again if something was moved meanwhile.
+    fn steadily<T>(&self, look: impl Fn(&View) -> io::Result<T>) -> io::Result<Option<T>> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let Some(view) = View::of(&self.0)? else {
+                return Ok(None);
+            };
+            let seen = look(&view)?;
+            match View::of(&self.0)? {
+                Some(now) if now.signature != view.signature => {}
+                _ => return Ok(Some(seen)),
             }
-            std::thread::sleep(PAUSE);
         }
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "it is rotated again and again",
+        ))
     }
 }
 
-impl View<'_> {
-    fn of<'a>(place: &'a Place, record: Option<&Record>) -> io::Result<Option<View<'a>>> {
+impl View {
+    fn of(place: &Place) -> io::Result<Option<View>> {
+        let record = place.record()?;
         let Some(file) = place.open_log(Access::Read)? else {
             return Ok(None);
         };
-        let size = file.metadata()?.len();
-        let Some(record) = record else {
-            let bounds = Bounds {
-                oldest: 0,
-                start: 0,
-                end: size,
-            };
-            return Ok(Some(View {
-                place,
-                file,
+        let (first_byte, copy) = (first_byte(&file)?, place.open_copy()?);
+        let settled = match &record {
+            Some(record) => settled(record, first_byte, copy.is_some()),
+            // A hole in what was never rotated is the task's own.
+            None => Settled {
                 shift: 0,
-                rotated: vec![],
-                bounds,
-            }));
-        };
-        let start = record.shift + first_byte(&file)?;
-        let mut view = View {
-            place,
-            file,
-            shift: record.shift,
-            rotated: vec![],
-            bounds: Bounds {
-                oldest: start,
-                start,
-                end: record.shift + size,
+                start: 0,
+                before: Before::Nothing,
             },
         };
-        // Otherwise what they hold does not end where the file begins.
-        if start == record.start {
-            view.find_rotated()?;
-        }
+        let rotated = match settled.before {
+            Before::Nothing => vec![],
+            Before::Rotated => rotated(place, Gaps::None)?,
+            Before::RotatedAndCopy => {
+                let mut all = rotated(place, Gaps::One)?;
+                all.extend(copy);
+                all
+            }
+        };
+        let end = settled.shift + file.metadata()?.len();
+        let files = rotated.iter().map(|file| file.metadata());
+        let files = files.map(|metadata| metadata.map(|m| (m.ino(), m.len())));
+        let mut view = View {
+            bounds: Bounds {
+                oldest: settled.start,
+                start: settled.start,
+                end: end.max(settled.start),
+            },
+            signature: Signature {
+                record,
+                first_byte,
+                files: files.collect::<io::Result<_>>()?,
+            },
+            file,
+            shift: settled.shift,
+            rotated,
+        };
+        view.count_rotated();
         Ok(Some(view))
     }
 
-    fn find_rotated(&mut self) -> io::Result<()> {
-        for number in 1.. {
-            let Some(file) = self.place.open_rotated(number)? else {
+    /// Newest first. What cannot be part of the stream is no file of ours.
+    fn count_rotated(&mut self) {
+        let mut foreign = self.rotated.len();
+        for (_, size) in self.signature.files.iter().rev() {
+            let Some(oldest) = self.bounds.oldest.checked_sub(*size) else {
                 break;
             };
-            let size = file.metadata()?.len();
-            match self.bounds.oldest.checked_sub(size) {
-                Some(oldest) => self.bounds.oldest = oldest,
-                // No file of ours.
-                None => break,
-            }
-            self.rotated.push(file);
+            self.bounds.oldest = oldest;
+            foreign -= 1;
         }
-        Ok(())
+        self.rotated.drain(..foreign);
     }
 
     fn read(&self, mut at: u64, length: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let until = at.saturating_add(length).min(self.bounds.end);
         let mut first = self.bounds.oldest;
-        // Oldest first.
-        for file in self.rotated.iter().rev() {
+        for file in &self.rotated {
             let end = first + file.metadata()?.len();
             if at < end.min(until) {
                 bytes.extend(read_at(file, at - first, end.min(until) - at)?);
@@ -167,6 +194,65 @@ impl View<'_> {
             bytes.extend(read_at(&self.file, at - self.shift, until - at)?);
         }
         Ok(bytes)
+    }
+}
+
+/// Whether a number may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gaps {
+    None,
+    One,
+}
+
+/// Oldest first.
+fn rotated(place: &Place, gaps: Gaps) -> io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    let mut missing = 0;
+    for number in 1.. {
+        match (place.open_rotated(number)?, gaps) {
+            (Some(file), _) => files.push(file),
+            (None, Gaps::One) if missing == 0 => missing += 1,
+            (None, _) => break,
+        }
+    }
+    files.reverse();
+    Ok(files)
+}
+
+/// Pure. The same that `rotate` makes of it when it carries on.
+fn settled(record: &Record, first_byte: u64, has_copy: bool) -> Settled {
+    let Record {
+        shift,
+        start,
+        pending,
+        ..
+    } = *record;
+    let is_hollow = first_byte > start.saturating_sub(shift);
+    let resting = |before| Settled {
+        shift,
+        start: shift + first_byte,
+        before,
+    };
+    match pending {
+        Some(pending) if is_hollow || pending.progress == Progress::Hollow => {
+            let (shift, start) = match first_byte {
+                0 => (shift + pending.end, shift + pending.end),
+                _ => (shift, shift + pending.end.max(first_byte)),
+            };
+            let before = match (pending.source, has_copy) {
+                (Source::Dropped, _) => Before::Nothing,
+                (Source::Copied, true) => Before::RotatedAndCopy,
+                (Source::Copied, false) => Before::Rotated,
+            };
+            Settled {
+                shift,
+                start,
+                before,
+            }
+        }
+        // What they hold ends where the file began when they were rotated.
+        _ if shift + first_byte == start => resting(Before::Rotated),
+        _ => resting(Before::Nothing),
     }
 }
 
@@ -197,6 +283,7 @@ pub fn read_at(file: &File, from: u64, length: u64) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::Pending;
     use super::*;
 
     #[test]
@@ -214,5 +301,35 @@ mod tests {
         assert_eq!(resolve(0, Gone::InFile, bounds), (0, 150));
         assert_eq!(resolve(99, Gone::InFile, bounds), (99, 249));
         assert_eq!(resolve(0, Gone::Oldest, bounds), (100, 100));
+    }
+
+    #[test]
+    fn a_rotation_that_is_under_way_has_happened_once_bytes_are_gone() {
+        let of = |progress, first_byte, has_copy| {
+            let pending = Pending {
+                end: 40,
+                source: Source::Copied,
+                progress,
+            };
+            let record = Record {
+                changes: 1,
+                shift: 100,
+                start: 108,
+                pending: Some(pending),
+            };
+            let Settled {
+                shift,
+                start,
+                before,
+            } = settled(&record, first_byte, has_copy);
+            (shift, start, before)
+        };
+        use Progress::{Begun, Hollow};
+        assert_eq!(of(Begun, 8, true), (100, 108, Before::Rotated));
+        assert_eq!(of(Begun, 12, true), (100, 140, Before::RotatedAndCopy));
+        assert_eq!(of(Hollow, 12, true), (100, 140, Before::RotatedAndCopy));
+        assert_eq!(of(Hollow, 40, false), (100, 140, Before::Rotated));
+        assert_eq!(of(Hollow, 0, true), (140, 140, Before::RotatedAndCopy));
+        assert_eq!(of(Hollow, 0, false), (140, 140, Before::Rotated));
     }
 }

@@ -224,7 +224,9 @@ fn no_line_of_a_flood_is_lost_or_doubled() {
         let mut writer = Writer::start(sandbox, LINES);
         let mut rotations = 0;
         while !writer.has_ended() {
-            rotations += attend(sandbox, "stdout", ALL_KEPT).unwrap().rotations;
+            let done = attend(sandbox, "stdout", ALL_KEPT).unwrap();
+            assert_eq!(done.dropped, 0);
+            rotations += done.rotations;
         }
         assert!(rotations > 5, "{rotations}");
         assert!(
@@ -232,6 +234,26 @@ fn no_line_of_a_flood_is_lost_or_doubled() {
             "after {rotations} rotations"
         );
     });
+}
+
+/// A look that takes a byte for a hole because it comes while the file is empty still would drop it.
+#[test]
+fn the_first_byte_of_a_file_is_found_while_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    for turn in 0..2000 {
+        let path = dir.path().join(turn.to_string());
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (&file).write_all(b"one").unwrap());
+            assert_eq!(first_byte(&file).unwrap(), 0);
+        });
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]
@@ -259,7 +281,9 @@ fn whoever_follows_a_flood_by_offset_sees_each_byte_once() {
         });
         let mut rotations = 0;
         while !writer.has_ended() {
-            rotations += attend(sandbox, "stdout", ALL_KEPT).unwrap().rotations;
+            let done = attend(sandbox, "stdout", ALL_KEPT).unwrap();
+            assert_eq!(done.dropped, 0);
+            rotations += done.rotations;
         }
         assert!(rotations > 5, "{rotations}");
         assert!(follower.join().unwrap() == flood(LINES));
@@ -328,6 +352,12 @@ fn wherever_an_agent_dies_the_next_one_has_every_byte_once() {
                     append(sandbox, written);
                     die_at(&first, sandbox);
                     append(sandbox, &later);
+                    let so_far = [written.as_slice(), &later].concat();
+                    let piece = stream(sandbox).read(0, Gone::InFile, 1 << 30);
+                    assert!(
+                        piece.unwrap().unwrap().bytes == so_far,
+                        "read after {first}"
+                    );
                     // What is mended by then does not come to every point again.
                     let _ = std::panic::catch_unwind(|| die_at(&second, sandbox));
                     append(sandbox, &later);
