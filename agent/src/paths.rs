@@ -6,6 +6,8 @@
 //! ├── slaves/<agent>/frameworks/<framework>/executors/<executor>/runs
 //! │   ├── <container>/                   sandbox (0750, of the task's user)
 //! │   │   ├── stdout, stderr
+//! │   │   ├── stdout.1, stdout.2 …           rotated, newest first; the same of stderr
+//! │   │   ├── stdout.logrotate.state         see `logs::record`
 //! │   │   └── whatever was fetched and written
 //! │   └── latest -> <container>
 //! └── meta                                 hidden from containers

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::lines::Lines;
 use super::screen::Stream;
 use crate::api::{self, Api, encode};
@@ -183,8 +185,18 @@ impl File {
             self.resting -= 1;
             return Ok(Vec::new());
         }
-        let text = self.chunk(agent).await?;
+        let Chunk { offset, text } = self.chunk(agent).await?;
+        self.go_on_at(offset);
         Ok(self.take(&text, ended))
+    }
+
+    /// What lies between was rotated away, for more was written than the agent keeps.
+    fn go_on_at(&mut self, offset: u64) {
+        if offset > self.offset {
+            self.offset = offset;
+            // Its line is cut, too.
+            self.lines = Lines::default();
+        }
     }
 
     /// The lines in what was read.
@@ -229,16 +241,26 @@ impl File {
         }
     }
 
-    async fn chunk(&self, agent: &Api) -> anyhow::Result<String> {
+    async fn chunk(&self, agent: &Api) -> anyhow::Result<Chunk> {
         let (path, offset) = (encode(&self.path), self.offset);
-        let read = format!("/files/read?path={path}&offset={offset}&length={CHUNK}");
-        match agent.get(&read).await {
-            Ok(answer) => Ok(answer["data"].as_str().unwrap_or_default().to_owned()),
+        let read = format!("/files/read?path={path}&offset={offset}&length={CHUNK}&kept=true");
+        let answer = match agent.get(&read).await {
+            Ok(answer) => answer,
             // The file is not there yet, or its sandbox was removed.
-            Err(error) if api::refusal(&error).is_some() => Ok(String::new()),
-            Err(error) => Err(error),
-        }
+            Err(error) if api::refusal(&error).is_some() => Value::Null,
+            Err(error) => return Err(error),
+        };
+        Ok(Chunk {
+            offset: answer["offset"].as_u64().unwrap_or(offset),
+            text: answer["data"].as_str().unwrap_or_default().to_owned(),
+        })
     }
+}
+
+/// What an agent gave of a file, and where that begins.
+struct Chunk {
+    offset: u64,
+    text: String,
 }
 
 #[cfg(test)]
@@ -280,6 +302,18 @@ mod tests {
         assert!(!file.complete && file.resting > 0);
         assert_eq!(file.take("", true), ["rest"]);
         assert!(file.complete);
+    }
+
+    #[test]
+    fn what_was_rotated_away_is_left_out_with_the_line_that_it_cuts() {
+        let mut file = file();
+        assert_eq!(file.take("a\ncut", false), ["a"]);
+        file.go_on_at(5);
+        assert_eq!(file.take(" in two\n", false), ["cut in two"]);
+        assert_eq!(file.take("cut", false), Vec::<String>::new());
+        file.go_on_at(100);
+        assert_eq!(file.take("b\n", false), ["b"]);
+        assert_eq!(file.offset, 102);
     }
 
     #[test]
