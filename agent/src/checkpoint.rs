@@ -49,7 +49,10 @@ pub struct Damage {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    #[error("it begins as no checkpoint does, so something else has written it")]
+    #[error(
+        "it begins as no checkpoint does, so something else has written it, or a build of this program \
+         from before checkpoints had versions"
+    )]
     Foreign,
     #[error("bytes have changed, the checksum is that of others")]
     Changed,

@@ -161,6 +161,10 @@ pub(super) fn move_all(from: &Path, to: &Path) -> Result<(), CgroupError> {
             return Ok(());
         }
         for pid in left {
+            // A write takes its time, and with many of them a number may have gone to somebody else.
+            if !members(from).contains(&pid) {
+                continue;
+            }
             match write(&file, &pid.to_string()) {
                 // It has ended.
                 Err(CgroupError::Write { source, .. })

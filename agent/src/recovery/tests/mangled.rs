@@ -183,6 +183,34 @@ proptest! {
             Err(error) => prop_assert!(chain(&error).ends_with("it is missing"), "{}", chain(&error)),
         }
     }
+
+    /// The same in the first start after a reboot, where more is expected and put back.
+    #[test]
+    fn whatever_a_reboot_leaves_the_agent_starts_and_no_container_is_given_up(
+        mangles in prop::collection::vec((any::<prop::sample::Index>(), any_mangle()), 1..4),
+        strict in any::<bool>(),
+    ) {
+        let (_dir, paths) = tree();
+        let mut journal = launch(&paths, "G", "t4", "c4");
+        journal.update(&update(3, TaskState::TaskFinished)).unwrap();
+        let whole = everything(&paths.meta());
+        let mut given_up = false;
+        for (index, mangle) in mangles {
+            let (place, _) = whole.iter().nth(index.index(whole.len())).unwrap();
+            mangle.put(place, &whole);
+            given_up |= mangle.leaves_no_trace(place);
+        }
+        // It may stop: it does not end, and what it has put back and set aside is as good as before.
+        let _ = recover(&paths, Some(NEXT_BOOT), strict);
+        for _ in 0..2 {
+            let stored = recover(&paths, Some(NEXT_BOOT), false).unwrap();
+            for container in ["c1", "c2", "c3", "c4"] {
+                let is_kept = containers(&stored).contains(&container)
+                    || stored.unread.contains(container);
+                prop_assert!(given_up || is_kept, "{} is given up", container);
+            }
+        }
+    }
 }
 
 /// Names alone: some of what is there could not be read to the end.
