@@ -9,6 +9,7 @@
 //! program `init`, which decides nothing.
 #![deny(unsafe_code)]
 
+pub mod audit;
 mod birth;
 mod compile;
 mod container;
@@ -280,8 +281,17 @@ impl Containerizer {
     /// that ended meanwhile included: their `wait` returns at once. The caller destroys (`kill`,
     /// `wait`, `forget`) those it does not know.
     pub async fn recover(&self) -> Result<Recovered, RecordError> {
+        self.recover_those(|_| true).await
+    }
+
+    /// Of these only what `is_meant`.
+    pub async fn recover_those(
+        &self,
+        is_meant: impl Fn(&ContainerId) -> bool,
+    ) -> Result<Recovered, RecordError> {
         let mut recovered = Recovered::default();
-        for record in record::list(&self.0.config.runtime_dir)? {
+        let records = record::list(&self.0.config.runtime_dir)?;
+        for record in records.into_iter().filter(|record| is_meant(&record.id)) {
             match Container::recover(&self.0, record) {
                 Ok(container) => recovered.containers.push(container),
                 Err(failure) => recovered.failures.push(failure),

@@ -56,6 +56,14 @@ pub fn exists(runtime_dir: &Path, id: &ContainerId) -> bool {
     container(runtime_dir, id).exists()
 }
 
+/// The same where there need not be any directory of ours.
+pub fn found(runtime_dir: &Path) -> Result<Vec<Record>, RecordError> {
+    match containers(runtime_dir).exists() {
+        true => list(runtime_dir),
+        false => Ok(Vec::new()),
+    }
+}
+
 /// Of all containers of an earlier run.
 pub fn list(runtime_dir: &Path) -> Result<Vec<Record>, RecordError> {
     let path = containers(runtime_dir);
@@ -155,21 +163,28 @@ impl Record {
     /// The process that was recorded, when it still exists. `None` also when the agent did not come to
     /// record one.
     pub fn open_process(&self) -> Result<Option<Spawned>, RecordError> {
+        let Some(identity) = self.process()? else {
+            return Ok(None);
+        };
+        let pid = identity.pid;
+        let path = self.directory.join("pid");
+        let pidfd = identity
+            .open()
+            .map_err(failed("open the process of", &path))?;
+        Ok(pidfd.map(|pidfd| Spawned { pid, pidfd }))
+    }
+
+    /// The process that was recorded, be it there or not.
+    pub fn process(&self) -> Result<Option<Identity>, RecordError> {
         let path = self.directory.join("pid");
         let bytes = match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(failed("read", &path))?,
         };
-        let text = String::from_utf8_lossy(&bytes);
-        let identity = Identity::parse(&text).map_err(|source| RecordError::Process {
-            path: path.clone(),
-            source,
-        })?;
-        let pid = identity.pid;
-        let pidfd = identity
-            .open()
-            .map_err(failed("open the process of", &path))?;
-        Ok(pidfd.map(|pidfd| Spawned { pid, pidfd }))
+        let identity = Identity::parse(&String::from_utf8_lossy(&bytes));
+        identity
+            .map(Some)
+            .map_err(|source| RecordError::Process { path, source })
     }
 
     /// Removing twice is not an error.

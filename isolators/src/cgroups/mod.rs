@@ -10,6 +10,7 @@ mod devices;
 mod directory;
 mod error;
 mod files;
+pub mod found;
 mod freeze;
 mod hierarchy;
 mod members;

@@ -1,0 +1,139 @@
+//! Decides what differs. Pure.
+
+use std::path::{Component, Path};
+
+use super::difference::Difference;
+use super::inventory::{Inventory, accounted};
+use super::journal::{Journal, Keeper};
+use super::kernel::{LoopDevice, Mount};
+use super::{Scope, kernel};
+
+/// In the order in which they can be repaired: what others hold on to comes first. `scope` only names the
+/// places. Mounts and loop devices in the scope's further directories are left to who named these.
+pub fn compare(scope: &Scope, inventory: &Inventory, journal: &Journal) -> Vec<Difference> {
+    let runtime_dir = kernel::real(&scope.runtime_dir);
+    let root = Path::new("/").join(&scope.cgroups_root);
+    let root = root.display().to_string();
+    let inits = inventory.inits.iter();
+    let stray = inits.filter(|(container, _)| !journal.records.contains_key(container));
+    let processes = stray.map(|(container, process)| Difference::Process {
+        container: container.clone(),
+        process: process.clone(),
+    });
+    let intruders = inventory.in_root.iter();
+    let intruders = intruders.map(|process| Difference::Intruder {
+        root: root.clone(),
+        process: process.clone(),
+    });
+    let mounts = inventory.mounts.iter();
+    let mounts = mounts.filter_map(|mount| of_mount(&runtime_dir, mount, inventory));
+    let loops = inventory.loop_devices.iter();
+    let loops = loops.filter(|device: &&LoopDevice| device.file.starts_with(&runtime_dir));
+    let all = processes
+        .chain(intruders)
+        .chain(mounts)
+        .chain(cgroups(inventory, journal))
+        .chain(orphans(&runtime_dir, inventory, journal))
+        .chain(without_cgroup(&root, inventory, journal))
+        .chain(ids(&runtime_dir, inventory, journal))
+        .chain(loops.cloned().map(Difference::Loop));
+    all.collect()
+}
+
+/// What both looks saw, as the second did: the rest was on its way, in or out.
+pub fn lasting(first: &[Difference], second: Vec<Difference>) -> Vec<Difference> {
+    let is_same = |one: &Difference, other: &Difference| {
+        (one.kind(), one.place()) == (other.kind(), other.place())
+    };
+    let was_there = |now: &Difference| first.iter().any(|before| is_same(before, now));
+    second.into_iter().filter(was_there).collect()
+}
+
+fn of_mount(runtime_dir: &Path, mount: &Mount, inventory: &Inventory) -> Option<Difference> {
+    let below = mount.point.strip_prefix(runtime_dir).ok()?;
+    let mut names = below.components().map(|name| match name {
+        Component::Normal(name) => name.to_string_lossy().into_owned(),
+        _ => String::new(),
+    });
+    let container = match names.next()?.as_str() {
+        "containers" => names.next(),
+        _ => None,
+    };
+    let lives = container
+        .as_ref()
+        .is_some_and(|container| inventory.living.contains(container));
+    Some(Difference::Mount {
+        mount: mount.clone(),
+        container,
+        lives,
+    })
+}
+
+fn cgroups(inventory: &Inventory, journal: &Journal) -> impl Iterator<Item = Difference> {
+    let accounted = accounted(journal);
+    let all = inventory.cgroups.iter();
+    let stray = all.filter(move |(name, _)| !accounted.contains(name.as_str()));
+    stray.map(|(name, seen)| {
+        let mut inits = inventory.inits.iter();
+        Difference::Cgroup {
+            container: name.clone(),
+            directories: seen.directories.clone(),
+            processes: seen.processes.clone(),
+            is_ours: journal.known.contains(name) || inits.any(|(container, _)| container == name),
+        }
+    })
+}
+
+fn orphans(
+    runtime_dir: &Path,
+    inventory: &Inventory,
+    journal: &Journal,
+) -> impl Iterator<Item = Difference> {
+    let all = journal.records.keys();
+    let orphans = all.filter(|container| !journal.keeper.has(container));
+    orphans.map(|container| Difference::Orphan {
+        container: container.clone(),
+        record: runtime_dir.join("containers").join(container),
+        lives: inventory.living.contains(container),
+        in_use: matches!(journal.keeper, Keeper::Us(_)),
+    })
+}
+
+fn without_cgroup(
+    root: &str,
+    inventory: &Inventory,
+    journal: &Journal,
+) -> impl Iterator<Item = Difference> {
+    let living = inventory.living.iter();
+    let bare = living.filter(|container| {
+        let record = journal.records.get(*container);
+        let elsewhere = record.and_then(|record| record.cgroup.as_ref());
+        !inventory
+            .cgroups
+            .contains_key(elsewhere.unwrap_or(container))
+    });
+    bare.map(|container| Difference::NoCgroup {
+        container: container.clone(),
+        root: root.to_owned(),
+    })
+}
+
+fn ids(
+    runtime_dir: &Path,
+    inventory: &Inventory,
+    journal: &Journal,
+) -> impl Iterator<Item = Difference> {
+    let all = inventory.ids.iter();
+    all.filter_map(|(container, ids)| {
+        let holder = journal.ids.get(&ids.first);
+        if holder == Some(container) {
+            return None;
+        }
+        Some(Difference::Ids {
+            container: container.clone(),
+            ids: *ids,
+            link: runtime_dir.join("ids").join(ids.first.to_string()),
+            holder: holder.map(|holder| (holder.clone(), inventory.living.contains(holder))),
+        })
+    })
+}

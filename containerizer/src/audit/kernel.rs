@@ -1,0 +1,244 @@
+//! What the kernel tells of processes, mounts and loop devices.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use isolators::IdRange;
+use nix::mount::{MntFlags, umount2};
+
+use super::AuditError;
+use crate::identity::Identity;
+
+/// A line of proc_pid_mountinfo(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Of the kernel: no other mount of this moment has it.
+    pub id: u64,
+    pub point: PathBuf,
+    /// `nsfs` for a pinned namespace.
+    pub kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoopDevice {
+    pub device: PathBuf,
+    pub file: PathBuf,
+}
+
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Those strictly below one of the directories, the newest first: as they can be taken away.
+pub(super) fn mounts(directories: &[PathBuf]) -> Result<Vec<Mount>, AuditError> {
+    let table = fs::read(MOUNTS).map_err(|source| AuditError::Read {
+        path: MOUNTS.into(),
+        source,
+    })?;
+    Ok(mounts_of(&table, directories))
+}
+
+pub(super) fn mounts_of(table: &[u8], directories: &[PathBuf]) -> Vec<Mount> {
+    let lines = table.split(|byte| *byte == b'\n');
+    let all = lines.filter_map(mount);
+    let is_below = |mount: &Mount| {
+        let mut above = directories.iter();
+        above.any(|above| mount.point != *above && mount.point.starts_with(above))
+    };
+    let mut found: Vec<_> = all.filter(is_below).collect();
+    found.reverse();
+    found
+}
+
+fn mount(line: &[u8]) -> Option<Mount> {
+    let fields: Vec<_> = line.split(|byte| *byte == b' ').collect();
+    let after = fields.iter().position(|field| *field == b"-")?;
+    Some(Mount {
+        id: text(fields.first()?).parse().ok()?,
+        point: unescaped(fields.get(4)?),
+        kind: text(fields.get(after + 1)?),
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The kernel writes spaces, tabs, newlines and backslashes as three octal digits.
+fn unescaped(path: &[u8]) -> PathBuf {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *byte == b'\\');
+        let octal = digits.and_then(|digits| u8::from_str_radix(&text(digits), 8).ok());
+        plain.push(octal.unwrap_or(*byte));
+        rest = match octal {
+            Some(_) => &after[3..],
+            None => after,
+        };
+    }
+    PathBuf::from(OsString::from_vec(plain))
+}
+
+/// Takes away what is mounted in the places of containers: those of a container that runs are in its own
+/// mount namespace, so nobody can need what this one shows there. To be done before records are removed,
+/// or that would reach into what is mounted. Says what it took away.
+pub fn unmount_leftovers(runtime_dir: &Path) -> Result<Vec<PathBuf>, AuditError> {
+    let places = real(runtime_dir).join("containers");
+    let mut taken = Vec::new();
+    for mount in mounts(&[places])? {
+        unmount(&mount).map_err(|source| AuditError::Unmount {
+            point: mount.point.clone(),
+            source,
+        })?;
+        taken.push(mount.point);
+    }
+    Ok(taken)
+}
+
+/// Not an error when it is gone.
+pub(super) fn unmount(mount: &Mount) -> io::Result<()> {
+    let table = fs::read(MOUNTS)?;
+    let above: Vec<_> = mount
+        .point
+        .parent()
+        .map(Path::to_owned)
+        .into_iter()
+        .collect();
+    // The one on top is the one that would go.
+    let top = mounts_of(&table, &above);
+    let top = top.iter().find(|other| other.point == mount.point);
+    if top.is_none_or(|top| top.id != mount.id) {
+        return Ok(());
+    }
+    let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+    Ok(umount2(&mount.point, flags)?)
+}
+
+/// Without links, as the kernel tells paths.
+pub(super) fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Those with a file below one of the directories.
+pub(super) fn loop_devices(directories: &[PathBuf]) -> Vec<LoopDevice> {
+    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let found = devices.filter_map(|device| {
+        let name = device.file_name();
+        name.as_bytes().starts_with(b"loop").then_some(())?;
+        let file = fs::read(device.path().join("loop/backing_file")).ok()?;
+        let file = PathBuf::from(OsString::from_vec(file.trim_ascii_end().to_vec()));
+        let mut above = directories.iter();
+        above
+            .any(|above| file.starts_with(above))
+            .then(|| LoopDevice {
+                device: Path::new("/dev").join(name),
+                file,
+            })
+    });
+    found.collect()
+}
+
+/// Where the link to the program of a process leads that runs our `init`.
+const INIT: &str = "/memfd:longshore-init";
+
+/// Processes that run our `init`, but for those that are known. One pass over /proc.
+pub(super) fn inits(known: &BTreeSet<u32>) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| !known.contains(pid) && runs_init(*pid))
+        .collect()
+}
+
+pub(super) fn runs_init(pid: u32) -> bool {
+    let program = fs::read_link(format!("/proc/{pid}/exe"));
+    program.is_ok_and(|program| program.as_os_str().as_bytes().starts_with(INIT.as_bytes()))
+}
+
+/// Whose exit record a process holds open, of the containers with a place here.
+pub(super) fn container_of(pid: u32, containers: &Path) -> Option<String> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let mut files =
+        descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
+    files.find_map(|file| {
+        let mut below = file.strip_prefix(containers).ok()?.components();
+        let (container, file) = (below.next()?, below.next()?);
+        // When the record is gone the kernel says so after the name.
+        let file = file.as_os_str().as_bytes();
+        (file == b"status" || file.starts_with(b"status "))
+            .then(|| container.as_os_str().to_string_lossy().into_owned())
+    })
+}
+
+/// What it is called; empty when it is gone.
+pub(super) fn name(pid: u32) -> String {
+    let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    text(name.trim_ascii_end())
+}
+
+/// Ids of the host that the user namespace of a process has for itself; `None` where it is the host's.
+pub(super) fn ids(process: Identity) -> Option<IdRange> {
+    let map = fs::read_to_string(format!("/proc/{}/uid_map", process.pid)).ok()?;
+    let mut numbers = map.lines().next()?.split_whitespace().skip(1);
+    let (first, count) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    // Read first, asked then: while it lives, nobody else has had its number.
+    (first != 0 && process.lives()).then_some(IdRange { first, count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_a_directory_are_told_newest_first_and_by_their_plain_names() {
+        let table = b"\
+22 1 0:20 / /run rw shared:2 - tmpfs tmpfs rw
+30 22 0:21 / /run/l rw - tmpfs tmpfs rw
+31 30 0:22 / /run/l/containers/c1 rw shared:7 master:1 - overlay none rw
+32 30 0:4 net:[4026532] /run/l/net\\040one rw - nsfs nsfs rw
+33 22 0:23 / /run/longer rw - tmpfs tmpfs rw
+garbage
+";
+        let found = mounts_of(table, &["/run/l".into()]);
+        let shown: Vec<_> = found
+            .iter()
+            .map(|it| (it.id, it.point.to_str(), &*it.kind))
+            .collect();
+        let wanted = [
+            (32, Some("/run/l/net one"), "nsfs"),
+            (31, Some("/run/l/containers/c1"), "overlay"),
+        ];
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn only_the_kernels_escapes_are_read_as_such() {
+        let table = [
+            ("/a\\134b", "/a\\b"),
+            ("/a\\011", "/a\t"),
+            ("/a\\9", "/a\\9"),
+            ("/a\\", "/a\\"),
+        ];
+        for (escaped, plain) in table {
+            assert_eq!(unescaped(escaped.as_bytes()), Path::new(plain));
+        }
+    }
+
+    #[test]
+    fn the_holder_of_an_exit_record_is_found_by_it_also_when_the_record_is_gone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = directory.path().join("c1");
+        fs::create_dir(&place).expect("a directory");
+        let us = std::process::id();
+        let containers = real(directory.path());
+        let file = fs::File::create(place.join("status")).expect("a file");
+        assert_eq!(container_of(us, &containers).as_deref(), Some("c1"));
+        fs::remove_dir_all(&place).expect("removes");
+        assert_eq!(container_of(us, &containers).as_deref(), Some("c1"));
+        drop(file);
+        assert_eq!(container_of(us, &containers), None);
+        assert!(!runs_init(us));
+    }
+}

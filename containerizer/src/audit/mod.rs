@@ -1,0 +1,75 @@
+//! Compares what of ours the kernel has with what is recorded, and explains each difference.
+//!
+//! ```text
+//!  kernel ──► Inventory ┐
+//!                       ├──► compare (pure) ──► Difference ──► explained, or repair
+//!  records ─► Journal ──┘
+//! ```
+//!
+//! What is ours, and how one can tell:
+//!
+//! | thing | it is ours because |
+//! |---|---|
+//! | cgroup | it lies below our subtree, and a record, a sandbox, a checkpoint or its first process names it |
+//! | process | it is in such a cgroup, or runs our `init` and holds the exit record of a container of ours |
+//! | mount | it lies below `<runtime_dir>/containers`; a pinned namespace is one of them |
+//! | record | it lies there, too |
+//! | range of ids | `<runtime_dir>/ids` gives it to a container. One of a container that is gone counts for nothing |
+//!
+//! A launch writes its record before it makes anything else, and an end removes it last. So what is ours
+//! and has no record is left over, whatever an agent does at the same time; but a look takes a moment, and
+//! things come and go: only what two looks have in common is a difference ([`lasting`]).
+//!
+//! Network links and elements of nf_tables are not looked at: no container has any of the host's.
+
+mod compare;
+mod difference;
+mod inventory;
+mod journal;
+mod kernel;
+mod repair;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use isolators::cgroups::{BadHierarchy, CgroupError};
+
+use crate::record::RecordError;
+
+pub use compare::{compare, lasting};
+pub use difference::{Difference, Member, Remedy};
+pub use inventory::{CgroupSeen, Inventory, look};
+pub use journal::{Journal, Keeper, Recorded};
+pub use kernel::{LoopDevice, Mount, unmount_leftovers};
+pub use repair::{RepairError, repair};
+
+/// Where to look.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    pub runtime_dir: PathBuf,
+    pub cgroups_hierarchy: PathBuf,
+    pub cgroups_root: String,
+    /// Further directories whose mounts, and loop devices on files below, are of interest.
+    pub directories: Vec<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error(transparent)]
+    Hierarchy(#[from] BadHierarchy),
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("cannot read {}", path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot unmount {}", point.display())]
+    Unmount {
+        point: PathBuf,
+        source: std::io::Error,
+    },
+}
