@@ -31,6 +31,7 @@ mod repair;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use isolators::cgroups::{BadHierarchy, CgroupError};
@@ -52,6 +53,16 @@ pub struct Scope {
     pub cgroups_root: String,
     /// Further directories whose mounts, and loop devices on files below, are of interest.
     pub directories: Vec<PathBuf>,
+}
+
+/// One look, compared. Blocks.
+pub fn differences(
+    scope: &Scope,
+    known: BTreeSet<String>,
+    keeper: Keeper,
+) -> Result<Vec<Difference>, AuditError> {
+    let (inventory, journal) = look(scope, known, keeper)?;
+    Ok(compare(scope, &inventory, &journal))
 }
 
 #[derive(Debug, thiserror::Error)]

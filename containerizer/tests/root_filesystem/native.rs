@@ -1,8 +1,10 @@
 //! Containers that the agent asks for, with a user namespace of their own.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
+use containerizer::audit::{self, Keeper};
 use isolators::{Access, IdRange, Request, Volume};
 
 use crate::idmaps::can_idmap;
@@ -86,6 +88,7 @@ async fn root_no_two_containers_have_an_id_in_common() {
         .iter()
         .map(|map| map.split_whitespace().nth(1).expect("a map"));
     assert_eq!(firsts.collect::<Vec<_>>(), ["400000", "465536"]);
+    an_audit_reserves_again_what_is_no_longer_reserved(&bundle);
     let third = Request {
         user_namespace: Some(POOL),
         ..bundle.request("c3", "true")
@@ -107,4 +110,25 @@ async fn root_no_two_containers_have_an_id_in_common() {
     for container in running {
         bundle.end(container).await;
     }
+}
+
+fn an_audit_reserves_again_what_is_no_longer_reserved(bundle: &Bundle) {
+    let scope = bundle.scope();
+    let look = || audit::differences(&scope, BTreeSet::new(), Keeper::Running).expect("looks");
+    assert_eq!(look(), []);
+    let [missing, wrong] = ["400000", "465536"].map(|first| bundle.path("run/ids").join(first));
+    fs::remove_file(&missing).expect("removes");
+    fs::remove_file(&wrong).expect("removes");
+    std::os::unix::fs::symlink("gone", &wrong).expect("links");
+    let found = look();
+    let whose: Vec<_> = found.iter().map(|it| (it.kind(), it.container())).collect();
+    assert_eq!(whose, [("ids", Some("c1")), ("ids", Some("c2"))]);
+    for difference in &found {
+        audit::repair(&scope, difference).expect("repairs");
+    }
+    assert_eq!(look(), []);
+    assert_eq!(
+        fs::read_link(&missing).expect("a link").to_str(),
+        Some("c1")
+    );
 }

@@ -4,10 +4,12 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use containerizer::audit::{self, Keeper, Scope};
 use containerizer::{
     Config, Container, Containerizer, ExitStatus, LaunchError, Output, Stdio, Stopwatch, Target,
     Then,
@@ -31,6 +33,15 @@ pub struct Bundle {
 const SYSTEM: [&str; 5] = ["/bin", "/lib", "/lib64", "/sbin", "/usr"];
 
 impl Bundle {
+    pub fn scope(&self) -> Scope {
+        Scope {
+            runtime_dir: self.directory.path().join("run"),
+            cgroups_hierarchy: "/sys/fs/cgroup".into(),
+            cgroups_root: self.cgroups_root.clone(),
+            directories: vec![],
+        }
+    }
+
     pub fn new(name: &str) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("longshore-")
@@ -315,8 +326,14 @@ impl Bundle {
     }
 }
 
+/// Whatever a test was about, it leaves nothing.
 impl Drop for Bundle {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let nobodys = Keeper::Next(BTreeSet::new());
+            let left = audit::differences(&self.scope(), BTreeSet::new(), nobodys);
+            assert_eq!(left.expect("looks"), []);
+        }
         self.containerizer.remove_cgroups_root();
     }
 }

@@ -1,5 +1,6 @@
 //! Launching for real: needs root, and cgroups of either version.
 
+mod audit;
 mod cgroups;
 mod death;
 mod exec;

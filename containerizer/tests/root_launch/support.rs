@@ -1,10 +1,12 @@
 //! A containerizer of the test's own, and what it leaves on the host.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use containerizer::audit::{self, Keeper, Scope};
 use containerizer::{
     Config, Container, Containerizer, ExitStatus, LaunchError, Output, Stopwatch, Termination,
 };
@@ -138,12 +140,19 @@ impl Host {
         }
     }
 
+    pub fn scope(&self) -> Scope {
+        Scope {
+            runtime_dir: self.config.runtime_dir.clone(),
+            cgroups_hierarchy: self.config.cgroups_hierarchy.clone(),
+            cgroups_root: self.config.cgroups_root.clone(),
+            directories: vec![],
+        }
+    }
+
     pub fn finish(&self) {
-        let left: Vec<_> = fs::read_dir(self.config.runtime_dir.join("containers"))
-            .expect("lists")
-            .map(|entry| entry.expect("lists").path())
-            .collect();
-        assert_eq!(left, [""; 0].map(PathBuf::from), "records left");
+        let nobodys = Keeper::Next(BTreeSet::new());
+        let left = audit::differences(&self.scope(), BTreeSet::new(), nobodys).expect("looks");
+        assert_eq!(left, []);
         for cgroup in cgroups(&self.config.cgroups_root) {
             fs::remove_dir(&cgroup).unwrap_or_else(|e| panic!("left in {}: {e}", cgroup.display()));
         }

@@ -6,11 +6,13 @@
     reason = "tests fail by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use containerizer::audit::{self, Keeper, Scope};
 use containerizer::{
     Config, Container, Containerizer, LaunchError, Stdio, Stopwatch, Target, Termination, Then,
 };
@@ -202,8 +204,15 @@ impl Host {
     }
 
     pub fn finish(self) {
-        let records = fs::read_dir(self.directory.path().join("run/containers")).unwrap();
-        assert_eq!(records.count(), 0, "records left");
+        let scope = Scope {
+            runtime_dir: self.directory.path().join("run"),
+            cgroups_hierarchy: "/sys/fs/cgroup".into(),
+            cgroups_root: self.root.clone(),
+            directories: vec![],
+        };
+        let nobodys = Keeper::Next(BTreeSet::new());
+        let left = audit::differences(&scope, BTreeSet::new(), nobodys).unwrap();
+        assert_eq!(left, []);
         self.containerizer.remove_cgroups_root();
         assert_eq!(self.left(), [""; 0].map(PathBuf::from));
     }
