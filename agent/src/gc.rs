@@ -13,6 +13,7 @@ use proto::error::chain;
 use crate::host::disk_usage;
 use crate::paths::{Paths, Run};
 use crate::removal::{RemoveError, remove_tree};
+use crate::runs::runs;
 
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -91,27 +92,19 @@ pub fn collect(
     Ok(collected)
 }
 
-/// Every run of every agent id that ever was here. Blocks.
+/// Every run of every agent id that ever was here and has a sandbox, and those that are over without one:
+/// their tasks were killed before it was made, or somebody removed it. Blocks.
 pub fn candidates(paths: &Paths) -> io::Result<Vec<Candidate>> {
     let mut found = Vec::new();
-    for agent in directories(&paths.agents())? {
-        for framework in directories(&paths.frameworks(&agent))? {
-            for executor in directories(&paths.executors(&agent, &framework))? {
-                let mut run = Run {
-                    agent: agent.clone(),
-                    framework: framework.clone(),
-                    executor,
-                    container: String::new(),
-                };
-                for container in directories(&paths.runs(&run))? {
-                    run.container = container;
-                    let modified = fs::symlink_metadata(paths.sandbox(&run))?.modified()?;
-                    found.push(Candidate {
-                        run: run.clone(),
-                        modified,
-                    });
-                }
-            }
+    for run in runs(&paths.agents())? {
+        let modified = fs::symlink_metadata(paths.sandbox(&run))?.modified()?;
+        found.push(Candidate { run, modified });
+    }
+    for run in runs(&paths.meta_agents())? {
+        let over = fs::symlink_metadata(paths.sentinel(&run));
+        if let (Ok(over), false) = (over, paths.sandbox(&run).exists()) {
+            let modified = over.modified()?;
+            found.push(Candidate { run, modified });
         }
     }
     Ok(found)
@@ -144,21 +137,6 @@ fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
         let _ = fs::remove_dir(directory);
     }
     Ok(())
-}
-
-fn directories(path: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        entries => entries?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    Ok(names)
 }
 
 #[cfg(test)]
@@ -204,6 +182,25 @@ mod tests {
             due(candidates, &live, Duration::from_secs(60), now),
             [run("old")]
         );
+    }
+
+    #[test]
+    fn a_checkpoint_whose_run_is_over_is_collected_also_when_there_is_no_sandbox() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path());
+        for executor in ["over", "unfinished"] {
+            fs::create_dir_all(paths.meta_tasks(&run(executor))).unwrap();
+        }
+        fs::write(paths.sentinel(&run("over")), "").unwrap();
+        let now = Policy {
+            delay: Duration::ZERO,
+            headroom: 0.1,
+        };
+        let none = BTreeSet::new();
+        let collected = collect(&paths, &now, candidates(&paths).unwrap(), &none).unwrap();
+        assert_eq!(collected.removed, 1);
+        assert!(!paths.meta_run(&run("over")).exists());
+        assert!(paths.meta_run(&run("unfinished")).exists());
     }
 
     #[test]

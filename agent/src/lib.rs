@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod adoption;
+pub mod audit;
 mod book;
 mod checkpoint;
 mod config;
@@ -33,6 +34,7 @@ mod profiles;
 mod recovery;
 mod removal;
 mod rights;
+mod runs;
 mod sandbox;
 mod start;
 mod supervisor;

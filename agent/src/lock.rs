@@ -1,8 +1,8 @@
 //! One agent at a time in a directory: two would take each other's tasks for orphans.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -51,6 +51,19 @@ impl Lock {
     }
 }
 
+/// The process that has these directories, found without disturbing an agent that is about to take them.
+pub fn holder_of(runtime_dir: &Path) -> Option<u32> {
+    let file = File::open(runtime_dir.join("runtime.lock")).ok()?;
+    let lock = file.metadata().ok()?;
+    let pid = signed(&file)?;
+    drop(file);
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    // A lock goes with its file's last descriptor, and nobody else keeps that file open.
+    let mut open = open.filter_map(|entry| fs::metadata(entry.ok()?.path()).ok());
+    open.any(|it| (it.dev(), it.ino()) == (lock.dev(), lock.ino()))
+        .then_some(pid)
+}
+
 fn lock(name: &'static str, directory: &Path, file: &Path) -> Result<Flock<File>, LockError> {
     let fail = |source| LockError::File {
         name,
@@ -92,12 +105,16 @@ fn sign(mut file: &File) -> io::Result<()> {
 
 /// Who has signed a file, as far as that can be read.
 fn holder(file: &File) -> String {
-    let mut text = String::new();
-    let read = file.take(MAX_PID).read_to_string(&mut text);
-    match (read, text.trim().parse::<u32>()) {
-        (Ok(_), Ok(pid)) => format!("process {pid}"),
-        _ => "another process".to_owned(),
+    match signed(file) {
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
     }
+}
+
+fn signed(file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(MAX_PID).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -121,7 +138,9 @@ mod tests {
         );
         let error = Lock::take(&dir.path().join("else"), &Paths::new(&work)).unwrap_err();
         assert!(error.to_string().ends_with("its own --work_dir"), "{error}");
+        assert_eq!(holder_of(&run), Some(std::process::id()));
         drop(first);
+        assert_eq!(holder_of(&run), None);
         Lock::take(&run, &Paths::new(&work)).unwrap();
     }
 }

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use containerizer::audit::unmount_leftovers;
 use containerizer::{Container, Containerizer, Recovered};
 use isolators::seccomp::Profile;
 use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::audit::{AuditError, Auditor, Node};
 use crate::book::Book;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::config::{Config, ConfigError};
@@ -74,6 +76,10 @@ pub enum StartError {
     Address(#[from] endpoint::NoAddress),
     #[error("cannot prepare the host for containers")]
     Containerizer(#[from] containerizer::OpenError),
+    #[error("cannot compare the kernel with what is recorded")]
+    Audit(#[from] AuditError),
+    #[error("cannot clear the places of containers")]
+    Places(#[from] containerizer::audit::AuditError),
     #[error("cannot find the containers of an earlier agent in {}", .runtime_dir.display())]
     Containers {
         runtime_dir: PathBuf,
@@ -219,7 +225,9 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     }
     let mut spared = adoption::spare(&mut found, &unread);
     spared.extend(untaken);
+    let others = spared.iter().chain(found.keys()).cloned().collect();
     let orphans = adoption::destroy_orphans(found);
+    let auditor = Auditor::new(Node::of(&flags)?, events.clone(), others);
 
     let link = Link::new(
         flags.master.clone(),
@@ -234,6 +242,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         events.clone(),
         Arc::clone(&site),
         spared,
+        auditor,
     ));
     let held = Arc::clone(&lock);
     let supervisor = async move {
@@ -304,6 +313,10 @@ async fn open(
         let meta = paths.meta();
         std::fs::create_dir_all(&meta)
             .map_err(|source| HostError::WorkDir { path: meta, source })?;
+        // Before anything of containers is removed: what is mounted there would be, too.
+        for mount in unmount_leftovers(&config.runtime_dir)? {
+            tracing::warn!(mount = %mount.display(), "unmounted what nothing uses");
+        }
         let stored = recovery::recover(&paths, boot_id().as_deref(), strict)?;
         Ok((Containerizer::open(config)?, stored))
     });
@@ -399,6 +412,7 @@ async fn collect_garbage(
     events: mpsc::Sender<Event>,
     site: Arc<Site>,
     spared: BTreeSet<String>,
+    mut auditor: Auditor,
 ) {
     let policy = gc::Policy {
         delay: flags.gc_delay,
@@ -406,7 +420,14 @@ async fn collect_garbage(
     };
     // A zero interval would be a busy loop.
     let interval = flags.disk_watch_interval.max(Duration::from_secs(1));
+    // What an earlier agent left, and then what comes about: never while garbage is collected.
+    let mut repairs = true;
     loop {
+        match auditor.round(repairs).await {
+            Some(tally) => site.audited(tally),
+            None => return,
+        }
+        repairs = false;
         tokio::time::sleep(interval).await;
         // A burst of tasks leaves much of it, spread over the arenas of many threads.
         containerizer::release_unused_memory();

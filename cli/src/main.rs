@@ -8,6 +8,7 @@ mod arguments;
 mod attach;
 mod borrow;
 mod command;
+mod differences;
 mod exec;
 mod live;
 mod local;
@@ -26,8 +27,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command::{
-    agent, attach as attach_command, exec as exec_command, inspect as inspect_command, master,
-    run as run_command, scheduler, selftest as selftest_command, up, version, why as why_command,
+    agent, attach as attach_command, audit as audit_command, exec as exec_command,
+    inspect as inspect_command, master, run as run_command, scheduler,
+    selftest as selftest_command, up, version, why as why_command,
 };
 
 /// Runs containers on Linux hosts from Marathon app definitions, with the protocols of Mesos.
@@ -58,6 +60,8 @@ enum Command {
     Attach(Box<attach_command::Flags>),
     /// Execute a command in the container of a task that runs on this machine
     Exec(Box<exec_command::Flags>),
+    /// Tell what of this machine is not as its agent has written it down, and mend it if asked to
+    Audit(Box<audit_command::Flags>),
     /// Try on this machine's containers what has broken container runtimes, and show what held
     Selftest(Box<selftest_command::Flags>),
     /// Run a container from a bundle, as an OCI runtime like runc: see `longshore oci --help`
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Command::Why(flags) => why_command::run(*flags),
         Command::Attach(flags) => attach_command::run(*flags),
         Command::Exec(flags) => exec_command::run(*flags),
+        Command::Audit(flags) => audit_command::run(*flags),
         Command::Selftest(flags) => selftest_command::run(*flags),
         // Not reached but by an empty command line of it.
         Command::Oci => Ok(oci::main(["longshore oci".into(), "--help".into()])),
@@ -134,6 +139,8 @@ mod tests {
             "inspect --timings /hello --agent=n5:5051",
             "why hello --agent=n5:5051",
             "selftest",
+            "audit",
+            "audit --repair --json --runtime_dir=/r --work_dir=/w --cgroups_root=x --master=a:1",
             "selftest cve-2019 --list --runtime_dir=/r --seccomp_config_dir=/s --master=a:1",
             "attach /hello --from-start",
         ] {

@@ -138,6 +138,10 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
     ] {
         set(name.into(), counter.load(Ordering::Relaxed) as f64);
     }
+    let audit = site.audit();
+    set("audit/differences".into(), audit.differences as f64);
+    set("audit/repairs_succeeded".into(), audit.repaired as f64);
+    set("audit/repairs_failed".into(), audit.failed as f64);
     for (name, value) in host::system().metrics() {
         set(name, value);
     }

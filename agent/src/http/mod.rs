@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::audit::Tally;
 use crate::book::Book;
 use crate::flags::Flags;
 use crate::gc::Collected;
@@ -55,6 +56,8 @@ pub struct Site {
     recovery: OnceLock<Duration>,
     garbage: Mutex<Garbage>,
     pub logs: Arc<Counters>,
+    /// What the last round found, and what all mended.
+    audited: Mutex<Tally>,
     reading: Gate,
     listing: Gate,
 }
@@ -94,6 +97,7 @@ impl Site {
                 ..Garbage::default()
             }),
             logs: Arc::default(),
+            audited: Mutex::default(),
             reading: Gate::new(READERS),
             listing: Gate::new(LISTERS),
         }
@@ -116,6 +120,17 @@ impl Site {
 
     fn garbage(&self) -> Garbage {
         *self.garbage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn audited(&self, tally: Tally) {
+        let mut audited = self.audited.lock().unwrap_or_else(PoisonError::into_inner);
+        audited.differences = tally.differences;
+        audited.repaired += tally.repaired;
+        audited.failed += tally.failed;
+    }
+
+    fn audit(&self) -> Tally {
+        *self.audited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn book(&self) -> Result<Book, Failure> {

@@ -72,9 +72,20 @@ impl Node {
         (handle, link)
     }
 
+    /// Whoever looks, and whether the agent runs or not.
+    async fn is_as_recorded(&self) {
+        let audit = crate::audit::audit(&self.flags, false).await.unwrap();
+        // Ports of this host are those of other tests, too.
+        let differences = audit.findings.iter().filter(|it| it.kind != "port");
+        let differences: Vec<_> = differences.collect();
+        assert_eq!(differences, [] as [&crate::audit::Finding; 0]);
+    }
+
     /// Ends the agent and shows that nothing is left of it.
     async fn end(self, handle: Handle) {
+        self.is_as_recorded().await;
         handle.destroy().await;
+        self.is_as_recorded().await;
         let containers = self.dir.path().join("run/containers");
         assert_eq!(std::fs::read_dir(containers).unwrap().count(), 0);
         let root = Path::new("/sys/fs/cgroup");

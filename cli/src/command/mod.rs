@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod attach;
+pub mod audit;
 pub mod exec;
 pub mod inspect;
 pub mod master;

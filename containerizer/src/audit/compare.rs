@@ -26,7 +26,7 @@ pub fn compare(scope: &Scope, inventory: &Inventory, journal: &Journal) -> Vec<D
         process: process.clone(),
     });
     let mounts = inventory.mounts.iter();
-    let mounts = mounts.filter_map(|mount| of_mount(&runtime_dir, mount, inventory));
+    let mounts = mounts.filter_map(|mount| of_mount(&runtime_dir, mount));
     let loops = inventory.loop_devices.iter();
     let loops = loops.filter(|device: &&LoopDevice| device.file.starts_with(&runtime_dir));
     let all = processes
@@ -49,7 +49,7 @@ pub fn lasting(first: &[Difference], second: Vec<Difference>) -> Vec<Difference>
     second.into_iter().filter(was_there).collect()
 }
 
-fn of_mount(runtime_dir: &Path, mount: &Mount, inventory: &Inventory) -> Option<Difference> {
+fn of_mount(runtime_dir: &Path, mount: &Mount) -> Option<Difference> {
     let below = mount.point.strip_prefix(runtime_dir).ok()?;
     let mut names = below.components().map(|name| match name {
         Component::Normal(name) => name.to_string_lossy().into_owned(),
@@ -59,13 +59,9 @@ fn of_mount(runtime_dir: &Path, mount: &Mount, inventory: &Inventory) -> Option<
         "containers" => names.next(),
         _ => None,
     };
-    let lives = container
-        .as_ref()
-        .is_some_and(|container| inventory.living.contains(container));
     Some(Difference::Mount {
         mount: mount.clone(),
         container,
-        lives,
     })
 }
 

@@ -18,8 +18,6 @@ pub enum Difference {
     Mount {
         mount: Mount,
         container: Option<String>,
-        /// It runs, so that an operator may want this.
-        lives: bool,
     },
     /// Of a container without a record.
     Cgroup {
@@ -188,9 +186,7 @@ impl Difference {
                 process.process.pid
             )),
             Self::Mount {
-                container: Some(_),
-                lives: false,
-                ..
+                container: Some(_), ..
             } => repair("unmount it"),
             Self::Mount { mount, .. } => Remedy::Advice(format!(
                 "if nobody needs it: umount {}",

@@ -131,7 +131,7 @@ fn members(pids: BTreeSet<u32>) -> Vec<Member> {
     pids.into_iter().filter_map(member).collect()
 }
 
-fn member(pid: u32) -> Option<Member> {
+pub(super) fn member(pid: u32) -> Option<Member> {
     Some(Member {
         process: Identity::of(pid)?,
         name: kernel::name(pid),

@@ -27,6 +27,7 @@ mod difference;
 mod inventory;
 mod journal;
 mod kernel;
+mod listeners;
 mod repair;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use difference::{Difference, Member, Remedy};
 pub use inventory::{CgroupSeen, Inventory, look};
 pub use journal::{Journal, Keeper, Recorded};
 pub use kernel::{LoopDevice, Mount, unmount_leftovers};
+pub use listeners::{Listener, foreign_listeners};
 pub use repair::{RepairError, repair};
 
 /// Where to look.

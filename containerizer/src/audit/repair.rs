@@ -51,7 +51,6 @@ pub fn repair(scope: &Scope, difference: &Difference) -> Result<(), RepairError>
         Difference::Mount {
             mount,
             container: Some(_),
-            lives: false,
         } => kernel::unmount(mount).map_err(|source| RepairError::Unmount {
             point: mount.point.clone(),
             source,

@@ -1,0 +1,128 @@
+//! Decides what differs. Pure.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use containerizer::audit::{self, Inventory, Journal, Keeper, Listener, Scope};
+use proto::resources::Ranges;
+
+use super::difference::Difference;
+use super::disk::Disk;
+use crate::paths::{Paths, Run};
+
+/// All that was seen in one look.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub inventory: Inventory,
+    pub journal: Journal,
+    pub disk: Disk,
+    /// Of the tasks that are known, by their containers.
+    pub ports: BTreeMap<String, Ranges>,
+    pub listeners: Vec<Listener>,
+}
+
+/// In the order in which they can be repaired.
+pub fn compare(scope: &Scope, paths: &Paths, seen: &Seen) -> Vec<Difference> {
+    let containers = audit::compare(scope, &seen.inventory, &seen.journal).into_iter();
+    let containers = containers.map(Difference::Container);
+    let all = in_sandboxes(paths, seen)
+        .chain(containers)
+        .chain(sandboxes(paths, seen))
+        .chain(checkpoints(paths, seen))
+        .chain(ports(seen))
+        .chain(seen.listeners.iter().cloned().map(Difference::Listener));
+    all.collect()
+}
+
+/// What is in use of sandboxes that nobody uses.
+fn in_sandboxes<'a>(paths: &'a Paths, seen: &'a Seen) -> impl Iterator<Item = Difference> + 'a {
+    let mounts = seen.inventory.mounts.iter().filter_map(|mount| {
+        let container = ended(paths, seen, &mount.point)?;
+        let mount = mount.clone();
+        Some(Difference::Mount { mount, container })
+    });
+    let devices = seen.inventory.loop_devices.iter().filter_map(|device| {
+        let container = ended(paths, seen, &device.file)?;
+        let device = device.clone();
+        Some(Difference::Loop { device, container })
+    });
+    mounts.chain(devices)
+}
+
+/// The container that the sandbox was of which a path lies in, when it has ended.
+fn ended(paths: &Paths, seen: &Seen, path: &Path) -> Option<String> {
+    if !path.starts_with(paths.agents()) {
+        return None;
+    }
+    let (sandbox, _) = paths.sandbox_above(path, "")?;
+    let container = sandbox.file_name()?.to_str()?.to_owned();
+    (!is_in_use(seen, &container)).then_some(container)
+}
+
+fn is_in_use(seen: &Seen, container: &str) -> bool {
+    seen.journal.records.contains_key(container)
+        || match &seen.journal.keeper {
+            Keeper::Next(theirs) | Keeper::Us(theirs) => theirs.contains(container),
+            // It may be about to be launched; a record would say so once it runs.
+            Keeper::Running => false,
+        }
+}
+
+/// An agent that runs collects garbage, and removes a checkpoint before its sandbox.
+fn sandboxes<'a>(paths: &'a Paths, seen: &'a Seen) -> impl Iterator<Item = Difference> + 'a {
+    let disk = &seen.disk;
+    let looks = !matches!(seen.journal.keeper, Keeper::Running);
+    let has_checkpoints = |run: &&Run| {
+        let framework = (run.agent.clone(), run.framework.clone());
+        disk.checkpointing.contains(&framework)
+    };
+    let all = disk.sandboxes.iter().filter(move |_| looks);
+    let bare = all.filter(|run| !disk.checkpoints.contains_key(*run));
+    let lost = bare.filter(has_checkpoints);
+    let lost = lost.filter(|run| !is_in_use(seen, &run.container));
+    lost.map(|run| Difference::Sandbox {
+        run: run.clone(),
+        path: paths.sandbox(run),
+    })
+}
+
+/// One that is over without a sandbox is for garbage collection.
+fn checkpoints<'a>(paths: &'a Paths, seen: &'a Seen) -> impl Iterator<Item = Difference> + 'a {
+    let unfinished = seen.disk.unfinished();
+    let bare = unfinished.filter(|run| !seen.disk.sandboxes.contains(*run));
+    bare.filter_map(|run| {
+        let overlooked = match &seen.journal.keeper {
+            Keeper::Next(_) => false,
+            Keeper::Us(ours) if !ours.contains(&run.container) => true,
+            // A checkpoint is there before its sandbox is made.
+            Keeper::Us(_) | Keeper::Running => return None,
+        };
+        Some(Difference::Checkpoint {
+            run: run.clone(),
+            path: paths.meta_run(run),
+            overlooked,
+        })
+    })
+}
+
+/// Of containers that run: the others hold none any more.
+fn ports(seen: &Seen) -> impl Iterator<Item = Difference> {
+    let mut holders: BTreeMap<u64, &String> = BTreeMap::new();
+    let mut twice = Vec::new();
+    let living = seen.ports.iter();
+    for (container, ports) in living.filter(|(id, _)| seen.inventory.living.contains(*id)) {
+        for port in ports.iter() {
+            match holders.get(&port) {
+                Some(other) => twice.push(Difference::Port {
+                    port,
+                    containers: [(*other).clone(), container.clone()],
+                }),
+                None => drop(holders.insert(port, container)),
+            }
+        }
+    }
+    twice.into_iter()
+}
+
+#[cfg(test)]
+mod tests;

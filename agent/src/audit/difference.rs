@@ -1,0 +1,177 @@
+//! A difference, explained.
+
+use std::path::PathBuf;
+
+use containerizer::audit::{LoopDevice, Mount, Remedy};
+
+use crate::paths::Run;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// Of what containers are made of.
+    Container(containerizer::audit::Difference),
+    /// A file system in the sandbox of a run that is over.
+    Mount { mount: Mount, container: String },
+    /// A block device on a file in such a sandbox.
+    Loop {
+        device: LoopDevice,
+        container: String,
+    },
+    /// A sandbox without the checkpoint that its framework's runs have.
+    Sandbox { run: Run, path: PathBuf },
+    /// A checkpoint that there is something to tell of, without its sandbox.
+    Checkpoint {
+        run: Run,
+        path: PathBuf,
+        /// The agent that runs was started without seeing it.
+        overlooked: bool,
+    },
+    /// One port of the host for two.
+    Port { port: u64, containers: [String; 2] },
+    /// A port that this agent offers is in use by somebody else.
+    Listener(containerizer::audit::Listener),
+}
+
+impl Difference {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Container(difference) => difference.kind(),
+            Self::Mount { .. } => "mount",
+            Self::Loop { .. } => "loop device",
+            Self::Sandbox { .. } => "sandbox",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Port { .. } | Self::Listener(_) => "port",
+        }
+    }
+
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Self::Container(difference) => difference.container(),
+            Self::Mount { container, .. } | Self::Loop { container, .. } => Some(container),
+            Self::Sandbox { run, .. } | Self::Checkpoint { run, .. } => Some(&run.container),
+            Self::Port {
+                containers: [one, _],
+                ..
+            } => Some(one),
+            Self::Listener(_) => None,
+        }
+    }
+
+    fn place(&self) -> String {
+        match self {
+            Self::Container(difference) => difference.place(),
+            Self::Mount { mount, .. } => mount.point.display().to_string(),
+            Self::Loop { device, .. } => device.device.display().to_string(),
+            Self::Sandbox { path, .. } | Self::Checkpoint { path, .. } => {
+                path.display().to_string()
+            }
+            Self::Port { port, .. } => format!("port {port}"),
+            Self::Listener(listener) => format!("port {}", listener.port),
+        }
+    }
+
+    fn why(&self) -> String {
+        match self {
+            Self::Container(difference) => difference.why(),
+            Self::Mount { .. } => {
+                "it is mounted in a sandbox that nobody uses any more, and keeps garbage collection from \
+                 removing that"
+                    .to_owned()
+            }
+            Self::Loop { device, .. } => format!(
+                "it keeps the file {} in use, in a sandbox that nobody uses any more",
+                device.file.display()
+            ),
+            Self::Sandbox { .. } => {
+                "its framework's runs have checkpoints, and this one has none: a garbage collection was cut \
+                 off, or the checkpoint is lost"
+                    .to_owned()
+            }
+            Self::Checkpoint { overlooked, .. } => match overlooked {
+                false => {
+                    "its sandbox is gone, by which the next agent would find it: nobody would hear how the \
+                     task ended"
+                }
+                true => {
+                    "its sandbox was gone when the agent started, so that it does not know of the task"
+                }
+            }
+            .to_owned(),
+            Self::Port { containers: [one, other], .. } => {
+                format!("the tasks in the containers {one} and {other} both hold it")
+            }
+            Self::Listener(listener) => format!(
+                "process {} listens there and is no task's, and the agent offers the port: a task that gets \
+                 it cannot listen",
+                listener.process
+            ),
+        }
+    }
+
+    pub fn remedy(&self) -> Remedy {
+        let repair = |what: &str| Remedy::Repair(what.to_owned());
+        match self {
+            Self::Container(difference) => difference.remedy(),
+            Self::Mount { mount, .. } => Remedy::Advice(format!("umount {}", mount.point.display())),
+            Self::Loop { device, .. } => {
+                Remedy::Advice(format!("losetup -d {}", device.device.display()))
+            }
+            Self::Sandbox { .. } => {
+                repair("note its run as over: the sandbox stays readable until garbage collection")
+            }
+            Self::Checkpoint {
+                overlooked: false, ..
+            } => repair("make an empty sandbox, so that the next agent tells how the task ended"),
+            Self::Checkpoint { .. } => Remedy::Advice(
+                "stop the agent (its tasks keep running), run longshore audit --repair, and start it"
+                    .to_owned(),
+            ),
+            Self::Port { .. } => Remedy::Advice("restart one of the two tasks".to_owned()),
+            Self::Listener(listener) => Remedy::Advice(format!(
+                "end process {}, or leave port {} out of --resources",
+                listener.process.process.pid, listener.port
+            )),
+        }
+    }
+
+    /// What two looks at the same thing have in common.
+    pub fn is_same(&self, other: &Difference) -> bool {
+        (self.kind(), self.place()) == (other.kind(), other.place())
+    }
+
+    /// `run`: what its container was made for, as far as that is known.
+    pub fn explain(&self, run: Option<&Run>) -> Finding {
+        Finding {
+            kind: self.kind(),
+            place: self.place(),
+            container: self.container().map(str::to_owned),
+            task: run.map(|run| format!("{} of framework {}", run.executor, run.framework)),
+            why: self.why(),
+            remedy: self.remedy(),
+            outcome: Outcome::Untried,
+        }
+    }
+}
+
+/// A difference, as people and programs read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub kind: &'static str,
+    pub place: String,
+    pub container: Option<String>,
+    /// Whose the container is or was.
+    pub task: Option<String>,
+    pub why: String,
+    pub remedy: Remedy,
+    pub outcome: Outcome,
+}
+
+/// What became of a repair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nobody asked for it, or it is not for a repair.
+    Untried,
+    Repaired,
+    /// With the reasons.
+    Failed(String),
+}

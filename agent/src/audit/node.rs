@@ -1,0 +1,276 @@
+//! `longshore audit`: the node as whoever is not its agent sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use containerizer::audit::{self, Keeper, Remedy, Scope, foreign_listeners};
+use isolators::seccomp::Profile;
+use proto::resources::Ranges;
+
+use super::compare::{Seen, compare};
+use super::difference::{Difference, Finding, Outcome};
+use super::disk::Disk;
+use super::repair::{OrphansError, end_orphans, mend};
+use crate::flags::Flags;
+use crate::lock::{Lock, LockError, holder_of};
+use crate::paths::{Paths, Run};
+use crate::runs::ListError;
+
+/// Between two looks: longer than what comes or goes takes to be on both sides.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// What an audit found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Process id of the agent that runs on these directories.
+    pub agent: Option<u32>,
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("an audit must run as root, this is user {0}: others see only their own processes")]
+    NotRoot(nix::unistd::Uid),
+    #[error("bad --{flag} {}", .path.display())]
+    Directory {
+        flag: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Containers(#[from] audit::AuditError),
+    #[error(transparent)]
+    Disk(#[from] ListError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Orphans(#[from] OrphansError),
+    #[error("the audit was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// Where the agent of a node keeps its things.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub paths: Paths,
+    pub scope: Scope,
+}
+
+/// What the agent that runs knows of its tasks.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    pub containers: BTreeSet<String>,
+    pub ports: BTreeMap<String, Ranges>,
+    pub offered: Ranges,
+}
+
+/// Who looks.
+#[derive(Debug, Clone)]
+pub enum Asker {
+    Agent(Tasks),
+    BesideAgent,
+    WithoutAgent,
+}
+
+/// What one look came to.
+#[derive(Debug, Default)]
+pub struct Look {
+    pub differences: Vec<Difference>,
+    /// What containers were made for.
+    pub runs: BTreeMap<String, Run>,
+}
+
+impl Node {
+    /// The directories without links, as the kernel tells paths.
+    pub fn of(flags: &Flags) -> Result<Node, AuditError> {
+        let whole = |flag, path: &PathBuf| {
+            let absolute = std::path::absolute(path).map_err(|source| AuditError::Directory {
+                flag,
+                path: path.clone(),
+                source,
+            });
+            absolute.map(|path| path.canonicalize().unwrap_or(path))
+        };
+        let paths = Paths::new(&whole("work_dir", &flags.work_dir)?);
+        Ok(Node {
+            scope: Scope {
+                runtime_dir: whole("runtime_dir", &flags.runtime_dir)?,
+                cgroups_hierarchy: flags.cgroups_hierarchy.clone(),
+                cgroups_root: flags.cgroups_root.clone(),
+                directories: vec![paths.agents()],
+            },
+            paths,
+        })
+    }
+
+    /// Blocks.
+    pub fn look(&self, asker: Asker) -> Result<Look, AuditError> {
+        let disk = Disk::read(&self.paths)?;
+        let runs: BTreeMap<_, _> = disk
+            .runs()
+            .map(|run| (run.container.clone(), run.clone()))
+            .collect();
+        let unfinished = || disk.unfinished().map(|run| run.container.clone()).collect();
+        let keeper = match &asker {
+            Asker::Agent(tasks) => Keeper::Us(tasks.containers.clone()),
+            Asker::BesideAgent => Keeper::Running,
+            Asker::WithoutAgent => Keeper::Next(unfinished()),
+        };
+        let known = runs.keys().cloned().collect();
+        let (inventory, journal) = audit::look(&self.scope, known, keeper)?;
+        let (ports, offered) = match asker {
+            Asker::Agent(tasks) => (tasks.ports, tasks.offered),
+            Asker::BesideAgent | Asker::WithoutAgent => (
+                disk.ports(&self.paths, &inventory.living),
+                Disk::offered(&self.paths),
+            ),
+        };
+        let is_free = |port: &u16| !ports.values().any(|held| held.contains(u64::from(*port)));
+        let is_meant = |port: u16| offered.contains(u64::from(port)) && is_free(&port);
+        let listeners = foreign_listeners(&self.scope, is_meant);
+        let seen = Seen {
+            inventory,
+            journal,
+            disk,
+            ports,
+            listeners,
+        };
+        Ok(Look {
+            differences: compare(&self.scope, &self.paths, &seen),
+            runs,
+        })
+    }
+
+    /// Whether an agent runs here at this moment.
+    fn asker(&self) -> Asker {
+        match holder_of(&self.scope.runtime_dir) {
+            Some(_) => Asker::BesideAgent,
+            None => Asker::WithoutAgent,
+        }
+    }
+}
+
+impl Look {
+    /// What both looks saw, as the second did: the rest was on its way.
+    pub fn lasting(first: &[Difference], second: Look) -> Look {
+        let was_there = |now: &Difference| first.iter().any(|before| before.is_same(now));
+        let Look { differences, runs } = second;
+        let differences = differences.into_iter().filter(was_there).collect();
+        Look { differences, runs }
+    }
+
+    pub fn explain(&self, difference: &Difference) -> Finding {
+        let container = difference.container();
+        difference.explain(container.and_then(|container| self.runs.get(container)))
+    }
+}
+
+/// Looks at this node, and mends it when it is to: what an agent that runs answers for stays its.
+pub async fn audit(flags: &Flags, repairs: bool) -> Result<Audit, AuditError> {
+    let user = nix::unistd::geteuid();
+    if !user.is_root() {
+        return Err(AuditError::NotRoot(user));
+    }
+    let node = Node::of(flags)?;
+    let first = blocking(&node, |node| node.look(node.asker())).await??;
+    let agent = holder_of(&node.scope.runtime_dir);
+    if first.differences.is_empty() {
+        let findings = Vec::new();
+        return Ok(Audit { agent, findings });
+    }
+    tokio::time::sleep(MOMENT).await;
+    let lock = match (repairs, agent) {
+        (true, None) => lock(&node).await?,
+        (true, Some(_)) | (false, _) => None,
+    };
+    // With the lock in our hands no agent runs, although somebody holds it.
+    let is_alone = lock.is_some();
+    let second = blocking(&node, move |node| {
+        node.look(if is_alone {
+            Asker::WithoutAgent
+        } else {
+            node.asker()
+        })
+    });
+    let look = Look::lasting(&first.differences, second.await??);
+    let findings = match repairs {
+        true => repaired(&node, flags, look, is_alone).await?,
+        false => look.differences.iter().map(|it| look.explain(it)).collect(),
+    };
+    drop(lock);
+    Ok(Audit { agent, findings })
+}
+
+async fn blocking<T: Send + 'static>(
+    node: &Node,
+    work: impl FnOnce(&Node) -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    let node = node.clone();
+    tokio::task::spawn_blocking(move || work(&node)).await
+}
+
+/// `None` when an agent has come up meanwhile.
+async fn lock(node: &Node) -> Result<Option<Lock>, AuditError> {
+    let taken = blocking(node, |node| {
+        Lock::take(&node.scope.runtime_dir, &node.paths)
+    });
+    match taken.await? {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::InUse { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn repaired(
+    node: &Node,
+    flags: &Flags,
+    look: Look,
+    is_alone: bool,
+) -> Result<Vec<Finding>, AuditError> {
+    let orphans: Vec<_> = look.differences.iter().filter_map(orphan).collect();
+    let mut ended = BTreeMap::new();
+    let mut findings = Vec::new();
+    for difference in &look.differences {
+        let mut finding = look.explain(difference);
+        let can = matches!(finding.remedy, Remedy::Repair(_));
+        finding.outcome = match orphan(difference) {
+            _ if !can => Outcome::Untried,
+            // An agent that has come up since has taken them over.
+            Some(_) if !is_alone => Outcome::Untried,
+            Some(container) => {
+                // Mounts in their places come before them, and are gone by now.
+                if ended.is_empty() {
+                    ended = end_orphans(config(node, flags), &orphans).await?;
+                }
+                ended.remove(container).unwrap_or(Outcome::Untried)
+            }
+            None => {
+                let difference = difference.clone();
+                blocking(node, move |node| mend(node, &difference)).await?
+            }
+        };
+        findings.push(finding);
+    }
+    Ok(findings)
+}
+
+fn orphan(difference: &Difference) -> Option<&str> {
+    match difference {
+        Difference::Container(audit::Difference::Orphan { container, .. }) => Some(container),
+        _ => None,
+    }
+}
+
+/// As far as it matters for containers that end.
+fn config(node: &Node, flags: &Flags) -> containerizer::Config {
+    containerizer::Config {
+        runtime_dir: node.scope.runtime_dir.clone(),
+        cgroups_hierarchy: flags.cgroups_hierarchy.clone(),
+        cgroups_root: flags.cgroups_root.clone(),
+        cgroups_enable_cfs: flags.cgroups_enable_cfs,
+        cgroups_destroy_timeout: flags.cgroups_destroy_timeout,
+        hidden: vec![node.paths.meta()],
+        seccomp: Profile::builtin(),
+    }
+}

@@ -1,0 +1,112 @@
+//! Carries out what a difference says that a repair does.
+
+use std::collections::BTreeMap;
+
+use containerizer::audit::{self, RepairError};
+use containerizer::{Containerizer, OpenError, RecoverError};
+use isolators::ContainerId;
+use proto::error::chain;
+
+use super::difference::{Difference, Outcome};
+use super::node::Node;
+use crate::adoption;
+use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::sandbox::{self, SandboxError};
+
+#[derive(Debug, thiserror::Error)]
+enum MendError {
+    #[error(transparent)]
+    Container(#[from] RepairError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("its other half is back: somebody makes use of it")]
+    InUse,
+    #[error("it is not for a repair to decide")]
+    NotOurs,
+}
+
+/// One that is not an orphan. Blocks.
+pub fn mend(node: &Node, difference: &Difference) -> Outcome {
+    match attempt(node, difference) {
+        Ok(()) => Outcome::Repaired,
+        Err(error) => Outcome::Failed(chain(&error)),
+    }
+}
+
+fn attempt(node: &Node, difference: &Difference) -> Result<(), MendError> {
+    let paths = &node.paths;
+    match difference {
+        Difference::Container(difference) => Ok(audit::repair(&node.scope, difference)?),
+        Difference::Sandbox { run, .. } => {
+            // Alone it says that the run is over, and of which there is nothing more to tell.
+            unless(paths.meta_run(run).exists())?;
+            Ok(checkpoint::replace(
+                &paths.sentinel(run),
+                b"",
+                Durability::Process,
+            )?)
+        }
+        // Root's own: no task is going to write there.
+        Difference::Checkpoint {
+            run,
+            overlooked: false,
+            ..
+        } => {
+            unless(paths.sandbox(run).exists())?;
+            sandbox::create(paths, run, None)?.give_away()?;
+            Ok(())
+        }
+        Difference::Checkpoint { .. }
+        | Difference::Mount { .. }
+        | Difference::Loop { .. }
+        | Difference::Port { .. }
+        | Difference::Listener(_) => Err(MendError::NotOurs),
+    }
+}
+
+fn unless(in_use: bool) -> Result<(), MendError> {
+    match in_use {
+        true => Err(MendError::InUse),
+        false => Ok(()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OrphansError {
+    #[error("cannot prepare the host for ending containers")]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+}
+
+/// Ends orphans as an agent that starts does. No agent may run meanwhile.
+pub async fn end_orphans(
+    config: containerizer::Config,
+    orphans: &[&str],
+) -> Result<BTreeMap<String, Outcome>, OrphansError> {
+    let runtime_dir = config.runtime_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Containerizer::open(config));
+    let containerizer = match opened.await {
+        Ok(opened) => opened?,
+        // Whoever asked is on its way out.
+        Err(_interrupted) => return Ok(BTreeMap::new()),
+    };
+    let is_meant = |id: &ContainerId| orphans.contains(&id.as_str());
+    let found = adoption::by_id(containerizer.recover_those(is_meant).await?);
+    for ended in adoption::destroy_orphans(found) {
+        // One that was interrupted shows by its record.
+        let _ = ended.await;
+    }
+    containerizer.remove_cgroups_root();
+    let outcome = |id: &&str| {
+        let record = runtime_dir.join("containers").join(id);
+        let outcome = match record.exists() {
+            true => Outcome::Failed(format!("{} is still there", record.display())),
+            false => Outcome::Repaired,
+        };
+        ((*id).to_owned(), outcome)
+    };
+    Ok(orphans.iter().map(outcome).collect())
+}

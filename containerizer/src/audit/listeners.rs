@@ -1,0 +1,120 @@
+//! Who listens on a port of this host and is in no container of ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use super::Scope;
+use super::difference::Member;
+use crate::audit::inventory::member;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    pub port: u16,
+    pub process: Member,
+}
+
+/// Of the network namespace that we are in. Only when somebody listens on a port that is meant every process
+/// is looked at, to tell whose it is. Blocks.
+pub fn foreign_listeners(scope: &Scope, is_meant: impl Fn(u16) -> bool) -> Vec<Listener> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let tables = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
+    let all = tables.iter().flat_map(|table| listening(table));
+    let meant: BTreeMap<u64, u16> = all
+        .filter(|(port, _)| is_meant(*port))
+        .map(|(port, socket)| (socket, port))
+        .collect();
+    if meant.is_empty() {
+        return Vec::new();
+    }
+    let ours = format!("/{}/", scope.cgroups_root);
+    let mut found = Vec::new();
+    for pid in pids() {
+        let ports = sockets(pid).filter_map(|socket| meant.get(&socket).copied());
+        let ports: BTreeSet<u16> = ports.collect();
+        if ports.is_empty() || is_below(pid, &ours) {
+            continue;
+        }
+        let process = member(pid);
+        found.extend(ports.into_iter().filter_map(|port| {
+            let process = process.clone()?;
+            Some(Listener { port, process })
+        }));
+    }
+    found
+}
+
+/// Port and inode of each socket that listens, of a table as proc_net(5) tells it.
+fn listening(table: &str) -> impl Iterator<Item = (u16, u64)> {
+    const LISTEN: &str = "0A";
+    table.lines().filter_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        if fields.get(3) != Some(&LISTEN) {
+            return None;
+        }
+        let (_, port) = fields.get(1)?.rsplit_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        Some((port, fields.get(9)?.parse().ok()?))
+    })
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn sockets(pid: u32) -> impl Iterator<Item = u64> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+    let descriptors = descriptors.into_iter().flatten().flatten();
+    let links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+    links.filter_map(|link| socket(&link))
+}
+
+fn socket(link: &Path) -> Option<u64> {
+    let inode = link.to_str()?.strip_prefix("socket:[")?;
+    inode.strip_suffix(']')?.parse().ok()
+}
+
+fn is_below(pid: u32, subtree: &str) -> bool {
+    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let mut paths = cgroups
+        .lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2));
+    paths.any(|path| path.starts_with(subtree))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn sockets_that_listen_are_told_from_those_that_are_connected() {
+        let table = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:7918 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 x
+   1: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 77 1
+   2: 0100007F:7919 0100007F:8000 01 00000000:00000000 00:00000000 00000000     0        0 12346 1 x
+";
+        let found: Vec<_> = listening(table).collect();
+        assert_eq!(found, [(31000, 12345), (80, 77)]);
+    }
+
+    #[test]
+    fn a_listener_is_found_with_its_process() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+        let port = listener.local_addr().expect("an address").port();
+        let scope = Scope {
+            runtime_dir: "/no/such".into(),
+            cgroups_hierarchy: "/no/such".into(),
+            cgroups_root: "no-such".to_owned(),
+            directories: vec![],
+        };
+        let found = foreign_listeners(&scope, |it| it == port);
+        let pids: Vec<_> = found.iter().map(|it| it.process.process.pid).collect();
+        assert_eq!(pids, [std::process::id()]);
+        drop(listener);
+        assert_eq!(foreign_listeners(&scope, |it| it == port), []);
+    }
+}
