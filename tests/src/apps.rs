@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::audit::nothing_differs;
 use crate::cluster::{Agent, Cluster};
 use crate::eventually;
 
@@ -107,11 +108,15 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("no agent is called {}", task.host))
     }
 
-    /// Waits until everything of every container is gone.
+    /// Waits until everything of every container is gone, and all else is as it is recorded.
     pub async fn nothing_left(&self) {
         for agent in &self.agents {
             eventually("nothing is left on the host", || async {
                 agent.nothing_left()
+            })
+            .await;
+            eventually("an audit finds nothing", || async {
+                nothing_differs(agent.arguments())
             })
             .await;
         }

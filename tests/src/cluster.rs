@@ -220,6 +220,16 @@ impl Agent {
         self.program = None;
     }
 
+    /// Its command line, from the subcommand on.
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
+    /// Where its `work` and `run` directories are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Host pids of everything in its containers.
     pub fn processes(&self) -> std::collections::BTreeSet<i32> {
         host::processes(&host::cgroups(&self.cgroups_root))

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test harness fails by panicking")]
 
 pub mod apps;
+pub mod audit;
 pub mod cluster;
 pub mod host;
 pub mod http;

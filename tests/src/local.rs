@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::audit::nothing_differs;
 use crate::eventually;
 use crate::host;
 use crate::http::{Service, free_port};
@@ -71,13 +72,26 @@ impl Local {
         host::processes(&host::cgroups(&self.cgroups_root))
     }
 
-    /// Waits until no container, process or mount is there.
+    /// Waits until no container, process or mount is there, and all else is as it is recorded.
     pub async fn nothing_left(&self) {
         let place = self.directory.path();
         eventually("nothing is left on the host", || async {
             host::nothing_left(&self.cgroups_root, place)
         })
         .await;
+        // Where `up` has its agent, and `run`.
+        for below in ["", "/run"] {
+            let agent = [
+                "agent".to_owned(),
+                format!("--work_dir={}/work{below}", place.display()),
+                format!("--runtime_dir={}/run{below}", place.display()),
+                format!("--cgroups_root={}", self.cgroups_root),
+            ];
+            eventually("an audit finds nothing", || async {
+                nothing_differs(&agent)
+            })
+            .await;
+        }
     }
 }
 
