@@ -8,14 +8,16 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use containerizer::audit::{self, Keeper, Scope};
 use containerizer::{Container, Containerizer, Stopwatch, Then};
 use isolators::ContainerId;
 
-use support::{builtin, bundle, open, remove_cgroups, silence, spec};
+use support::{CGROUPS, builtin, bundle, open, remove_cgroups, silence, spec};
 
 mod support;
 
@@ -59,6 +61,11 @@ async fn measure() {
     );
     let among = launches(&containerizer, &bundle, "among").await;
 
+    println!(
+        "an audit among them           {}",
+        shown(audit(&directory.path().join("run")))
+    );
+
     let started = Instant::now();
     crowd.iter().for_each(Container::kill);
     for container in &crowd {
@@ -76,6 +83,26 @@ async fn measure() {
         among.as_secs_f64() / alone.as_secs_f64()
     );
     remove_cgroups();
+}
+
+/// Median of what it takes to compare the kernel with the records.
+fn audit(runtime_dir: &Path) -> Duration {
+    let scope = Scope {
+        runtime_dir: runtime_dir.to_owned(),
+        cgroups_hierarchy: "/sys/fs/cgroup".into(),
+        cgroups_root: CGROUPS.to_owned(),
+        directories: vec![],
+    };
+    let mut taken: Vec<_> = (0..9)
+        .map(|_| {
+            let started = Instant::now();
+            let found = audit::differences(&scope, BTreeSet::new(), Keeper::Running).unwrap();
+            assert_eq!(found, []);
+            started.elapsed()
+        })
+        .collect();
+    taken.sort_unstable();
+    taken[taken.len() / 2]
 }
 
 /// All at once, as an agent is given them.

@@ -321,6 +321,8 @@ async fn root_after_a_reboot_tasks_are_told_to_have_ended_under_the_same_id() {
     // As a reboot leaves it: nothing runs, and what is of one boot is gone.
     let container = &running.container_status.unwrap();
     let runtime_dir = std::mem::replace(&mut node.flags.runtime_dir, node.dir.path().join("run2"));
+    let other_root = format!("{}-2", node.flags.cgroups_root);
+    let cgroups_root = std::mem::replace(&mut node.flags.cgroups_root, other_root);
     let boot = node.flags.work_dir.join("meta/boot_id");
     std::fs::write(&boot, "11111111-1111-4111-8111-111111111111").unwrap();
     let (handle, mut link) = node.start().await;
@@ -346,6 +348,89 @@ async fn root_after_a_reboot_tasks_are_told_to_have_ended_under_the_same_id() {
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     std::fs::remove_dir_all(node.flags.work_dir.join("meta")).unwrap();
     node.flags.runtime_dir = runtime_dir;
+    node.flags.cgroups_root = cgroups_root;
     let handle = start(node.flags.clone()).await.unwrap();
     node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_an_agent_that_starts_mends_what_nobody_owns_and_tells_the_rest() {
+    let mut node = node().await;
+    // One round after the other.
+    node.flags.disk_watch_interval = Duration::from_secs(1);
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("stays", "sleep 1000"))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    assert_eq!(link.update().await.state(), TaskState::TaskRunning);
+    drop(link);
+    handle.stop().await;
+
+    // A mount in the place of a launch that was cut off: what is mounted there is somebody's.
+    let precious = node.dir.path().join("precious");
+    let place = node.dir.path().join("run/containers/old/place");
+    for directory in [&precious, &place] {
+        std::fs::create_dir_all(directory).unwrap();
+    }
+    std::fs::write(precious.join("file"), "precious").unwrap();
+    let (none, bind) = (None::<&str>, nix::mount::MsFlags::MS_BIND);
+    nix::mount::mount(Some(&precious), &place, none, bind, none).unwrap();
+    // A cgroup that a sandbox names.
+    let sandbox = node
+        .flags
+        .work_dir
+        .join("slaves/M-S0/frameworks/other/executors/t/runs/over");
+    std::fs::create_dir_all(&sandbox).unwrap();
+    let cgroup = subtree(&node).join("over");
+    std::fs::create_dir(&cgroup).unwrap();
+
+    let (handle, link) = node.start().await;
+    until_metrics(
+        &handle,
+        &[("audit/differences", 0.0), ("audit/repairs_succeeded", 1.0)],
+    )
+    .await;
+    assert!(!place.exists() && !cgroup.exists());
+    assert_eq!(std::fs::read(precious.join("file")).unwrap(), b"precious");
+    // What comes about later is told, and not touched.
+    std::fs::create_dir(&cgroup).unwrap();
+    until_metrics(
+        &handle,
+        &[("audit/differences", 1.0), ("audit/repairs_succeeded", 1.0)],
+    )
+    .await;
+    assert!(cgroup.exists());
+    std::fs::remove_dir(&cgroup).unwrap();
+    until_metrics(
+        &handle,
+        &[("audit/differences", 0.0), ("audit/repairs_failed", 0.0)],
+    )
+    .await;
+    let state = get(&handle, "/state").await;
+    let tasks = &state["frameworks"][0]["executors"][0]["tasks"];
+    assert_eq!(tasks[0]["state"], "TASK_RUNNING", "{state:#}");
+    drop(link);
+    node.end(handle).await;
+}
+
+/// The agent's subtree in a hierarchy that every container is in.
+fn subtree(node: &Node) -> std::path::PathBuf {
+    let top = &node.flags.cgroups_hierarchy;
+    let v1 = top.join("pids").join(&node.flags.cgroups_root);
+    match v1.is_dir() {
+        true => v1,
+        false => top.join(&node.flags.cgroups_root),
+    }
+}
+
+async fn until_metrics(handle: &Handle, wanted: &[(&str, f64)]) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let metrics = get(handle, "/metrics/snapshot").await;
+        if wanted.iter().all(|(name, value)| metrics[*name] == *value) {
+            return;
+        }
+        let late = tokio::time::Instant::now() > deadline;
+        assert!(!late, "{wanted:?}: {metrics:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
