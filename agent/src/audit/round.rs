@@ -49,7 +49,23 @@ impl Auditor {
     /// Tells of what is new. `None` once the agent has gone.
     pub async fn round(&mut self, repairs: bool) -> Option<Tally> {
         match self.look(repairs).await {
-            Ok(findings) => findings.map(|findings| self.tell(findings)),
+            Ok(findings) => {
+                let tally = findings.map(|findings| self.tell(findings))?;
+                let Tally {
+                    differences,
+                    repaired,
+                    failed,
+                } = tally;
+                if repairs {
+                    tracing::info!(
+                        differences,
+                        repaired,
+                        failed,
+                        "compared this node with what is recorded"
+                    );
+                }
+                Some(tally)
+            }
             Err(error) => {
                 let error = chain(&error);
                 tracing::warn!(error, "cannot compare the kernel with what is recorded");

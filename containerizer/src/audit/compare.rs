@@ -70,12 +70,15 @@ fn cgroups(inventory: &Inventory, journal: &Journal) -> impl Iterator<Item = Dif
     let all = inventory.cgroups.iter();
     let stray = all.filter(move |(name, _)| !accounted.contains(name.as_str()));
     stray.map(|(name, seen)| {
+        // A process can claim what it likes, but not be where it was not put.
         let mut inits = inventory.inits.iter();
+        let holds_its_init =
+            inits.any(|(container, init)| container == name && seen.processes.contains(init));
         Difference::Cgroup {
             container: name.clone(),
             directories: seen.directories.clone(),
             processes: seen.processes.clone(),
-            is_ours: journal.known.contains(name) || inits.any(|(container, _)| container == name),
+            is_ours: journal.known.contains(name) || holds_its_init,
         }
     })
 }

@@ -81,7 +81,7 @@ pub fn look(
             .collect(),
         living: living.into_keys().collect(),
         mounts: kernel::mounts(&directories)?,
-        loop_devices: kernel::loop_devices(&directories),
+        loop_devices: kernel::loop_devices(Path::new("/sys/block"), &directories),
     };
     Ok((inventory, journal))
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use isolators::IdRange;
@@ -122,9 +123,9 @@ pub(super) fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// Those with a file below one of the directories.
-pub(super) fn loop_devices(directories: &[PathBuf]) -> Vec<LoopDevice> {
-    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+/// Of the kernel's list of block devices, /sys/block, those with a file below one of the directories.
+pub(super) fn loop_devices(list: &Path, directories: &[PathBuf]) -> Vec<LoopDevice> {
+    let devices = fs::read_dir(list).into_iter().flatten().flatten();
     let found = devices.filter_map(|device| {
         let name = device.file_name();
         name.as_bytes().starts_with(b"loop").then_some(())?;
@@ -157,18 +158,21 @@ pub(super) fn runs_init(pid: u32) -> bool {
     program.is_ok_and(|program| program.as_os_str().as_bytes().starts_with(INIT.as_bytes()))
 }
 
-/// Whose exit record a process holds open, of the containers with a place here.
+/// Whose exit record a process holds open, of the containers with a place here. A task can have a file of
+/// that name in its own mount namespace, but not on that file system.
 pub(super) fn container_of(pid: u32, containers: &Path) -> Option<String> {
+    let here = fs::metadata(containers).ok()?.dev();
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    let mut files =
-        descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
-    files.find_map(|file| {
+    let mut descriptors = descriptors.filter_map(|descriptor| Some(descriptor.ok()?.path()));
+    descriptors.find_map(|descriptor| {
+        let file = fs::read_link(&descriptor).ok()?;
         let mut below = file.strip_prefix(containers).ok()?.components();
         let (container, file) = (below.next()?, below.next()?);
         // When the record is gone the kernel says so after the name.
         let file = file.as_os_str().as_bytes();
-        (file == b"status" || file.starts_with(b"status "))
-            .then(|| container.as_os_str().to_string_lossy().into_owned())
+        let is_record = file == b"status" || file.starts_with(b"status ");
+        let is_here = || fs::metadata(&descriptor).is_ok_and(|file| file.dev() == here);
+        (is_record && is_here()).then(|| container.as_os_str().to_string_lossy().into_owned())
     })
 }
 
@@ -211,6 +215,27 @@ garbage
             (31, Some("/run/l/containers/c1"), "overlay"),
         ];
         assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn loop_devices_are_told_by_their_files() {
+        let list = tempfile::tempdir().expect("a directory");
+        for (device, file) in [
+            ("loop0", "/w/slaves/disk one\n"),
+            ("loop1", "/w/slaves-of-another/disk\n"),
+            ("vda", "/w/slaves/disk\n"),
+        ] {
+            let place = list.path().join(device).join("loop");
+            fs::create_dir_all(&place).expect("a directory");
+            fs::write(place.join("backing_file"), file).expect("a file");
+        }
+        fs::create_dir(list.path().join("loop2")).expect("a device without a file");
+        let found = loop_devices(list.path(), &["/w/slaves".into()]);
+        let wanted = LoopDevice {
+            device: "/dev/loop0".into(),
+            file: "/w/slaves/disk one".into(),
+        };
+        assert_eq!(found, [wanted]);
     }
 
     #[test]

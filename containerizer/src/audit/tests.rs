@@ -232,3 +232,14 @@ fn what_only_one_look_has_seen_was_on_its_way() {
     let second = vec![difference("stays", &[2]), difference("coming", &[])];
     assert_eq!(lasting(&first, second), [difference("stays", &[2])]);
 }
+
+#[test]
+fn a_process_that_only_claims_to_be_a_containers_first_does_not_give_away_its_cgroup() {
+    let (mut inventory, journal) = whole();
+    inventory.inits.push(("c2".to_owned(), member(5)));
+    inventory.cgroups.insert("c2".to_owned(), cgroup(&[6]));
+    let found = compare(&scope(), &inventory, &journal);
+    let Some(Difference::Cgroup { is_ours: false, .. }) = found.get(1) else {
+        panic!("{found:?}");
+    };
+}
