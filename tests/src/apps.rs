@@ -115,7 +115,7 @@ impl Cluster {
                 agent.nothing_left()
             })
             .await;
-            eventually("an audit finds nothing", || async {
+            eventually("an audit finds nothing", || {
                 nothing_differs(agent.arguments())
             })
             .await;

@@ -1,8 +1,9 @@
 //! `longshore audit`, as an operator calls it.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::program::longshore;
 
@@ -15,13 +16,14 @@ pub struct Audit {
 }
 
 /// `arguments` are those of the agent, from its subcommand on.
-pub fn audit(arguments: &[String], more: &[&str]) -> Audit {
+pub async fn audit(arguments: &[String], more: &[&str]) -> Audit {
     let output = Command::new(longshore())
         .arg("audit")
         .args(&arguments[1..])
         .args(more)
         .stdin(Stdio::null())
         .output()
+        .await
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Audit {
@@ -44,8 +46,8 @@ impl Audit {
 }
 
 /// What is not as the agent has it recorded. Ports are this host's, and so those of other tests, too.
-pub fn nothing_differs(arguments: &[String]) -> Result<(), String> {
-    let audit = audit(arguments, &["--json"]);
+pub async fn nothing_differs(arguments: &[String]) -> Result<(), String> {
+    let audit = audit(arguments, &["--json"]).await;
     if !matches!(audit.status, Some(0 | 1)) {
         return Err(format!("{audit:?}"));
     }

@@ -87,10 +87,7 @@ impl Local {
                 format!("--runtime_dir={}/run{below}", place.display()),
                 format!("--cgroups_root={}", self.cgroups_root),
             ];
-            eventually("an audit finds nothing", || async {
-                nothing_differs(&agent)
-            })
-            .await;
+            eventually("an audit finds nothing", || nothing_differs(&agent)).await;
         }
     }
 }

@@ -64,8 +64,8 @@ fn runs(agent: &Agent) -> PathBuf {
     place
 }
 
-fn clean(agent: &Agent) -> String {
-    let audit = audit(agent.arguments(), &[]);
+async fn clean(agent: &Agent) -> String {
+    let audit = audit(agent.arguments(), &[]).await;
     assert_eq!(audit.status, Some(0), "{audit:?}");
     audit.stdout
 }
@@ -85,10 +85,10 @@ async fn root_a_broken_node_is_explained_mended_and_goes_on() {
     app["instances"] = 2.into();
     cluster.run(&app).await;
     let agent = &mut cluster.agents[0];
-    assert!(clean(agent).contains("the agent runs as process "));
+    assert!(clean(agent).await.contains("the agent runs as process "));
     agent.kill();
     // What the next agent takes over is no difference.
-    assert!(clean(agent).contains("no agent runs"));
+    assert!(clean(agent).await.contains("no agent runs"));
 
     // The record of a task that runs.
     let containers = agent.directory().join("run/containers");
@@ -119,7 +119,7 @@ async fn root_a_broken_node_is_explained_mended_and_goes_on() {
     let beside = subtree(agent).with_file_name(format!("{}-beside", agent.cgroups_root));
     let mut foreign = Sleeper::in_cgroup(&beside);
 
-    let told = audit(agent.arguments(), &["--json"]);
+    let told = audit(agent.arguments(), &["--json"]).await;
     assert_eq!(told.status, Some(1), "{told:?}");
     let wanted = [
         ("process", lost.as_str()),
@@ -149,13 +149,17 @@ async fn root_a_broken_node_is_explained_mended_and_goes_on() {
     // To be told is not to be mended.
     assert!(ours.runs() && place.join("file").exists() && old.exists());
 
-    let mended = audit(agent.arguments(), &["--json", "--repair"]);
+    let mended = audit(agent.arguments(), &["--json", "--repair"]).await;
     assert_eq!(mended.status, Some(0), "{mended:?}");
     assert_eq!(found(&mended.differences()), wanted);
     for difference in mended.differences() {
         assert_eq!(difference["outcome"], "repaired", "{difference}");
     }
-    assert!(clean(agent).starts_with("Everything is as it is recorded"));
+    assert!(
+        clean(agent)
+            .await
+            .starts_with("Everything is as it is recorded")
+    );
     assert!(!ours.runs(), "a process in a container's cgroup still runs");
     assert!(foreign.runs(), "a process of somebody else was ended");
     assert_eq!(fs::read(precious.join("file")).unwrap(), b"precious");
@@ -182,7 +186,7 @@ async fn root_a_broken_node_is_explained_mended_and_goes_on() {
     cluster.agents[0].start().await;
     cluster.registered(1).await;
     cluster.running("steady", 2).await;
-    clean(&cluster.agents[0]);
+    clean(&cluster.agents[0]).await;
     cluster.remove("steady").await;
     cluster.nothing_left().await;
 }
@@ -201,7 +205,7 @@ async fn root_beside_an_agent_only_what_it_cannot_own_is_mended() {
     let begun = agent.directory().join("run/containers/begun");
     fs::create_dir(&begun).unwrap();
 
-    let mended = audit(agent.arguments(), &["--json", "--repair"]);
+    let mended = audit(agent.arguments(), &["--json", "--repair"]).await;
     // One thing is left for a person to decide.
     assert_eq!(mended.status, Some(1), "{mended:?}");
     let outcomes = mended.differences();
@@ -217,7 +221,7 @@ async fn root_beside_an_agent_only_what_it_cannot_own_is_mended() {
     assert_eq!(outcomes.collect::<Vec<_>>(), wanted, "{}", mended.stdout);
     assert!(mended.json()["agent"]["pid"].is_u64());
     assert!(unknown.runs() && begun.exists());
-    let text = audit(agent.arguments(), &[]).stdout;
+    let text = audit(agent.arguments(), &[]).await.stdout;
     assert!(
         text.contains("to do: another agent may have the same --cgroups_root"),
         "{text}"
@@ -249,7 +253,7 @@ async fn root_tasks_that_come_and_go_are_no_differences() {
     let deadline = Instant::now() + PATIENCE;
     while looks < 10 || seen.len() < 20 {
         seen.extend(records(agent));
-        let told = audit(agent.arguments(), &["--json", "--repair"]);
+        let told = audit(agent.arguments(), &["--json", "--repair"]).await;
         let differences = told.differences();
         assert_eq!(differences, [] as [Value; 0], "{told:?}");
         looks += 1;
@@ -273,7 +277,7 @@ async fn root_a_node_that_cannot_be_looked_at_is_not_called_clean() {
         format!("--runtime_dir={place}/run"),
         format!("--cgroups_hierarchy={place}/none"),
     ];
-    let told = audit(&arguments, &[]);
+    let told = audit(&arguments, &[]).await;
     assert_eq!(told.status, Some(2), "{told:?}");
     assert!(told.stderr.contains("see --cgroups_hierarchy"), "{told:?}");
     // Nor does a look make anything.
