@@ -191,6 +191,29 @@ pub(super) fn ids(process: Identity) -> Option<IdRange> {
     (first != 0 && process.lives()).then_some(IdRange { first, count })
 }
 
+/// What is told of a table lies where it was asked for, and every path comes back from how the kernel
+/// writes it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn a_mount_table(bytes: &[u8]) {
+    let above = Path::new("/a b");
+    let all = mounts_of(bytes, &[above.to_owned()]);
+    let is_below = |mount: &Mount| mount.point.starts_with(above) && mount.point != above;
+    assert!(all.iter().all(is_below));
+    let name: Vec<u8> = bytes.iter().copied().filter(|b| *b != 0).collect();
+    let point = above.join("x").join(std::ffi::OsStr::from_bytes(&name));
+    let mut line = b"7 1 0:20 / ".to_vec();
+    for byte in point.as_os_str().as_bytes() {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => line.extend(format!("\\{byte:03o}").bytes()),
+            plain => line.push(*plain),
+        }
+    }
+    line.extend(b" rw shared:1 - tmpfs none rw");
+    let found = mounts_of(&line, &[above.to_owned()]);
+    let absolute = name.first() == Some(&b'/');
+    assert!(absolute || found.first().is_some_and(|mount| mount.point == point));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,6 +43,8 @@ pub use compare::{compare, lasting};
 pub use difference::{Difference, Member, Remedy};
 pub use inventory::{CgroupSeen, Inventory, look};
 pub use journal::{Journal, Keeper, Recorded};
+#[cfg(any(test, fuzzing))]
+pub(crate) use kernel::a_mount_table;
 pub use kernel::{LoopDevice, Mount, unmount_leftovers};
 pub use listeners::{Listener, foreign_listeners};
 pub use repair::{RepairError, repair};
