@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use containerizer::audit::{self, RepairError};
-use containerizer::{Containerizer, OpenError, RecoverError};
+use containerizer::{Containerizer, OpenError, RecordError};
 use isolators::ContainerId;
 use proto::error::chain;
 
@@ -77,8 +77,8 @@ fn unless(in_use: bool) -> Result<(), MendError> {
 pub enum OrphansError {
     #[error("cannot prepare the host for ending containers")]
     Open(#[from] OpenError),
-    #[error(transparent)]
-    Recover(#[from] RecoverError),
+    #[error("cannot list the containers of an earlier agent")]
+    Records(#[from] RecordError),
 }
 
 /// Ends orphans as an agent that starts does. No agent may run meanwhile.
@@ -94,8 +94,9 @@ pub async fn end_orphans(
         Err(_interrupted) => return Ok(BTreeMap::new()),
     };
     let is_meant = |id: &ContainerId| orphans.contains(&id.as_str());
-    let found = adoption::by_id(containerizer.recover_those(is_meant).await?);
-    for ended in adoption::destroy_orphans(found) {
+    // Of what cannot be taken over the record stays, and tells.
+    let recovered = containerizer.recover_those(is_meant).await?;
+    for ended in adoption::destroy_orphans(adoption::by_id(recovered.containers)) {
         // One that was interrupted shows by its record.
         let _ = ended.await;
     }

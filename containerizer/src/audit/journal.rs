@@ -54,16 +54,16 @@ pub(super) fn read(
     known: BTreeSet<String>,
     keeper: Keeper,
 ) -> Result<Journal, AuditError> {
-    let recorded = |record: &record::Record| Recorded {
-        process: record.process(),
-        cgroup: None,
+    // One that is damaged could be of anything that is found: nothing is said, and nothing mended, then.
+    let recorded = |record: &record::Record| {
+        let process = record.process()?;
+        let cgroup = None;
+        Ok((record.id.to_string(), Recorded { process, cgroup }))
     };
     let records = record::found(&scope.runtime_dir)?;
-    let records = records.iter();
+    let records = records.iter().map(recorded);
     Ok(Journal {
-        records: records
-            .map(|record| (record.id.to_string(), recorded(record)))
-            .collect(),
+        records: records.collect::<Result<_, AuditError>>()?,
         ids: ids(&scope.runtime_dir.join("ids")),
         known,
         keeper,

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use isolators::IdRange;
 
 use super::*;
-use crate::identity::Identity;
+use crate::identity::{Birth, Identity};
 
 /// No link leads there, so names are as the kernel tells them.
 const RUNTIME: &str = "/no/such/run";
@@ -17,11 +17,19 @@ fn scope() -> Scope {
     }
 }
 
-const FIRST: Identity = Identity { pid: 100, start: 1 };
+const FIRST: Identity = Identity {
+    pid: 100,
+    birth: Birth::Start(1),
+    boot: None,
+};
 
 fn member(pid: u32) -> Member {
     Member {
-        process: Identity { pid, start: 7 },
+        process: Identity {
+            pid,
+            birth: Birth::Start(7),
+            boot: None,
+        },
         name: "sleep".to_owned(),
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use syscalls::{Errno, Sysno, syscall1, syscall3, syscall5};
@@ -33,7 +34,8 @@ pub struct Spawned {
 /// A process on the way to its exec. Until then it works on our memory, which is kept here.
 #[must_use = "whether it has come to run its program is not known yet"]
 pub struct Underway<'a> {
-    child: Box<Child>,
+    /// Not a `Box`, which may count on being the only way to what is in it whenever it is moved.
+    child: Arc<Child>,
     _stack: Vec<u128>,
     /// Where its descriptors are until it has taken them.
     _places: Taken<'a>,
@@ -42,7 +44,7 @@ pub struct Underway<'a> {
 /// What the child works on.
 struct Child {
     exe: RawFd,
-    name: *const libc::c_char,
+    name: &'static CStr,
     /// Numbers above all targets, so that no move hits one that is still needed.
     sources: Vec<RawFd>,
     /// Above all sources, and `exe`.
@@ -66,9 +68,9 @@ pub fn spawn<'p>(spawn: &Spawn<'_, 'p>) -> io::Result<(Spawned, Underway<'p>)> {
     let mut sources: Vec<RawFd> = taken.numbers().collect();
     let end = sources.iter().max().map_or(0, |last| last + 1);
     let exe = sources.pop().unwrap_or_default();
-    let child = Box::new(Child {
+    let child = Arc::new(Child {
         exe,
-        name: spawn.name.as_ptr(),
+        name: spawn.name,
         sources,
         end,
         at_work: AtomicU32::new(1),
@@ -81,7 +83,7 @@ pub fn spawn<'p>(spawn: &Spawn<'_, 'p>) -> io::Result<(Spawned, Underway<'p>)> {
     let old = block_signals();
     // SAFETY: `args` names a pidfd slot that outlives the call, and a stack and a word that are, like
     // `child` and all it points to, kept by the `Underway` until the word is 0.
-    let ret = unsafe { clone3(&args, child_main, &raw const *child) };
+    let ret = unsafe { clone3(&args, child_main, Arc::as_ptr(&child)) };
     restore_signals(&old);
     if ret < 0 {
         return Err(io::Error::from_raw_os_error(-ret as i32));
@@ -99,30 +101,6 @@ pub fn spawn<'p>(spawn: &Spawn<'_, 'p>) -> io::Result<(Spawned, Underway<'p>)> {
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let pid = ret as u32;
     Ok((Spawned { pid, pidfd }, underway))
-}
-
-/// Of a process on `stack`, that is told by `pidfd`.
-fn arguments(
-    spawn: &Spawn<'_, '_>,
-    child: &Child,
-    stack: &mut [u128],
-    pidfd: &mut RawFd,
-) -> libc::clone_args {
-    // SAFETY: an all-zero clone_args asks for nothing.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    let flags = libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::CLONE_VM | libc::CLONE_FILES;
-    args.flags = spawn.namespaces | flags as u64;
-    args.pidfd = std::ptr::from_mut(pidfd) as u64;
-    args.child_tid = child.at_work.as_ptr() as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    args.stack = stack.as_mut_ptr() as u64;
-    args.stack_size = size_of_val(stack) as u64;
-    if let Some(cgroup) = spawn.cgroup {
-        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = cgroup.as_raw_fd() as u64;
-    }
-    args
 }
 
 impl Underway<'_> {
@@ -154,6 +132,31 @@ impl Child {
             unsafe { libc::syscall(libc::SYS_futex, at_work, libc::FUTEX_WAIT, 1, forever) };
         }
     }
+}
+
+/// Of a `child` on `stack`, that is told by `pidfd`.
+fn arguments(
+    spawn: &Spawn<'_, '_>,
+    child: &Child,
+    stack: &mut [u128],
+    pidfd: &mut RawFd,
+) -> libc::clone_args {
+    // SAFETY: an all-zero clone_args asks for nothing.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    let shared = libc::CLONE_VM | libc::CLONE_FILES;
+    args.flags =
+        spawn.namespaces | (libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | shared) as u64;
+    args.pidfd = std::ptr::from_mut(pidfd) as u64;
+    args.child_tid = child.at_work.as_ptr() as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.stack = stack.as_mut_ptr() as u64;
+    args.stack_size = size_of_val(stack) as u64;
+    if let Some(cgroup) = spawn.cgroup {
+        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    args
 }
 
 /// clone3(2), where the child runs `entry(child)` on the stack in `args`. Returns the pid or a
@@ -258,7 +261,7 @@ unsafe fn exec(child: &Child) -> Result<std::convert::Infallible, Errno> {
             // Not dup2: a source is never its own target, and dup3 clears close-on-exec.
             syscall3(Sysno::dup3, *source as usize, target, 0)?;
         }
-        let argv = [child.name, std::ptr::null()];
+        let argv = [child.name.as_ptr(), std::ptr::null()];
         let envp: [*const libc::c_char; 1] = [std::ptr::null()];
         syscall5(
             Sysno::execveat,
@@ -297,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_finds_a_stack_and_a_place_for_the_descriptor() {
+    fn the_kernel_finds_what_it_writes_to_wherever_the_child_is_kept() {
         let null = File::open("/dev/null").expect("opens");
         let places = Places::reserve().expect("places");
         let spawn = Spawn {
@@ -308,28 +311,36 @@ mod tests {
             namespaces: libc::CLONE_NEWNS as u64,
             cgroup: Some(null.as_fd()),
         };
-        let child = Child {
+        let child = Arc::new(Child {
             exe: 0,
-            name: spawn.name.as_ptr(),
-            sources: vec![],
+            name: spawn.name,
+            sources: Vec::new(),
             end: 0,
             at_work: AtomicU32::new(1),
             errno: AtomicI32::new(0),
-        };
+        });
         let (mut stack, mut pidfd) = (vec![0_u128; 4], -1);
         let args = arguments(&spawn, &child, &mut stack, &mut pidfd);
         assert_eq!(args.cgroup, null.as_raw_fd() as u64);
         assert!(args.flags & libc::CLONE_NEWNS as u64 != 0 && args.flags > 1 << 32);
+        let seen = Arc::as_ptr(&child);
+        let underway = Underway {
+            child,
+            _stack: stack,
+            _places: places.take(&[]).expect("places"),
+        };
         let top = with_exposed_provenance_mut::<u8>((args.stack + args.stack_size) as usize);
-        let at_work = with_exposed_provenance_mut::<u32>(args.child_tid as usize);
         let told = with_exposed_provenance_mut::<RawFd>(args.pidfd as usize);
-        // SAFETY: all live, and nobody else uses them now. The stack is used from its top on.
+        let at_work = with_exposed_provenance_mut::<u32>(args.child_tid as usize);
+        // SAFETY: all of it lives, and nobody else uses it now. The stack is used from its top on.
         unsafe {
             top.sub(1).write(1);
             told.write(7);
+            (*seen).errno.store(libc::ENOENT, Ordering::Relaxed);
             at_work.write(0);
         }
-        child.wait();
-        assert_eq!((stack[3].to_ne_bytes()[15], pidfd), (1, 7));
+        assert_eq!((underway._stack[3].to_ne_bytes()[15], pidfd), (1, 7));
+        let error = underway.wait().expect_err("it has failed");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
     }
 }

@@ -3,8 +3,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use containerizer::Identity;
 use containerizer::audit::{LoopDevice, Member, Mount, Recorded, Remedy};
+use containerizer::{Birth, Identity};
 use proto::v1;
 
 use super::*;
@@ -31,7 +31,11 @@ fn ports(text: &str) -> Ranges {
 
 /// A node with one task, in the container c1, as it should be.
 fn whole() -> Seen {
-    let process = Identity { pid: 100, start: 1 };
+    let process = Identity {
+        pid: 100,
+        birth: Birth::Start(1),
+        boot: None,
+    };
     let recorded = Recorded {
         process: Some(process),
         cgroup: None,
@@ -133,7 +137,7 @@ const BROKEN: &[Row] = &[
         seen.journal.keeper = Keeper::Running;
     }, "port", Some("c1"), false, "the containers c1 and c2 both hold it"),
     ("a port that somebody else listens on", |seen| {
-        let process = Identity { pid: 5, start: 1 };
+        let process = Identity { pid: 5, birth: Birth::Start(1), boot: None };
         let process = Member { process, name: "nc".to_owned() };
         seen.listeners.push(Listener { port: 31_005, process });
     }, "port", None, false, "process 5 (nc) listens there"),
