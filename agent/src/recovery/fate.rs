@@ -42,6 +42,9 @@ pub fn decide(
     }
     let was_running = last.is_some_and(|state| state != TaskState::TaskStarting);
     if is_alive {
+        if let Some(killing) = &history.killing {
+            return Fate::Adopt(killing.phase(now, wall));
+        }
         let policy = policy(framework, task);
         return Fate::Adopt(match last {
             Some(TaskState::TaskKilling) => Phase::Killing {
@@ -55,6 +58,10 @@ pub fn decide(
             },
             _ => Phase::Launching,
         });
+    }
+    let begun = history.killing.as_ref();
+    if let Some(killing) = begun.filter(|killing| killing.during_launch && !was_running) {
+        return Fate::Lost(ending::killed_during_launch(killing.by()));
     }
     Fate::Lost(match (rebooted, was_running) {
         (_, false) => ending::dropped(
@@ -108,6 +115,7 @@ pub fn record(task: &StoredTask, framework: &v1::FrameworkInfo) -> v1::Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::killing::{Killing, Why};
 
     fn history(states: &[TaskState], acknowledged: usize) -> History {
         let update = |state: &TaskState| v1::TaskStatus {
@@ -118,6 +126,7 @@ mod tests {
         History {
             updates: states.iter().map(update).collect(),
             acknowledged,
+            killing: None,
         }
     }
 
@@ -154,6 +163,35 @@ mod tests {
             fate(&history(&[], 0), true, false),
             Fate::Adopt(Phase::Launching)
         );
+    }
+
+    #[test]
+    fn a_kill_that_had_begun_goes_on() {
+        let killing = |during_launch| Killing {
+            why: Why::Framework as i32,
+            during_launch,
+            deadline: 1_015_000,
+            grace: 30_000,
+        };
+        let mut running = history(RUNNING, 2);
+        running.killing = Some(killing(false));
+        match fate(&running, true, false) {
+            Fate::Adopt(Phase::Killing {
+                cause,
+                deadline: Some(deadline),
+            }) => {
+                assert_eq!(cause, Cause::Asked(Requester::Framework));
+                let left = deadline.saturating_duration_since(Instant::now());
+                assert!(left <= Duration::from_secs(5), "{left:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let mut launching = history(&RUNNING[..1], 1);
+        launching.killing = Some(killing(true));
+        match fate(&launching, false, false) {
+            Fate::Lost(report) => assert_eq!(report.state, TaskState::TaskKilled),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use containerizer::{Container, Termination};
 use proto::link::{FromAgent, StatusUpdate, from_agent};
@@ -14,6 +14,7 @@ use super::Key;
 use super::ending::Report;
 use super::identity::Identity;
 use super::journal::{History, TaskJournal};
+use super::killing::Killing;
 use super::launch::{Host, Job, Launching, Outcome, Stage};
 use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
 use super::updates::Stream;
@@ -172,6 +173,10 @@ impl Life {
                 {
                     self.stream.push(status, Instant::now());
                 }
+                // The earlier process may not have come to say it.
+                if matches!(self.machine.phase, Phase::Killing { .. }) {
+                    self.carry_out(vec![Effect::Terminate]).await;
+                }
                 // A container that was found was launched, whatever its last update says.
                 if self.machine.phase == Phase::Launching {
                     self.step(Event::Launched).await;
@@ -271,7 +276,14 @@ impl Life {
     }
 
     async fn step(&mut self, event: Event) {
-        let effects = self.machine.step(event, Instant::now());
+        let (before, now) = (self.machine.phase.clone(), Instant::now());
+        let effects = self.machine.step(event, now);
+        let begun = Killing::begun(&before, &self.machine.phase, now, SystemTime::now());
+        if let Some(killing) = begun {
+            // Before any of it is done: a kill that has begun goes on, whoever comes next.
+            self.write_down(move |journal| journal.killing(killing))
+                .await;
+        }
         self.carry_out(effects).await;
     }
 

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use proto::v1::{self, TaskStatus};
 
+use super::killing::Killing;
 use crate::checkpoint::{self, CheckpointError, Durability, Journal};
 use crate::paths::{Paths, Run};
 
-/// One record of `task.updates`: an update or an acknowledgement.
+/// One record of `task.updates`: an update, an acknowledgement, or a kill that has begun.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Record {
     #[prost(message, optional, tag = "1")]
@@ -17,6 +18,8 @@ pub struct Record {
     /// With a terminal update: what is in `described_by`.
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub descriptions: Vec<Vec<u8>>,
+    #[prost(message, optional, tag = "4")]
+    pub killing: Option<Killing>,
 }
 
 /// Appends to a task's `task.updates`. Blocks.
@@ -40,6 +43,8 @@ pub fn described_by(paths: &Paths, run: &Run, task: &str) -> [PathBuf; 3] {
 pub struct History {
     pub updates: Vec<TaskStatus>,
     pub acknowledged: usize,
+    /// The last that has begun.
+    pub killing: Option<Killing>,
 }
 
 impl TaskJournal {
@@ -82,8 +87,8 @@ impl TaskJournal {
         };
         let record = Record {
             update: Some(status.clone()),
-            acknowledged: None,
             descriptions,
+            ..Record::default()
         };
         self.journal.append(&record, durability)
     }
@@ -91,9 +96,17 @@ impl TaskJournal {
     /// A lost acknowledgement is only repeated work, so it does not wait for the disk.
     pub fn acknowledged(&mut self, uuid: &[u8]) -> Result<(), CheckpointError> {
         let record = Record {
-            update: None,
             acknowledged: Some(uuid.to_vec()),
-            descriptions: vec![],
+            ..Record::default()
+        };
+        self.journal.append(&record, Durability::Process)
+    }
+
+    /// A reboot ends what is to be killed, so it does not wait for the disk.
+    pub fn killing(&mut self, killing: Killing) -> Result<(), CheckpointError> {
+        let record = Record {
+            killing: Some(killing),
+            ..Record::default()
         };
         self.journal.append(&record, Durability::Process)
     }
@@ -105,6 +118,7 @@ pub fn history(records: Vec<Record>) -> History {
     let mut history = History::default();
     for record in records {
         history.updates.extend(record.update);
+        history.killing = record.killing.or(history.killing);
         let Some(uuid) = record.acknowledged else {
             continue;
         };
@@ -152,6 +166,11 @@ mod tests {
         journal.update(&running).unwrap();
         journal.acknowledged(&[9; 16]).unwrap();
         journal.acknowledged(&[2; 16]).unwrap();
+        let killing = Killing {
+            grace: 3000,
+            ..Killing::default()
+        };
+        journal.killing(killing.clone()).unwrap();
         journal.update(&finished).unwrap();
         let file = paths.task_updates(&run, "");
         let found = Journalled::<Record>::read(&file).unwrap();
@@ -159,7 +178,8 @@ mod tests {
             history(found.records),
             History {
                 updates: vec![running, finished],
-                acknowledged: 1
+                acknowledged: 1,
+                killing: Some(killing),
             }
         );
     }

@@ -10,6 +10,7 @@ pub mod ending;
 pub mod environment;
 pub mod identity;
 pub mod journal;
+pub mod killing;
 pub mod launch;
 pub mod machine;
 pub mod namespaces;

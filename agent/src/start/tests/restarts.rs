@@ -1,5 +1,7 @@
 //! Tasks and the agent's own comings and goings.
 
+use std::time::Instant;
+
 use proto::link::from_agent;
 use proto::v1::TaskState;
 use proto::v1::task_status::Reason;
@@ -433,4 +435,47 @@ async fn until_metrics(handle: &Handle, wanted: &[(&str, f64)]) {
         assert!(!late, "{wanted:?}: {metrics:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_kill_that_an_agent_did_not_live_to_finish_is_finished_by_the_next() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let trap = "trap : TERM; while :; do sleep 0.05; done";
+    for id in ["stubborn", "other"] {
+        link.say(run(task(id, trap))).await;
+        while link.update().await.state() != TaskState::TaskRunning {}
+    }
+    let mut killing = kill("stubborn");
+    if let to_agent::Message::KillTask(kill) = &mut killing {
+        let grace_period = Some(v1::DurationInfo {
+            nanoseconds: 2_000_000_000,
+        });
+        kill.kill_policy = Some(v1::KillPolicy { grace_period });
+    }
+    link.say(killing).await;
+    // The framework does not want to hear TASK_KILLING, so only the journal tells that it has begun.
+    let executor = "meta/slaves/M-S0/frameworks/F/executors/stubborn/runs";
+    let runs = node.flags.work_dir.join(executor);
+    let container = std::fs::read_dir(&runs).unwrap().next().unwrap().unwrap();
+    let journal = container.path().join("tasks/stubborn/task.updates");
+    let length = || std::fs::metadata(&journal).unwrap().len();
+    let (before, deadline) = (length(), Instant::now() + Duration::from_secs(60));
+    while length() == before {
+        assert!(Instant::now() < deadline, "the kill is not written down");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(link);
+    handle.stop().await;
+    let (handle, mut link) = node.start().await;
+    let ended = loop {
+        let update = link.update().await;
+        if update.state() != TaskState::TaskRunning {
+            break update;
+        }
+    };
+    assert_eq!(ended.task_id.value, "stubborn");
+    assert_eq!(ended.state(), TaskState::TaskKilled, "{}", ended.message());
+    drop(link);
+    node.end(handle).await;
 }

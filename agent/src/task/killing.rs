@@ -1,0 +1,165 @@
+//! A kill that goes on, as it is written down: the next process of this agent carries it to its end.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::machine::{Cause, Phase, Requester};
+
+/// On the disk: numbers are not to be given to others.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Killing {
+    #[prost(enumeration = "Why", tag = "1")]
+    pub why: i32,
+    /// Before the task ran.
+    #[prost(bool, tag = "2")]
+    pub during_launch: bool,
+    /// Of the SIGKILL, in milliseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub deadline: u64,
+    /// How long that was to wait when this was written, in milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub grace: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Why {
+    Unknown = 0,
+    Framework = 1,
+    FrameworkOfExecutor = 2,
+    Agent = 3,
+    TimeUp = 4,
+}
+
+impl Killing {
+    /// What is to be written down when a task has come from one phase to another. Pure.
+    pub fn begun(before: &Phase, after: &Phase, now: Instant, wall: SystemTime) -> Option<Self> {
+        if before == after {
+            return None;
+        }
+        let (why, during_launch, deadline) = match after {
+            Phase::Aborting { by } => (Why::of(*by), true, now),
+            Phase::Killing {
+                cause: Cause::Asked(by),
+                deadline: Some(deadline),
+            } => (Why::of(*by), false, *deadline),
+            Phase::Killing {
+                cause: Cause::TimeUp,
+                ..
+            } => (Why::TimeUp, false, now),
+            // The same kill, further on.
+            Phase::Killing { .. } => return None,
+            Phase::Fetching | Phase::Launching | Phase::Running { .. } | Phase::Ended => {
+                return None;
+            }
+        };
+        let grace = milliseconds(deadline.saturating_duration_since(now));
+        Some(Self {
+            why: why as i32,
+            during_launch,
+            deadline: since_epoch(wall).saturating_add(grace),
+            grace,
+        })
+    }
+
+    /// The phase of a task whose container is still there. Pure. A clock that was set back does not prolong
+    /// its time.
+    pub fn phase(&self, now: Instant, wall: SystemTime) -> Phase {
+        let left = self.deadline.saturating_sub(since_epoch(wall));
+        Phase::Killing {
+            cause: match (self.why(), self.during_launch) {
+                (Why::TimeUp, _) => Cause::TimeUp,
+                (_, true) => Cause::DuringLaunch(self.by()),
+                (_, false) => Cause::Asked(self.by()),
+            },
+            deadline: Some(now + Duration::from_millis(left.min(self.grace))),
+        }
+    }
+
+    pub fn by(&self) -> Requester {
+        match self.why() {
+            Why::Framework => Requester::Framework,
+            Why::FrameworkOfExecutor => Requester::FrameworkOfExecutor,
+            Why::Agent => Requester::Agent,
+            Why::Unknown | Why::TimeUp => Requester::Unknown,
+        }
+    }
+}
+
+impl Why {
+    fn of(by: Requester) -> Self {
+        match by {
+            Requester::Framework => Self::Framework,
+            Requester::FrameworkOfExecutor => Self::FrameworkOfExecutor,
+            Requester::Agent => Self::Agent,
+            Requester::Unknown => Self::Unknown,
+        }
+    }
+}
+
+fn since_epoch(wall: SystemTime) -> u64 {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH);
+    milliseconds(since.unwrap_or_default())
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_kill_goes_on_for_the_time_that_is_left_of_it() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let cause = Cause::Asked(Requester::Framework);
+        let deadline = Some(now + 10 * SECOND);
+        let asked = Phase::Killing { cause, deadline };
+        let running = Phase::Running { time_up: None };
+        let killing = Killing::begun(&running, &asked, now, wall).unwrap();
+        let left = |later: SystemTime| match killing.phase(now, later) {
+            Phase::Killing {
+                cause: found,
+                deadline: Some(deadline),
+            } if found == cause => deadline - now,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(left(wall + 4 * SECOND), 6 * SECOND);
+        assert_eq!(left(wall + 40 * SECOND), Duration::ZERO);
+        assert_eq!(left(wall - 40 * SECOND), 10 * SECOND);
+    }
+
+    #[test]
+    fn only_what_a_next_process_must_know_is_written_down() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let by = Requester::Framework;
+        let killing = |cause, deadline| Phase::Killing { cause, deadline };
+        let running = Phase::Running { time_up: None };
+        let (early, late) = (Some(now), Some(now + SECOND));
+        let asked = Cause::Asked(by);
+        let table = [
+            (Phase::Launching, Phase::Aborting { by }, true),
+            (running.clone(), killing(asked, late), true),
+            (killing(asked, late), killing(asked, early), true),
+            (killing(asked, late), killing(asked, late), false),
+            (killing(asked, late), killing(asked, None), false),
+            (running.clone(), killing(Cause::TimeUp, None), true),
+            (
+                Phase::Aborting { by },
+                killing(Cause::DuringLaunch(by), None),
+                false,
+            ),
+            (Phase::Launching, running.clone(), false),
+            (running, Phase::Ended, false),
+        ];
+        for (before, after, wanted) in table {
+            let begun = Killing::begun(&before, &after, now, wall);
+            assert_eq!(begun.is_some(), wanted, "{before:?} {after:?}");
+        }
+        let aborting = Killing::begun(&Phase::Launching, &Phase::Aborting { by }, now, wall);
+        let phase = aborting.unwrap().phase(now, wall);
+        assert_eq!(phase, killing(Cause::DuringLaunch(by), early));
+    }
+}
