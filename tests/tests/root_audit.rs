@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -205,8 +206,10 @@ async fn root_beside_an_agent_only_what_it_cannot_own_is_mended() {
     let begun = agent.directory().join("run/containers/begun");
     fs::create_dir(&begun).unwrap();
 
+    let listener = TcpListener::bind(("127.0.0.1", agent.ports.1)).unwrap();
+
     let mended = audit(agent.arguments(), &["--json", "--repair"]).await;
-    // One thing is left for a person to decide.
+    // Some is left for a person to decide.
     assert_eq!(mended.status, Some(1), "{mended:?}");
     let outcomes = mended.differences();
     let outcomes = outcomes.iter().map(|it| {
@@ -216,11 +219,16 @@ async fn root_beside_an_agent_only_what_it_cannot_own_is_mended() {
     let wanted = [
         ("cgroup", "over", "repaired"),
         ("cgroup", "unknown", "untried"),
+        ("port", "", "untried"),
     ];
     let wanted = wanted.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
     assert_eq!(outcomes.collect::<Vec<_>>(), wanted, "{}", mended.stdout);
     assert!(mended.json()["agent"]["pid"].is_u64());
     assert!(unknown.runs() && begun.exists());
+    let us = format!("process {} (", std::process::id());
+    let port = mended.differences().pop().unwrap();
+    assert!(port["why"].as_str().unwrap().starts_with(&us), "{port}");
+    drop(listener);
     let text = audit(agent.arguments(), &[]).await.stdout;
     assert!(
         text.contains("to do: another agent may have the same --cgroups_root"),
