@@ -13,7 +13,7 @@ use proto::error::chain;
 use crate::host::disk_usage;
 use crate::paths::{Paths, Run};
 use crate::removal::{RemoveError, remove_tree};
-use crate::runs::runs;
+use crate::runs::{Tree, runs};
 
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -96,11 +96,11 @@ pub fn collect(
 /// their tasks were killed before it was made, or somebody removed it. Blocks.
 pub fn candidates(paths: &Paths) -> io::Result<Vec<Candidate>> {
     let mut found = Vec::new();
-    for run in runs(&paths.agents())? {
+    for run in runs(paths, Tree::Sandboxes)? {
         let modified = fs::symlink_metadata(paths.sandbox(&run))?.modified()?;
         found.push(Candidate { run, modified });
     }
-    for run in runs(&paths.meta_agents())? {
+    for run in runs(paths, Tree::Checkpoints)? {
         let over = fs::symlink_metadata(paths.sentinel(&run));
         if let (Ok(over), false) = (over, paths.sandbox(&run).exists()) {
             let modified = over.modified()?;

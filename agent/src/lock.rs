@@ -53,7 +53,7 @@ impl Lock {
 
 /// The process that has these directories, found without disturbing an agent that is about to take them.
 pub fn holder_of(runtime_dir: &Path) -> Option<u32> {
-    let file = File::open(runtime_dir.join("runtime.lock")).ok()?;
+    let file = File::open(containerizer::runtime_dir::lock(runtime_dir)).ok()?;
     let lock = file.metadata().ok()?;
     let pid = signed(&file)?;
     drop(file);

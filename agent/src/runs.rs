@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::paths::Run;
+use crate::paths::{Paths, Run};
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot list {}", .path.display())]
@@ -13,20 +13,65 @@ pub struct ListError {
     source: io::Error,
 }
 
-/// All below a directory of agents: the tree of sandboxes and that of checkpoints have the same names. Blocks.
-pub fn runs(agents: &Path) -> Result<Vec<Run>, ListError> {
+impl From<ListError> for io::Error {
+    fn from(error: ListError) -> io::Error {
+        io::Error::new(error.source.kind(), error)
+    }
+}
+
+/// Which of the two trees that have the same names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tree {
+    Sandboxes,
+    Checkpoints,
+}
+
+impl Tree {
+    fn agents(self, paths: &Paths) -> PathBuf {
+        match self {
+            Self::Sandboxes => paths.agents(),
+            Self::Checkpoints => paths.meta_agents(),
+        }
+    }
+
+    fn frameworks(self, paths: &Paths, agent: &str) -> PathBuf {
+        match self {
+            Self::Sandboxes => paths.frameworks(agent),
+            Self::Checkpoints => paths.meta_frameworks(agent),
+        }
+    }
+
+    fn executors(self, paths: &Paths, agent: &str, framework: &str) -> PathBuf {
+        match self {
+            Self::Sandboxes => paths.executors(agent, framework),
+            Self::Checkpoints => paths.meta_executors(agent, framework),
+        }
+    }
+
+    fn runs(self, paths: &Paths, run: &Run) -> PathBuf {
+        match self {
+            Self::Sandboxes => paths.runs(run),
+            Self::Checkpoints => paths.meta_runs(run),
+        }
+    }
+}
+
+/// Every run of every agent id that ever was here. Blocks.
+pub fn runs(paths: &Paths, tree: Tree) -> Result<Vec<Run>, ListError> {
     let mut found = Vec::new();
-    for agent in directories(agents)? {
-        let frameworks = agents.join(&agent).join("frameworks");
-        for framework in directories(&frameworks)? {
-            let executors = frameworks.join(&framework).join("executors");
-            for executor in directories(&executors)? {
-                for container in directories(&executors.join(&executor).join("runs"))? {
+    for agent in directories(&tree.agents(paths))? {
+        for framework in directories(&tree.frameworks(paths, &agent))? {
+            for executor in directories(&tree.executors(paths, &agent, &framework))? {
+                let run = Run {
+                    agent: agent.clone(),
+                    framework: framework.clone(),
+                    executor,
+                    container: String::new(),
+                };
+                for container in directories(&tree.runs(paths, &run))? {
                     found.push(Run {
-                        agent: agent.clone(),
-                        framework: framework.clone(),
-                        executor: executor.clone(),
                         container,
+                        ..run.clone()
                     });
                 }
             }
@@ -36,7 +81,7 @@ pub fn runs(agents: &Path) -> Result<Vec<Run>, ListError> {
 }
 
 /// What goes away meanwhile, and what was never there, has none.
-pub fn directories(path: &Path) -> Result<Vec<String>, ListError> {
+fn directories(path: &Path) -> Result<Vec<String>, ListError> {
     let fail = |source| ListError {
         path: path.to_owned(),
         source,
@@ -53,10 +98,4 @@ pub fn directories(path: &Path) -> Result<Vec<String>, ListError> {
         }
     }
     Ok(names)
-}
-
-impl From<ListError> for io::Error {
-    fn from(error: ListError) -> io::Error {
-        io::Error::new(error.source.kind(), error)
-    }
 }

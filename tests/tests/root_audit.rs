@@ -65,6 +65,13 @@ fn runs(agent: &Agent) -> PathBuf {
     place
 }
 
+fn sandbox_of(agent: &Agent, container: &str) -> PathBuf {
+    let executors = runs(agent).parent().unwrap().parent().unwrap().to_owned();
+    let all = fs::read_dir(executors).unwrap();
+    let mut all = all.map(|it| it.unwrap().path().join("runs").join(container));
+    all.find(|it| it.exists()).unwrap()
+}
+
 async fn clean(agent: &Agent) -> String {
     let audit = audit(agent.arguments(), &[]).await;
     assert_eq!(audit.status, Some(0), "{audit:?}");
@@ -98,16 +105,12 @@ async fn root_a_broken_node_is_explained_mended_and_goes_on() {
     fs::remove_dir_all(containers.join(&lost)).unwrap();
     // A sandbox without a checkpoint, and a process in a cgroup of its name.
     let sandboxes = runs(agent);
-    let checkpoints = |run: &str| {
-        let below = sandboxes
-            .strip_prefix(agent.directory().join("work"))
-            .unwrap();
-        agent.directory().join("work/meta").join(below).join(run)
-    };
     fs::create_dir(sandboxes.join("bare")).unwrap();
     let mut ours = Sleeper::in_cgroup(&subtree(agent).join("bare"));
-    // A checkpoint without a sandbox.
-    fs::create_dir_all(checkpoints("torn/tasks")).unwrap();
+    // A checkpoint without a sandbox: that of a task that runs was removed.
+    let other = whole.last().unwrap().clone();
+    let removed = sandbox_of(agent, &other);
+    fs::remove_dir_all(&removed).unwrap();
     // A record without a process, and in its place a mount of something precious.
     let precious = agent.directory().join("precious");
     let old = containers.join("old");
@@ -127,7 +130,7 @@ async fn root_a_broken_node_is_explained_mended_and_goes_on() {
         ("cgroup", lost.as_str()),
         ("cgroup", "bare"),
         ("sandbox", "bare"),
-        ("checkpoint", "torn"),
+        ("checkpoint", other.as_str()),
         ("mount", "old"),
         ("record", "old"),
     ];
@@ -165,6 +168,7 @@ async fn root_a_broken_node_is_explained_mended_and_goes_on() {
     assert!(foreign.runs(), "a process of somebody else was ended");
     assert_eq!(fs::read(precious.join("file")).unwrap(), b"precious");
     assert!(!old.exists() && sandboxes.join("bare").exists());
+    assert!(removed.join("stdout").exists());
     let rest: BTreeSet<_> = whole.iter().filter(|it| **it != lost).cloned().collect();
     assert_eq!(records(agent), rest);
     assert_eq!(agent.processes().len(), 2, "of the task that is whole");
@@ -173,16 +177,6 @@ async fn root_a_broken_node_is_explained_mended_and_goes_on() {
         fs::remove_dir(&beside).map_err(|error| error.to_string())
     })
     .await;
-
-    // The sandbox that was made anew is nobody's: there was no task.
-    let torn = sandboxes.join("torn");
-    assert!(torn.join("stdout").exists());
-    fs::remove_dir_all(checkpoints("torn")).unwrap();
-    fs::remove_dir_all(&torn).unwrap();
-    let latest = sandboxes.join("latest");
-    fs::remove_file(&latest).unwrap();
-    let back = whole.iter().find(|it| sandboxes.join(it).exists()).unwrap();
-    std::os::unix::fs::symlink(back, &latest).unwrap();
 
     cluster.agents[0].start().await;
     cluster.registered(1).await;

@@ -77,7 +77,7 @@ fn sandboxes<'a>(paths: &'a Paths, seen: &'a Seen) -> impl Iterator<Item = Diffe
         disk.checkpointing.contains(&framework)
     };
     let all = disk.sandboxes.iter().filter(move |_| looks);
-    let bare = all.filter(|run| !disk.checkpoints.contains_key(*run));
+    let bare = all.filter(|run| !disk.checkpoints.contains(*run));
     let lost = bare.filter(has_checkpoints);
     let lost = lost.filter(|run| !is_in_use(seen, &run.container));
     lost.map(|run| Difference::Sandbox {
@@ -86,22 +86,15 @@ fn sandboxes<'a>(paths: &'a Paths, seen: &'a Seen) -> impl Iterator<Item = Diffe
     })
 }
 
-/// One that is over without a sandbox is for garbage collection.
+/// Of a container that runs. Of one that does not, the agent tells what there is to tell, and garbage
+/// collection takes what is over.
 fn checkpoints<'a>(paths: &'a Paths, seen: &'a Seen) -> impl Iterator<Item = Difference> + 'a {
-    let unfinished = seen.disk.unfinished();
-    let bare = unfinished.filter(|run| !seen.disk.sandboxes.contains(*run));
-    bare.filter_map(|run| {
-        let overlooked = match &seen.journal.keeper {
-            Keeper::Next(_) => false,
-            Keeper::Us(ours) if !ours.contains(&run.container) => true,
-            // A checkpoint is there before its sandbox is made.
-            Keeper::Us(_) | Keeper::Running => return None,
-        };
-        Some(Difference::Checkpoint {
-            run: run.clone(),
-            path: paths.meta_run(run),
-            overlooked,
-        })
+    let disk = &seen.disk;
+    let bare = disk.checkpoints.difference(&disk.sandboxes);
+    let bare = bare.filter(|run| seen.inventory.living.contains(&run.container));
+    bare.map(|run| Difference::Checkpoint {
+        run: run.clone(),
+        path: paths.meta_run(run),
     })
 }
 

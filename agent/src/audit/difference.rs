@@ -19,13 +19,8 @@ pub enum Difference {
     },
     /// A sandbox without the checkpoint that its framework's runs have.
     Sandbox { run: Run, path: PathBuf },
-    /// A checkpoint that there is something to tell of, without its sandbox.
-    Checkpoint {
-        run: Run,
-        path: PathBuf,
-        /// The agent that runs was started without seeing it.
-        overlooked: bool,
-    },
+    /// A checkpoint without a sandbox, of a container that runs.
+    Checkpoint { run: Run, path: PathBuf },
     /// One port of the host for two.
     Port { port: u64, containers: [String; 2] },
     /// A port that this agent offers is in use by somebody else.
@@ -87,16 +82,10 @@ impl Difference {
                  off, or the checkpoint is lost"
                     .to_owned()
             }
-            Self::Checkpoint { overlooked, .. } => match overlooked {
-                false => {
-                    "its sandbox is gone, by which the next agent would find it: nobody would hear how the \
-                     task ended"
-                }
-                true => {
-                    "its sandbox was gone when the agent started, so that it does not know of the task"
-                }
+            Self::Checkpoint { .. } => {
+                "its task runs and its sandbox was removed: what the task writes is lost until it is restarted"
+                    .to_owned()
             }
-            .to_owned(),
             Self::Port { containers: [one, other], .. } => {
                 format!("the tasks in the containers {one} and {other} both hold it")
             }
@@ -112,19 +101,17 @@ impl Difference {
         let repair = |what: &str| Remedy::Repair(what.to_owned());
         match self {
             Self::Container(difference) => difference.remedy(),
-            Self::Mount { mount, .. } => Remedy::Advice(format!("umount {}", mount.point.display())),
+            Self::Mount { mount, .. } => {
+                Remedy::Advice(format!("umount {}", mount.point.display()))
+            }
             Self::Loop { device, .. } => {
                 Remedy::Advice(format!("losetup -d {}", device.device.display()))
             }
             Self::Sandbox { .. } => {
                 repair("note its run as over: the sandbox stays readable until garbage collection")
             }
-            Self::Checkpoint {
-                overlooked: false, ..
-            } => repair("make an empty sandbox, so that the next agent tells how the task ended"),
-            Self::Checkpoint { .. } => Remedy::Advice(
-                "stop the agent (its tasks keep running), run longshore audit --repair, and start it"
-                    .to_owned(),
+            Self::Checkpoint { .. } => repair(
+                "make an empty sandbox in its place; to have what the task writes, restart that",
             ),
             Self::Port { .. } => Remedy::Advice("restart one of the two tasks".to_owned()),
             Self::Listener(listener) => Remedy::Advice(format!(

@@ -1,8 +1,6 @@
 //! What is on disk of the agent's runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
 use proto::resources::Ranges;
 use proto::v1;
@@ -10,49 +8,34 @@ use proto::v1;
 use crate::book::total;
 use crate::checkpoint;
 use crate::paths::{Paths, Run};
-use crate::runs::{ListError, directories, runs};
+use crate::recovery::{RecoveryError, Stored, read};
+use crate::runs::{ListError, Tree, runs};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Disk {
     pub sandboxes: BTreeSet<Run>,
-    pub checkpoints: BTreeMap<Run, Checkpointed>,
+    pub checkpoints: BTreeSet<Run>,
     /// Agent and id of frameworks whose runs have checkpoints.
     pub checkpointing: BTreeSet<(String, String)>,
 }
 
-/// What a checkpoint says of its run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checkpointed {
-    /// The next agent has to do with it.
-    Unfinished,
-    /// It is over and acknowledged, or of an agent id that is not in use any more.
-    Over,
+/// What an agent that starts now would make of it.
+#[derive(Debug)]
+pub struct Next {
+    stored: Stored,
+    unfinished: BTreeSet<String>,
 }
 
 impl Disk {
     /// Blocks.
     pub fn read(paths: &Paths) -> Result<Disk, ListError> {
-        let latest = fs::read_link(paths.latest_agent()).ok();
-        let latest = latest.as_deref().and_then(Path::file_name);
-        let sandboxes: BTreeSet<_> = runs(&paths.agents())?.into_iter().collect();
-        let checkpoint = |run: Run| {
-            let is_over = latest != Some(run.agent.as_ref()) || paths.sentinel(&run).exists();
-            let state = match is_over {
-                true => Checkpointed::Over,
-                false => Checkpointed::Unfinished,
-            };
-            (run, state)
-        };
-        let checkpoints: BTreeMap<_, _> = runs(&paths.meta_agents())?
-            .into_iter()
-            .map(checkpoint)
-            .collect();
-        let bare = sandboxes.iter();
-        let bare = bare.filter(|run| !checkpoints.contains_key(run));
+        let sandboxes: BTreeSet<_> = runs(paths, Tree::Sandboxes)?.into_iter().collect();
+        let checkpoints: BTreeSet<_> = runs(paths, Tree::Checkpoints)?.into_iter().collect();
+        let bare = sandboxes.difference(&checkpoints);
         let bare: BTreeSet<_> = bare.map(|run| (&run.agent, &run.framework)).collect();
         let checkpoints_its_runs = |agent: &str, framework: &str| {
-            let info =
-                checkpoint::read::<v1::FrameworkInfo>(&paths.framework_info(agent, framework));
+            let file = paths.framework_info(agent, framework);
+            let info = checkpoint::read::<v1::FrameworkInfo>(&file);
             // One that cannot be read says nothing.
             info.is_ok_and(|info| info.is_some_and(|info| info.checkpoint()))
         };
@@ -70,42 +53,41 @@ impl Disk {
 
     /// Everything that tells of a container.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
-        self.sandboxes.iter().chain(self.checkpoints.keys())
+        self.sandboxes.union(&self.checkpoints)
+    }
+}
+
+impl Next {
+    /// Blocks. Changes nothing.
+    pub fn read(paths: &Paths, boot_id: Option<&str>) -> Result<Next, RecoveryError> {
+        let stored = read(paths, boot_id)?;
+        let runs = stored.frameworks.iter().flat_map(|it| &it.runs);
+        let unfinished = runs.filter(|run| !run.completed);
+        let unfinished = unfinished.map(|run| run.run.container.clone()).collect();
+        Ok(Next { stored, unfinished })
     }
 
-    pub fn unfinished(&self) -> impl Iterator<Item = &Run> {
-        let all = self.checkpoints.iter();
-        all.filter(|(_, state)| **state == Checkpointed::Unfinished)
-            .map(|(run, _)| run)
+    /// Whether that agent would not end a container.
+    pub fn keeps(&self, container: &str) -> bool {
+        self.unfinished.contains(container) || self.stored.unread.contains(container)
     }
 
-    /// Host ports that the agent of this node offers.
-    pub fn offered(paths: &Paths) -> Ranges {
-        let latest = fs::read_link(paths.latest_agent()).ok();
-        let latest = latest.as_deref().and_then(Path::file_name);
-        let info = latest.and_then(|agent| {
-            let info = paths.agent_info(&agent.to_string_lossy());
-            checkpoint::read::<v1::AgentInfo>(&info).ok().flatten()
+    /// Host ports that the tasks of these containers hold.
+    pub fn ports(&self, living: &BTreeSet<String>) -> BTreeMap<String, Ranges> {
+        let runs = self.stored.frameworks.iter().flat_map(|it| &it.runs);
+        let running = runs.filter(|run| living.contains(&run.run.container));
+        let held = running.map(|run| {
+            let resources = run.tasks.iter().flat_map(|task| &task.info.resources);
+            let resources: Vec<_> = resources.cloned().collect();
+            (run.run.container.clone(), total(&resources).ports())
         });
+        held.filter(|(_, ports)| !ports.is_empty()).collect()
+    }
+
+    /// Host ports that it would offer.
+    pub fn offered(&self) -> Ranges {
+        let info = self.stored.info.as_ref();
         info.map(|info| total(&info.resources).ports())
             .unwrap_or_default()
-    }
-
-    /// Host ports that the tasks of unfinished checkpoints hold whose containers run.
-    pub fn ports(&self, paths: &Paths, living: &BTreeSet<String>) -> BTreeMap<String, Ranges> {
-        let of_run = |run: &Run| {
-            let tasks = directories(&paths.meta_tasks(run)).unwrap_or_default();
-            let infos = tasks.iter().filter_map(|task| {
-                let info = checkpoint::read::<v1::TaskInfo>(&paths.task_info(run, task));
-                info.ok().flatten()
-            });
-            let resources: Vec<_> = infos.flat_map(|info| info.resources).collect();
-            total(&resources).ports()
-        };
-        let running = self
-            .unfinished()
-            .filter(|run| living.contains(&run.container));
-        let held = running.map(|run| (run.container.clone(), of_run(run)));
-        held.filter(|(_, ports)| !ports.is_empty()).collect()
     }
 }

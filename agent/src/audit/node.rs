@@ -10,11 +10,13 @@ use proto::resources::Ranges;
 
 use super::compare::{Seen, compare};
 use super::difference::{Difference, Finding, Outcome};
-use super::disk::Disk;
+use super::disk::{Disk, Next};
 use super::repair::{OrphansError, end_orphans, mend};
 use crate::flags::Flags;
+use crate::host::boot_id;
 use crate::lock::{Lock, LockError, holder_of};
 use crate::paths::{Paths, Run};
+use crate::recovery::RecoveryError;
 use crate::runs::ListError;
 
 /// Between two looks: longer than what comes or goes takes to be on both sides.
@@ -42,6 +44,8 @@ pub enum AuditError {
     Containers(#[from] audit::AuditError),
     #[error(transparent)]
     Disk(#[from] ListError),
+    #[error("cannot tell what the next agent would take over")]
+    Recovery(#[from] RecoveryError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -111,20 +115,25 @@ impl Node {
             .runs()
             .map(|run| (run.container.clone(), run.clone()))
             .collect();
-        let unfinished = || disk.unfinished().map(|run| run.container.clone()).collect();
-        let keeper = match &asker {
-            Asker::Agent(tasks) => Keeper::Us(tasks.containers.clone()),
-            Asker::BesideAgent => Keeper::Running,
-            Asker::WithoutAgent => Keeper::Next(unfinished()),
-        };
         let known = runs.keys().cloned().collect();
-        let (inventory, journal) = audit::look(&self.scope, known, keeper)?;
+        // Who answers for what is recorded is told below: it takes the records.
+        let (inventory, mut journal) = audit::look(&self.scope, known, Keeper::Running)?;
+        let next = || Next::read(&self.paths, boot_id().as_deref());
         let (ports, offered) = match asker {
-            Asker::Agent(tasks) => (tasks.ports, tasks.offered),
-            Asker::BesideAgent | Asker::WithoutAgent => (
-                disk.ports(&self.paths, &inventory.living),
-                Disk::offered(&self.paths),
-            ),
+            Asker::Agent(tasks) => {
+                journal.keeper = Keeper::Us(tasks.containers);
+                (tasks.ports, tasks.offered)
+            }
+            Asker::BesideAgent => {
+                let next = next()?;
+                (next.ports(&inventory.living), next.offered())
+            }
+            Asker::WithoutAgent => {
+                let next = next()?;
+                let kept = journal.records.keys().filter(|id| next.keeps(id));
+                journal.keeper = Keeper::Next(kept.cloned().collect());
+                (next.ports(&inventory.living), next.offered())
+            }
         };
         let is_free = |port: &u16| !ports.values().any(|held| held.contains(u64::from(*port)));
         let is_meant = |port: u16| offered.contains(u64::from(port)) && is_free(&port);

@@ -48,18 +48,13 @@ fn attempt(node: &Node, difference: &Difference) -> Result<(), MendError> {
                 Durability::Process,
             )?)
         }
-        // Root's own: no task is going to write there.
-        Difference::Checkpoint {
-            run,
-            overlooked: false,
-            ..
-        } => {
+        // Root's own: its task goes on in the one that was removed.
+        Difference::Checkpoint { run, .. } => {
             unless(paths.sandbox(run).exists())?;
             sandbox::create(paths, run, None)?.give_away()?;
             Ok(())
         }
-        Difference::Checkpoint { .. }
-        | Difference::Mount { .. }
+        Difference::Mount { .. }
         | Difference::Loop { .. }
         | Difference::Port { .. }
         | Difference::Listener(_) => Err(MendError::NotOurs),
@@ -77,7 +72,7 @@ fn unless(in_use: bool) -> Result<(), MendError> {
 pub enum OrphansError {
     #[error("cannot prepare the host for ending containers")]
     Open(#[from] OpenError),
-    #[error("cannot list the containers of an earlier agent")]
+    #[error(transparent)]
     Records(#[from] RecordError),
 }
 
@@ -86,7 +81,6 @@ pub async fn end_orphans(
     config: containerizer::Config,
     orphans: &[&str],
 ) -> Result<BTreeMap<String, Outcome>, OrphansError> {
-    let runtime_dir = config.runtime_dir.clone();
     let opened = tokio::task::spawn_blocking(move || Containerizer::open(config));
     let containerizer = match opened.await {
         Ok(opened) => opened?,
@@ -94,20 +88,26 @@ pub async fn end_orphans(
         Err(_interrupted) => return Ok(BTreeMap::new()),
     };
     let is_meant = |id: &ContainerId| orphans.contains(&id.as_str());
-    // Of what cannot be taken over the record stays, and tells.
     let recovered = containerizer.recover_those(is_meant).await?;
     for ended in adoption::destroy_orphans(adoption::by_id(recovered.containers)) {
         // One that was interrupted shows by its record.
         let _ = ended.await;
     }
     containerizer.remove_cgroups_root();
-    let outcome = |id: &&str| {
-        let record = runtime_dir.join("containers").join(id);
-        let outcome = match record.exists() {
-            true => Outcome::Failed(format!("{} is still there", record.display())),
+    let mut failures: BTreeMap<String, String> = recovered
+        .failures
+        .iter()
+        .map(|failure| (failure.id().to_string(), chain(failure)))
+        .collect();
+    let mut outcome = |id: &&str| {
+        let is_there =
+            ContainerId::try_from((*id).to_owned()).is_ok_and(|id| containerizer.holds(&id));
+        let failure = failures.remove(*id);
+        let outcome = match is_there {
+            true => Outcome::Failed(failure.unwrap_or("its record is still there".to_owned())),
             false => Outcome::Repaired,
         };
         ((*id).to_owned(), outcome)
     };
-    Ok(orphans.iter().map(outcome).collect())
+    Ok(orphans.iter().map(&mut outcome).collect())
 }

@@ -7,6 +7,7 @@ use super::inventory::{Inventory, accounted};
 use super::journal::{Journal, Keeper};
 use super::kernel::{LoopDevice, Mount};
 use super::{Scope, kernel};
+use crate::runtime_dir;
 
 /// In the order in which they can be repaired: what others hold on to comes first. `scope` only names the
 /// places. Mounts and loop devices in the scope's further directories are left to who named these.
@@ -34,6 +35,7 @@ pub fn compare(scope: &Scope, inventory: &Inventory, journal: &Journal) -> Vec<D
         .chain(mounts)
         .chain(cgroups(inventory, journal))
         .chain(orphans(&runtime_dir, inventory, journal))
+        .chain(damaged(&runtime_dir, journal))
         .chain(without_cgroup(&root, inventory, journal))
         .chain(ids(&runtime_dir, inventory, journal))
         .chain(loops.cloned().map(Difference::Loop));
@@ -88,13 +90,25 @@ fn orphans(
     inventory: &Inventory,
     journal: &Journal,
 ) -> impl Iterator<Item = Difference> {
-    let all = journal.records.keys();
-    let orphans = all.filter(|container| !journal.keeper.has(container));
-    orphans.map(|container| Difference::Orphan {
+    let all = journal.records.iter();
+    let whole = all.filter(|(_, record)| record.damage.is_none());
+    let orphans = whole.filter(|(container, _)| !journal.keeper.has(container));
+    orphans.map(|(container, _)| Difference::Orphan {
         container: container.clone(),
-        record: runtime_dir.join("containers").join(container),
+        record: runtime_dir::containers(runtime_dir).join(container),
         lives: inventory.living.contains(container),
         in_use: matches!(journal.keeper, Keeper::Us(_)),
+    })
+}
+
+fn damaged(runtime_dir: &Path, journal: &Journal) -> impl Iterator<Item = Difference> {
+    let all = journal.records.iter();
+    all.filter_map(|(container, record)| {
+        Some(Difference::Damaged {
+            container: container.clone(),
+            record: runtime_dir::containers(runtime_dir).join(container),
+            damage: record.damage.clone()?,
+        })
     })
 }
 
@@ -131,7 +145,7 @@ fn ids(
         Some(Difference::Ids {
             container: container.clone(),
             ids: *ids,
-            link: runtime_dir.join("ids").join(ids.first.to_string()),
+            link: runtime_dir::ids(runtime_dir).join(ids.first.to_string()),
             holder: holder.map(|holder| (holder.clone(), inventory.living.contains(holder))),
         })
     })

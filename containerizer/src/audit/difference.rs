@@ -35,6 +35,12 @@ pub enum Difference {
         /// The agent that asks runs: only its next start ends what it does not know.
         in_use: bool,
     },
+    /// A record that does not tell which process its container's first one is.
+    Damaged {
+        container: String,
+        record: PathBuf,
+        damage: String,
+    },
     /// A container that runs without a cgroup of its name.
     NoCgroup { container: String, root: String },
     /// Ids that a container has and that are not reserved for it.
@@ -81,6 +87,7 @@ impl Difference {
             Self::Mount { .. } => "mount",
             Self::Cgroup { .. } => "cgroup",
             Self::Orphan { .. } => "record",
+            Self::Damaged { .. } => "damaged record",
             Self::NoCgroup { .. } => "missing cgroup",
             Self::Ids { .. } => "ids",
             Self::Loop(_) => "loop device",
@@ -93,6 +100,7 @@ impl Difference {
             Self::Process { container, .. }
             | Self::Cgroup { container, .. }
             | Self::Orphan { container, .. }
+            | Self::Damaged { container, .. }
             | Self::NoCgroup { container, .. }
             | Self::Ids { container, .. } => Some(container),
             Self::Mount { container, .. } => container.as_deref(),
@@ -110,7 +118,9 @@ impl Difference {
                 let shown = directories.iter().map(|it| it.display().to_string());
                 shown.collect::<Vec<_>>().join(" ")
             }
-            Self::Orphan { record, .. } => record.display().to_string(),
+            Self::Orphan { record, .. } | Self::Damaged { record, .. } => {
+                record.display().to_string()
+            }
             Self::NoCgroup { container, root } => format!("{root}/{container}"),
             Self::Ids { link, .. } => link.display().to_string(),
             Self::Loop(LoopDevice { device, .. }) => device.display().to_string(),
@@ -157,6 +167,9 @@ impl Difference {
                     false => "its container has ended, or was never begun",
                 };
                 format!("{whose}; {state}")
+            }
+            Self::Damaged { damage, .. } => {
+                format!("{damage}; so no agent takes the container over, nor ends it")
             }
             Self::NoCgroup { .. } => {
                 "the container runs, but has no cgroup: its limits hold no longer".to_owned()
@@ -210,6 +223,10 @@ impl Difference {
                 repair("kill the container, remove its cgroup and its record")
             }
             Self::Orphan { .. } => repair("remove its cgroup, if there is one, and its record"),
+            Self::Damaged { record, .. } => Remedy::Advice(format!(
+                "end what is in its cgroup, remove {}, and restart the agent",
+                record.display()
+            )),
             Self::NoCgroup { .. } => Remedy::Advice("restart the task".to_owned()),
             Self::Ids {
                 holder: Some((other, true)),

@@ -12,6 +12,7 @@ use super::kernel::{self, LoopDevice, Mount};
 use super::{AuditError, Scope};
 use crate::identity::Identity;
 use crate::record::Record;
+use crate::runtime_dir;
 
 /// What of ours the kernel has. What the journal accounts for is not looked into.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,7 +120,7 @@ pub(super) fn accounted(journal: &Journal) -> BTreeSet<&str> {
 
 fn inits(scope: &Scope, living: &BTreeMap<String, Identity>) -> Vec<(String, Member)> {
     let recorded = living.values().map(|process| process.pid).collect();
-    let containers = kernel::real(&scope.runtime_dir).join("containers");
+    let containers = runtime_dir::containers(&kernel::real(&scope.runtime_dir));
     let ours = kernel::inits(&recorded).into_iter().filter_map(|pid| {
         let container = kernel::container_of(pid, &containers)?;
         Some((container, member(pid)?))

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::identity::Identity;
 use crate::record;
+use crate::runtime_dir;
 
 use super::{AuditError, Scope};
 
@@ -25,6 +26,8 @@ pub struct Journal {
 pub struct Recorded {
     /// `None` while it is being launched, and when that was cut off.
     pub process: Option<Identity>,
+    /// Why nobody can tell which process it is.
+    pub damage: Option<String>,
     /// The name below our subtree that its cgroup has, when it is not the container's.
     pub cgroup: Option<String>,
 }
@@ -54,17 +57,24 @@ pub(super) fn read(
     known: BTreeSet<String>,
     keeper: Keeper,
 ) -> Result<Journal, AuditError> {
-    // One that is damaged could be of anything that is found: nothing is said, and nothing mended, then.
     let recorded = |record: &record::Record| {
-        let process = record.process()?;
-        let cgroup = None;
-        Ok((record.id.to_string(), Recorded { process, cgroup }))
+        let (process, damage) = match record.process() {
+            Ok(process) => (process, None),
+            Err(error) => (None, Some(chain(&error))),
+        };
+        Recorded {
+            process,
+            damage,
+            cgroup: None,
+        }
     };
     let records = record::found(&scope.runtime_dir)?;
-    let records = records.iter().map(recorded);
+    let records = records.iter();
     Ok(Journal {
-        records: records.collect::<Result<_, AuditError>>()?,
-        ids: ids(&scope.runtime_dir.join("ids")),
+        records: records
+            .map(|record| (record.id.to_string(), recorded(record)))
+            .collect(),
+        ids: ids(&runtime_dir::ids(&scope.runtime_dir)),
         known,
         keeper,
     })
@@ -79,4 +89,11 @@ fn ids(directory: &Path) -> BTreeMap<u32, String> {
         Some((first, holder.to_string_lossy().into_owned()))
     });
     links.collect()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
 }

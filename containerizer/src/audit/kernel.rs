@@ -13,6 +13,7 @@ use nix::mount::{MntFlags, umount2};
 
 use super::AuditError;
 use crate::identity::Identity;
+use crate::runtime_dir;
 
 /// A line of proc_pid_mountinfo(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +88,7 @@ fn unescaped(path: &[u8]) -> PathBuf {
 /// mount namespace, so nobody can need what this one shows there. To be done before records are removed,
 /// or that would reach into what is mounted. Says what it took away.
 pub fn unmount_leftovers(runtime_dir: &Path) -> Result<Vec<PathBuf>, AuditError> {
-    let places = real(runtime_dir).join("containers");
+    let places = runtime_dir::containers(&real(runtime_dir));
     let mut taken = Vec::new();
     for mount in mounts(&[places])? {
         unmount(&mount).map_err(|source| AuditError::Unmount {

@@ -14,7 +14,7 @@ use isolators::cgroups::{BadHierarchy, Cgroup, CgroupError, Hierarchy, found};
 use super::difference::{Difference, Member};
 use super::{Scope, kernel};
 use crate::identity::Identity;
-use crate::{record, sys};
+use crate::{record, runtime_dir, sys};
 
 /// How long what was killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,6 +77,7 @@ pub fn repair(scope: &Scope, difference: &Difference) -> Result<(), RepairError>
         | Difference::Mount { .. }
         | Difference::Cgroup { .. }
         | Difference::Orphan { .. }
+        | Difference::Damaged { .. }
         | Difference::NoCgroup { .. }
         | Difference::Ids { .. }
         | Difference::Loop(_) => Err(RepairError::NotOurs),
@@ -101,7 +102,7 @@ fn end(scope: &Scope, container: &str, process: &Member) -> Result<(), RepairErr
         return Ok(());
     };
     // Held by its descriptor: from here on its number cannot go to another.
-    let containers = kernel::real(&scope.runtime_dir).join("containers");
+    let containers = runtime_dir::containers(&kernel::real(&scope.runtime_dir));
     let pid = process.process.pid;
     let is_ours = kernel::runs_init(pid)
         && kernel::container_of(pid, &containers).as_deref() == Some(container);

@@ -17,19 +17,19 @@ fn scope() -> Scope {
     }
 }
 
-const FIRST: Identity = Identity {
-    pid: 100,
-    birth: Birth::Start(1),
-    boot: None,
-};
+const FIRST: Identity = process(100);
+
+const fn process(pid: u32) -> Identity {
+    Identity {
+        pid,
+        birth: Birth::Inode(7),
+        boot: None,
+    }
+}
 
 fn member(pid: u32) -> Member {
     Member {
-        process: Identity {
-            pid,
-            birth: Birth::Start(7),
-            boot: None,
-        },
+        process: process(pid),
         name: "sleep".to_owned(),
     }
 }
@@ -52,7 +52,7 @@ fn whole() -> (Inventory, Journal) {
     };
     let recorded = Recorded {
         process: Some(FIRST),
-        cgroup: None,
+        ..Recorded::default()
     };
     let journal = Journal {
         records: BTreeMap::from([("c1".to_owned(), recorded)]),
@@ -127,6 +127,13 @@ const BROKEN: &[Row] = &[
     ("a record of a launch that was cut off", |_, journal| {
         journal.records.insert("c2".to_owned(), Recorded::default());
     }, "record", Some("c2"), true, "its container has ended, or was never begun"),
+    ("a record that is damaged", |kernel, journal| {
+        let record = journal.records.get_mut("c1").expect("it is there");
+        (record.process, record.damage) = (None, Some("it cannot be read".to_owned()));
+        journal.keeper = Keeper::Next(BTreeSet::new());
+        kernel.living.clear();
+        kernel.ids.clear();
+    }, "damaged record", Some("c1"), false, "it cannot be read; so no agent takes the container over"),
     ("a container that the agent has no task for", |_, journal| {
         journal.keeper = Keeper::Us(BTreeSet::new());
     }, "record", Some("c1"), false, "the agent has no task with it; its container runs"),

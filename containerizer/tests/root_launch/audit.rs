@@ -170,7 +170,7 @@ async fn root_a_repair_ends_no_process_that_has_only_the_number_of_one_that_was_
     };
     // As if the number had gone to another meanwhile, and as if it were another's container.
     let mut later = process.clone();
-    later.process.birth = Birth::Start(1);
+    later.process.birth = Birth::Inode(1);
     for (container, process) in [(whose, &later), (&"c2".to_owned(), process)] {
         let (container, process) = (container.clone(), process.clone());
         let _ = audit::repair(&scope, &Difference::Process { container, process });

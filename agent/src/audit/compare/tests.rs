@@ -8,7 +8,7 @@ use containerizer::{Birth, Identity};
 use proto::v1;
 
 use super::*;
-use crate::audit::disk::{Checkpointed, Disk};
+use crate::audit::disk::{Disk, Next};
 use crate::checkpoint::{self, Durability};
 use crate::task::journal::TaskJournal;
 
@@ -18,6 +18,14 @@ fn run(container: &str) -> Run {
         framework: "F".into(),
         executor: format!("t-{container}"),
         container: container.into(),
+    }
+}
+
+fn process(pid: u32) -> Identity {
+    Identity {
+        pid,
+        birth: Birth::Inode(1),
+        boot: None,
     }
 }
 
@@ -31,14 +39,10 @@ fn ports(text: &str) -> Ranges {
 
 /// A node with one task, in the container c1, as it should be.
 fn whole() -> Seen {
-    let process = Identity {
-        pid: 100,
-        birth: Birth::Start(1),
-        boot: None,
-    };
+    let process = process(100);
     let recorded = Recorded {
         process: Some(process),
-        cgroup: None,
+        ..Recorded::default()
     };
     let seen = audit::CgroupSeen::default();
     Seen {
@@ -56,10 +60,7 @@ fn whole() -> Seen {
         disk: Disk {
             // The other is over.
             sandboxes: BTreeSet::from([run("c1"), run("c2")]),
-            checkpoints: BTreeMap::from([
-                (run("c1"), Checkpointed::Unfinished),
-                (run("c2"), Checkpointed::Over),
-            ]),
+            checkpoints: BTreeSet::from([run("c1"), run("c2")]),
             checkpointing: BTreeSet::new(),
         },
         ports: BTreeMap::from([("c1".to_owned(), ports("[1-2]"))]),
@@ -121,14 +122,9 @@ const BROKEN: &[Row] = &[
         seen.disk.checkpoints.remove(&run("c2"));
         seen.disk.checkpointing.insert(("S0".into(), "F".into()));
     }, "sandbox", Some("c2"), true, "this one has none"),
-    ("a checkpoint of a task whose sandbox was removed", |seen| {
+    ("a task that runs without its sandbox", |seen| {
         seen.disk.sandboxes.remove(&run("c1"));
-    }, "checkpoint", Some("c1"), true, "nobody would hear how the task ended"),
-    ("the same, and the agent has overlooked it", |seen| {
-        seen.disk.sandboxes.remove(&run("c3"));
-        seen.disk.checkpoints.insert(run("c3"), Checkpointed::Unfinished);
-        seen.journal.keeper = Keeper::Us(set(&["c1"]));
-    }, "checkpoint", Some("c3"), false, "does not know of the task"),
+    }, "checkpoint", Some("c1"), true, "what the task writes is lost"),
     ("a port that two have", |seen| {
         seen.ports.insert("c2".to_owned(), ports("[2-3]"));
         seen.inventory.living.insert("c2".to_owned());
@@ -137,7 +133,7 @@ const BROKEN: &[Row] = &[
         seen.journal.keeper = Keeper::Running;
     }, "port", Some("c1"), false, "the containers c1 and c2 both hold it"),
     ("a port that somebody else listens on", |seen| {
-        let process = Identity { pid: 5, birth: Birth::Start(1), boot: None };
+        let process = process(5);
         let process = Member { process, name: "nc".to_owned() };
         seen.listeners.push(Listener { port: 31_005, process });
     }, "port", None, false, "process 5 (nc) listens there"),
@@ -183,8 +179,8 @@ fn a_whole_world_has_none_whoever_looks() {
         seen.inventory.mounts.push(mounted("/w/other".into()));
         // A framework that has no checkpoints has sandboxes all the same.
         seen.disk.sandboxes.insert(run("without"));
-        // One that is over is for garbage collection, whatever is left of it.
-        seen.disk.checkpoints.insert(run("c5"), Checkpointed::Over);
+        // Of one that does not run the agent tells, or garbage collection takes it.
+        seen.disk.checkpoints.insert(run("c5"));
         // Of one that has ended, and so holds it no longer.
         seen.ports.insert("ended".to_owned(), ports("[1-1]"));
         assert_eq!(found(&seen), [], "{:?}", seen.journal.keeper);
@@ -196,9 +192,7 @@ fn what_an_agent_that_runs_is_about_to_do_is_no_difference() {
     let mut seen = whole();
     seen.journal.keeper = Keeper::Running;
     // About to be launched.
-    seen.disk
-        .checkpoints
-        .insert(run("c3"), Checkpointed::Unfinished);
+    seen.disk.checkpoints.insert(run("c3"));
     // About to be collected.
     seen.disk.checkpoints.remove(&run("c2"));
     seen.disk.checkpointing.insert(("S0".into(), "F".into()));
@@ -206,22 +200,27 @@ fn what_an_agent_that_runs_is_about_to_do_is_no_difference() {
 }
 
 #[test]
-fn the_disk_tells_which_runs_are_there_and_which_are_over() {
+fn the_disk_tells_which_runs_are_there_and_what_the_next_agent_takes_over() {
     let dir = tempfile::tempdir().unwrap();
     let paths = Paths::new(dir.path());
     assert_eq!(Disk::read(&paths).unwrap(), Disk::default());
     fs::create_dir_all(paths.meta_agents()).unwrap();
     symlink("S0", paths.latest_agent()).unwrap();
     let framework = v1::FrameworkInfo {
+        id: Some(v1::FrameworkId { value: "F".into() }),
         checkpoint: Some(true),
         ..Default::default()
     };
     let file = paths.framework_info("S0", "F");
     checkpoint::write(&file, &framework, Durability::Process).unwrap();
-    let info = v1::AgentInfo {
-        resources: proto::resources::Resources::parse("ports:[5-9]", "*")
+    let resources = |text: &str| {
+        proto::resources::Resources::parse(text, "*")
             .unwrap()
-            .to_protos(),
+            .to_protos()
+    };
+    let info = v1::AgentInfo {
+        id: Some(v1::AgentId { value: "S0".into() }),
+        resources: resources("ports:[5-9]"),
         ..Default::default()
     };
     checkpoint::write(&paths.agent_info("S0"), &info, Durability::Process).unwrap();
@@ -239,31 +238,34 @@ fn the_disk_tells_which_runs_are_there_and_which_are_over() {
             crate::sandbox::create(&paths, run, None).unwrap();
         }
         if has_checkpoint {
+            let id = run.executor.clone();
             let task = v1::TaskInfo {
-                resources: proto::resources::Resources::parse("ports:[7-7]", "*")
-                    .unwrap()
-                    .to_protos(),
-                task_id: v1::TaskId { value: "t".into() },
+                resources: resources("ports:[7-7]"),
+                task_id: v1::TaskId { value: id.clone() },
                 ..Default::default()
             };
-            let executor = v1::ExecutorInfo::default();
+            let executor = v1::ExecutorInfo {
+                executor_id: v1::ExecutorId { value: id },
+                ..Default::default()
+            };
             TaskJournal::create(&paths, run, &executor, &task).unwrap();
         }
     }
     fs::write(paths.sentinel(&run("c2")), "").unwrap();
-    let disk = Disk::read(&paths).unwrap();
     let wanted = Disk {
         sandboxes: BTreeSet::from([run("c1"), run("c2"), run("c3")]),
-        checkpoints: BTreeMap::from([
-            (run("c1"), Checkpointed::Unfinished),
-            (run("c2"), Checkpointed::Over),
-            (of_old_agent, Checkpointed::Over),
-        ]),
+        checkpoints: BTreeSet::from([run("c1"), run("c2"), of_old_agent]),
         checkpointing: BTreeSet::from([("S0".to_owned(), "F".to_owned())]),
     };
-    assert_eq!(disk, wanted);
-    let held = disk.ports(&paths, &set(&["c1", "c2"]));
+    assert_eq!(Disk::read(&paths).unwrap(), wanted);
+    let next = Next::read(&paths, None).unwrap();
+    let kept = ["c1", "c2", "c3", "c4"].map(|container| next.keeps(container));
+    assert_eq!(kept, [true, false, false, false]);
+    let held = next.ports(&set(&["c1", "c3"]));
     assert_eq!(held, BTreeMap::from([("c1".to_owned(), ports("[7-7]"))]));
-    assert_eq!(disk.ports(&paths, &set(&["c2"])).len(), 0);
-    assert_eq!(Disk::offered(&paths), ports("[5-9]"));
+    assert_eq!(next.ports(&set(&["c3"])).len(), 0);
+    assert_eq!(next.offered(), ports("[5-9]"));
+    // What nobody can read nobody ends.
+    fs::write(paths.executor_info(&run("c1")), "x").unwrap();
+    assert!(Next::read(&paths, None).unwrap().keeps("c1"));
 }
