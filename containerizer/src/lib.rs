@@ -62,7 +62,7 @@ pub use error::{LaunchError, OpenError};
 pub use exec::{Execution, Target, TargetError};
 pub use identity::{BadIdentity, Birth, BootId, Identity};
 pub use ids::{EACH as IDS_OF_EACH, IdsError};
-pub use init::{Stage as Part, Then};
+pub use init::{LOG_LOCK, Stage as Part, Then};
 pub use isolators::cgroups::{
     MemoryPressure, MemoryUsage, OutOfMemory, Percent, Pressure, PressureCounts, PressureOf, Stall,
     Statistics, StatisticsError, Task, Victim,
@@ -103,6 +103,9 @@ pub struct Config {
 pub struct Output {
     pub stdout: std::os::fd::OwnedFd,
     pub stderr: std::os::fd::OwnedFd,
+    /// Bytes of each that are kept at least, also while nobody looks after them; the file system gets
+    /// back what is older once there is much more. 0 for all.
+    pub bounds: (u64, u64),
 }
 
 /// Launches containers on this host and finds them again after a restart. Clones share everything.
@@ -238,7 +241,9 @@ impl Containerizer {
             stdout: out.stdout,
             stderr: out.stderr,
         };
-        self.launch_spec(&request.id, spec, stdio, Then::Supervise {}, watch)
+        let (stdout, stderr) = out.bounds;
+        let then = Then::Bound { stdout, stderr };
+        self.launch_spec(&request.id, spec, stdio, then, watch)
             .await
     }
 

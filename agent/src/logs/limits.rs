@@ -72,6 +72,17 @@ impl Limits {
         })
     }
 
+    /// Bytes of each log that stay while no agent rotates it: as many as all its files would hold, and
+    /// what an agent may be late with. 0 for all.
+    pub fn bounds(&self) -> (u64, u64) {
+        let of = |limit: Option<Limit>| {
+            limit.map_or(0, |limit| {
+                limit.size.saturating_mul(u64::from(limit.keep) + 2)
+            })
+        };
+        (of(self.stdout), of(self.stderr))
+    }
+
     /// These, where the environment of the task does not say otherwise.
     pub fn of(&self, task: &v1::TaskInfo) -> Result<Limits, BadLimit> {
         Ok(Limits {

@@ -9,11 +9,15 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
+use std::time::Duration;
 
+use containerizer::LOG_LOCK;
 use nix::errno::Errno;
 use nix::fcntl::{
-    AT_FDCWD, FallocateFlags, OFlag, OpenHow, ResolveFlag, fallocate, openat, openat2, renameat,
+    AT_FDCWD, FallocateFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, fallocate, fcntl, openat,
+    openat2, renameat,
 };
+use nix::libc::{F_WRLCK, SEEK_SET, flock};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::fstatfs;
 use nix::unistd::{UnlinkatFlags, Whence, lseek, unlinkat};
@@ -221,6 +225,27 @@ pub fn first_byte(file: &File) -> io::Result<u64> {
         // A file system that knows of no holes.
         Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(0),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Keeps `init` from taking bytes out of a log until `file` is closed. Those that a task made itself
+/// are not waited for long: it harms its own log.
+pub fn lock(file: &File) {
+    const TRIES: usize = 50;
+    // A lock of the open file's has no process.
+    let lock = flock {
+        l_type: F_WRLCK as i16,
+        l_whence: SEEK_SET as i16,
+        l_start: LOG_LOCK,
+        l_len: 1,
+        l_pid: 0,
+    };
+    for _ in 0..TRIES {
+        match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
+            Err(Errno::EAGAIN | Errno::EACCES) => std::thread::sleep(Duration::from_millis(1)),
+            // A file system without locks: then nobody has one.
+            _ => return,
+        }
     }
 }
 

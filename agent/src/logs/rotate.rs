@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::limits::Limit;
-use super::place::{Access, Place, Taken, block, first_byte, hollow, take_out};
+use super::place::{Access, Place, Taken, block, first_byte, hollow, lock, take_out};
 use super::plan::{Cut, Fate, Seen, news, plan};
 use super::points::{Point, reach};
 use super::record::{Pending, Progress, Record, Source};
@@ -68,6 +68,7 @@ pub fn attend(sandbox: &Path, log: &'static str, limit: Limit) -> Result<Done, R
     let Some(file) = place.open_log(Access::Write).map_err(fail("open"))? else {
         return Ok(Done::default());
     };
+    lock(&file);
     let record = place
         .record()
         .map_err(fail("read the rotation's state of"))?;

@@ -327,6 +327,7 @@ async fn contain(
     let out = Output {
         stdout: stdout.into(),
         stderr: stderr.into(),
+        bounds: plan.logs.bounds(),
     };
     let launch = host.containerizer.launch(&plan.container, out, watch);
     let launched = clock.bound("starting its command in the container", launch);

@@ -45,14 +45,15 @@ const READING: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")] libc::SYS_poll,
 ];
 
-/// For good.
-pub fn to_waiting() -> Result<(), Failure> {
-    confine(CALLS)
-}
+/// To bound the command's output.
+const BOUNDING: &[libc::c_long] = &[libc::SYS_fstat, libc::SYS_fcntl, libc::SYS_fallocate];
 
-/// The same beside a terminal.
-pub fn to_waiting_and_writing() -> Result<(), Failure> {
-    confine(&[CALLS, READING].concat())
+/// For good; beside a terminal, and output that is bounded.
+pub fn to_waiting(shows: bool, bounds: bool) -> Result<(), Failure> {
+    let more = [(shows, READING), (bounds, BOUNDING)];
+    let more = more.into_iter().filter(|(is_needed, _)| *is_needed);
+    let all = std::iter::once(CALLS).chain(more.map(|(_, calls)| calls));
+    confine(&all.flatten().copied().collect::<Vec<_>>())
 }
 
 fn confine(calls: &[libc::c_long]) -> Result<(), Failure> {

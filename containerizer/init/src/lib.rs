@@ -30,6 +30,10 @@ pub use program::{
 pub use region::Region;
 pub use wire::BadProgram;
 
+/// The byte of a log that whoever takes bytes out of its beginning locks: far from where a command would
+/// lock anything, and a lock of the open file's, so that the command's own are others.
+pub const LOG_LOCK: i64 = i64::MAX - 1;
+
 /// Descriptors that `init` finds open when it starts; all others are closed by it first.
 pub mod fd {
     /// In an `init` that watches over a command with a terminal: the terminal's other end, for who wants

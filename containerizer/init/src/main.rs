@@ -6,6 +6,7 @@
 #![no_main]
 
 mod attributes;
+mod bounds;
 mod confine;
 mod console;
 mod copy_up;
@@ -73,24 +74,25 @@ fn run() -> Result<Never, Failure> {
         steps, exec, then, ..
     } = program;
     let steps::Done { state, terminal } = steps::carry_out(steps)?;
-    if then != (Then::Supervise {}) {
+    if !then.supervises() {
         // Nobody writes an exit record.
         sys::close(fd::STATUS);
     }
-    let watches_over_all = match then {
+    let bounds = match then {
         Then::Become {} => return exec::exec(&exec, &state),
         Then::Hand {} => return hand(&exec, &state),
-        Then::Supervise {} => true,
-        Then::Attend {} => false,
+        Then::Supervise {} => Some((0, 0)),
+        Then::Bound { stdout, stderr } => Some((stdout, stderr)),
+        Then::Attend {} => None,
     };
     match sys::fork().map_err(because("fork the command"))? {
         None => exec::exec(&exec, &state),
         Some(child) => {
             drop((state, exec));
             memory::give_back();
-            match watches_over_all {
-                true => supervise::until_end(child, terminal),
-                false => supervise::attend(child),
+            match bounds {
+                Some(bounds) => supervise::until_end(child, terminal, bounds),
+                None => supervise::attend(child),
             }
         }
     }

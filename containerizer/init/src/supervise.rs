@@ -3,6 +3,7 @@
 
 use init::{Sender, exit_record, fd};
 
+use crate::bounds::{self, Bounds};
 use crate::console::Kept;
 use crate::failure::{Failure, because};
 use crate::shown::Shown;
@@ -10,7 +11,11 @@ use crate::{Never, confine, sys};
 
 /// Process 1 of the command's pid namespace, or in the host's. Never returns: ends with the command; of a
 /// namespace of its own the kernel then kills what is left, in the host's the agent does.
-pub fn until_end(command: i32, terminal: Option<Kept>) -> Result<Never, Failure> {
+pub fn until_end(
+    command: i32,
+    terminal: Option<Kept>,
+    bounds: (u64, u64),
+) -> Result<Never, Failure> {
     const FIRST: i32 = 1;
     let everybody = match sys::own_pid() {
         FIRST => -1,
@@ -26,13 +31,19 @@ pub fn until_end(command: i32, terminal: Option<Kept>) -> Result<Never, Failure>
         libc::SIGTERM => sys::kill(everybody, libc::SIGTERM),
         signal => sys::kill(command, signal),
     };
-    watch(command, terminal, pass, end)
+    // What a terminal shows, this writes itself, and waits for that without an end.
+    let bounds = match &terminal {
+        None => bounds,
+        Some(_) => (0, 0),
+    };
+    watch(command, terminal, Bounds::new(bounds), pass, end)
 }
 
 /// Outside the command's pid namespace. Never returns: ends with the command.
 pub fn attend(command: i32) -> Result<Never, Failure> {
     let end = |status, _sender| exit_like(status);
-    watch(command, None, |signal| sys::kill(command, signal), end)
+    let pass = |signal| sys::kill(command, signal);
+    watch(command, None, None, pass, end)
 }
 
 /// Reaps whatever ends, and passes on every other signal, until the command's raw wait(2) status is
@@ -40,26 +51,27 @@ pub fn attend(command: i32) -> Result<Never, Failure> {
 fn watch(
     command: i32,
     terminal: Option<Kept>,
+    bounds: Option<Bounds>,
     pass: impl Fn(i32),
     end: fn(i32, Option<Sender>) -> !,
 ) -> Result<Never, Failure> {
     // The launcher waits for the last copy of this to close: from now on only the command holds it,
     // and exec closes that one. And our copies of the output must not keep a pipe open.
-    for unused in [fd::LINE, 0, 1, 2] {
-        sys::close(unused);
+    // What is bounded is no pipe.
+    let is_used = |fd: &i32| bounds.as_ref().is_some_and(|bounds| bounds.holds(*fd));
+    for unused in [fd::LINE, 0, 1, 2].iter().filter(|fd| !is_used(fd)) {
+        sys::close(*unused);
     }
     let shown = terminal.as_ref().map(Shown::begin).transpose();
     let shown = shown.map_err(because("keep the command's terminal"))?;
     drop(terminal);
-    match &shown {
-        None => confine::to_waiting()?,
-        Some(_) => confine::to_waiting_and_writing()?,
-    }
+    confine::to_waiting(shown.is_some(), bounds.is_some())?;
     let mut sender = None;
     loop {
         shown.iter().for_each(Shown::until_signal);
-        // Without one, the wait was interrupted by a stop and continue.
-        let Some(received) = sys::wait_for_signal() else {
+        // Without one, the wait took its time, or was interrupted by a stop and continue.
+        let Some(received) = sys::wait_for_signal(bounds.as_ref().map(|_| bounds::PAUSE)) else {
+            bounds.iter().for_each(Bounds::enforce);
             continue;
         };
         match received.signal {

@@ -243,7 +243,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
     if !namespaces::has_new(linux, LinuxNamespaceType::Mount) {
         shared_mounts::check(spec, linux, facts)?;
     }
-    if facts.then == (Then::Supervise {}) && namespaces::joins(linux, LinuxNamespaceType::Pid) {
+    if facts.then.supervises() && namespaces::joins(linux, LinuxNamespaceType::Pid) {
         // Whose end would be nobody's.
         return Err(CompileError::Unsupported(
             "a supervised command in a pid namespace that is neither its own nor the host's",
@@ -256,7 +256,7 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         });
     }
     let mut numbers = facts.attached.numbers(facts.cgroup_files);
-    if facts.then == (Then::Supervise {}) && process.terminal() == Some(true) {
+    if facts.then.supervises() && process.terminal() == Some(true) {
         numbers.console = Some(Console::KEPT);
     }
     let filesystem = filesystem::plan(spec, linux, facts, &numbers)?;

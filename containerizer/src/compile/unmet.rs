@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use init::Then;
 use oci_spec::runtime::{Linux, Process, Spec};
 
 use super::{Attached, CompileError, Facts};
@@ -16,7 +15,7 @@ pub fn refuse(
 ) -> Result<(), CompileError> {
     let Attached { hooks, console, .. } = facts.attached;
     // Then somebody has the terminal's other end.
-    let stays = facts.then == (Then::Supervise {});
+    let stays = facts.then.supervises();
     // Without it a label says nothing.
     let selinux = (facts.lookup)(Path::new("/sys/fs/selinux/enforce")).is_some();
     let table = [

@@ -269,6 +269,7 @@ impl Bundle {
         let output = Output {
             stdout: open("stdout"),
             stderr: open("stderr"),
+            bounds: (0, 0),
         };
         self.containerizer
             .launch(request, output, Stopwatch::start())

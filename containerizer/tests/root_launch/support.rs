@@ -104,6 +104,7 @@ impl Host {
         let output = Output {
             stdout: open("stdout"),
             stderr: open("stderr"),
+            bounds: (0, 0),
         };
         let watch = Stopwatch::start();
         self.containerizer.launch(request, output, watch).await

@@ -102,6 +102,47 @@ async fn root_a_log_is_rotated_across_an_agents_absence_and_every_line_is_there_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_that_floods_without_an_agent_is_bounded_and_keeps_its_newest_lines() {
+    use std::os::unix::fs::MetadataExt as _;
+    const LINES: u32 = 1_000_000;
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let command = "until [ -e go ]; do sleep 0.05; done; seq 1 1000000; exec sleep 1000";
+    link.say(run(flood("t", command, 2))).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    assert_eq!(link.update().await.state(), TaskState::TaskRunning);
+    let dir = sandbox(&node, "t");
+    drop(link);
+    handle.stop().await;
+    std::fs::write(dir.join("go"), "").unwrap();
+    let all = numbers(&[(1, LINES)]);
+    let look = || std::fs::metadata(dir.join("stdout")).unwrap();
+    until("it is written, and bounded", || {
+        // Four times 64 KB, and a fourth of that.
+        look().len() == all.len() as u64 && look().blocks() * 512 <= 320 << 10
+    })
+    .await;
+    assert!(!dir.join("stdout.1").exists(), "nobody rotates");
+    let (handle, _link) = node.start().await;
+    until("the next agent rotates", || {
+        look().blocks() * 512 < 64 << 10
+    })
+    .await;
+    let state = || std::fs::read_to_string(dir.join("stdout.logrotate.state"));
+    until("and is done", || state().is_ok_and(|s| s.contains("null"))).await;
+    let whole = whole(&dir);
+    assert!(
+        all.ends_with(&whole) && whole.len() > 128 << 10,
+        "{}",
+        whole.len()
+    );
+    let path = "/frameworks/F/executors/t/runs/latest/stdout";
+    let end = get(&handle, &format!("/files/read?path={path}&offset=-1")).await;
+    assert_eq!(end["offset"], all.len());
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_a_task_that_asks_for_a_log_that_cannot_be_is_told() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;

@@ -32,6 +32,9 @@ pub enum Then {
     /// It starts the command and stays as process 1: reaps, hands SIGTERM to every process and
     /// other signals to the command, and writes the exit record.
     Supervise {},
+    /// The same, and it keeps the command's output, files that are open as 1 and 2, within about that many
+    /// bytes: what is older it gives back to the file system. 0 leaves one alone.
+    Bound { stdout: u64, stderr: u64 },
     /// It starts the command as a child, in the pid namespace that it joined without being in it, hands
     /// it every signal, and ends as it ends.
     Attend {},
@@ -47,7 +50,23 @@ wire_struct!(Program {
     descriptors
 });
 
-wire_enum!(Then { 0 => Become {}, 1 => Supervise {}, 2 => Attend {}, 3 => Hand {} });
+wire_enum!(Then {
+    0 => Become {},
+    1 => Supervise {},
+    2 => Attend {},
+    3 => Hand {},
+    4 => Bound { stdout, stderr },
+});
+
+impl Then {
+    /// It stays beside the command, and writes the exit record.
+    pub fn supervises(self) -> bool {
+        match self {
+            Then::Supervise {} | Then::Bound { .. } => true,
+            Then::Become {} | Then::Attend {} | Then::Hand {} => false,
+        }
+    }
+}
 
 impl Program {
     pub fn encode(&self) -> Vec<u8> {
@@ -133,7 +152,10 @@ mod tests {
                 },
                 engine: true,
             },
-            then: Then::Supervise {},
+            then: Then::Bound {
+                stdout: 1,
+                stderr: 0,
+            },
             descriptors: 12,
         }
     }

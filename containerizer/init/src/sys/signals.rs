@@ -40,12 +40,20 @@ pub fn reset_signal_handlers() {
     }
 }
 
-/// Waits for any blocked signal, and says who sent it; `None` when the wait was interrupted.
-pub fn wait_for_signal() -> Option<Sender> {
+/// Waits for any blocked signal, so many seconds at most, and says who sent it; `None` when there was none,
+/// or the wait was interrupted.
+pub fn wait_for_signal(seconds: Option<i64>) -> Option<Sender> {
     let set = all_signals();
     let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: `set` is initialised, and `info` outlives the call.
-    let signal = unsafe { libc::sigwaitinfo(&set, info.as_mut_ptr()) };
+    let timeout = seconds.map(|seconds| libc::timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    });
+    let timeout = timeout
+        .as_ref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `set` is initialised, `info` and the time outlive the call, and no time is for ever.
+    let signal = unsafe { libc::sigtimedwait(&set, info.as_mut_ptr(), timeout) };
     // SAFETY: all of it zero is a valid siginfo_t, whatever sigwaitinfo has put there since.
     let info = unsafe { info.assume_init() };
     (signal > 0).then(|| sender(signal, &info))
