@@ -80,7 +80,9 @@ enum State {
     Waiting,
     /// It is being looked at, or rotated.
     Busy,
-    /// The same, and its task has ended.
+    /// The same, and its task has ended meanwhile: it is looked after once more.
+    Ending,
+    /// That is for the last time.
     Last,
 }
 
@@ -197,9 +199,13 @@ impl Watch {
                 continue;
             };
             self.due.remove(&(watched.due, key.clone()));
-            let was = std::mem::replace(&mut watched.state, State::Last);
-            if was == State::Waiting {
-                self.attend(&key);
+            match watched.state {
+                State::Waiting => {
+                    watched.state = State::Last;
+                    self.attend(&key);
+                }
+                State::Busy => watched.state = State::Ending,
+                State::Ending | State::Last => {}
             }
         }
     }
@@ -208,13 +214,18 @@ impl Watch {
         let Some(watched) = self.logs.get_mut(key) else {
             return;
         };
-        if watched.state == State::Last {
-            self.logs.remove(key);
-            return;
+        match watched.state {
+            State::Waiting | State::Busy => {
+                watched.state = State::Waiting;
+                watched.due = Instant::now() + wait;
+                self.due.insert((watched.due, key.clone()));
+            }
+            State::Ending => {
+                watched.state = State::Last;
+                self.attend(key);
+            }
+            State::Last => drop(self.logs.remove(key)),
         }
-        watched.state = State::Waiting;
-        watched.due = Instant::now() + wait;
-        self.due.insert((watched.due, key.clone()));
     }
 
     /// At all that are due.
