@@ -76,6 +76,16 @@ impl Paths {
         self.work_dir.join("slaves")
     }
 
+    /// Of sandboxes.
+    pub fn frameworks(&self, agent: &str) -> PathBuf {
+        self.agents().join(agent).join("frameworks")
+    }
+
+    /// Of sandboxes.
+    pub fn executors(&self, agent: &str, framework: &str) -> PathBuf {
+        self.frameworks(agent).join(framework).join("executors")
+    }
+
     pub fn meta(&self) -> PathBuf {
         self.work_dir.join("meta")
     }
