@@ -14,6 +14,7 @@ use crate::host::disk_usage;
 use crate::paths::{Paths, Run};
 use crate::removal::{RemoveError, remove_tree};
 use crate::runs::{Tree, runs};
+use crate::task::journal;
 
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -116,6 +117,8 @@ enum CollectError {
     Tree(#[from] RemoveError),
     #[error("cannot remove the link {}", .link.display())]
     Link { link: PathBuf, source: io::Error },
+    #[error("cannot remove what is kept of the executor of {}", .run.display())]
+    Executor { run: PathBuf, source: io::Error },
 }
 
 /// The checkpoint first: one without its sandbox would be recovered.
@@ -136,12 +139,18 @@ fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
     for directory in paths.runs(run).ancestors().take(2) {
         let _ = fs::remove_dir(directory);
     }
-    Ok(())
+    journal::forget_executor(paths, run).map_err(|source| CollectError::Executor {
+        run: paths.meta_run(run),
+        source,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use proto::v1;
+
     use super::*;
+    use crate::task::journal::TaskJournal;
 
     const WEEK: Policy = Policy {
         delay: Duration::from_secs(7 * 86_400),
@@ -207,8 +216,14 @@ mod tests {
     fn a_collected_run_leaves_nothing_and_a_live_one_everything() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::new(dir.path());
-        for executor in ["dead", "live"] {
-            crate::sandbox::create(&paths, &run(executor), None).unwrap();
+        let again = Run {
+            container: "again".into(),
+            ..run("live")
+        };
+        for run in [run("dead"), run("live"), again] {
+            crate::sandbox::create(&paths, &run, None).unwrap();
+            let (executor, task) = (v1::ExecutorInfo::default(), v1::TaskInfo::default());
+            TaskJournal::create(&paths, &run, &executor, &task).unwrap();
         }
         let now = Policy {
             delay: Duration::ZERO,
@@ -219,11 +234,15 @@ mod tests {
         assert_eq!(
             collected,
             Collected {
-                removed: 1,
+                removed: 2,
                 ..Collected::default()
             }
         );
         assert!(!paths.runs(&run("dead")).exists());
+        let executors = fs::read_dir(paths.meta_executors("S0", "F")).unwrap();
+        let executors = executors.map(|entry| entry.unwrap().file_name());
+        assert_eq!(executors.collect::<Vec<_>>(), ["live"]);
+        assert!(paths.executor_info(&run("live")).exists());
         assert!(paths.sandbox(&run("live")).join("stdout").exists());
     }
 }

@@ -1,6 +1,9 @@
 //! The checkpoint of one task: what it is (`task.info`) and its updates (`task.updates`).
 
+use std::fs;
+use std::io;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use proto::v1::{self, TaskStatus};
 
@@ -47,6 +50,34 @@ pub struct History {
     pub killing: Option<Killing>,
 }
 
+/// The directory of an executor is made and removed by one at a time: else a task could begin in one that
+/// is just being removed.
+static EXECUTORS: Mutex<()> = Mutex::new(());
+
+/// Removes what is kept of an executor once nothing is kept of any of its runs. Blocks.
+///
+/// Cut off anywhere it leaves what recovery takes for no executor.
+pub fn forget_executor(paths: &Paths, run: &Run) -> io::Result<()> {
+    // There is nothing in it that a panic could leave half done.
+    let _only_one = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let runs = paths.meta_runs(run);
+    match fs::remove_dir(&runs) {
+        // Another run is there.
+        Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(()),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let info = paths.executor_info(run);
+    match fs::remove_file(&info) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    match info.parent().map(fs::remove_dir) {
+        Some(Err(e)) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
 impl TaskJournal {
     /// Writes down a task, and its executor, before anything is done for it.
     pub fn create(
@@ -55,6 +86,7 @@ impl TaskJournal {
         executor: &v1::ExecutorInfo,
         task: &v1::TaskInfo,
     ) -> Result<TaskJournal, CheckpointError> {
+        let _only_one = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
         checkpoint::write(&paths.executor_info(run), executor, Durability::Process)?;
         let id = &task.task_id.value;
         checkpoint::write(&paths.task_info(run, id), task, Durability::Process)?;
@@ -182,6 +214,51 @@ mod tests {
                 killing: Some(killing),
             }
         );
+    }
+
+    #[test]
+    fn an_executor_is_forgotten_with_its_last_run_and_a_cut_in_that_harms_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path());
+        let run = Run {
+            agent: "S0".into(),
+            framework: "F".into(),
+            executor: "E".into(),
+            container: "C".into(),
+        };
+        fs::create_dir_all(paths.meta_agents()).unwrap();
+        let (link, to) = (paths.latest_agent(), std::path::Path::new("S0"));
+        checkpoint::relink(&link, to, Durability::Process).unwrap();
+        let info = v1::FrameworkInfo::default();
+        checkpoint::write(&paths.framework_info("S0", "F"), &info, Durability::Process).unwrap();
+        let (executor, task) = (v1::ExecutorInfo::default(), v1::TaskInfo::default());
+        TaskJournal::create(&paths, &run, &executor, &task).unwrap();
+        forget_executor(&paths, &run).unwrap();
+        assert!(paths.executor_info(&run).exists());
+        let losses = |paths: &Paths| {
+            let stored = crate::recovery::read(paths, None).unwrap();
+            stored
+                .losses
+                .iter()
+                .map(|loss| format!("{loss:?}"))
+                .collect::<Vec<_>>()
+        };
+        let before = losses(&paths);
+        fs::remove_dir_all(paths.meta_run(&run)).unwrap();
+        // Every state between the first removal and the last.
+        assert_eq!(losses(&paths), before);
+        fs::remove_dir(paths.meta_runs(&run)).unwrap();
+        assert_eq!(losses(&paths), before);
+        fs::remove_file(paths.executor_info(&run)).unwrap();
+        assert_eq!(losses(&paths), before);
+        forget_executor(&paths, &run).unwrap();
+        assert_eq!(
+            fs::read_dir(paths.meta_executors("S0", "F"))
+                .unwrap()
+                .count(),
+            0
+        );
+        forget_executor(&paths, &run).unwrap();
     }
 
     #[test]
