@@ -30,6 +30,11 @@ impl Masks {
         Ok(())
     }
 
+    /// `directory`: of a mount in our namespace, where there is nothing and nothing can be written.
+    pub fn hide_by(&mut self, directory: OwnedFd) {
+        self.directory = Cover::Mounted(directory);
+    }
+
     pub fn hide(&mut self, at: &OwnedFd) -> io::Result<()> {
         match sys::metadata(at.as_fd())?.is_dir() {
             true => self.directory.mount(at, empty_directory),

@@ -226,6 +226,8 @@ impl Container {
         sys::close(namespace);
         entered
             .and_then(|()| sys::unshare(mounts))
+            .and_then(|()| sys::openat2(root::cwd(), "/", libc::O_PATH | libc::O_DIRECTORY, 0))
+            .map(|nothing| self.masks.hide_by(nothing))
             .map_err(because("enter an empty mount namespace"))
     }
 
