@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use isolators::KernelLog;
 
-use crate::audit::a_mount_table;
 use crate::compile::properties as compile;
 use crate::death::KernelWord;
 use crate::death::kernel::word;
@@ -24,7 +23,6 @@ pub const ALL: &[Property] = &[
     ("kernel_word", a_kernels_word),
     ("memory_nodes", compile::memory_nodes),
     ("mount_options", compile::mount_options),
-    ("mount_table", a_mount_table),
     ("processes", processes),
     ("records", records),
     ("seccomp", compile::seccomp::a_chosen_profile),

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
+    /// No other mount of this moment has it.
+    pub id: u64,
     pub point: PathBuf,
     pub fstype: String,
     /// Of the file system, not of this mount.
@@ -20,7 +22,7 @@ pub fn own() -> io::Result<Vec<Mount>> {
 }
 
 /// A line that cannot be understood is left out.
-pub(crate) fn parse(table: &[u8]) -> Vec<Mount> {
+pub fn parse(table: &[u8]) -> Vec<Mount> {
     let lines = table.split(|byte| *byte == b'\n');
     lines.filter_map(mount).collect()
 }
@@ -28,11 +30,13 @@ pub(crate) fn parse(table: &[u8]) -> Vec<Mount> {
 /// `36 35 98:0 / /mnt rw,noatime master:1 - ext4 /dev/root rw`: optional fields end with a dash.
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let point = fields.nth(4)?;
+    let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
+    let id = text(fields.next()?).parse().ok()?;
+    let point = fields.nth(3)?;
     fields.next()?;
     fields.find(|field| *field == b"-")?;
-    let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
     Some(Mount {
+        id,
         point: OsString::from_vec(unescape(point)).into(),
         fstype: text(fields.next()?),
         options: text(fields.nth(1)?),
@@ -97,6 +101,7 @@ mod tests {
             parse(text.as_bytes())
         };
         let wanted = Mount {
+            id: 36,
             point: "/mnt/a -".into(),
             fstype: "ext4".to_owned(),
             options: "rw,x".to_owned(),

@@ -2,10 +2,12 @@
 
 use std::path::{Component, Path};
 
+use isolators::mountinfo::Mount;
+
 use super::difference::Difference;
 use super::inventory::{Inventory, accounted};
 use super::journal::{Journal, Keeper};
-use super::kernel::{LoopDevice, Mount};
+use super::kernel::LoopDevice;
 use super::{Scope, kernel};
 use crate::runtime_dir;
 

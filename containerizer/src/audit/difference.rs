@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use isolators::IdRange;
+use isolators::mountinfo::Mount;
 
-use super::kernel::{LoopDevice, Mount};
+use super::kernel::LoopDevice;
 use crate::identity::Identity;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Difference {
         match self {
             Self::Process { .. } => "process",
             Self::Intruder { .. } => "foreign process",
-            Self::Mount { mount, .. } if mount.kind == "nsfs" => "namespace",
+            Self::Mount { mount, .. } if mount.fstype == "nsfs" => "namespace",
             Self::Mount { .. } => "mount",
             Self::Cgroup { .. } => "cgroup",
             Self::Orphan { .. } => "record",

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use isolators::cgroups::{Hierarchy, found};
+use isolators::mountinfo::Mount;
 use isolators::{ContainerId, IdRange};
 
 use super::difference::Member;
 use super::journal::{self, Journal, Keeper};
-use super::kernel::{self, LoopDevice, Mount};
+use super::kernel::{self, LoopDevice};
 use super::{AuditError, Scope};
 use crate::identity::Identity;
 use crate::record::Record;

@@ -9,21 +9,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use isolators::IdRange;
+use isolators::mountinfo::{self, Mount};
 use nix::mount::{MntFlags, umount2};
 
 use super::AuditError;
 use crate::identity::Identity;
 use crate::runtime_dir;
-
-/// A line of proc_pid_mountinfo(5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// Of the kernel: no other mount of this moment has it.
-    pub id: u64,
-    pub point: PathBuf,
-    /// `nsfs` for a pinned namespace.
-    pub kind: String,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoopDevice {
@@ -43,45 +34,18 @@ pub(super) fn mounts(directories: &[PathBuf]) -> Result<Vec<Mount>, AuditError> 
 }
 
 pub(super) fn mounts_of(table: &[u8], directories: &[PathBuf]) -> Vec<Mount> {
-    let lines = table.split(|byte| *byte == b'\n');
-    let all = lines.filter_map(mount);
     let is_below = |mount: &Mount| {
         let mut above = directories.iter();
         above.any(|above| mount.point != *above && mount.point.starts_with(above))
     };
+    let all = mountinfo::parse(table).into_iter();
     let mut found: Vec<_> = all.filter(is_below).collect();
     found.reverse();
     found
 }
 
-fn mount(line: &[u8]) -> Option<Mount> {
-    let fields: Vec<_> = line.split(|byte| *byte == b' ').collect();
-    let after = fields.iter().position(|field| *field == b"-")?;
-    Some(Mount {
-        id: text(fields.first()?).parse().ok()?,
-        point: unescaped(fields.get(4)?),
-        kind: text(fields.get(after + 1)?),
-    })
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The kernel writes spaces, tabs, newlines and backslashes as three octal digits.
-fn unescaped(path: &[u8]) -> PathBuf {
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| *byte == b'\\');
-        let octal = digits.and_then(|digits| u8::from_str_radix(&text(digits), 8).ok());
-        plain.push(octal.unwrap_or(*byte));
-        rest = match octal {
-            Some(_) => &after[3..],
-            None => after,
-        };
-    }
-    PathBuf::from(OsString::from_vec(plain))
 }
 
 /// Takes away what is mounted in the places of containers: those of a container that runs are in its own
@@ -192,29 +156,6 @@ pub(super) fn ids(process: Identity) -> Option<IdRange> {
     (first != 0 && process.lives()).then_some(IdRange { first, count })
 }
 
-/// What is told of a table lies where it was asked for, and every path comes back from how the kernel
-/// writes it.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn a_mount_table(bytes: &[u8]) {
-    let above = Path::new("/a b");
-    let all = mounts_of(bytes, &[above.to_owned()]);
-    let is_below = |mount: &Mount| mount.point.starts_with(above) && mount.point != above;
-    assert!(all.iter().all(is_below));
-    let name: Vec<u8> = bytes.iter().copied().filter(|b| *b != 0).collect();
-    let point = above.join("x").join(std::ffi::OsStr::from_bytes(&name));
-    let mut line = b"7 1 0:20 / ".to_vec();
-    for byte in point.as_os_str().as_bytes() {
-        match byte {
-            b' ' | b'\t' | b'\n' | b'\\' => line.extend(format!("\\{byte:03o}").bytes()),
-            plain => line.push(*plain),
-        }
-    }
-    line.extend(b" rw shared:1 - tmpfs none rw");
-    let found = mounts_of(&line, &[above.to_owned()]);
-    let absolute = name.first() == Some(&b'/');
-    assert!(absolute || found.first().is_some_and(|mount| mount.point == point));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,7 +173,7 @@ garbage
         let found = mounts_of(table, &["/run/l".into()]);
         let shown: Vec<_> = found
             .iter()
-            .map(|it| (it.id, it.point.to_str(), &*it.kind))
+            .map(|it| (it.id, it.point.to_str(), &*it.fstype))
             .collect();
         let wanted = [
             (32, Some("/run/l/net one"), "nsfs"),
@@ -260,19 +201,6 @@ garbage
             file: "/w/slaves/disk one".into(),
         };
         assert_eq!(found, [wanted]);
-    }
-
-    #[test]
-    fn only_the_kernels_escapes_are_read_as_such() {
-        let table = [
-            ("/a\\134b", "/a\\b"),
-            ("/a\\011", "/a\t"),
-            ("/a\\9", "/a\\9"),
-            ("/a\\", "/a\\"),
-        ];
-        for (escaped, plain) in table {
-            assert_eq!(unescaped(escaped.as_bytes()), Path::new(plain));
-        }
     }
 
     #[test]

@@ -42,10 +42,9 @@ use crate::record::RecordError;
 pub use compare::{compare, lasting};
 pub use difference::{Difference, Member, Remedy};
 pub use inventory::{CgroupSeen, Inventory, look};
+pub use isolators::mountinfo::Mount;
 pub use journal::{Journal, Keeper, Recorded};
-#[cfg(any(test, fuzzing))]
-pub(crate) use kernel::a_mount_table;
-pub use kernel::{LoopDevice, Mount, unmount_leftovers};
+pub use kernel::{LoopDevice, unmount_leftovers};
 pub use listeners::{Listener, foreign_listeners};
 pub use repair::{RepairError, repair};
 

@@ -74,7 +74,8 @@ fn mounted(point: &str, kind: &str) -> Mount {
     Mount {
         id: 9,
         point: point.into(),
-        kind: kind.to_owned(),
+        fstype: kind.to_owned(),
+        options: String::new(),
     }
 }
 

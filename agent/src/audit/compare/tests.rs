@@ -92,7 +92,8 @@ fn mounted(point: PathBuf) -> Mount {
     Mount {
         id: 9,
         point,
-        kind: "tmpfs".to_owned(),
+        fstype: "tmpfs".to_owned(),
+        options: String::new(),
     }
 }
 
