@@ -14,10 +14,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use containerizer::audit::{self, Keeper, Scope};
-use containerizer::{Container, Containerizer, Stopwatch, Then};
+use containerizer::{Container, Containerizer, Stopwatch, Then, Timings};
 use isolators::ContainerId;
 
-use support::{CGROUPS, builtin, bundle, open, remove_cgroups, silence, spec};
+use support::{CGROUPS, builtin, bundle, open, phases_of, remove_cgroups, silence, spec};
 
 mod support;
 
@@ -43,7 +43,7 @@ async fn measure() {
     let bundle = bundle(&directory.path().join("crowd"), builtin());
     let before = own_memory();
 
-    let mut alone = launches(&containerizer, &bundle, "before").await;
+    let (mut alone, mut phases_alone) = launches(&containerizer, &bundle, "before").await;
     let started = Instant::now();
     let crowd = start(&containerizer, &bundle).await;
     println!(
@@ -59,7 +59,7 @@ async fn measure() {
         private / 1024 / CROWD as u64,
         own_memory().saturating_sub(before) / 1024 / CROWD as u64
     );
-    let among = launches(&containerizer, &bundle, "among").await;
+    let (among, phases_among) = launches(&containerizer, &bundle, "among").await;
 
     println!(
         "an audit among them           {}",
@@ -74,7 +74,9 @@ async fn measure() {
     println!("all are gone after            {}", shown(started.elapsed()));
     crowd.iter().for_each(Container::forget);
     // A machine that becomes slower meanwhile is not to be blamed on them.
-    alone.extend(launches(&containerizer, &bundle, "after").await);
+    let (after, phases_after) = launches(&containerizer, &bundle, "after").await;
+    alone.extend(after);
+    phases_alone.extend(phases_after);
     let (alone, among) = (median(alone), median(among));
     println!(
         "a launch and its end, p50     {} alone, {} among them: {:.2} x",
@@ -82,6 +84,8 @@ async fn measure() {
         shown(among),
         among.as_secs_f64() / alone.as_secs_f64()
     );
+    println!("    of it, in ms, alone: {}", phases_of(&phases_alone));
+    println!("    of it, in ms, among: {}", phases_of(&phases_among));
     remove_cgroups();
 }
 
@@ -124,17 +128,22 @@ async fn start(containerizer: &Containerizer, bundle: &Path) -> Vec<Container> {
 }
 
 /// Each from nothing to reaped.
-async fn launches(containerizer: &Containerizer, bundle: &Path, name: &str) -> Vec<Duration> {
-    let mut taken = Vec::new();
+async fn launches(
+    containerizer: &Containerizer,
+    bundle: &Path,
+    name: &str,
+) -> (Vec<Duration>, Vec<Timings>) {
+    let (mut taken, mut phases) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let name = format!("{name}-{}-{round}", std::process::id());
         let started = Instant::now();
         let container = launch(containerizer, bundle, &name, &["/bin/true"]).await;
         container.wait().await;
         taken.push(started.elapsed());
+        phases.extend(container.timings().cloned());
         container.forget();
     }
-    taken
+    (taken, phases)
 }
 
 fn median(mut taken: Vec<Duration>) -> Duration {

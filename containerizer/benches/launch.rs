@@ -22,7 +22,7 @@ use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 
-use support::{builtin, bundle, open, remove_cgroups, silence, spec};
+use support::{builtin, bundle, open, phases_of, remove_cgroups, silence, spec};
 
 mod support;
 
@@ -103,7 +103,7 @@ async fn compare_on(
         }
     }
     let p50 = print("longshore, in the agent", in_process, None);
-    print_phases(&phases);
+    println!("    of it, p50 in ms: {}", phases_of(&phases));
     if longshore.is_some() {
         print("longshore oci run", as_program, Some(p50));
     }
@@ -135,23 +135,6 @@ fn run<'a>(
     let state = runtime_dir.join("state-of").join(name);
     program.arg("--root").arg(state);
     program.args(["run", "--bundle"]).arg(bundle).arg(id)
-}
-
-/// Where the time of a launch went; the rest, until it is reaped, is the kernel's end of it.
-fn print_phases(launches: &[Timings]) {
-    let names: Vec<&str> = launches[0].phases().map(|(name, _)| name).collect();
-    let medians = names.iter().map(|name| {
-        let of_one = |launch: &Timings| {
-            let mut phases = launch.phases();
-            phases.find_map(|(phase, taken)| (phase == *name).then_some(taken))
-        };
-        let mut taken: Vec<Duration> = launches.iter().filter_map(of_one).collect();
-        taken.sort_unstable();
-        let median = taken[taken.len() / 2].as_secs_f64() * 1000.0;
-        format!("{name} {median:.2}")
-    });
-    let medians: Vec<String> = medians.collect();
-    println!("    of it, p50 in ms: {}", medians.join(", "));
 }
 
 fn timed(program: &mut Command) -> Duration {

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use containerizer::{Config, Containerizer};
+use containerizer::{Config, Containerizer, Timings};
 use isolators::seccomp::{Machine, Profile};
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
@@ -192,4 +192,20 @@ pub fn silence() -> containerizer::Stdio {
         stdout: null(),
         stderr: null(),
     }
+}
+
+/// Where the time of launches went, medians in milliseconds; the rest, until it is reaped, is the kernel's end of it.
+pub fn phases_of(launches: &[Timings]) -> String {
+    let names: Vec<&str> = launches[0].phases().map(|(name, _)| name).collect();
+    let medians = names.iter().map(|name| {
+        let of_one = |launch: &Timings| {
+            let mut phases = launch.phases();
+            phases.find_map(|(phase, taken)| (phase == *name).then_some(taken))
+        };
+        let mut taken: Vec<Duration> = launches.iter().filter_map(of_one).collect();
+        taken.sort_unstable();
+        let median = taken[taken.len() / 2].as_secs_f64() * 1000.0;
+        format!("{name} {median:.2}")
+    });
+    medians.collect::<Vec<_>>().join(", ")
 }

@@ -299,8 +299,17 @@ impl Cgroup {
         if (self.version(), self.layout) == (Version::V2, Layout::Lean) {
             directory::remove(&self.processes_directory())?;
         }
-        let mut mounts = self.hierarchy.mounts();
-        mounts.try_for_each(|mount| directory::remove(&mount.join(&self.path)))
+        match &*self.hierarchy {
+            Hierarchy::V2(mount) => directory::remove(&mount.join(&self.path)),
+            Hierarchy::V1(mounts) => {
+                // Last what the kernel needs longest to let go of, while the others would wait: it looks
+                // at every file system of the node for that.
+                let (memory, others): (Vec<_>, Vec<_>) =
+                    mounts.iter().partition(|mount| mount.has("memory"));
+                let mut in_turn = others.into_iter().chain(memory);
+                in_turn.try_for_each(|mount| directory::remove(&mount.path.join(&self.path)))
+            }
+        }
     }
 
     /// Gives a running container what it lacks of these controllers.
