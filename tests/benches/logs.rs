@@ -18,6 +18,8 @@ const LINE: usize = 100;
 /// What an agent takes when nobody says anything.
 const SIZE: &str = "10MB";
 const NEVER: &str = "0B";
+/// For one task.
+const LONGEST: Duration = Duration::from_secs(300);
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
@@ -75,8 +77,13 @@ async fn rate(cluster: &Cluster, id: &str, size: &str) -> f64 {
     let state = api.json("/state").await;
     let executor = &state["frameworks"][0]["executors"][0];
     let rate = format!("{}/rate", executor["directory"].as_str().unwrap());
+    let began = Instant::now();
     // Looking costs the task as little as can be.
     while !fs::exists(&rate).unwrap() {
+        assert!(
+            began.elapsed() < LONGEST,
+            "{rate} is not written: is the disk full?"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let rate = fs::read_to_string(rate).unwrap().parse().unwrap();
