@@ -1,5 +1,5 @@
-//! Network namespaces made ahead of their containers: making one takes the kernel half a millisecond,
-//! and at times several, joining one next to nothing. And for each the file system that shows it: to make
+//! Network namespaces made ahead of their containers: making one takes the kernel long, and at times much
+//! longer, joining one next to nothing. And for each the file system that shows it: to make
 //! one the kernel compares it with all that there are, so that takes longer with each container.
 
 use std::fs::File;
