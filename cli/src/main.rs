@@ -6,6 +6,7 @@
 mod api;
 mod arguments;
 mod attach;
+mod beside_agent;
 mod borrow;
 mod command;
 mod differences;

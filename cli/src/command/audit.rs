@@ -3,31 +3,20 @@
 use std::process::ExitCode;
 
 use agent::audit::{Audit, audit};
-use clap::{Args, Command, FromArgMatches};
 
 use super::block_on;
-use crate::borrow::Terms;
+use crate::beside_agent::BesideAgent;
 use crate::differences::{is_clean, json, lines};
 use crate::{logs, terminal};
-
-/// The agent's own flags, so that its command line, or its environment, can be used as it is.
-const AGENT: Terms = Terms {
-    decided: &[],
-    defaults: &[("master", "127.0.0.1:5050")],
-};
 
 /// Of a node that could not be looked at: nobody knows how it is.
 const UNKNOWN: u8 = 2;
 
 /// How to tell, and the agent's flags.
-#[derive(Debug)]
-pub struct Flags {
-    own: Own,
-    agent: agent::Flags,
-}
+pub type Flags = BesideAgent<Own>;
 
 #[derive(Debug, clap::Args)]
-struct Own {
+pub struct Own {
     /// Mend what is of this agent and has no owner any more
     #[arg(
         long = "repair", num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -41,30 +30,6 @@ struct Own {
         default_value_t = false, action = clap::ArgAction::Set
     )]
     json: bool,
-}
-
-impl Args for Flags {
-    fn augment_args(command: Command) -> Command {
-        AGENT.offer::<agent::Flags>(Own::augment_args(command), "Agent")
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Flags::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Flags {
-    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Flags, clap::Error> {
-        Ok(Flags {
-            own: Own::from_arg_matches(matches)?,
-            agent: AGENT.read(matches)?,
-        })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
-        *self = Flags::from_arg_matches(matches)?;
-        Ok(())
-    }
 }
 
 /// Ends with 0 when all is as it should be, 1 when something is not, 2 when that cannot be told.

@@ -5,28 +5,17 @@ use std::process::ExitCode;
 
 use agent::Rights;
 use anyhow::{Context as _, bail};
-use clap::{Args, Command, FromArgMatches};
 use selftest::{ATTACKS, Attack, Settings, Toolbox, Walls};
 
-use crate::borrow::Terms;
+use crate::beside_agent::BesideAgent;
 use crate::verdicts::{Row, summary};
 use crate::{logs, terminal};
 
-/// The agent's own flags, so that its command line, or its environment, can be used as it is.
-const AGENT: Terms = Terms {
-    decided: &[],
-    defaults: &[("master", "127.0.0.1:5050")],
-};
-
 /// What to try, and the agent's flags.
-#[derive(Debug)]
-pub struct Flags {
-    own: Own,
-    agent: agent::Flags,
-}
+pub type Flags = BesideAgent<Own>;
 
 #[derive(Debug, clap::Args)]
-struct Own {
+pub struct Own {
     /// Try only attacks whose name or CVE contains this
     #[arg(value_name = "TEXT")]
     only: Option<String>,
@@ -34,30 +23,6 @@ struct Own {
     /// Tell what the attacks are, and try none
     #[arg(long = "list")]
     list: bool,
-}
-
-impl Args for Flags {
-    fn augment_args(command: Command) -> Command {
-        AGENT.offer::<agent::Flags>(Own::augment_args(command), "Agent")
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Flags::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Flags {
-    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Flags, clap::Error> {
-        Ok(Flags {
-            own: Own::from_arg_matches(matches)?,
-            agent: AGENT.read(matches)?,
-        })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
-        *self = Flags::from_arg_matches(matches)?;
-        Ok(())
-    }
 }
 
 pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
