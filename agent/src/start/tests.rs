@@ -97,6 +97,13 @@ impl Node {
     }
 }
 
+/// The agent goes before the link: one that loses its link registers again at once, and who asks the
+/// master for the next agent's link would get that.
+async fn stop(handle: Handle, link: FakeLink) {
+    handle.stop().await;
+    drop(link);
+}
+
 fn framework() -> v1::FrameworkInfo {
     v1::FrameworkInfo {
         user: "root".into(),

@@ -71,8 +71,7 @@ async fn root_a_log_is_rotated_across_an_agents_absence_and_every_line_is_there_
         dir.join("stdout.1").exists() && whole(&dir) == first
     })
     .await;
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     std::fs::write(dir.join("go"), "").unwrap();
     let both = numbers(&[(1, 60_000), (1, 50_000)]);
     until("the task goes on without an agent", || whole(&dir) == both).await;
@@ -112,8 +111,7 @@ async fn root_a_task_that_floods_without_an_agent_is_bounded_and_keeps_its_newes
     assert_eq!(link.update().await.state(), TaskState::TaskStarting);
     assert_eq!(link.update().await.state(), TaskState::TaskRunning);
     let dir = sandbox(&node, "t");
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     std::fs::write(dir.join("go"), "").unwrap();
     let all = numbers(&[(1, LINES)]);
     let look = || std::fs::metadata(dir.join("stdout")).unwrap();

@@ -37,8 +37,7 @@ async fn root_tasks_outlive_the_agent_and_the_next_one_takes_them_over() {
         assert_eq!(link.update().await.state(), TaskState::TaskStarting);
         assert_eq!(link.update().await.state(), TaskState::TaskRunning);
     }
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     std::fs::write(node.dir.path().join("go"), "").unwrap();
     until_one_ended(&node.dir.path().join("run/containers")).await;
 
@@ -103,8 +102,7 @@ async fn root_a_task_whose_checkpoint_cannot_be_read_runs_on_until_it_can() {
     link.say(run(task("t1", "sleep 1000"))).await;
     assert_eq!(link.update().await.state(), TaskState::TaskStarting);
     let pid = link.update().await.container_status.unwrap().executor_pid();
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     let frameworks = node.flags.work_dir.join("meta/slaves/M-S0/frameworks");
     let file = frameworks.join("F/framework.info");
     let whole = std::fs::read(&file).unwrap();
@@ -118,13 +116,11 @@ async fn root_a_task_whose_checkpoint_cannot_be_read_runs_on_until_it_can() {
     assert!(link.register.tasks.is_empty());
     let metrics = get(&handle, "/metrics/snapshot").await;
     assert_eq!(metrics["slave/recovery_errors"], 1.0);
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     node.flags.strict = true;
     let (handle, link) = node.start().await;
     assert!(link.register.tasks.is_empty());
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(
         std::fs::read(file.with_extension("info.damaged-0")).unwrap(),
@@ -199,8 +195,7 @@ async fn root_with_cleanup_the_tasks_of_before_are_killed_and_the_id_is_spent() 
     link.say(run(task("t1", "sleep 1000"))).await;
     assert_eq!(link.update().await.state(), TaskState::TaskStarting);
     let pid = link.update().await.container_status.unwrap().executor_pid();
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     // What it was made for: flags that do not fit the tasks of before.
     node.flags.resources = Some("cpus:0.5;mem:1;ports:[1-2]".into());
     let error = start(node.flags.clone()).await.unwrap_err();
@@ -223,8 +218,7 @@ async fn root_with_cleanup_the_tasks_of_before_are_killed_and_the_id_is_spent() 
 async fn root_after_a_reboot_an_agent_that_has_changed_is_a_new_one_and_stays_so() {
     let mut node = node().await;
     let (handle, link) = node.start().await;
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     let boot = node.flags.work_dir.join("meta/boot_id");
     let this = std::fs::read_to_string(&boot).unwrap();
     std::fs::write(&boot, "11111111-1111-4111-8111-111111111111").unwrap();
@@ -247,8 +241,7 @@ async fn root_a_task_whose_process_cannot_be_told_runs_on_and_is_not_reported_as
     assert_eq!(link.update().await.state(), TaskState::TaskStarting);
     let status = link.update().await.container_status.unwrap();
     let pid = status.executor_pid();
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     let container = status.container_id.unwrap().value;
     let record = node
         .flags
@@ -269,8 +262,7 @@ async fn root_a_task_whose_process_cannot_be_told_runs_on_and_is_not_reported_as
     assert!(link.register.tasks.is_empty());
     let metrics = get(&handle, "/metrics/snapshot").await;
     assert_eq!(metrics["slave/recovery_errors"], 1.0);
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     std::fs::write(&record, whole).unwrap();
     let (handle, link) = node.start().await;
@@ -285,8 +277,7 @@ async fn root_an_agent_that_may_grow_keeps_its_id_and_tasks_and_is_measured_by_w
     let (handle, mut link) = node.start().await;
     link.say(run(task("t1", "sleep 1000"))).await;
     while link.update().await.state() != TaskState::TaskRunning {}
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     node.flags.resources = Some("cpus:2;mem:64;ports:[1-9]".into());
     let error = proto::error::chain(&start(node.flags.clone()).await.unwrap_err());
     assert!(
@@ -297,8 +288,7 @@ async fn root_an_agent_that_may_grow_keeps_its_id_and_tasks_and_is_measured_by_w
     let (handle, link) = node.start().await;
     assert_eq!(link.register.agent.id.as_ref().unwrap().value, "M-S0");
     assert_eq!(link.register.tasks.len(), 1);
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     node.flags.resources = Some("cpus:1;mem:64;ports:[1-2]".into());
     let error = proto::error::chain(&start(node.flags.clone()).await.unwrap_err());
     assert!(
@@ -318,8 +308,7 @@ async fn root_after_a_reboot_tasks_are_told_to_have_ended_under_the_same_id() {
     link.say(run(task("t1", "sleep 1000"))).await;
     assert_eq!(link.update().await.state(), TaskState::TaskStarting);
     let running = link.update().await;
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     // As a reboot leaves it: nothing runs, and what is of one boot is gone.
     let container = &running.container_status.unwrap();
     let runtime_dir = std::mem::replace(&mut node.flags.runtime_dir, node.dir.path().join("run2"));
@@ -343,8 +332,7 @@ async fn root_after_a_reboot_tasks_are_told_to_have_ended_under_the_same_id() {
         "{}",
         ended.message()
     );
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     // Not really: the container is that of the first agent.
     let pid = container.executor_pid();
     assert!(Path::new(&format!("/proc/{pid}")).exists());
@@ -364,8 +352,7 @@ async fn root_an_agent_that_starts_mends_what_nobody_owns_and_tells_the_rest() {
     link.say(run(task("stays", "sleep 1000"))).await;
     assert_eq!(link.update().await.state(), TaskState::TaskStarting);
     assert_eq!(link.update().await.state(), TaskState::TaskRunning);
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
 
     // A mount in the place of a launch that was cut off: what is mounted there is somebody's.
     let precious = node.dir.path().join("precious");
@@ -465,8 +452,7 @@ async fn root_a_kill_that_an_agent_did_not_live_to_finish_is_finished_by_the_nex
         assert!(Instant::now() < deadline, "the kill is not written down");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    drop(link);
-    handle.stop().await;
+    stop(handle, link).await;
     let (handle, mut link) = node.start().await;
     let ended = loop {
         let update = link.update().await;
