@@ -8,7 +8,7 @@ use init::Word;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, UnixCredentials,
-    recvmsg, send, setsockopt, socketpair, sockopt,
+    recv, recvmsg, send, setsockopt, socketpair, sockopt,
 };
 
 /// A report is one phrase and a few numbers.
@@ -76,7 +76,11 @@ impl Line {
 }
 
 fn receive(socket: &OwnedFd, flags: MsgFlags) -> io::Result<Option<Said>> {
-    let mut bytes = vec![0; LONGEST_WORD];
+    let length = length_of_next(socket, flags)?;
+    if length == 0 {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; length];
     let mut control = nix::cmsg_space!(UnixCredentials, RawFd);
     let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
     let (length, speaker, descriptor) = loop {
@@ -104,6 +108,22 @@ fn receive(socket: &OwnedFd, flags: MsgFlags) -> io::Result<Option<Said>> {
     });
     said.map(Some)
         .map_err(|_bad| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// 0 at the end. A buffer for the longest would take longer to clear than all else takes here.
+fn length_of_next(socket: &OwnedFd, flags: MsgFlags) -> io::Result<usize> {
+    let flags = flags | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+    let length = loop {
+        match recv(socket.as_raw_fd(), &mut [], flags) {
+            Err(nix::Error::EINTR) => {}
+            Err(nix::Error::ECONNRESET) => return Ok(0),
+            length => break length?,
+        }
+    };
+    match length {
+        0..=LONGEST_WORD => Ok(length),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
 fn speaker(message: &RecvMsg<'_, '_, ()>) -> io::Result<Option<u32>> {
