@@ -12,13 +12,14 @@ use oci_spec::runtime::Spec;
 use tokio::sync::oneshot;
 
 use crate::Shared;
+use crate::ahead::{self, Network};
 use crate::birth::{Birth, Born, bear};
 use crate::compile::{self, Attached, Facts, Kind};
 use crate::container::{Container, Process};
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
 use crate::line::Line;
-use crate::networks::Network;
+
 use crate::record::Record;
 use crate::runtime_dir;
 use crate::timings::Stopwatch;
@@ -166,7 +167,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         .and_then(|linux| linux.resources().as_ref());
     let limits = cgroup.plan(limits)?;
     let network = match compile::takes_network(&spec) {
-        true => shared.networks.take(),
+        true => shared.ahead.network(),
         false => None,
     };
     let cradle = match compile::takes_cradle(&spec) {
@@ -179,7 +180,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         holds_mounts: true,
         ..Attached::default()
     };
-    let program = compile(
+    let mut program = compile(
         shared,
         &id,
         &spec,
@@ -188,6 +189,12 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         limits.hierarchies(),
         attached,
     )?;
+    let first = init::fd::FIRST_CGROUP as u32 + limits.hierarchies().len() as u32;
+    let first = first + 2 * u32::from(network.is_some()) + u32::from(cradle.is_some());
+    let mounts = match cradle {
+        Some(_) => take_mounts(shared, &mut program, first),
+        None => Vec::new(),
+    };
     watch.lap("compile");
     let record = Record::create(&shared.config.runtime_dir, &id)?;
     watch.lap("record");
@@ -219,7 +226,10 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
             stdio: &stdio,
             status: Some(status.as_fd()),
             entry: &entry,
-            more: &network.chain(cradle).collect::<Vec<_>>(),
+            more: &(network
+                .chain(cradle)
+                .chain(mounts.iter().map(OwnedFd::as_fd)))
+            .collect::<Vec<_>>(),
             namespaces: compile::clone_flags(&spec) & !made_ahead,
         },
     )?;
@@ -279,6 +289,16 @@ fn compile(
         attached,
     };
     Ok(compile::compile(spec, &facts)?)
+}
+
+/// What is ready of the program's file systems, in the order of their numbers, which begin at `first`.
+fn take_mounts(shared: &Shared, program: &mut Program, first: u32) -> Vec<OwnedFd> {
+    let wanted = ahead::wanted(program).into_iter();
+    let taken = wanted.filter_map(|wanted| Some((shared.ahead.mount(&wanted.recipe)?, wanted)));
+    let (mounts, used): (Vec<_>, Vec<_>) = taken.unzip();
+    let used: Vec<_> = used.into_iter().zip(first..).collect();
+    ahead::use_made(program, &used);
+    mounts
 }
 
 /// Puts away what a failed launch has made, newest first, when dropped before `commit`.

@@ -9,6 +9,7 @@
 //! program `init`, which decides nothing.
 #![deny(unsafe_code)]
 
+mod ahead;
 pub mod audit;
 mod birth;
 mod compile;
@@ -26,7 +27,6 @@ mod ids;
 mod launch;
 mod line;
 mod mounts;
-mod networks;
 mod places;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -119,7 +119,7 @@ struct Shared {
     hierarchy: Arc<Hierarchy>,
     helper: helper::Helper,
     filters: compile::Filters,
-    networks: networks::Networks,
+    ahead: ahead::Ahead,
     cradle: cradle::Cradle,
     device_programs: devices::Programs,
     ids: ids::Reservations,
@@ -201,7 +201,7 @@ impl Containerizer {
             hierarchy,
             helper,
             filters: compile::Filters::default(),
-            networks: networks::Networks::default(),
+            ahead: ahead::Ahead::default(),
             cradle: cradle::Cradle::default(),
             ids: ids::Reservations::default(),
             device_programs: devices::Programs::default(),

@@ -58,7 +58,7 @@ pub struct Facts<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attached {
     /// A network namespace that was made ahead, instead of one that comes with the clone, and a file
-    /// system that shows it: `networks::Network`.
+    /// system that shows it: `ahead::Network`.
     pub network: bool,
     /// A mount namespace in which there is nothing, instead of a copy of ours: `cradle::Cradle`.
     pub cradle: bool,
