@@ -12,7 +12,7 @@ use oci_spec::runtime::Spec;
 use tokio::sync::oneshot;
 
 use crate::Shared;
-use crate::ahead::{self, Network};
+use crate::ahead::{self, Ipc, Network};
 use crate::birth::{Birth, Born, bear};
 use crate::compile::{self, Attached, Facts, Kind};
 use crate::container::{Container, Process};
@@ -170,12 +170,17 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         true => shared.ahead.network(),
         false => None,
     };
+    let ipc = match compile::takes_ipc(&spec) {
+        true => shared.ahead.ipc(),
+        false => None,
+    };
     let cradle = match compile::takes_cradle(&spec) {
         true => shared.cradle.get(&shared.config.runtime_dir),
         false => None,
     };
     let attached = Attached {
         network: network.is_some(),
+        ipc: ipc.is_some(),
         cradle: cradle.is_some(),
         holds_mounts: true,
         ..Attached::default()
@@ -189,12 +194,16 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         limits.hierarchies(),
         attached,
     )?;
-    let first = init::fd::FIRST_CGROUP as u32 + limits.hierarchies().len() as u32;
-    let first = first + 2 * u32::from(network.is_some()) + u32::from(cradle.is_some());
+    // In the order that `attached` has them.
+    let network_and_ipc = (network.iter().flat_map(Network::descriptors))
+        .chain(ipc.iter().flat_map(Ipc::descriptors));
+    let mut more: Vec<_> = network_and_ipc.chain(cradle).collect();
+    let after_cgroups = init::fd::FIRST_CGROUP as usize + limits.hierarchies().len();
     let mounts = match cradle {
-        Some(_) => take_mounts(shared, &mut program, first),
+        Some(_) => take_mounts(shared, &mut program, (after_cgroups + more.len()) as u32),
         None => Vec::new(),
     };
+    more.extend(mounts.iter().map(OwnedFd::as_fd));
     watch.lap("compile");
     let record = Record::create(&shared.config.runtime_dir, &id)?;
     watch.lap("record");
@@ -214,11 +223,11 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     let status = record.status_file()?;
     let made_ahead = [
         (network.is_some(), libc::CLONE_NEWNET),
+        (ipc.is_some(), libc::CLONE_NEWIPC),
         (cradle.is_some(), libc::CLONE_NEWNS),
     ];
     let made_ahead = made_ahead.iter().filter(|(is_there, _)| *is_there);
     let made_ahead = made_ahead.fold(0, |flags, (_, flag)| flags | *flag as u64);
-    let network = network.iter().flat_map(Network::descriptors);
     let Born { process, line, way } = bear(
         &shared.helper,
         Birth {
@@ -226,10 +235,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
             stdio: &stdio,
             status: Some(status.as_fd()),
             entry: &entry,
-            more: &(network
-                .chain(cradle)
-                .chain(mounts.iter().map(OwnedFd::as_fd)))
-            .collect::<Vec<_>>(),
+            more: &more,
             namespaces: compile::clone_flags(&spec) & !made_ahead,
         },
     )?;

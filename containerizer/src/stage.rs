@@ -109,6 +109,7 @@ impl Stage<'_> {
             then: Then::Become {},
             attached: Attached {
                 network: false,
+                ipc: false,
                 cradle: false,
                 holds_mounts: false,
                 gate: self.gate.is_some(),

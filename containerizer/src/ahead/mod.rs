@@ -1,11 +1,13 @@
 //! What takes the kernel long to make is made ahead of the containers that will want it, on a thread of
-//! its own: network namespaces, and the file systems that every container mounts anew.
+//! its own: network and ipc namespaces, and the file systems that every container mounts anew.
 
+mod ipc;
 mod mount;
 mod network;
 mod plan;
 mod shop;
 
+pub use ipc::Ipc;
 pub use mount::{Entry, Recipe};
 pub use network::Network;
 pub use plan::{use_made, wanted};
@@ -29,6 +31,11 @@ impl Ahead {
     /// `None` when none is ready: it is to be made with the container then.
     pub fn network(&self) -> Option<Network> {
         self.shop()?.take_network()
+    }
+
+    /// The same for an ipc namespace.
+    pub fn ipc(&self) -> Option<Ipc> {
+        self.shop()?.take_ipc()
     }
 
     /// The same for a detached mount of a file system that nobody has used. What is asked for often is
@@ -60,7 +67,7 @@ fn begin() -> Option<Arc<Shop>> {
     thread.is_ok().then_some(shop)
 }
 
-/// Until nobody can ask any more. The thread lives in the network namespace that it has made last.
+/// Until nobody can ask any more. The thread lives in the namespaces that it has made last.
 fn work(shop: &Shop) {
     // What it makes has the permissions that it is given. The agent itself keeps its umask.
     if let Err(error) = unshare(CloneFlags::CLONE_FS) {
@@ -71,6 +78,7 @@ fn work(shop: &Shop) {
     while let Some(work) = shop.next() {
         match work {
             Work::Network => shop.put_network(network::make()),
+            Work::Ipc => shop.put_ipc(ipc::make()),
             Work::Mount(recipe) => {
                 let made = recipe.make();
                 shop.put_mount(&recipe, made);

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Network, Recipe};
+use super::{Ipc, Network, Recipe};
 
 /// Of each at one time. More would only help launches that come faster than they can be made.
 const READY: usize = 3;
@@ -29,6 +29,7 @@ pub struct Shop {
 #[derive(Debug)]
 pub enum Work {
     Network,
+    Ipc,
     Mount(Recipe),
 }
 
@@ -36,6 +37,7 @@ pub enum Work {
 struct Shelves {
     /// Empty until the first is asked for.
     networks: Option<Shelf<Network>>,
+    ipcs: Option<Shelf<Ipc>>,
     /// The one that was asked for last comes last.
     mounts: Vec<(Recipe, Shelf<OwnedFd>)>,
     is_closed: bool,
@@ -88,6 +90,11 @@ impl<T> Shelf<T> {
         self.ready.len() < READY && self.failed < TRIES
     }
 
+    /// After a failure.
+    fn next_try(&self) -> Option<Instant> {
+        self.not_before.filter(|_| self.is_short())
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.is_short() && self.not_before.is_none_or(|at| at <= now)
     }
@@ -97,21 +104,22 @@ impl Shelves {
     /// What there is least of comes first.
     fn due(&self, now: Instant) -> Option<Work> {
         let networks = self.networks.iter().filter(|shelf| shelf.is_due(now));
-        let networks = networks.map(|shelf| (shelf.ready.len(), None));
+        let networks = networks.map(|shelf| (shelf.ready.len(), Work::Network));
+        let ipcs = self.ipcs.iter().filter(|shelf| shelf.is_due(now));
+        let ipcs = ipcs.map(|shelf| (shelf.ready.len(), Work::Ipc));
         // One that is asked for a second time will be so again.
         let mounts = (self.mounts.iter()).filter(|(_, shelf)| shelf.asked > 1 && shelf.is_due(now));
-        let mounts = mounts.map(|(recipe, shelf)| (shelf.ready.len(), Some(recipe)));
-        let (_, least) = networks.chain(mounts).min_by_key(|(ready, _)| *ready)?;
-        Some(least.map_or(Work::Network, |recipe| Work::Mount(recipe.clone())))
+        let mounts = mounts.map(|(recipe, shelf)| (shelf.ready.len(), Work::Mount(recipe.clone())));
+        let all = networks.chain(ipcs).chain(mounts);
+        all.min_by_key(|(ready, _)| *ready).map(|(_, work)| work)
     }
 
     /// Of those that failed, the first that may be tried again.
     fn next_try(&self) -> Option<Instant> {
-        let networks = self.networks.iter().filter(|shelf| shelf.is_short());
-        let mounts = self.mounts.iter().filter(|(_, shelf)| shelf.is_short());
-        let times = networks.map(|shelf| shelf.not_before);
-        let times = times.chain(mounts.map(|(_, shelf)| shelf.not_before));
-        times.flatten().min()
+        let networks = self.networks.iter().map(Shelf::next_try);
+        let ipcs = self.ipcs.iter().map(Shelf::next_try);
+        let mounts = self.mounts.iter().map(|(_, shelf)| shelf.next_try());
+        networks.chain(ipcs).chain(mounts).flatten().min()
     }
 }
 
@@ -119,6 +127,13 @@ impl Shop {
     pub fn take_network(&self) -> Option<Network> {
         let mut shelves = self.shelves();
         let taken = shelves.networks.get_or_insert_default().take();
+        self.wake(&mut shelves);
+        taken
+    }
+
+    pub fn take_ipc(&self) -> Option<Ipc> {
+        let mut shelves = self.shelves();
+        let taken = shelves.ipcs.get_or_insert_default().take();
         self.wake(&mut shelves);
         taken
     }
@@ -144,6 +159,12 @@ impl Shop {
     pub fn put_network(&self, made: io::Result<Network>) {
         let mut shelves = self.shelves();
         let shelf = shelves.networks.get_or_insert_default();
+        shelf.put(made, Instant::now());
+    }
+
+    pub fn put_ipc(&self, made: io::Result<Ipc>) {
+        let mut shelves = self.shelves();
+        let shelf = shelves.ipcs.get_or_insert_default();
         shelf.put(made, Instant::now());
     }
 

@@ -38,6 +38,26 @@ fn root_each_network_is_taken_once_and_we_stay_in_ours() {
     assert_eq!(name("/proc/self/ns/net"), ours);
 }
 
+#[test]
+fn root_each_ipc_namespace_is_taken_once_and_its_queues_are_its_own() {
+    let ours = name("/proc/self/ns/ipc");
+    let ahead = Ahead::default();
+    let seen = [(); 6].map(|()| {
+        let ipc = taken(|| ahead.ipc());
+        let name = name(&format!("/proc/self/fd/{}", ipc.namespace.as_raw_fd()));
+        let queues = format!("/proc/self/fd/{}", ipc.mqueue.as_raw_fd());
+        let before = fs::read_dir(&queues).expect("is read").count();
+        fs::write(format!("{queues}/{}", std::process::id()), "").expect("a queue is made");
+        let after = fs::read_dir(&queues).expect("is read").count();
+        (name, before, after, ipc)
+    });
+    for (at, (name, before, after, _)) in seen.iter().enumerate() {
+        assert!(*name != ours && seen[..at].iter().all(|(other, ..)| other != name));
+        assert_eq!((*before, *after), (0, 1));
+    }
+    assert_eq!(name("/proc/self/ns/ipc"), ours);
+}
+
 fn dev(size: &str) -> Recipe {
     let option = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
     let name = |name: &str| name.to_owned();

@@ -28,7 +28,7 @@ use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 
 pub use join::{Command, enter, join};
 pub use mounts::takes_cradle;
-pub use namespaces::{clone_flags, has_own_mounts, pids, takes_network};
+pub use namespaces::{clone_flags, has_own_mounts, pids, takes_ipc, takes_network};
 pub use options::names as mount_options;
 pub use seccomp::{Filters, SeccompError, notifies, takes as takes_seccomp};
 pub use view::{Kind, Lookup};
@@ -60,6 +60,8 @@ pub struct Attached {
     /// A network namespace that was made ahead, instead of one that comes with the clone, and a file
     /// system that shows it: `ahead::Network`.
     pub network: bool,
+    /// An ipc namespace, likewise: `ahead::Ipc`.
+    pub ipc: bool,
     /// A mount namespace in which there is nothing, instead of a copy of ours: `cradle::Cradle`.
     pub cradle: bool,
     /// The launcher holds the container's mounts while it runs.
@@ -102,8 +104,10 @@ impl Console {
 /// Their numbers.
 struct Numbers {
     network: Option<u32>,
-    /// A detached mount.
+    ipc: Option<u32>,
+    /// Detached mounts of file systems that show them.
     sysfs: Option<u32>,
+    mqueue: Option<u32>,
     cradle: Option<u32>,
     gate: Option<u32>,
     console: Option<Console>,
@@ -116,12 +120,17 @@ impl Attached {
         let network = self.network.then_some(first);
         let sysfs = network.map(|network| network + 1);
         let after_network = first + 2 * u32::from(self.network);
-        let first = after_network + u32::from(self.cradle);
+        let ipc = self.ipc.then_some(after_network);
+        let mqueue = ipc.map(|ipc| ipc + 1);
+        let after_ipc = after_network + 2 * u32::from(self.ipc);
+        let first = after_ipc + u32::from(self.cradle);
         let after_gate = first + u32::from(self.gate);
         Numbers {
             network,
+            ipc,
             sysfs,
-            cradle: self.cradle.then_some(after_network),
+            mqueue,
+            cradle: self.cradle.then_some(after_ipc),
             gate: self.gate.then_some(first),
             console: self.console.map(|lines| Console {
                 socket: Some(after_gate),
@@ -272,7 +281,12 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
             limits: exec.rlimits.clone(),
         });
     }
-    steps.extend(namespaces::steps(spec, linux, numbers.network)?);
+    steps.extend(namespaces::steps(
+        spec,
+        linux,
+        numbers.network,
+        numbers.ipc,
+    )?);
     let names = spec.hostname().is_some() || spec.domainname().is_some();
     if names && !namespaces::has(linux, LinuxNamespaceType::Uts) {
         return Err(CompileError::NeedsNamespace {

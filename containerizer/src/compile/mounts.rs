@@ -30,8 +30,9 @@ pub struct Plan<'a> {
     pub steps: Vec<Step>,
     /// Mounts that become read-only once everything in them is made.
     pub sealed: Vec<String>,
-    /// A detached mount of a sysfs, until it is used.
-    sysfs: Option<u32>,
+    /// Detached mounts that were made with the container's namespaces, by their types, until they are
+    /// used.
+    made: Vec<(&'static str, u32)>,
 }
 
 impl<'a> Plan<'a> {
@@ -41,6 +42,9 @@ impl<'a> Plan<'a> {
         (root, own): (&'a Path, &'a Path),
         propagation: Propagation,
     ) -> Self {
+        let numbers = facts.attached.numbers(facts.cgroup_files);
+        let made = [("sysfs", numbers.sysfs), ("mqueue", numbers.mqueue)];
+        let made = made.into_iter();
         Self {
             facts,
             linux,
@@ -56,7 +60,7 @@ impl<'a> Plan<'a> {
             mirror_root: false,
             steps: Vec::new(),
             sealed: Vec::new(),
-            sysfs: facts.attached.numbers(facts.cgroup_files).sysfs,
+            made: (made.filter_map(|(fstype, number)| Some((fstype, number?)))).collect(),
         }
     }
 
@@ -278,8 +282,9 @@ impl<'a> Plan<'a> {
             self.sealed.push(path.clone());
         }
         let source = source.unwrap_or_else(|| fstype.to_owned());
-        let is_plain_sysfs = (fstype, &*source) == ("sysfs", "sysfs") && options.data.is_empty();
-        let made = is_plain_sysfs.then(|| self.sysfs.take()).flatten();
+        let is_plain = source == fstype && options.data.is_empty();
+        let made = (self.made.iter()).position(|(known, _)| is_plain && *known == fstype);
+        let made = made.map(|at| self.made.remove(at).1);
         self.steps.push(Step::Mount {
             mount: Mount {
                 fstype: fstype.to_owned(),

@@ -78,8 +78,18 @@ pub fn takes_network(spec: &Spec) -> bool {
     clone_flags(spec) & flag(LinuxNamespaceType::Network) != 0
 }
 
-/// `network`: the descriptor of one that was made ahead.
-pub fn steps(spec: &Spec, linux: &Linux, network: Option<u32>) -> Result<Vec<Step>, CompileError> {
+/// The same of an ipc namespace.
+pub fn takes_ipc(spec: &Spec) -> bool {
+    clone_flags(spec) & flag(LinuxNamespaceType::Ipc) != 0
+}
+
+/// `network`, `ipc`: the descriptors of those that were made ahead.
+pub fn steps(
+    spec: &Spec,
+    linux: &Linux,
+    network: Option<u32>,
+    ipc: Option<u32>,
+) -> Result<Vec<Step>, CompileError> {
     check(linux)?;
     let maps = maps(linux)?;
     let mut steps = Vec::new();
@@ -106,6 +116,12 @@ pub fn steps(spec: &Spec, linux: &Linux, network: Option<u32>) -> Result<Vec<Ste
     } else if has_new(linux, LinuxNamespaceType::Cgroup) {
         steps.push(Step::Unshare {
             flags: libc::CLONE_NEWCGROUP as u32,
+        });
+    }
+    if let Some(pidfd) = ipc {
+        steps.push(Step::Join {
+            pidfd,
+            flags: libc::CLONE_NEWIPC as u32,
         });
     }
     match network {
@@ -249,7 +265,7 @@ mod tests {
         let spec = json!({"ociVersion": "1.2.0", "linux": linux});
         let spec: Spec = serde_json::from_value(spec).expect("a spec");
         let linux = spec.linux().as_ref().expect("a linux section");
-        let steps = steps(&spec, linux, None).map_err(|error| error.to_string())?;
+        let steps = steps(&spec, linux, None, None).map_err(|error| error.to_string())?;
         Ok((clone_flags(&spec), steps))
     }
 
