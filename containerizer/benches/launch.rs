@@ -28,6 +28,8 @@ mod support;
 
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 100;
+/// Whose phases are shown, too: where the tail comes from.
+const SLOWEST: usize = 5;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -102,8 +104,14 @@ async fn compare_on(
             taken.push(timed(run(&mut program, runtime_dir, bundle, &id)));
         }
     }
+    let mut order: Vec<usize> = (WARM_UP..in_process.len()).collect();
+    order.sort_by_key(|round| std::cmp::Reverse(in_process[*round]));
+    let slowest: Vec<_> = (order.iter().take(SLOWEST))
+        .map(|round| phases[*round].clone())
+        .collect();
     let p50 = print("longshore, in the agent", in_process, None);
     println!("    of it, p50 in ms: {}", phases_of(&phases));
+    println!("    of the {SLOWEST} slowest: {}", phases_of(&slowest));
     if longshore.is_some() {
         print("longshore oci run", as_program, Some(p50));
     }
