@@ -106,11 +106,14 @@ impl Link {
     }
 
     /// Keeps the agent registered until it is refused, has unregistered, or has gone.
+    ///
+    /// The first attempt is made at once: agents start when they are started, but when their master comes
+    /// back they all find that at the same moment.
     pub async fn run(self) {
         let mut attempt = 0;
+        let mut wait = Duration::ZERO;
         loop {
-            let random = rand::rng().random();
-            tokio::time::sleep(backoff(self.backoff_factor, attempt, random)).await;
+            tokio::time::sleep(wait).await;
             attempt += 1;
             let mut up = false;
             let end = self.session(&mut up).await;
@@ -133,6 +136,7 @@ impl Link {
                     tracing::warn!(error, attempt, "no link to the master; will try again");
                 }
             }
+            wait = backoff(self.backoff_factor, attempt, rand::rng().random());
         }
     }
 

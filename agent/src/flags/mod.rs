@@ -264,7 +264,8 @@ pub struct Flags {
     )]
     pub strict: bool,
 
-    /// Attempt n to register comes after a random part of this times 2^n, at most a minute.
+    /// An agent that starts registers at once; attempt n after that, or after a link has broken, comes
+    /// after a random part of this times 2^n, at most a minute.
     #[arg(
         long = "registration_backoff_factor", env = "MESOS_REGISTRATION_BACKOFF_FACTOR",
         default_value = "1secs", value_parser = parse_duration

@@ -15,9 +15,14 @@ fn attempts_spread_out_and_never_wait_longer_than_a_minute() {
 
 /// Starts a link to `master`, and a supervisor that registers as host "n5" and passes on the rest.
 fn start(master: Master) -> mpsc::Receiver<Event> {
+    start_with(master, Duration::ZERO)
+}
+
+fn start_with(master: Master, backoff_factor: Duration) -> mpsc::Receiver<Event> {
     let (events, mut inbox) = mpsc::channel(8);
     let (seen, rest) = mpsc::channel(8);
-    tokio::spawn(Link::new(master, Duration::ZERO, events).unwrap().run());
+    let link = Link::new(master, backoff_factor, events).unwrap();
+    tokio::spawn(link.run());
     tokio::spawn(async move {
         while let Some(supervisor::Event::Link(event)) = inbox.recv().await {
             match event {
@@ -47,6 +52,15 @@ async fn up(events: &mut mpsc::Receiver<Event>) -> Outgoing {
         Some(Event::Up { outgoing, .. }) => outgoing,
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn the_first_attempt_does_not_wait() {
+    let mut master = FakeMaster::start().await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let mut events = start_with(at(&master), day);
+    let _link = master.accept("S0").await;
+    up(&mut events).await;
 }
 
 #[tokio::test]
