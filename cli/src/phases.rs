@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 /// Every phase in its order, and what is done in it.
 #[rustfmt::skip] // A phase is a row.
 const PHASES: &[(&str, &str)] = &[
+    ("checkpoint", "the task is written down for the next agent"),
     ("sandbox", "the sandbox is made"),
     ("fetch", "URIs are fetched into it"),
     ("plan", "the OCI runtime spec is planned"),
@@ -32,7 +33,7 @@ pub fn table(launch: &Map<String, Value>) -> Vec<String> {
         .filter(|(phase, _)| !is_known(phase))
         .partition(|(phase, _)| *phase == "total");
     let rest = others.into_iter().chain(total);
-    let heading = format!("{:<9}{:>11}", "PHASE", "MS");
+    let heading = format!("{:<10}{:>10}", "PHASE", "MS");
     std::iter::once(heading)
         .chain(known)
         .chain(rest.map(|(phase, taken)| line(phase, taken, "")))
@@ -41,7 +42,7 @@ pub fn table(launch: &Map<String, Value>) -> Vec<String> {
 
 fn line(phase: &str, taken: &Value, what: &str) -> String {
     let taken = taken.as_f64().unwrap_or_default();
-    format!("{phase:<9}{taken:>11.3}  {what}")
+    format!("{phase:<10}{taken:>10.3}  {what}")
         .trim_end()
         .to_owned()
 }

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use containerizer::{Container, Termination};
+use containerizer::{Container, Stopwatch, Termination};
 use proto::link::{FromAgent, StatusUpdate, from_agent};
 use proto::v1::TaskStatus;
 use tokio::sync::mpsc;
@@ -152,10 +152,12 @@ impl Life {
         match beginning {
             Beginning::Launch { job, policy } => {
                 self.machine = Machine::start(policy);
+                let mut watch = Stopwatch::start();
                 if job.framework.checkpoint() {
                     self.create_journal(&job).await;
+                    watch.lap("checkpoint");
                 }
-                self.launch = Some(Launching::begin(Arc::clone(&self.actor.host), *job));
+                self.launch = Some(Launching::begin(Arc::clone(&self.actor.host), *job, watch));
             }
             Beginning::Refuse(report) => self.report(report).await,
             Beginning::Resume(resumed) => {

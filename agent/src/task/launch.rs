@@ -130,12 +130,13 @@ pub struct Launching {
 }
 
 impl Launching {
-    pub fn begin(host: Arc<Host>, job: Job) -> Launching {
+    /// `watch` may have been started earlier, by what came before.
+    pub fn begin(host: Arc<Host>, job: Job, watch: Stopwatch) -> Launching {
         let (cancel, cancelled) = oneshot::channel();
         // As many as there are stages, so that a launch never waits for its listener.
         let (tell, stages) = mpsc::channel(2);
         tokio::spawn(async move {
-            let reached = launch(host, job, cancelled, &tell).await;
+            let reached = launch(host, job, watch, cancelled, &tell).await;
             if let Err(mpsc::error::SendError(Stage::Over(Outcome::Launched(container)))) =
                 tell.send(Stage::Over(reached)).await
             {
@@ -167,12 +168,13 @@ impl Launching {
 async fn launch(
     host: Arc<Host>,
     job: Job,
+    watch: Stopwatch,
     cancel: oneshot::Receiver<()>,
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
     let container = job.run.container.clone();
     let reached = tokio::select! {
-        reached = attempt(&host, job, listener) => reached,
+        reached = attempt(&host, job, watch, listener) => reached,
         // What is under way is dropped, and ends by that. `cancel` itself dropped says nothing.
         Ok(()) = cancel => Outcome::Cancelled,
     };
@@ -182,9 +184,13 @@ async fn launch(
     reached
 }
 
-async fn attempt(host: &Arc<Host>, job: Job, listener: &mpsc::Sender<Stage>) -> Outcome {
+async fn attempt(
+    host: &Arc<Host>,
+    job: Job,
+    mut watch: Stopwatch,
+    listener: &mpsc::Sender<Stage>,
+) -> Outcome {
     let clock = Clock::start(host.start_timeout);
-    let mut watch = Stopwatch::start();
     let directory = job.sandbox.clone();
     let (sandbox, planned) = {
         let host = Arc::clone(host);
