@@ -22,6 +22,8 @@ pub struct Cluster {
     pub api: Service,
     pub marathon: Service,
     directory: tempfile::TempDir,
+    /// What dies with the kernel, where that is apart.
+    runtime: Option<tempfile::TempDir>,
 }
 
 #[derive(Debug)]
@@ -61,14 +63,32 @@ impl Cluster {
         Self::new(&[], Scheduler::Apart(None)).up(agents).await
     }
 
+    /// With one agent that has room for thousands of small tasks. All that lasts is below `directory`, and
+    /// what dies with the kernel on a tmpfs, as on most hosts.
+    pub async fn start_roomy(directory: &str) -> Self {
+        let mut cluster = Self::below(directory, &[], Scheduler::InMaster);
+        let runtime = place_below("/dev/shm");
+        cluster.start_master().await;
+        let mut agent = Agent::new(0, &cluster.api, cluster.directory.path());
+        agent.set(
+            "resources",
+            "cpus:64;mem:65536;disk:65536;ports:[31990-31999]",
+        );
+        agent.set("runtime_dir", &runtime.path().display().to_string());
+        agent.start().await;
+        cluster.agents.push(agent);
+        cluster.runtime = Some(runtime);
+        cluster.registered(1).await;
+        cluster
+    }
+
     fn new(master_flags: &[&str], scheduler: Scheduler) -> Self {
         // Not below /tmp: tests mount volumes there, which would hide the sandboxes.
-        let directory = tempfile::Builder::new()
-            .prefix("longshore-test-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
-        // Tasks run as other users and must reach their sandboxes.
-        open_to_all(directory.path());
+        Self::below("/var/tmp", master_flags, scheduler)
+    }
+
+    fn below(directory: &str, master_flags: &[&str], scheduler: Scheduler) -> Self {
+        let directory = place_below(directory);
         Self {
             agents: Vec::new(),
             master: None,
@@ -77,6 +97,7 @@ impl Cluster {
             api: Service::at(free_port()),
             marathon: Service::at(free_port()),
             directory,
+            runtime: None,
         }
     }
 
@@ -206,8 +227,24 @@ impl Agent {
     }
 
     pub async fn start(&mut self) {
-        self.program = Some(Program::start("agent", &self.arguments, &self.directory));
+        self.execute();
         self.api.ready("/health").await;
+    }
+
+    /// The same, without a look at what becomes of it.
+    pub fn execute(&mut self) {
+        self.program = Some(Program::start("agent", &self.arguments, &self.directory));
+    }
+
+    /// Its process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.program.as_ref().map(Program::pid)
+    }
+
+    fn set(&mut self, flag: &str, value: &str) {
+        let begin = format!("--{flag}=");
+        self.arguments.retain(|it| !it.starts_with(&begin));
+        self.arguments.push(begin + value);
     }
 
     /// Stops the agent itself with SIGSTOP, say, and nothing of its containers.
@@ -246,6 +283,16 @@ impl Drop for Agent {
         self.program = None;
         host::remove_all(&self.cgroups_root);
     }
+}
+
+/// Tasks run as other users and must reach their sandboxes in it.
+fn place_below(directory: &str) -> tempfile::TempDir {
+    let place = tempfile::Builder::new()
+        .prefix("longshore-test-")
+        .tempdir_in(directory)
+        .unwrap();
+    open_to_all(place.path());
+    place
 }
 
 fn open_to_all(directory: &Path) {
