@@ -76,7 +76,7 @@ fn adopt_run(
         state: ExecutorState::Terminated,
         tasks: tasks
             .iter()
-            .map(|t| (t.info.task_id.value.clone(), record(t, framework)))
+            .map(|t| (t.info.task_id.value.clone(), Box::new(record(t, framework))))
             .collect(),
         container: None,
     };

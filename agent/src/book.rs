@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use containerizer::Container;
 use proto::resources::Resources;
@@ -29,14 +30,15 @@ pub struct Book {
     max_completed_executors: usize,
 }
 
+/// A copy of the book, as everyone takes one who asks for anything, shares the executors with it.
 #[derive(Debug, Clone)]
 pub struct Framework {
     pub info: v1::FrameworkInfo,
-    pub executors: BTreeMap<String, Executor>,
+    pub executors: BTreeMap<String, Arc<Executor>>,
     /// Tasks that were refused and wait for the acknowledgement of that.
     pub refused: BTreeMap<String, v1::Task>,
     /// Oldest first.
-    pub completed: VecDeque<Executor>,
+    pub completed: VecDeque<Arc<Executor>>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +47,8 @@ pub struct Executor {
     pub run: Run,
     pub sandbox: PathBuf,
     pub state: ExecutorState,
-    pub tasks: BTreeMap<String, v1::Task>,
+    /// Boxed, for a map has room for several from the first on, and most executors have one.
+    pub tasks: BTreeMap<String, Box<v1::Task>>,
     /// While it lives.
     pub container: Option<Container>,
 }
@@ -101,7 +104,9 @@ impl Book {
 
     pub fn add_executor(&mut self, framework: &v1::FrameworkInfo, executor: Executor) {
         let id = executor.run.executor.clone();
-        self.framework(framework).executors.insert(id, executor);
+        self.framework(framework)
+            .executors
+            .insert(id, Arc::new(executor));
     }
 
     /// Takes a task's newest status.
@@ -123,19 +128,19 @@ impl Book {
         if let Some(task) = framework.refused.get_mut(&key.task) {
             note(task, status);
         }
-        for executor in framework.executors.values_mut() {
-            let Some(task) = executor.tasks.get_mut(&key.task) else {
-                continue;
-            };
+        let Some(executor) = framework.with_task(&key.task) else {
+            return;
+        };
+        if let Some(task) = executor.tasks.get_mut(&key.task) {
             note(task, status);
-            executor.container.clone_from(&container);
-            executor.state = match status.state() {
-                TaskState::TaskStaging | TaskState::TaskStarting => ExecutorState::Registering,
-                TaskState::TaskKilling => ExecutorState::Terminating,
-                state if is_terminal(state) => ExecutorState::Terminated,
-                _ => ExecutorState::Running,
-            };
         }
+        executor.container = container;
+        executor.state = match status.state() {
+            TaskState::TaskStaging | TaskState::TaskStarting => ExecutorState::Registering,
+            TaskState::TaskKilling => ExecutorState::Terminating,
+            state if is_terminal(state) => ExecutorState::Terminated,
+            _ => ExecutorState::Running,
+        };
     }
 
     /// Notes the update of a task that the master was told last: what frameworks hear when they ask.
@@ -143,11 +148,9 @@ impl Book {
         let Some(framework) = self.frameworks.get_mut(&key.framework) else {
             return;
         };
-        let executors = framework.executors.values_mut();
-        let tasks = executors.filter_map(|executor| executor.tasks.get_mut(&key.task));
-        for task in tasks.chain(framework.refused.get_mut(&key.task)) {
+        if let Some(task) = framework.task(&key.task) {
             task.set_status_update_state(state);
-            task.status_update_uuid = Some(uuid.clone());
+            task.status_update_uuid = Some(uuid);
         }
     }
 
@@ -157,12 +160,7 @@ impl Book {
             return;
         };
         framework.refused.remove(&key.task);
-        let of_task = |e: &&Executor| e.tasks.contains_key(&key.task);
-        let executor = framework
-            .executors
-            .values()
-            .find(of_task)
-            .map(|e| e.run.executor.clone());
+        let executor = framework.executor_of(&key.task).map(str::to_owned);
         if let Some(executor) = executor.and_then(|id| framework.executors.remove(&id)) {
             framework.complete(executor, self.max_completed_executors);
         }
@@ -179,6 +177,7 @@ impl Book {
     pub fn add_completed(&mut self, framework: &v1::FrameworkInfo, executor: Executor) {
         let max = self.max_completed_executors;
         let id = framework.id.clone().unwrap_or_default().value;
+        let executor = Arc::new(executor);
         if let Some(framework) = self.frameworks.get_mut(&id) {
             return framework.complete(executor, max);
         }
@@ -198,7 +197,7 @@ impl Book {
         self.frameworks.values().flat_map(|f| {
             f.executors
                 .values()
-                .flat_map(|e| e.tasks.values())
+                .flat_map(|e| e.tasks.values().map(|task| &**task))
                 .chain(f.refused.values())
         })
     }
@@ -206,7 +205,10 @@ impl Book {
     /// The newest of those that ended and were acknowledged, oldest first, of live frameworks.
     pub fn completed_tasks(&self, most: usize) -> Vec<v1::Task> {
         let executors = self.frameworks.values().flat_map(|f| &f.completed);
-        let mut tasks: Vec<&v1::Task> = executors.flat_map(|e| e.tasks.values()).collect();
+        let mut tasks: Vec<&v1::Task> = executors
+            .flat_map(|e| e.tasks.values())
+            .map(|task| &**task)
+            .collect();
         let ended = |task: &v1::Task| task.statuses.last().map_or(0.0, v1::TaskStatus::timestamp);
         tasks.sort_by(|one, other| ended(one).total_cmp(&ended(other)));
         let newest = tasks.split_off(tasks.len().saturating_sub(most));
@@ -216,13 +218,14 @@ impl Book {
     pub fn executors(&self) -> impl Iterator<Item = (&Framework, &Executor)> {
         self.frameworks
             .values()
-            .flat_map(|f| f.executors.values().map(move |e| (f, e)))
+            .flat_map(|f| f.executors.values().map(move |e| (f, &**e)))
     }
 
     /// All executors whose sandbox may still be on disk.
     pub fn all_executors(&self) -> impl Iterator<Item = &Executor> {
         let frameworks = self.frameworks.values().chain(&self.completed);
-        frameworks.flat_map(|f| f.executors.values().chain(&f.completed))
+        let executors = frameworks.flat_map(|f| f.executors.values().chain(&f.completed));
+        executors.map(|executor| &**executor)
     }
 
     /// What live executors and their tasks hold.
@@ -238,9 +241,33 @@ impl Framework {
         self.info.id.as_ref().map_or("", |id| &id.value)
     }
 
-    fn complete(&mut self, mut executor: Executor, max: usize) {
-        executor.state = ExecutorState::Terminated;
-        executor.container = None;
+    fn task(&mut self, id: &str) -> Option<&mut v1::Task> {
+        if self.refused.contains_key(id) {
+            return self.refused.get_mut(id);
+        }
+        let task = self.with_task(id)?.tasks.get_mut(id);
+        task.map(|task| &mut **task)
+    }
+
+    /// The id of the executor that has the task.
+    fn executor_of(&self, task: &str) -> Option<&str> {
+        let has = |executor: &&Arc<Executor>| executor.tasks.contains_key(task);
+        // Of a command it is that of the task.
+        let named = self.executors.get(task).filter(has);
+        let executor = named.or_else(|| self.executors.values().find(has));
+        executor.map(|executor| executor.run.executor.as_str())
+    }
+
+    /// The same, to be changed.
+    fn with_task(&mut self, task: &str) -> Option<&mut Executor> {
+        let id = self.executor_of(task)?.to_owned();
+        self.executors.get_mut(&id).map(Arc::make_mut)
+    }
+
+    fn complete(&mut self, mut executor: Arc<Executor>, max: usize) {
+        let ended = Arc::make_mut(&mut executor);
+        ended.state = ExecutorState::Terminated;
+        ended.container = None;
         self.completed.push_back(executor);
         while self.completed.len() > max {
             self.completed.pop_front();
@@ -359,7 +386,7 @@ pub(crate) mod tests {
             },
             sandbox,
             state: ExecutorState::Registering,
-            tasks: BTreeMap::from([(task.name.clone(), record)]),
+            tasks: BTreeMap::from([(task.name.clone(), Box::new(record))]),
             container: None,
         };
         book.add_executor(&framework(), executor);

@@ -112,7 +112,7 @@ mod tests {
     /// Task "t" of the frameworks "F" and "G", in the containers "C" and "D".
     fn twins() -> Book {
         let mut book = book("/s".into());
-        let mut twin = book.frameworks["F"].executors["t"].clone();
+        let mut twin = Executor::clone(&book.frameworks["F"].executors["t"]);
         let mut framework = book.frameworks["F"].info.clone();
         framework.id = Some(proto::v1::FrameworkId { value: "G".into() });
         (twin.run.framework, twin.run.container) = ("G".into(), "D".into());

@@ -66,8 +66,12 @@ pub fn seconds(time: SystemTime) -> f64 {
 
 fn framework(framework: &Framework) -> Value {
     let mut object = v0::framework(&framework.info);
-    let executors: Vec<_> = framework.executors.values().map(executor).collect();
-    let completed: Vec<_> = framework.completed.iter().map(executor).collect();
+    let executors: Vec<_> = framework
+        .executors
+        .values()
+        .map(|it| executor(it))
+        .collect();
+    let completed: Vec<_> = framework.completed.iter().map(|it| executor(it)).collect();
     object.insert("executors".to_owned(), json!(executors));
     object.insert("completed_executors".to_owned(), json!(completed));
     Value::Object(object)
@@ -76,8 +80,13 @@ fn framework(framework: &Framework) -> Value {
 fn executor(executor: &Executor) -> Value {
     let mut object = v0::executor(&executor.info);
     let tasks = |is_over: bool| -> Vec<Value> {
-        let of_kind = |task: &&v1::Task| is_terminal(task.state()) == is_over;
-        executor.tasks.values().filter(of_kind).map(task).collect()
+        let of_kind = |task: &&Box<v1::Task>| is_terminal(task.state()) == is_over;
+        executor
+            .tasks
+            .values()
+            .filter(of_kind)
+            .map(|it| task(it))
+            .collect()
     };
     object.extend(self::object(json!({
         "id": executor.run.executor,

@@ -86,7 +86,7 @@ pub fn usage(snapshot: &Snapshot, executor: &Executor) -> v1::ResourceStatistics
 fn limits(statistics: &Statistics, executor: &Executor, requested: f64) -> Limits {
     let tasks = executor.tasks.values();
     let live: Vec<_> = tasks.filter(|task| !is_terminal(task.state())).collect();
-    let cpus = |task: &&v1::Task| match task.limits.get("cpus") {
+    let cpus = |task: &&Box<v1::Task>| match task.limits.get("cpus") {
         Some(limit) => limit.value,
         None => total(&task.resources).cpus(),
     };
@@ -231,7 +231,7 @@ mod tests {
             },
             sandbox: "/s".into(),
             state: ExecutorState::Running,
-            tasks: BTreeMap::from([("T".to_owned(), task)]),
+            tasks: BTreeMap::from([("T".to_owned(), Box::new(task))]),
             container: None,
         }
     }

@@ -235,7 +235,7 @@ fn entry(job: &Job) -> Executor {
         run: job.run.clone(),
         sandbox: job.sandbox.clone(),
         state: ExecutorState::Registering,
-        tasks: [(job.task.task_id.value.clone(), record)].into(),
+        tasks: [(job.task.task_id.value.clone(), Box::new(record))].into(),
         container: None,
     }
 }
