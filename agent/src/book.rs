@@ -197,7 +197,7 @@ impl Book {
         self.frameworks.values().flat_map(|f| {
             f.executors
                 .values()
-                .flat_map(|e| e.tasks.values().map(|task| &**task))
+                .flat_map(|e| e.tasks())
                 .chain(f.refused.values())
         })
     }
@@ -205,10 +205,7 @@ impl Book {
     /// The newest of those that ended and were acknowledged, oldest first, of live frameworks.
     pub fn completed_tasks(&self, most: usize) -> Vec<v1::Task> {
         let executors = self.frameworks.values().flat_map(|f| &f.completed);
-        let mut tasks: Vec<&v1::Task> = executors
-            .flat_map(|e| e.tasks.values())
-            .map(|task| &**task)
-            .collect();
+        let mut tasks: Vec<&v1::Task> = executors.flat_map(|e| e.tasks()).collect();
         let ended = |task: &v1::Task| task.statuses.last().map_or(0.0, v1::TaskStatus::timestamp);
         tasks.sort_by(|one, other| ended(one).total_cmp(&ended(other)));
         let newest = tasks.split_off(tasks.len().saturating_sub(most));
@@ -276,6 +273,10 @@ impl Framework {
 }
 
 impl Executor {
+    pub fn tasks(&self) -> impl Iterator<Item = &v1::Task> {
+        self.tasks.values().map(|task| &**task)
+    }
+
     /// What it and its live tasks hold; nothing once it has ended.
     pub fn resources(&self) -> Vec<v1::Resource> {
         if self.state == ExecutorState::Terminated {

@@ -428,9 +428,9 @@ async fn collect_garbage(
             None => return,
         }
         repairs = false;
-        tokio::time::sleep(interval).await;
-        // A burst of tasks leaves much of it, spread over the arenas of many threads.
+        // A burst of tasks leaves much of it, and so does a start among many.
         containerizer::release_unused_memory();
+        tokio::time::sleep(interval).await;
         match collect_once(&policy, &paths, &events, &spared).await {
             Ok(Some(collected)) => site.collected(&collected),
             Ok(None) => return,

@@ -499,6 +499,12 @@ fn end(pidfd: &OwnedFd) {
     sys::wait(pidfd);
 }
 
+/// What is read is nothing that a container should have room for all its life.
+fn drain(events: &AsyncFd<OwnedFd>) {
+    let mut read = [0; 4096];
+    while nix::unistd::read(events, &mut read).is_ok() {}
+}
+
 /// Returns when the kernel has killed a process of `cgroup` for memory; never, when that cannot be
 /// watched: the end of the container then tells it.
 async fn until_oom_kill(cgroup: &Cgroup, watch: Option<OomWatch>) {
@@ -513,8 +519,7 @@ async fn until_oom_kill(cgroup: &Cgroup, watch: Option<OomWatch>) {
     };
     while let Ok(mut ready) = event.readable().await {
         // Emptied before looking, so that an event during the look is seen in the next round.
-        let mut events = [0; 4096];
-        while nix::unistd::read(&event, &mut events).is_ok() {}
+        drain(&event);
         ready.clear_ready();
         for look in 0..looks {
             if look > 0 {

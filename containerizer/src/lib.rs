@@ -74,7 +74,7 @@ pub use snapshot::Snapshot;
 pub use stage::{
     Child, Gate, HandOn, Progress, Stage, Staged, inherited, received, remove_when_empty, signal,
 };
-pub use sys::release_unused_memory;
+pub use sys::{release_unused_memory, share_memory};
 pub use terminal::{Terminal, copy_window_size};
 pub use timings::{Stopwatch, Timings};
 pub use update::{UpdateError, update_limits};

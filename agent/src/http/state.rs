@@ -33,9 +33,12 @@ pub fn state(site: &Site, book: &Book) -> Value {
         "resource_providers": [],
         "attributes": proto::attributes::flat_json(&book.info.attributes),
         "flags": flags(site),
-        "frameworks": book.frameworks.values().map(framework).collect::<Vec<_>>(),
-        "completed_frameworks": book.completed.iter().map(framework).collect::<Vec<_>>(),
     })));
+    // Not above, where they would be copied.
+    let frameworks = book.frameworks.values().map(framework).collect();
+    state.insert("frameworks".to_owned(), frameworks);
+    let completed = book.completed.iter().map(framework).collect();
+    state.insert("completed_frameworks".to_owned(), completed);
     if let Some(domain) = &book.info.domain {
         state.insert("domain".to_owned(), v0::domain(domain));
     }
@@ -66,27 +69,18 @@ pub fn seconds(time: SystemTime) -> f64 {
 
 fn framework(framework: &Framework) -> Value {
     let mut object = v0::framework(&framework.info);
-    let executors: Vec<_> = framework
-        .executors
-        .values()
-        .map(|it| executor(it))
-        .collect();
-    let completed: Vec<_> = framework.completed.iter().map(|it| executor(it)).collect();
-    object.insert("executors".to_owned(), json!(executors));
-    object.insert("completed_executors".to_owned(), json!(completed));
+    let executors = framework.executors.values().map(|it| executor(it));
+    let completed = framework.completed.iter().map(|it| executor(it));
+    object.insert("executors".to_owned(), executors.collect());
+    object.insert("completed_executors".to_owned(), completed.collect());
     Value::Object(object)
 }
 
 fn executor(executor: &Executor) -> Value {
     let mut object = v0::executor(&executor.info);
-    let tasks = |is_over: bool| -> Vec<Value> {
-        let of_kind = |task: &&Box<v1::Task>| is_terminal(task.state()) == is_over;
-        executor
-            .tasks
-            .values()
-            .filter(of_kind)
-            .map(|it| task(it))
-            .collect()
+    let tasks = |is_over: bool| -> Value {
+        let of_kind = |task: &&v1::Task| is_terminal(task.state()) == is_over;
+        executor.tasks().filter(of_kind).map(task).collect()
     };
     object.extend(self::object(json!({
         "id": executor.run.executor,
@@ -94,10 +88,10 @@ fn executor(executor: &Executor) -> Value {
         "container": executor.run.container,
         "directory": executor.sandbox,
         "resources": total(&executor.resources()).flat_json(),
-        "tasks": tasks(false),
         "queued_tasks": [],
-        "completed_tasks": tasks(true),
     })));
+    object.insert("tasks".to_owned(), tasks(false));
+    object.insert("completed_tasks".to_owned(), tasks(true));
     Value::Object(object)
 }
 

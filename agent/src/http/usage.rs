@@ -84,9 +84,11 @@ pub fn usage(snapshot: &Snapshot, executor: &Executor) -> v1::ResourceStatistics
 
 /// A limit that is not said is the request: clients read it as what the container has.
 fn limits(statistics: &Statistics, executor: &Executor, requested: f64) -> Limits {
-    let tasks = executor.tasks.values();
-    let live: Vec<_> = tasks.filter(|task| !is_terminal(task.state())).collect();
-    let cpus = |task: &&Box<v1::Task>| match task.limits.get("cpus") {
+    let live: Vec<_> = executor
+        .tasks()
+        .filter(|task| !is_terminal(task.state()))
+        .collect();
+    let cpus = |task: &&v1::Task| match task.limits.get("cpus") {
         Some(limit) => limit.value,
         None => total(&task.resources).cpus(),
     };

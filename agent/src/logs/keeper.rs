@@ -57,7 +57,7 @@ enum Word {
 }
 
 /// A log of a sandbox.
-type Key = (PathBuf, &'static str);
+type Key = (Arc<Path>, &'static str);
 
 /// How large a log is; `None` when it is not there.
 type Look = Option<u64>;
@@ -172,9 +172,10 @@ impl Watch {
     }
 
     fn begin(&mut self, sandbox: &Path, limits: &Limits, begun: Begun) {
+        let sandbox: Arc<Path> = sandbox.into();
         for (log, limit) in [("stdout", limits.stdout), ("stderr", limits.stderr)] {
             let Some(limit) = limit else { continue };
-            let (key, now) = ((sandbox.to_owned(), log), Instant::now());
+            let (key, now) = ((Arc::clone(&sandbox), log), Instant::now());
             let watched = Watched {
                 limit,
                 start: 0,
@@ -193,8 +194,9 @@ impl Watch {
     }
 
     fn end(&mut self, sandbox: &Path) {
+        let sandbox: Arc<Path> = sandbox.into();
         for log in ["stdout", "stderr"] {
-            let key = (sandbox.to_owned(), log);
+            let key = (Arc::clone(&sandbox), log);
             let Some(watched) = self.logs.get_mut(&key) else {
                 continue;
             };

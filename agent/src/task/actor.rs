@@ -126,17 +126,15 @@ impl Actor {
             leftovers: false,
             abandoned: false,
         };
-        life.begin(beginning).await;
+        // Boxed is what it does: a task waits nearly always, and there may be a thousand of them.
+        Box::pin(life.begin(beginning)).await;
         while !life.is_over() {
             match life.next().await {
                 Input::Message(Some(Message::Leave) | None) => return,
-                Input::Message(Some(message)) => life.on_message(message).await,
-                Input::Launch(stage) => life.on_launch(stage).await,
-                Input::Ended(termination) => life.on_ended(termination).await,
-                Input::Woke => life.on_woke().await,
+                input => Box::pin(life.on(input)).await,
             }
         }
-        life.close().await;
+        Box::pin(life.close()).await;
     }
 }
 
@@ -204,6 +202,17 @@ impl Life {
             stage = launched(self.launch.as_mut()) => Input::Launch(stage),
             termination = ended(self.container.as_ref()) => Input::Ended(Box::new(termination)),
             () = woken(wake_at) => Input::Woke,
+        }
+    }
+
+    async fn on(&mut self, input: Input) {
+        match input {
+            Input::Message(Some(message)) => self.on_message(message).await,
+            // `run` ends before it comes here.
+            Input::Message(None) => {}
+            Input::Launch(stage) => self.on_launch(stage).await,
+            Input::Ended(termination) => self.on_ended(termination).await,
+            Input::Woke => self.on_woke().await,
         }
     }
 

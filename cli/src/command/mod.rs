@@ -20,6 +20,7 @@ use anyhow::Context as _;
 
 /// Runs a command that is async.
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    containerizer::share_memory();
     // Blocking work is short (a launch, a record); beyond this many at a time it waits its turn.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
