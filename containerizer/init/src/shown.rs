@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use init::fd;
 
+use crate::bounds::Bounds;
 use crate::console::Kept;
 use crate::sys;
 
@@ -15,11 +16,16 @@ pub struct Shown {
     signals: OwnedFd,
     /// The other end cannot be read any more.
     over: Cell<bool>,
+    /// Bytes since the bounds of the log were looked at.
+    unchecked: Cell<usize>,
 }
 
 /// The numbers of streams that nobody here needs any more.
 const LOG: i32 = 1;
 const TERMINAL: i32 = 2;
+
+/// Bytes after which the bounds of the log are looked at: few beside what a log keeps, and many for a look.
+const UNCHECKED: usize = 1 << 16;
 
 /// More than a terminal holds.
 const LAST_WORDS: usize = 64;
@@ -33,16 +39,21 @@ impl Shown {
         Ok(Self {
             signals: sys::signal_descriptor()?,
             over: Cell::new(false),
+            unchecked: Cell::new(0),
         })
     }
 
     /// Writes on what is shown, until a signal has come.
-    pub fn until_signal(&self) {
+    pub fn until_signal(&self, bounds: Option<&Bounds>) {
         while !self.over.get() {
             match sys::wait_for_one_of(fd::TERMINAL, self.signals.as_raw_fd()) {
                 Ok((shown, false)) => {
                     if shown {
                         self.write_on();
+                    }
+                    if self.unchecked.get() >= UNCHECKED {
+                        self.unchecked.set(0);
+                        bounds.into_iter().for_each(Bounds::enforce);
                     }
                 }
                 // Who cannot wait for both waits for signals.
@@ -67,6 +78,7 @@ impl Shown {
             Ok(0) => self.over.set(true),
             Ok(length) => {
                 write(buffer.get(..length).unwrap_or_default());
+                self.unchecked.set(self.unchecked.get() + length);
                 return true;
             }
             Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}

@@ -31,10 +31,10 @@ pub fn until_end(
         libc::SIGTERM => sys::kill(everybody, libc::SIGTERM),
         signal => sys::kill(command, signal),
     };
-    // What a terminal shows, this writes itself, and waits for that without an end.
-    let bounds = match &terminal {
-        None => bounds,
-        Some(_) => (0, 0),
+    // What a terminal shows goes to one of them.
+    let bounds = match (&terminal, bounds) {
+        (None, both) => both,
+        (Some(_), (stdout, _)) => (stdout, 0),
     };
     watch(command, terminal, Bounds::new(bounds), pass, end)
 }
@@ -68,7 +68,7 @@ fn watch(
     confine::to_waiting(shown.is_some(), bounds.is_some())?;
     let mut sender = None;
     loop {
-        shown.iter().for_each(Shown::until_signal);
+        shown.iter().for_each(|it| it.until_signal(bounds.as_ref()));
         // Without one, the wait took its time, or was interrupted by a stop and continue.
         let Some(received) = sys::wait_for_signal(bounds.as_ref().map(|_| bounds::PAUSE)) else {
             bounds.iter().for_each(Bounds::enforce);

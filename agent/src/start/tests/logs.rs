@@ -141,6 +141,37 @@ async fn root_a_task_that_floods_without_an_agent_is_bounded_and_keeps_its_newes
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_what_floods_a_terminal_without_an_agent_is_bounded_too() {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    let command = "until [ -e go ]; do sleep 0.05; done; seq 1 300000; exec sleep 1000";
+    let mut task = flood("t", command, 2);
+    task.container = Some(v1::ContainerInfo {
+        r#type: v1::container_info::Type::Mesos as i32,
+        tty_info: Some(v1::TtyInfo::default()),
+        ..Default::default()
+    });
+    link.say(run(task)).await;
+    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+    assert_eq!(link.update().await.state(), TaskState::TaskRunning);
+    let log = sandbox(&node, "t").join("stdout");
+    stop(handle, link).await;
+    std::fs::write(log.with_file_name("go"), "").unwrap();
+    // A terminal ends lines with two bytes.
+    let all = numbers(&[(1, 300_000)]).replace('\n', "\r\n");
+    let look = || std::fs::metadata(&log).unwrap();
+    until("it is written", || look().len() == all.len() as u64).await;
+    // Four times 64 KB, a fourth of that, and what is written between two looks.
+    let kept = look().blocks() * 512;
+    assert!(kept <= (320 + 64 + 4) << 10, "{kept}");
+    let text = std::fs::read_to_string(&log).unwrap().replace('\0', "");
+    assert!(all.ends_with(&text) && text.len() > 128 << 10);
+    let (handle, _link) = node.start().await;
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_a_task_that_asks_for_a_log_that_cannot_be_is_told() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
