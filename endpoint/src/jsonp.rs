@@ -1,8 +1,9 @@
 //! JSON answers, and the same wrapped in a call for pages that ask with `jsonp=`.
 
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::Query;
 
@@ -35,9 +36,15 @@ impl Callback {
 
 /// `value` as JSON, or as a script that calls `callback` with it.
 #[must_use]
-pub fn answer(value: &Value, callback: Option<&Callback>) -> Response {
+pub fn answer<T: Serialize + ?Sized>(value: &T, callback: Option<&Callback>) -> Response {
+    let value = match serde_json::to_string(value) {
+        Ok(text) => text,
+        Err(error) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+        }
+    };
     match callback {
-        None => ([(CONTENT_TYPE, "application/json")], value.to_string()).into_response(),
+        None => ([(CONTENT_TYPE, "application/json")], value).into_response(),
         Some(Callback(name)) => {
             let script = format!("{name}({value});");
             ([(CONTENT_TYPE, "text/javascript")], script).into_response()
@@ -67,7 +74,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_callback_makes_a_script_of_the_answer() {
-        let response = answer(&Value::from(1), Some(&Callback("show".to_owned())));
+        let response = answer(&1, Some(&Callback("show".to_owned())));
         assert_eq!(response.headers()[CONTENT_TYPE], "text/javascript");
         let body = crate::bounded_body(response.into_body(), 100).await;
         assert_eq!(body.unwrap(), "show(1);");

@@ -201,7 +201,10 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
         }
         Route::Version => Value::Object(proto::version::info()),
         Route::Flags => json!({ "flags": state::flags(site) }),
-        Route::State => state::state(site, &site.book().await?),
+        Route::State => {
+            let book = site.book().await?;
+            return Ok(jsonp::answer(&state::state(site, &book), callback.as_ref()));
+        }
         Route::Statistics => {
             let book = site.book().await?;
             blocking(move || Ok(containers::statistics(&book))).await?

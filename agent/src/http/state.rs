@@ -6,12 +6,61 @@ use std::time::SystemTime;
 use proto::resources::Resources;
 use proto::task::is_terminal;
 use proto::{v0, v1};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::Site;
 use crate::book::{Book, Executor, Framework, total};
 
-pub fn state(site: &Site, book: &Book) -> Value {
+/// Written framework by framework, and executor by executor: as one value, the tasks of a full node take
+/// fifty times as much memory as the agent keeps of them.
+pub struct State<'a> {
+    agent: Map<String, Value>,
+    book: &'a Book,
+}
+
+impl Serialize for State<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut object = to.serialize_map(None)?;
+        for (name, value) in &self.agent {
+            object.serialize_entry(name, value)?;
+        }
+        object.serialize_entry(
+            "frameworks",
+            &Each(|| self.book.frameworks.values().map(Shown)),
+        )?;
+        let completed = Each(|| self.book.completed.iter().map(Shown));
+        object.serialize_entry("completed_frameworks", &completed)?;
+        object.end()
+    }
+}
+
+/// A list whose elements come about one after the other.
+struct Each<F>(F);
+
+impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq((self.0)())
+    }
+}
+
+struct Shown<'a>(&'a Framework);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut object = to.serialize_map(None)?;
+        for (name, value) in &v0::framework(&self.0.info) {
+            object.serialize_entry(name, value)?;
+        }
+        let executors = Each(|| self.0.executors.values().map(|it| executor(it)));
+        object.serialize_entry("executors", &executors)?;
+        let completed = Each(|| self.0.completed.iter().map(|it| executor(it)));
+        object.serialize_entry("completed_executors", &completed)?;
+        object.end()
+    }
+}
+
+pub fn state<'a>(site: &Site, book: &'a Book) -> State<'a> {
     let all = total(&book.info.resources);
     let used = total(&book.used());
     let mut state = proto::version::info();
@@ -34,11 +83,6 @@ pub fn state(site: &Site, book: &Book) -> Value {
         "attributes": proto::attributes::flat_json(&book.info.attributes),
         "flags": flags(site),
     })));
-    // Not above, where they would be copied.
-    let frameworks = book.frameworks.values().map(framework).collect();
-    state.insert("frameworks".to_owned(), frameworks);
-    let completed = book.completed.iter().map(framework).collect();
-    state.insert("completed_frameworks".to_owned(), completed);
     if let Some(domain) = &book.info.domain {
         state.insert("domain".to_owned(), v0::domain(domain));
     }
@@ -49,7 +93,7 @@ pub fn state(site: &Site, book: &Book) -> Value {
     {
         state.insert("master_hostname".to_owned(), json!(name));
     }
-    Value::Object(state)
+    State { agent: state, book }
 }
 
 pub fn flags(site: &Site) -> Value {
@@ -65,15 +109,6 @@ pub fn seconds(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs_f64()
-}
-
-fn framework(framework: &Framework) -> Value {
-    let mut object = v0::framework(&framework.info);
-    let executors = framework.executors.values().map(|it| executor(it));
-    let completed = framework.completed.iter().map(|it| executor(it));
-    object.insert("executors".to_owned(), executors.collect());
-    object.insert("completed_executors".to_owned(), completed.collect());
-    Value::Object(object)
 }
 
 fn executor(executor: &Executor) -> Value {
