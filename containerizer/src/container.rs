@@ -149,7 +149,7 @@ impl Container {
     /// Takes over what an earlier agent left, dead or alive.
     pub(crate) fn recover(shared: &Arc<Shared>, record: Record) -> Result<Self, RecoverError> {
         // Without its spec the container cannot be explained, but must still be ended properly.
-        let spec = record.spec().inspect_err(
+        let spec = record.outline().inspect_err(
             |error| tracing::warn!(container = %record.id, %error, "a container's spec is lost"),
         );
         let spec = spec.ok();

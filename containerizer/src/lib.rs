@@ -32,6 +32,7 @@ mod places;
 pub mod properties;
 mod record;
 pub mod runtime_dir;
+mod sealed;
 mod snapshot;
 mod stage;
 mod sys;
@@ -40,6 +41,7 @@ mod timings;
 mod update;
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -294,12 +296,26 @@ impl Containerizer {
         &self,
         is_meant: impl Fn(&ContainerId) -> bool,
     ) -> Result<Recovered, RecordError> {
+        let mut records = record::list(&self.0.config.runtime_dir)?;
+        records.retain(|record| is_meant(&record.id));
+        let hands = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let share = records.len().div_ceil(hands).max(1);
+        let shares: Vec<_> = records
+            .chunks(share)
+            .map(|records| {
+                let (shared, records) = (self.0.clone(), records.to_vec());
+                let recover = move |record| Container::recover(&shared, record);
+                tokio::task::spawn_blocking(move || records.into_iter().map(recover).collect())
+            })
+            .collect();
         let mut recovered = Recovered::default();
-        let records = record::list(&self.0.config.runtime_dir)?;
-        for record in records.into_iter().filter(|record| is_meant(&record.id)) {
-            match Container::recover(&self.0, record) {
-                Ok(container) => recovered.containers.push(container),
-                Err(failure) => recovered.failures.push(failure),
+        for share in shares {
+            let share: Vec<_> = share.await.map_err(RecordError::Interrupted)?;
+            for outcome in share {
+                match outcome {
+                    Ok(container) => recovered.containers.push(container),
+                    Err(failure) => recovered.failures.push(failure),
+                }
             }
         }
         Ok(recovered)

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 
 use init::ExitRecord;
 use isolators::ContainerId;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Linux, LinuxNamespace, Spec};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::identity::{BadIdentity, Identity};
 use crate::runtime_dir::{container, containers};
 use crate::sys::Spawned;
 use crate::timings::Timings;
+use crate::sealed;
 
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -21,8 +24,22 @@ pub struct Record {
     directory: PathBuf,
 }
 
+#[derive(Deserialize)]
+struct Outline {
+    linux: Option<LinuxOutline>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LinuxOutline {
+    cgroups_path: Option<PathBuf>,
+    namespaces: Option<Vec<LinuxNamespace>>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
+    #[error("what earlier containers left was not read to its end")]
+    Interrupted(#[source] tokio::task::JoinError),
     #[error("container {0} exists already")]
     Exists(ContainerId),
     #[error("cannot {attempt} {}", path.display())]
@@ -31,6 +48,8 @@ pub enum RecordError {
         path: PathBuf,
         source: io::Error,
     },
+    #[error("{} is damaged: its checksum is that of others", path.display())]
+    Damaged { path: PathBuf },
     #[error("cannot tell from {} which process the container's first one is", path.display())]
     Process { path: PathBuf, source: BadIdentity },
 }
@@ -103,7 +122,7 @@ impl Record {
     pub fn write_spec(&self, spec: &Spec) -> Result<(), RecordError> {
         let path = self.directory.join("config.json");
         let json = serde_json::to_vec(spec).map_err(io::Error::from);
-        json.and_then(|json| fs::write(&path, json))
+        json.and_then(|json| fs::write(&path, sealed::seal(json)))
             .map_err(failed("write", &path))
     }
 
@@ -116,8 +135,31 @@ impl Record {
     }
 
     pub fn spec(&self) -> Result<Spec, RecordError> {
+        self.config()
+    }
+
+    /// Its namespaces and its cgroup, and nothing else of it: many times as much would have to be read, and
+    /// after a restart there may be a thousand.
+    pub fn outline(&self) -> Result<Spec, RecordError> {
+        let Outline { linux } = self.config()?;
+        let mut spec = Spec::default();
+        spec.set_linux(linux.map(|outline| {
+            let mut linux = Linux::default();
+            linux
+                .set_cgroups_path(outline.cgroups_path)
+                .set_namespaces(outline.namespaces);
+            linux
+        }));
+        Ok(spec)
+    }
+
+    /// The file holds what was written, or this is an error.
+    fn config<T: DeserializeOwned>(&self) -> Result<T, RecordError> {
         let path = self.directory.join("config.json");
         let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        if !sealed::is_whole(&bytes) {
+            return Err(RecordError::Damaged { path });
+        }
         serde_json::from_slice(&bytes)
             .map_err(io::Error::from)
             .map_err(failed("parse", &path))
@@ -143,10 +185,16 @@ impl Record {
             .map_err(failed("create", &path))
     }
 
-    /// How the command ended; `None` when `init` did not come to write it.
+    /// How the command ended; `None` when `init` did not come to write it, or that is damaged.
     pub fn exit(&self) -> Option<ExitRecord> {
-        let text = fs::read_to_string(self.directory.join("status")).ok()?;
-        ExitRecord::parse(&text)
+        let path = self.directory.join("status");
+        let bytes = fs::read(&path).ok()?;
+        let record = ExitRecord::parse(&String::from_utf8_lossy(&bytes));
+        if record.is_none() && !bytes.is_empty() {
+            let file = path.display();
+            tracing::warn!(%file, "a record of how a command ended is damaged: that is not known any more");
+        }
+        record
     }
 
     /// Of a child of ours. Written at once or not at all.
@@ -249,7 +297,48 @@ mod tests {
         let record = record(directory.path());
         record.status_file().expect("creates");
         assert_eq!(record.exit(), None);
-        fs::write(directory.path().join("status"), "256\n").expect("writes");
+        let text = init::exit_record(256, None);
+        fs::write(directory.path().join("status"), &text).expect("writes");
         assert_eq!(record.exit().map(|exit| exit.status), Some(256));
+        fs::write(directory.path().join("status"), text.replace('5', "4")).expect("writes");
+        assert_eq!(record.exit(), None);
+    }
+
+    #[test]
+    fn an_outline_has_the_namespaces_and_the_cgroup_of_the_spec() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let record = record(directory.path());
+        for spec in [Spec::default(), Spec::rootless(1000, 1000)] {
+            record.write_spec(&spec).expect("writes");
+            let outline = record.outline().expect("reads");
+            let known = |spec: &Spec| {
+                let linux = spec.linux().as_ref().expect("it is of Linux");
+                (linux.namespaces().clone(), linux.cgroups_path().clone())
+            };
+            assert_eq!(known(&outline), known(&spec));
+        }
+        let mut plain = Spec::default();
+        plain.set_linux(None);
+        record.write_spec(&plain).expect("writes");
+        assert_eq!(record.outline().expect("reads").linux(), &None);
+    }
+
+    #[test]
+    fn a_spec_that_has_changed_is_none() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let record = record(directory.path());
+        let spec = Spec::default();
+        record.write_spec(&spec).expect("writes");
+        assert_eq!(record.spec().expect("reads"), spec);
+        let path = directory.path().join("config.json");
+        let changed = fs::read_to_string(&path)
+            .expect("reads")
+            .replacen("rootfs", "rootfz", 1);
+        fs::write(&path, changed).expect("writes");
+        let error = record.spec().expect_err("it has changed").to_string();
+        assert!(
+            error.ends_with("is damaged: its checksum is that of others"),
+            "{error}"
+        );
     }
 }

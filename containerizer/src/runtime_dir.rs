@@ -6,10 +6,10 @@
 //! ├── runtime.lock        held by the agent that runs here, with its pid
 //! ├── ids/<first id>      a link to the name of the container that has the ids from there on
 //! └── containers/<id>     from before the container's first process until its end is known elsewhere
-//!     ├── config.json     the OCI spec that was executed
+//!     ├── config.json     the OCI spec that was executed, with a checksum: see `sealed`
 //!     ├── pid             which process init is: see `identity`
 //!     ├── timings         of the launch, once it is over
-//!     └── status          how the command ended, written by init
+//!     └── status          how the command ended, written by init: see `init::ExitRecord`
 //! ```
 //!
 //! What is to be there whole or not at all is written to `<name>.new` and renamed.

@@ -3,10 +3,13 @@
 //! ```text
 //! 15                              raw wait(2) status, decimal
 //! signal 15 code 0 pid 7 uid 0    the last signal that was passed on to it, and who sent that
+//! sum 1c291ca3                    checksum of all lines before, in hexadecimal
 //! ```
 //!
-//! The first line is all that there was once, and is there in any case; each later one is a fact more,
-//! begins with its name, and may be missing. Readers leave out the lines that they do not know.
+//! The first line and the last are there in any case; each between them is a fact more, begins with its name,
+//! and may be missing. Readers leave out the lines that they do not know.
+
+use crate::checksum;
 
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,8 @@ impl Sender {
     }
 }
 
+const SUM: &str = "sum ";
+
 /// The text of a record.
 #[must_use]
 pub fn exit_record(status: i32, sender: Option<Sender>) -> String {
@@ -62,14 +67,21 @@ pub fn exit_record(status: i32, sender: Option<Sender>) -> String {
             "signal {signal} code {code} pid {pid} uid {uid}\n"
         ));
     }
+    let sum = checksum(text.as_bytes());
+    text.push_str(&format!("{SUM}{sum:08x}\n"));
     text
 }
 
 impl ExitRecord {
-    /// `None` when there is no status, or only a part of it.
+    /// `None` when there is no status, only a part of it, or something else than was written.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (status, facts) = text.split_once('\n')?;
+        let (lines, sum) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+        let lines = text.get(..=lines.len())?;
+        if sum != format!("{SUM}{:08x}", checksum(lines.as_bytes())) {
+            return None;
+        }
+        let (status, facts) = lines.split_once('\n')?;
         Some(Self {
             status: status.parse().ok()?,
             sender: facts.lines().find_map(sender),
@@ -109,29 +121,47 @@ mod tests {
         }
     }
 
+    fn summed(lines: &str) -> String {
+        format!("{lines}sum {:08x}\n", checksum(lines.as_bytes()))
+    }
+
     #[test]
     fn the_record_of_another_build_is_read_as_far_as_it_is_known() {
         let plain = Some(ExitRecord {
             status: 256,
             sender: None,
         });
-        for text in [
+        for lines in [
             "256\n",
             "256\nsignal 15\n",
             "256\nsignal 15 code x pid 1 uid 0\n",
             "256\nmemory 12\n\n",
         ] {
-            assert_eq!(ExitRecord::parse(text), plain, "{text}");
+            assert_eq!(ExitRecord::parse(&summed(lines)), plain, "{lines}");
         }
-        let more = "256\nmemory 12\nsignal 15 code 0 pid 7 uid 4294967295\n";
-        let read = ExitRecord::parse(more).and_then(|record| record.sender);
+        let more = summed("256\nmemory 12\nsignal 15 code 0 pid 7 uid 4294967295\n");
+        let read = ExitRecord::parse(&more).and_then(|record| record.sender);
         assert_eq!(read, Some(SENDER));
     }
 
     #[test]
-    fn a_status_that_is_not_whole_is_none() {
-        for text in ["", "25", "\n", "x\n", " 256\n"] {
-            assert_eq!(ExitRecord::parse(text), None, "{text:?}");
+    fn a_status_that_is_none_is_none() {
+        for lines in ["", "25", "\n", "x\n", " 256\n"] {
+            assert_eq!(ExitRecord::parse(&summed(lines)), None, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_cut_short_or_has_a_bit_changed_is_none() {
+        let whole = exit_record(15, Some(SENDER));
+        for length in 0..whole.len() {
+            assert_eq!(ExitRecord::parse(&whole[..length]), None, "{length}");
+        }
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone().into_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(ExitRecord::parse(&text), None, "{text:?}");
         }
     }
 

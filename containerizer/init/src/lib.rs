@@ -6,6 +6,7 @@
 //! masked path a file or a directory, is there one at all) is answered where the step is done.
 #![forbid(unsafe_code)]
 
+mod checksum;
 mod exit_record;
 pub mod hook;
 mod interpreter;
@@ -19,6 +20,7 @@ mod region;
 pub mod unsaid;
 mod wire;
 
+pub use checksum::checksum;
 pub use exit_record::{ExitRecord, Sender, exit_record};
 pub use interpreter::{HEAD, interpreter};
 pub use line::{Awaited, Report, Stage, Word};

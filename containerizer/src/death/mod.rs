@@ -126,14 +126,17 @@ mod tests {
 
     #[test]
     fn a_first_process_that_was_killed_leaves_no_record() {
-        let killed = |recorded: Option<&str>| {
+        let killed = |recorded: Option<i32>| {
             let reaped = Some(ExitStatus::Signaled(libc::SIGKILL));
-            let recorded = recorded.and_then(ExitRecord::parse);
+            let recorded = recorded.map(|status| ExitRecord {
+                status,
+                sender: None,
+            });
             let death = Death::of(recorded, reaped, PidNamespace::Own);
             death.first_process_killed
         };
         assert!(killed(None));
-        assert!(!killed(Some("9\n")));
+        assert!(!killed(Some(9)));
         let ended = Death::of(None, Some(ExitStatus::Exited(1)), PidNamespace::Own);
         assert_eq!(ended, Death::default());
     }
