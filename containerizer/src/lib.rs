@@ -31,6 +31,7 @@ mod places;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod record;
+mod removal;
 pub mod runtime_dir;
 mod sealed;
 mod snapshot;

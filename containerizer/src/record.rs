@@ -16,7 +16,7 @@ use crate::identity::{BadIdentity, Identity};
 use crate::runtime_dir::{container, containers};
 use crate::sys::Spawned;
 use crate::timings::Timings;
-use crate::sealed;
+use crate::{removal, sealed};
 
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -48,6 +48,8 @@ pub enum RecordError {
         path: PathBuf,
         source: io::Error,
     },
+    #[error("cannot remove {}: a file system is mounted there or below; unmount it", path.display())]
+    Mounted { path: PathBuf },
     #[error("{} is damaged: its checksum is that of others", path.display())]
     Damaged { path: PathBuf },
     #[error("cannot tell from {} which process the container's first one is", path.display())]
@@ -237,12 +239,12 @@ impl Record {
 
     /// Removing twice is not an error.
     pub fn remove(&self) -> Result<(), RecordError> {
-        match fs::remove_dir_all(&self.directory) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", &self.directory)(e))
-            }
-            _ => Ok(()),
-        }
+        removal::remove(&self.directory).map_err(|source| match source.raw_os_error() {
+            Some(libc::EBUSY) => RecordError::Mounted {
+                path: self.directory.clone(),
+            },
+            _ => failed("remove", &self.directory)(source),
+        })
     }
 }
 
