@@ -1,8 +1,11 @@
 //! Reads `meta`, whatever has become of it. Changes nothing.
 
 use std::fs;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 use std::time::SystemTime;
 
 use prost::Message;
@@ -30,6 +33,13 @@ pub fn read(paths: &Paths, boot_id: Option<&str>) -> Result<Stored, RecoveryErro
 struct Reading<'a> {
     paths: &'a Paths,
     stored: Stored,
+}
+
+/// The run of an executor that is of interest.
+struct Last {
+    run: Run,
+    completed: bool,
+    modified: SystemTime,
 }
 
 /// Why something is not there that should be.
@@ -118,24 +128,63 @@ impl Reading<'_> {
                 return self.lose(&format!("framework {id} with all its tasks"), why);
             }
         };
-        let mut runs = Vec::new();
         let executors = self.paths.meta_executors(agent, id);
         let what = format!("a task of framework {id}");
-        for executor in self.list(&executors, &what, |unread, _| unread.add_all())? {
-            let run = Run {
+        let executors = self.list(&executors, &what, |unread, _| unread.add_all())?;
+        let last = self.each(&executors, |reading, executor| {
+            reading.executor(Run {
                 agent: agent.to_owned(),
                 framework: id.to_owned(),
-                executor,
+                executor: executor.clone(),
                 container: String::new(),
-            };
-            runs.extend(self.executor(run)?);
-        }
+            })
+        })?;
+        let runs = self.each(&of_interest(last, COMPLETED), |reading, last| {
+            reading.run(last)
+        })?;
         self.stored.frameworks.push(StoredFramework { info, runs });
         Ok(())
     }
 
+    /// Many at once: there may be thousands, and each takes a dozen system calls.
+    fn each<T: Sync, R: Send>(
+        &mut self,
+        all: &[T],
+        read: impl Fn(&mut Reading<'_>, &T) -> Result<Option<R>, RecoveryError> + Sync,
+    ) -> Result<Vec<R>, RecoveryError> {
+        let hands = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let share = all.len().div_ceil(hands).max(1);
+        let (paths, read) = (self.paths, &read);
+        let read_all = move |some: &[T]| {
+            let stored = Stored::default();
+            let mut reading = Reading { paths, stored };
+            let found = some
+                .iter()
+                .filter_map(|one| read(&mut reading, one).transpose());
+            let found = found.collect::<Result<Vec<R>, RecoveryError>>();
+            found.map(|found| (found, reading.stored))
+        };
+        let parts = std::thread::scope(|scope| {
+            let begin = |some| scope.spawn(move || read_all(some));
+            let begun: Vec<_> = all.chunks(share).map(begin).collect();
+            let end = |part: ScopedJoinHandle<'_, _>| {
+                part.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            begun.into_iter().map(end).collect::<Vec<_>>()
+        });
+        let mut found = Vec::new();
+        for part in parts {
+            let (part, stored) = part?;
+            found.extend(part);
+            self.stored.losses.extend(stored.losses);
+            self.stored.earlier.extend(stored.earlier);
+            self.stored.unread.add_those(stored.unread);
+        }
+        Ok(found)
+    }
+
     /// Its run that is of interest: the last one that is not over, or else the last one.
-    fn executor(&mut self, mut run: Run) -> Result<Option<StoredRun>, RecoveryError> {
+    fn executor(&mut self, run: Run) -> Result<Option<Last>, RecoveryError> {
         let what = format!("task {} of framework {}", run.executor, run.framework);
         let runs = self.list(
             &self.paths.meta_runs(&run),
@@ -145,48 +194,47 @@ impl Reading<'_> {
                 None => unread.add_all(),
             },
         )?;
-        let paths = self.paths;
-        let Some(container) = runs.into_iter().max_by_key(|container| {
+        let last = |container: String| {
             let run = Run {
-                container: container.clone(),
+                container,
                 ..run.clone()
             };
-            (
-                !paths.sentinel(&run).exists(),
-                modified(&paths.meta_run(&run)),
-            )
-        }) else {
-            return Ok(None);
+            Last {
+                completed: self.paths.sentinel(&run).exists(),
+                modified: modified(&self.paths.meta_run(&run)),
+                run,
+            }
         };
-        run.container = container;
-        self.run(run)
+        let all = runs.into_iter().map(last);
+        Ok(all.max_by_key(|last| (!last.completed, last.modified)))
     }
 
-    fn run(&mut self, run: Run) -> Result<Option<StoredRun>, RecoveryError> {
+    fn run(&mut self, last: &Last) -> Result<Option<StoredRun>, RecoveryError> {
+        let Last { run, completed, .. } = last;
         let what = format!(
             "task {} of framework {}, which is in container {},",
             run.executor, run.framework, run.container
         );
         let of = |info: &v1::ExecutorInfo| Some(info.executor_id.value.clone());
-        let executor = match info(&self.paths.executor_info(&run), &run.executor, of) {
+        let executor = match info(&self.paths.executor_info(run), &run.executor, of) {
             Ok(Some(executor)) => executor,
             Ok(None) => return Ok(None),
-            Err(why) => return self.lose_run(&run, &what, why),
+            Err(why) => return self.lose_run(run, &what, why),
         };
         let mut tasks = Vec::new();
         let of_run = |unread: &mut super::Unread, _: Option<&str>| unread.add(&run.container);
-        for id in self.list(&self.paths.meta_tasks(&run), &what, of_run)? {
+        for id in self.list(&self.paths.meta_tasks(run), &what, of_run)? {
             let of = |info: &v1::TaskInfo| Some(info.task_id.value.clone());
-            let info = match info(&self.paths.task_info(&run, &id), &id, of) {
+            let info = match info(&self.paths.task_info(run, &id), &id, of) {
                 Ok(Some(info)) => info,
                 // Without it nothing was begun for the task.
                 Ok(None) => continue,
-                Err(why) => return self.lose_run(&run, &what, why),
+                Err(why) => return self.lose_run(run, &what, why),
             };
-            let file = self.paths.task_updates(&run, &id);
+            let file = self.paths.task_updates(run, &id);
             let mut journal = match Journalled::<Record>::read(&file) {
                 Ok(journal) => journal,
-                Err(error) => return self.lose_run(&run, &what, error.into()),
+                Err(error) => return self.lose_run(run, &what, error.into()),
             };
             if let Some(damage) = journal.damage.take() {
                 let what = format!("a part of what was said of {what}");
@@ -199,15 +247,14 @@ impl Reading<'_> {
             let (journal, records) = journal.resume(&file);
             tasks.push(StoredTask {
                 info,
-                journal: TaskJournal::of(self.paths, &run, &id, journal),
+                journal: TaskJournal::of(self.paths, run, &id, journal),
                 history: history(records),
             });
         }
-        let completed = self.paths.sentinel(&run).exists();
         Ok(Some(StoredRun {
-            run,
+            run: run.clone(),
             executor,
-            completed,
+            completed: *completed,
             tasks,
         }))
     }
@@ -290,6 +337,19 @@ impl Reading<'_> {
     }
 }
 
+/// Runs that are over and are read: thousands may wait for their sandboxes to be collected, the agent
+/// remembers fewer, and a master takes no more than these.
+const COMPLETED: usize = 1000;
+
+/// All that are not over, and the youngest of the others, oldest first.
+fn of_interest(mut runs: Vec<Last>, most: usize) -> Vec<Last> {
+    runs.sort_by_key(|last| (last.completed, last.modified));
+    let over = runs.partition_point(|last| !last.completed);
+    let old = (runs.len() - over).saturating_sub(most);
+    runs.drain(over..over + old);
+    runs
+}
+
 /// What is in `file`, which must be about `id`.
 fn info<M: Message + Default>(
     file: &Path,
@@ -312,4 +372,35 @@ fn info<M: Message + Default>(
 fn modified(path: &Path) -> SystemTime {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
     modified.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn of_runs_that_are_over_the_youngest_are_read() {
+        let last = |container: &str, completed, age: u64| Last {
+            run: Run {
+                container: container.to_owned(),
+                ..Run::default()
+            },
+            completed,
+            modified: SystemTime::UNIX_EPOCH + Duration::from_secs(100 - age),
+        };
+        let all = vec![
+            last("oldest", true, 50),
+            last("young", true, 1),
+            last("runs", false, 90),
+            last("old", true, 10),
+        ];
+        let read = of_interest(all, 2);
+        let read: Vec<_> = read
+            .iter()
+            .map(|last| last.run.container.as_str())
+            .collect();
+        assert_eq!(read, ["runs", "old", "young"]);
+    }
 }

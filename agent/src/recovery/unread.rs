@@ -28,6 +28,11 @@ impl Unread {
         self.is_boundless = true;
     }
 
+    pub(super) fn add_those(&mut self, more: Unread) {
+        self.containers.extend(more.containers);
+        self.is_boundless |= more.is_boundless;
+    }
+
     pub(super) fn add_framework(&mut self, paths: &Paths, agent: &str, framework: &str) {
         match containers(paths, agent, framework) {
             Some(found) => self.containers.extend(found),
