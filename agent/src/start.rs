@@ -33,6 +33,7 @@ use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervis
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
 use crate::task::policy::Policy;
+use crate::task::turns::Turns;
 use crate::task::user_namespace::UserNamespaces;
 use crate::{adoption, disks, gc, profiles, recovery};
 
@@ -198,6 +199,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         log_limits: config.logs,
         keeper: Keeper::start(Arc::clone(&site.logs)),
         start_timeout: flags.executor_registration_timeout,
+        turns: Turns::new(),
     });
     let is_known = info.id.is_some();
     let book = Book::new(info, flags.max_completed_executors_per_framework);

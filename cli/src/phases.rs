@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 #[rustfmt::skip] // A phase is a row.
 const PHASES: &[(&str, &str)] = &[
     ("checkpoint", "the task is written down for the next agent"),
+    ("turn", "launches of other tasks go first"),
     ("sandbox", "the sandbox is made"),
     ("fetch", "URIs are fetched into it"),
     ("plan", "the OCI runtime spec is planned"),

@@ -155,7 +155,7 @@ impl Life {
                     self.create_journal(&job).await;
                     watch.lap("checkpoint");
                 }
-                self.launch = Some(Launching::begin(Arc::clone(&self.actor.host), *job, watch));
+                self.launch = Some(Launching::begin(Arc::clone(&self.actor.host), job, watch));
             }
             Beginning::Refuse(report) => self.report(report).await,
             Beginning::Resume(resumed) => {

@@ -20,6 +20,7 @@ use super::environment::AgentVariables;
 use super::policy::Policy;
 use super::request::{Plan, PlanError, plan};
 use super::seccomp::{SeccompError, seccomp};
+use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::paths::{Paths, Run};
@@ -49,6 +50,7 @@ pub struct Host {
     pub keeper: Keeper,
     /// For all of a launch.
     pub start_timeout: Duration,
+    pub turns: Turns,
 }
 
 impl Host {
@@ -131,7 +133,7 @@ pub struct Launching {
 
 impl Launching {
     /// `watch` may have been started earlier, by what came before.
-    pub fn begin(host: Arc<Host>, job: Job, watch: Stopwatch) -> Launching {
+    pub fn begin(host: Arc<Host>, job: Box<Job>, watch: Stopwatch) -> Launching {
         let (cancel, cancelled) = oneshot::channel();
         // As many as there are stages, so that a launch never waits for its listener.
         let (tell, stages) = mpsc::channel(2);
@@ -167,14 +169,14 @@ impl Launching {
 /// container is begun.
 async fn launch(
     host: Arc<Host>,
-    job: Job,
+    job: Box<Job>,
     watch: Stopwatch,
     cancel: oneshot::Receiver<()>,
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
     let container = job.run.container.clone();
     let reached = tokio::select! {
-        reached = attempt(&host, job, watch, listener) => reached,
+        reached = in_turn(&host, job, watch, listener) => reached,
         // What is under way is dropped, and ends by that. `cancel` itself dropped says nothing.
         Ok(()) = cancel => Outcome::Cancelled,
     };
@@ -184,13 +186,40 @@ async fn launch(
     reached
 }
 
-async fn attempt(
+async fn in_turn(
     host: &Arc<Host>,
-    job: Job,
+    job: Box<Job>,
     mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
     let clock = Clock::start(host.start_timeout);
+    // One that fetches waits for servers elsewhere, and others would for it.
+    let fetches = job
+        .task
+        .command
+        .as_ref()
+        .is_some_and(|command| !command.uris.is_empty());
+    let turn = match fetches {
+        true => Ok(None),
+        false => clock.bound("other launches", host.turns.take()).await,
+    };
+    let turn = match turn {
+        Ok(turn) => turn,
+        Err(error) => return Outcome::Failed(chain(&error)),
+    };
+    watch.lap("turn");
+    // Boxed, so that who waits for a turn has no room for it.
+    let attempt = Box::pin(attempt(host, job, clock, watch, listener));
+    Turns::within(turn, attempt).await
+}
+
+async fn attempt(
+    host: &Arc<Host>,
+    job: Box<Job>,
+    clock: Clock,
+    mut watch: Stopwatch,
+    listener: &mpsc::Sender<Stage>,
+) -> Outcome {
     let directory = job.sandbox.clone();
     let (sandbox, planned) = {
         let host = Arc::clone(host);

@@ -20,6 +20,7 @@ mod request;
 mod rlimits;
 mod seccomp;
 mod terminal;
+pub mod turns;
 pub mod updates;
 pub mod user_namespace;
 mod volumes;
