@@ -29,6 +29,7 @@ mod lease;
 mod link;
 mod lock;
 mod logs;
+pub mod notify;
 mod paths;
 mod profiles;
 mod recovery;
