@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::book::{Executor, ExecutorState};
 use crate::logs::Begun;
 use crate::paths::Run;
+use crate::quota::quota;
 use crate::recovery::{
     Earlier, Fate, Loss, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide, record,
 };
@@ -113,6 +114,12 @@ fn adopt_run(
         };
         if fate != Fate::Done {
             keep_logs(supervisor, &run, &task, matches!(fate, Fate::Adopt(_)));
+        }
+        if matches!(fate, Fate::Adopt(_)) {
+            let host = &supervisor.host;
+            let disk = quota(&task.info.resources);
+            host.quotas
+                .watch(key.clone(), &host.paths.sandbox(&run), disk);
         }
         let (phase, container, report) = match fate {
             Fate::Done => continue,

@@ -32,6 +32,7 @@ mod logs;
 pub mod notify;
 mod paths;
 mod profiles;
+mod quota;
 mod recovery;
 mod removal;
 mod rights;

@@ -8,11 +8,12 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use containerizer::project_quota::stop_inheriting_project;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
@@ -71,6 +72,9 @@ pub fn remove_tree(path: &Path) -> Result<(), RemoveError> {
         opened => opened.map_err(open)?,
     };
     close_to_others(&top);
+    // Nothing of another project could be moved here, and a task may have changed that of its own. Where
+    // there are no projects there is nothing to change.
+    let _ = stop_inheriting_project(top.as_fd());
     let mut tree = Tree {
         top,
         next: 0,

@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -92,6 +92,11 @@ pub fn create(paths: &Paths, run: &Run, owner: Option<Owner>) -> Result<Unowned,
 }
 
 impl Unowned {
+    /// All that there is of it so far.
+    pub fn files(&self) -> [BorrowedFd<'_>; 3] {
+        [&self.directory, &self.stdout, &self.stderr].map(|file| file.as_fd())
+    }
+
     /// Makes directories, given relative to the sandbox, each with those above it. They belong to
     /// its user.
     pub fn create_directories(&self, directories: &[PathBuf]) -> Result<(), SandboxError> {

@@ -28,6 +28,7 @@ use crate::lock::{Lock, LockError};
 use crate::logs::Keeper;
 use crate::paths::{Paths, Run};
 use crate::profiles::ProfilesError;
+use crate::quota::{self, Quotas};
 use crate::recovery::{Recover, RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
 use crate::task::environment::AgentVariables;
@@ -177,6 +178,8 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         ip: address.ip(),
         shutdown_grace,
     };
+    let quotas = quotas(&flags, &paths, &events).await?;
+    site.measure_with(&quotas);
     let host = Arc::new(Host {
         containerizer,
         paths: paths.clone(),
@@ -198,6 +201,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         policy,
         log_limits: config.logs,
         keeper: Keeper::start(Arc::clone(&site.logs)),
+        quotas: Arc::clone(&quotas),
         start_timeout: flags.executor_registration_timeout,
         turns: Turns::new(),
     });
@@ -245,6 +249,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         Arc::clone(&site),
         spared,
         auditor,
+        quotas,
     ));
     let held = Arc::clone(&lock);
     let supervisor = async move {
@@ -323,6 +328,22 @@ async fn open(
         Ok((Containerizer::open(config)?, stored))
     });
     opened.await?
+}
+
+async fn quotas(
+    flags: &Flags,
+    paths: &Paths,
+    events: &mpsc::Sender<Event>,
+) -> Result<Arc<Quotas>, StartError> {
+    let policy = quota::Policy {
+        enforces: flags.enforce_container_disk_quota,
+        kills: flags.xfs_kill_containers,
+        headroom: flags.xfs_quota_headroom,
+        interval: flags.container_disk_watch_interval,
+    };
+    let (paths, range, events) = (paths.clone(), flags.xfs_project_range, events.clone());
+    let open = move || Quotas::open(&paths, policy, range, events);
+    Ok(Arc::new(tokio::task::spawn_blocking(open).await?))
 }
 
 /// The others go on, too, and nobody may end them or take them for lost.
@@ -415,6 +436,7 @@ async fn collect_garbage(
     site: Arc<Site>,
     spared: BTreeSet<String>,
     mut auditor: Auditor,
+    quotas: Arc<Quotas>,
 ) {
     let policy = gc::Policy {
         delay: flags.gc_delay,
@@ -434,7 +456,12 @@ async fn collect_garbage(
         containerizer::release_unused_memory();
         tokio::time::sleep(interval).await;
         match collect_once(&policy, &paths, &events, &spared).await {
-            Ok(Some(collected)) => site.collected(&collected),
+            Ok(Some(collected)) => {
+                site.collected(&collected);
+                let quotas = Arc::clone(&quotas);
+                // An agent that goes leaves them to the next.
+                let _ = tokio::task::spawn_blocking(move || quotas.sweep()).await;
+            }
             Ok(None) => return,
             Err(error) => tracing::warn!(%error, "cannot look for sandboxes to remove"),
         }

@@ -20,6 +20,7 @@ use crate::book::{Book, ExecutorState};
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::link::{self, Outgoing};
 use crate::paths::Run;
+use crate::quota::Overrun;
 use crate::task::Key;
 use crate::task::actor::{Actor, Beginning, Message, Progress};
 use crate::task::identity::Identity;
@@ -42,6 +43,11 @@ pub enum Event {
         key: Key,
         state: TaskState,
         uuid: Vec<u8>,
+    },
+    /// A task's sandbox takes too much of the disk.
+    OverDisk {
+        key: Key,
+        overrun: Overrun,
     },
     /// A task's last update is acknowledged, or nobody waits for it.
     Closed(Key),
@@ -146,6 +152,11 @@ impl Supervisor {
                 Event::Closed(key) => {
                     self.tasks.remove(&key);
                     self.book.close(&key);
+                }
+                Event::OverDisk { key, overrun } => {
+                    if let Some(resident) = self.tasks.get(&key) {
+                        resident.tell(Message::OverDisk(overrun));
+                    }
                 }
                 // Whoever asked may have gone away.
                 Event::Snapshot(ask) => drop(ask.send(self.book.clone())),

@@ -28,6 +28,7 @@ mod launch;
 mod line;
 mod mounts;
 mod places;
+pub mod project_quota;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod record;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use containerizer::audit::{self, Inventory, Journal, Keeper, Listener, Scope};
+use containerizer::project_quota::ProjectUse;
 use proto::resources::Ranges;
 
 use super::difference::Difference;
@@ -19,6 +20,8 @@ pub struct Seen {
     /// Of the tasks that are known, by their containers.
     pub ports: BTreeMap<String, Ranges>,
     pub listeners: Vec<Listener>,
+    /// Of the range for sandboxes, in use, and no sandbox's.
+    pub projects: Vec<ProjectUse>,
 }
 
 /// In the order in which they can be repaired.
@@ -29,6 +32,7 @@ pub fn compare(scope: &Scope, paths: &Paths, seen: &Seen) -> Vec<Difference> {
         .chain(containers)
         .chain(sandboxes(paths, seen))
         .chain(checkpoints(paths, seen))
+        .chain(seen.projects.iter().copied().map(Difference::Project))
         .chain(ports(seen))
         .chain(seen.listeners.iter().cloned().map(Difference::Listener));
     all.collect()

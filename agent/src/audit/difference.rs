@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use containerizer::audit::{LoopDevice, Mount, Remedy};
+use containerizer::project_quota::ProjectUse;
 
 use crate::paths::Run;
+use crate::quota::amount;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
@@ -21,6 +23,8 @@ pub enum Difference {
     Sandbox { run: Run, path: PathBuf },
     /// A checkpoint without a sandbox, of a container that runs.
     Checkpoint { run: Run, path: PathBuf },
+    /// What the file system counts for a project that no sandbox carries.
+    Project(ProjectUse),
     /// One port of the host for two.
     Port { port: u64, containers: [String; 2] },
     /// A port that this agent offers is in use by somebody else.
@@ -35,6 +39,7 @@ impl Difference {
             Self::Loop { .. } => "loop device",
             Self::Sandbox { .. } => "sandbox",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::Project(_) => "project quota",
             Self::Port { .. } | Self::Listener(_) => "port",
         }
     }
@@ -48,7 +53,7 @@ impl Difference {
                 containers: [one, _],
                 ..
             } => Some(one),
-            Self::Listener(_) => None,
+            Self::Project(_) | Self::Listener(_) => None,
         }
     }
 
@@ -60,6 +65,7 @@ impl Difference {
             Self::Sandbox { path, .. } | Self::Checkpoint { path, .. } => {
                 path.display().to_string()
             }
+            Self::Project(used) => format!("project {}", used.project),
             Self::Port { port, .. } => format!("port {port}"),
             Self::Listener(listener) => format!("port {}", listener.port),
         }
@@ -86,6 +92,13 @@ impl Difference {
                 "its task runs and its sandbox was removed: what the task writes is lost until it is restarted"
                     .to_owned()
             }
+            Self::Project(ProjectUse { bytes: 0, .. }) => {
+                "it has a limit, and its sandbox has gone: it was not freed".to_owned()
+            }
+            Self::Project(ProjectUse { bytes, .. }) => format!(
+                "{} count for it, and it is no sandbox's: --xfs_project_range is for sandboxes only",
+                amount(*bytes)
+            ),
             Self::Port { containers: [one, other], .. } => {
                 format!("the tasks in the containers {one} and {other} both hold it")
             }
@@ -113,6 +126,11 @@ impl Difference {
             Self::Checkpoint { .. } => repair(
                 "make an empty sandbox in its place; to have what the task writes, restart that",
             ),
+            Self::Project(ProjectUse { bytes: 0, .. }) => repair("take its limit away"),
+            Self::Project(ProjectUse { project, .. }) => Remedy::Advice(format!(
+                "find its files with lsattr -pR in the file system of --work_dir, and give them project 0 \
+                 with chattr -p 0; or leave {project} out of --xfs_project_range"
+            )),
             Self::Port { .. } => Remedy::Advice("restart one of the two tasks".to_owned()),
             Self::Listener(listener) => Remedy::Advice(format!(
                 "end process {}, or leave port {} out of --resources",

@@ -16,6 +16,7 @@ use crate::flags::Flags;
 use crate::host::boot_id;
 use crate::lock::{Lock, LockError, holder_of};
 use crate::paths::{Paths, Run};
+use crate::quota::{ProjectRange, UnownedError, unowned};
 use crate::recovery::RecoveryError;
 use crate::runs::ListError;
 
@@ -44,6 +45,8 @@ pub enum AuditError {
     Containers(#[from] audit::AuditError),
     #[error(transparent)]
     Disk(#[from] ListError),
+    #[error("cannot tell which projects of the file system are in use")]
+    Projects(#[from] UnownedError),
     #[error("cannot tell what the next agent would take over")]
     Recovery(#[from] RecoveryError),
     #[error(transparent)]
@@ -59,6 +62,8 @@ pub enum AuditError {
 pub struct Node {
     pub paths: Paths,
     pub scope: Scope,
+    /// Of sandboxes.
+    pub projects: ProjectRange,
 }
 
 /// What the agent that runs knows of its tasks.
@@ -105,6 +110,7 @@ impl Node {
                 directories: vec![paths.agents()],
             },
             paths,
+            projects: flags.xfs_project_range,
         })
     }
 
@@ -144,6 +150,7 @@ impl Node {
             disk,
             ports,
             listeners,
+            projects: unowned(&self.paths, self.projects)?,
         };
         Ok(Look {
             differences: compare(&self.scope, &self.paths, &seen),

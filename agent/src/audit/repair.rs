@@ -11,6 +11,7 @@ use super::difference::{Difference, Outcome};
 use super::node::Node;
 use crate::adoption;
 use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::quota::{UnownedError, disown};
 use crate::sandbox::{self, SandboxError};
 
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ enum MendError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Project(#[from] UnownedError),
     #[error("its other half is back: somebody makes use of it")]
     InUse,
     #[error("it is not for a repair to decide")]
@@ -54,6 +57,7 @@ fn attempt(node: &Node, difference: &Difference) -> Result<(), MendError> {
             sandbox::create(paths, run, None)?.give_away()?;
             Ok(())
         }
+        Difference::Project(used) => Ok(disown(paths, node.projects, used.project)?),
         Difference::Mount { .. }
         | Difference::Loop { .. }
         | Difference::Port { .. }

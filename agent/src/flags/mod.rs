@@ -14,14 +14,16 @@ use std::time::Duration;
 use clap::ArgAction;
 use isolators::IdRange;
 use proto::address::Master;
+use proto::sizes::parse_size;
 use proto::units::parse_duration;
 
+use crate::quota::ProjectRange;
 use crate::recovery::Reconfiguration;
 pub use crate::recovery::Recover;
-use values::{id_range, shm_size, text_or_file};
+use values::{id_range, project_range, shm_size, text_or_file};
 
 /// What every container has. Mesos' default, posix/cpu and posix/mem, is part of it.
-pub const ISOLATION: &str = "cgroups/all,filesystem/linux,linux/capabilities,linux/nnp,\
+pub const ISOLATION: &str = "cgroups/all,disk/du,disk/xfs,filesystem/linux,linux/capabilities,linux/nnp,\
                              linux/seccomp,namespaces/ipc,namespaces/pid,posix/rlimits,\
                              volume/host_path,volume/sandbox_path";
 
@@ -350,6 +352,46 @@ pub struct Flags {
         default_value = "1mins", value_parser = parse_duration
     )]
     pub disk_watch_interval: Duration,
+
+    /// Hold tasks to their disk: the file system of the work directory does where it has project quotas
+    /// (ext4 mounted with prjquota, XFS with pquota), and else who takes more is killed. Otherwise it is
+    /// only told how much each takes.
+    #[arg(
+        long = "enforce_container_disk_quota", env = "MESOS_ENFORCE_CONTAINER_DISK_QUOTA",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub enforce_container_disk_quota: bool,
+
+    /// How often to look at what each sandbox takes.
+    #[arg(
+        long = "container_disk_watch_interval", env = "MESOS_CONTAINER_DISK_WATCH_INTERVAL",
+        default_value = "15secs", value_parser = parse_duration
+    )]
+    pub container_disk_watch_interval: Duration,
+
+    /// Projects that sandboxes get where the file system has project quotas; nobody else may use them.
+    #[arg(
+        long = "xfs_project_range", env = "MESOS_XFS_PROJECT_RANGE",
+        default_value = "[5000-10000]", value_parser = project_range
+    )]
+    pub xfs_project_range: ProjectRange,
+
+    /// Kill who takes more than its disk also where the file system has project quotas, which then stop
+    /// it only --xfs_quota_headroom later.
+    #[arg(
+        long = "xfs_kill_containers", env = "MESOS_XFS_KILL_CONTAINERS",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub xfs_kill_containers: bool,
+
+    /// What a task may take beyond its disk before the file system stops it, with --xfs_kill_containers.
+    #[arg(
+        long = "xfs_quota_headroom", env = "MESOS_XFS_QUOTA_HEADROOM",
+        default_value = "10MB", value_parser = parse_size
+    )]
+    pub xfs_quota_headroom: u64,
 
     /// Program and arguments that end up in `fetcher::child_main`. Not a flag: the program that
     /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.

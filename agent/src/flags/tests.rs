@@ -69,6 +69,16 @@ fn ids_of_user_namespaces_are_a_range_of_which_none_is_roots() {
 }
 
 #[test]
+fn projects_are_one_range_without_that_of_everything_else() {
+    let range = |text: &str| project_range(text).map(|range| (range.first, range.last));
+    assert_eq!(range("[5000-10000]"), Ok((5000, 10000)));
+    assert_eq!(range("[7-7]"), Ok((7, 7)));
+    for bad in ["", "5", "[0-9]", "[9-5]", "[1-4294967295]", "[1-2,5-6]"] {
+        assert!(range(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
 fn every_flag_is_told_once_it_is_set() {
     use clap::CommandFactory as _;
     let texts = parse(&[

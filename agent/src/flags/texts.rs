@@ -8,6 +8,7 @@ use isolators::IdRange;
 use proto::sizes::format_size;
 
 use super::Flags;
+use crate::quota::ProjectRange;
 
 impl Flags {
     /// Every flag that has a value, as the text an operator would write: `/flags`.
@@ -46,6 +47,10 @@ impl Flags {
             ),
             ("cgroups_root", Some(self.cgroups_root.clone())),
             (
+                "container_disk_watch_interval",
+                duration(self.container_disk_watch_interval),
+            ),
+            (
                 "default_container_shm_size",
                 self.default_container_shm_size.map(format_size),
             ),
@@ -59,6 +64,10 @@ impl Flags {
             ),
             ("default_role", Some(self.default_role.clone())),
             ("disk_watch_interval", duration(self.disk_watch_interval)),
+            (
+                "enforce_container_disk_quota",
+                Some(self.enforce_container_disk_quota.to_string()),
+            ),
             (
                 "executor_environment_variables",
                 self.executor_environment_variables.clone(),
@@ -129,6 +138,18 @@ impl Flags {
                 Some(format!("{first}-{}", first + (count - 1)))
             }),
             ("work_dir", path(&self.work_dir)),
+            (
+                "xfs_kill_containers",
+                Some(self.xfs_kill_containers.to_string()),
+            ),
+            ("xfs_project_range", {
+                let ProjectRange { first, last } = self.xfs_project_range;
+                Some(format!("[{first}-{last}]"))
+            }),
+            (
+                "xfs_quota_headroom",
+                Some(format_size(self.xfs_quota_headroom)),
+            ),
         ];
         table
             .into_iter()

@@ -2,7 +2,10 @@
 
 use containerizer::IDS_OF_EACH;
 use isolators::IdRange;
+use proto::resources::Ranges;
 use proto::sizes::parse_size;
+
+use crate::quota::ProjectRange;
 
 /// The text itself, or what the file holds that it names with `file://`.
 pub fn text_or_file(text: &str) -> Result<String, String> {
@@ -26,6 +29,20 @@ pub fn id_range(text: &str) -> Result<IdRange, String> {
             first,
             count: more + 1,
         }),
+        _ => Err(bad()),
+    }
+}
+
+/// One range, as resources are written. Project 0 is that of everything else.
+pub fn project_range(text: &str) -> Result<ProjectRange, String> {
+    let bad = || "write [FIRST-LAST], two numbers between 1 and 4294967294".to_owned();
+    let ranges = Ranges::parse(text).map_err(|_bad_ranges| bad())?;
+    let mut ranges = ranges.ranges();
+    let (Some(range), None) = (ranges.next(), ranges.next()) else {
+        return Err(bad());
+    };
+    match (u32::try_from(*range.start()), u32::try_from(*range.end())) {
+        (Ok(first), Ok(last)) if first > 0 && last < u32::MAX => Ok(ProjectRange { first, last }),
         _ => Err(bad()),
     }
 }

@@ -11,24 +11,25 @@ use super::pressure::pressure;
 use super::reply::Failure;
 use super::{timings, usage};
 use crate::book::{Book, Executor, ExecutorState, Framework};
+use crate::quota::Quotas;
 
 const SELECTION: &str = "select containers by container_id alone, by framework_id alone, or by \
                          framework_id together with executor_id";
 
-pub fn statistics(book: &Book) -> Value {
+pub fn statistics(book: &Book, quotas: Option<&Quotas>) -> Value {
     let one = |(framework, executor): (&Framework, &Executor)| {
         Some(json!({
             "framework_id": framework.info.id.as_ref().map_or("", |id| &id.value),
             "executor_id": executor.run.executor,
             "executor_name": executor.info.name(),
             "source": executor.info.source(),
-            "statistics": usage_of(&snapshot(executor)?, executor),
+            "statistics": usage_of(&snapshot(executor)?, executor, quotas),
         }))
     };
     book.executors().filter_map(one).collect()
 }
 
-pub fn containers(book: &Book, query: &Query) -> Result<Value, Failure> {
+pub fn containers(book: &Book, query: &Query, quotas: Option<&Quotas>) -> Result<Value, Failure> {
     let container = query.value("container_id");
     let framework = query.value("framework_id");
     let executor = query.value("executor_id");
@@ -52,7 +53,7 @@ pub fn containers(book: &Book, query: &Query) -> Result<Value, Failure> {
             "status": status(executor),
         });
         if let Some(snapshot) = snapshot(executor) {
-            object["statistics"] = usage_of(&snapshot, executor);
+            object["statistics"] = usage_of(&snapshot, executor, quotas);
             if let Some(pressure) = pressure(&snapshot.cgroup.pressure) {
                 object["pressure"] = pressure;
             }
@@ -95,8 +96,9 @@ fn status(executor: &Executor) -> Value {
     proto::json::to_value(&status)
 }
 
-fn usage_of(snapshot: &Snapshot, executor: &Executor) -> Value {
-    proto::json::to_value(&usage::usage(snapshot, executor))
+fn usage_of(snapshot: &Snapshot, executor: &Executor, quotas: Option<&Quotas>) -> Value {
+    let disk = quotas.and_then(|quotas| quotas.of(&executor.sandbox));
+    proto::json::to_value(&usage::usage(snapshot, executor, disk))
 }
 
 fn snapshot(executor: &Executor) -> Option<Snapshot> {

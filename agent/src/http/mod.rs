@@ -37,6 +37,7 @@ use crate::gc::Collected;
 use crate::host;
 use crate::logs::Counters;
 use crate::paths::Paths;
+use crate::quota::Quotas;
 use crate::supervisor::Event;
 use files::{Attached, Gate, Listing, Tree, Wanted};
 use reply::Failure;
@@ -56,6 +57,8 @@ pub struct Site {
     recovery: OnceLock<Duration>,
     garbage: Mutex<Garbage>,
     pub logs: Arc<Counters>,
+    /// Unset while the agent recovers.
+    quotas: OnceLock<Arc<Quotas>>,
     /// What the last round found, and what all mended.
     audited: Mutex<Tally>,
     reading: Gate,
@@ -97,6 +100,7 @@ impl Site {
                 ..Garbage::default()
             }),
             logs: Arc::default(),
+            quotas: OnceLock::new(),
             audited: Mutex::default(),
             reading: Gate::new(READERS),
             listing: Gate::new(LISTERS),
@@ -108,6 +112,11 @@ impl Site {
         // A site is opened once; a second time would change nothing.
         let _ = self.events.set(events);
         let _ = self.recovery.set(self.since.elapsed());
+    }
+
+    pub fn measure_with(&self, quotas: &Arc<Quotas>) {
+        // As for `open`.
+        let _ = self.quotas.set(Arc::clone(quotas));
     }
 
     pub fn collected(&self, collected: &Collected) {
@@ -206,12 +215,13 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
             return Ok(jsonp::answer(&state::state(site, &book), callback.as_ref()));
         }
         Route::Statistics => {
-            let book = site.book().await?;
-            blocking(move || Ok(containers::statistics(&book))).await?
+            let (book, quotas) = (site.book().await?, site.quotas.get().cloned());
+            blocking(move || Ok(containers::statistics(&book, quotas.as_deref()))).await?
         }
         Route::Containers => {
             let (book, query) = (site.book().await?, query.clone());
-            blocking(move || containers::containers(&book, &query)).await?
+            let quotas = site.quotas.get().cloned();
+            blocking(move || containers::containers(&book, &query, quotas.as_deref())).await?
         }
         Route::Inspect => {
             let (book, query) = (site.book().await?, query.clone());

@@ -11,6 +11,7 @@ use proto::v1::cgroup_info::blkio;
 use super::state::seconds;
 use crate::book::{Executor, total};
 use crate::host::system;
+use crate::quota::Use;
 
 const MB: f64 = (1 << 20) as f64;
 
@@ -21,7 +22,11 @@ struct Limits {
     memory: Option<u64>,
 }
 
-pub fn usage(snapshot: &Snapshot, executor: &Executor) -> v1::ResourceStatistics {
+pub fn usage(
+    snapshot: &Snapshot,
+    executor: &Executor,
+    disk: Option<Use>,
+) -> v1::ResourceStatistics {
     let Snapshot {
         cgroup: statistics,
         pressure_counts,
@@ -64,6 +69,8 @@ pub fn usage(snapshot: &Snapshot, executor: &Executor) -> v1::ResourceStatistics
         mem_kmem_tcp_usage_bytes: statistics.mem_sockets,
         mem_limit_bytes: limits.memory.or(memory_of_host),
         mem_soft_limit_bytes: Some(statistics.mem_soft_limit.unwrap_or(memory)),
+        disk_used_bytes: disk.and_then(|disk| disk.used),
+        disk_limit_bytes: disk.and_then(|disk| disk.limit),
         processes: narrow(Some(statistics.processes)),
         threads: narrow(statistics.threads),
         blkio_statistics: block_io(&statistics.io),
@@ -240,13 +247,17 @@ mod tests {
 
     #[test]
     fn all_that_is_counted_has_mesos_names() {
-        let usage = usage(&snapshot(), &executor(None));
+        let disk = Use {
+            used: Some(51),
+            limit: Some(52),
+        };
+        let usage = usage(&snapshot(), &executor(None), Some(disk));
         let json = proto::json::to_value(&usage);
         let wanted = json!({
             "cpus_limit": 1.5, "cpus_soft_limit": 1.5, "mem_total_bytes": 5,
             "mem_total_memsw_bytes": 11, "mem_swap_bytes": 6, "mem_kmem_usage_bytes": 7,
             "mem_kmem_tcp_usage_bytes": 8, "mem_limit_bytes": 64 << 20,
-            "mem_soft_limit_bytes": 64 << 20, "processes": 2, "threads": 3,
+            "mem_soft_limit_bytes": 64 << 20, "processes": 2, "threads": 3, "disk_used_bytes": 51, "disk_limit_bytes": 52,
             "mem_low_pressure_counter": 43, "mem_medium_pressure_counter": 42,
             "mem_critical_pressure_counter": 41,
             "net_rx_bytes": 21, "net_rx_packets": 22, "net_rx_errors": 23, "net_rx_dropped": 24,
@@ -277,7 +288,7 @@ mod tests {
             pressure_counts: None,
             traffic: None,
         };
-        let usage = super::usage(&idle, &executor(None));
+        let usage = super::usage(&idle, &executor(None), None);
         assert_eq!(usage.blkio_statistics, None);
         let json = proto::json::to_value(&usage);
         let keys = json.as_object().unwrap().keys();
@@ -299,7 +310,7 @@ mod tests {
             },
             ..snapshot()
         };
-        let usage = usage(&free, &executor(Some(f64::INFINITY)));
+        let usage = usage(&free, &executor(Some(f64::INFINITY)), None);
         let host = system();
         assert_eq!(usage.cpus_limit, Some(host.cpus as f64));
         assert_eq!(

@@ -168,6 +168,7 @@ mod tests {
     #[test]
     fn a_kill_that_had_begun_goes_on() {
         let killing = |during_launch| Killing {
+            overrun: None,
             why: Why::Framework as i32,
             during_launch,
             deadline: 1_015_000,

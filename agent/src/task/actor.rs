@@ -20,6 +20,7 @@ use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
 use super::updates::Stream;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::link::Outgoing;
+use crate::quota::Overrun;
 use crate::{sandbox, supervisor};
 
 /// What others may tell a task.
@@ -38,6 +39,8 @@ pub enum Message {
     Abandon {
         grace: Duration,
     },
+    /// Its sandbox takes too much of the disk.
+    OverDisk(Overrun),
     /// The agent goes away and the task stays.
     Leave,
 }
@@ -116,6 +119,7 @@ impl Actor {
             machine: Machine {
                 policy: NO_POLICY,
                 phase: Phase::Ended,
+                overrun: None,
             },
             stream: Stream::default(),
             forwarded: vec![],
@@ -162,6 +166,7 @@ impl Life {
                 self.machine = Machine {
                     policy: resumed.policy,
                     phase: resumed.phase,
+                    overrun: resumed.history.killing.and_then(|killing| killing.overrun),
                 };
                 self.journal = Some(resumed.journal);
                 self.container = resumed.container;
@@ -225,6 +230,7 @@ impl Life {
                 let by = Requester::Agent;
                 self.step(Event::Kill { grace, by }).await;
             }
+            Message::OverDisk(overrun) => self.step(Event::OverDisk(overrun)).await,
             Message::Acknowledge { uuid } => self.on_acknowledge(uuid).await,
             Message::Connected(outgoing) => {
                 self.actor.outgoing = Some(outgoing);
@@ -274,7 +280,9 @@ impl Life {
         self.remains = self.container.take();
         if let Some(run) = &self.actor.identity.run {
             let host = &self.actor.host;
-            host.keeper.release(&host.paths.sandbox(run));
+            let sandbox = host.paths.sandbox(run);
+            host.keeper.release(&sandbox);
+            host.quotas.release(&sandbox);
         }
         self.step(Event::Ended(termination)).await;
     }
@@ -290,7 +298,8 @@ impl Life {
         let (before, now) = (self.machine.phase.clone(), Instant::now());
         let effects = self.machine.step(event, now);
         let begun = Killing::begun(&before, &self.machine.phase, now, SystemTime::now());
-        if let Some(killing) = begun {
+        if let Some(mut killing) = begun {
+            killing.overrun.clone_from(&self.machine.overrun);
             // Before any of it is done: a kill that has begun goes on, whoever comes next.
             self.write_down(move |journal| journal.killing(killing))
                 .await;

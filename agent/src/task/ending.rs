@@ -12,6 +12,7 @@ use proto::v1::task_status::{Reason, Source};
 use proto::v1::{self, TaskState};
 
 use super::machine::Requester;
+use crate::quota::{Overrun, amount};
 use chain::megabytes;
 
 /// A status update before it has an identity: what happened, and nothing of when or where.
@@ -127,6 +128,35 @@ pub fn killed_at_last(termination: &Termination, by: Requester) -> Report {
     Report::executor(TaskState::TaskKilled).saying(linked(how_it_ended(termination), links))
 }
 
+/// Mesos' own words, and where most of it is.
+pub fn disk_exceeded(overrun: &Overrun) -> Report {
+    let Overrun { used, limit, .. } = overrun;
+    let words = format!(
+        "Disk usage ({}) exceeds quota ({})",
+        amount(*used),
+        amount(*limit)
+    );
+    let largest = format!("largest directories: {}", overrun.largest);
+    let links = Some(largest).filter(|_| !overrun.largest.is_empty());
+    let reason = Reason::ContainerLimitationDisk;
+    let mut report = Report::agent(TaskState::TaskFailed, reason, linked(words, links));
+    report.limitation = Some(limitation("disk", *used));
+    report
+}
+
+fn limitation(resource: &str, bytes: u64) -> v1::TaskResourceLimitation {
+    v1::TaskResourceLimitation {
+        resources: vec![v1::Resource {
+            name: resource.to_owned(),
+            r#type: v1::value::Type::Scalar as i32,
+            scalar: Some(v1::value::Scalar {
+                value: bytes as f64 / f64::from(1 << 20),
+            }),
+            ..Default::default()
+        }],
+    }
+}
+
 fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
     let requested = match out_of_memory.limit {
         Some(limit) => format!("Requested: {}MB", megabytes(limit)),
@@ -141,16 +171,7 @@ fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
         Reason::ContainerLimitationMemory,
         linked(words, chain::of_memory(out_of_memory)),
     );
-    report.limitation = Some(v1::TaskResourceLimitation {
-        resources: vec![v1::Resource {
-            name: "mem".to_owned(),
-            r#type: v1::value::Type::Scalar as i32,
-            scalar: Some(v1::value::Scalar {
-                value: out_of_memory.peak as f64 / f64::from(1 << 20),
-            }),
-            ..Default::default()
-        }],
-    });
+    report.limitation = Some(limitation("mem", out_of_memory.peak));
     report
 }
 
@@ -314,6 +335,26 @@ mod tests {
             )
         );
         assert_eq!(report.limitation.unwrap().resources[0].name, "mem");
+    }
+
+    #[test]
+    fn a_task_that_filled_its_disk_says_how_far_and_where() {
+        let report = disk_exceeded(&Overrun {
+            used: 70 << 20,
+            limit: 64 << 20,
+            largest: "cache (60MB), . (8MB)".into(),
+        });
+        assert_eq!(report.state, TaskState::TaskFailed);
+        assert_eq!(report.reason, Some(Reason::ContainerLimitationDisk));
+        assert_eq!(
+            report.message.as_deref(),
+            Some(
+                "Disk usage (70MB) exceeds quota (64MB); largest directories: cache (60MB), . (8MB)"
+            )
+        );
+        let limitation = report.limitation.unwrap().resources.remove(0);
+        let value = limitation.scalar.map(|scalar| scalar.value);
+        assert_eq!((limitation.name.as_str(), value), ("disk", Some(70.0)));
     }
 
     #[test]

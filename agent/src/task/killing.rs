@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::machine::{Cause, Phase, Requester};
+use crate::quota::Overrun;
 
 /// On the disk: numbers are not to be given to others.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -18,6 +19,9 @@ pub struct Killing {
     /// How long that was to wait when this was written, in milliseconds.
     #[prost(uint64, tag = "4")]
     pub grace: u64,
+    /// Why, when it is for its disk.
+    #[prost(message, optional, tag = "5")]
+    pub overrun: Option<Overrun>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
@@ -28,6 +32,7 @@ pub enum Why {
     FrameworkOfExecutor = 2,
     Agent = 3,
     TimeUp = 4,
+    OverDisk = 5,
 }
 
 impl Killing {
@@ -46,6 +51,10 @@ impl Killing {
                 cause: Cause::TimeUp,
                 ..
             } => (Why::TimeUp, false, now),
+            Phase::Killing {
+                cause: Cause::OverDisk,
+                ..
+            } => (Why::OverDisk, false, now),
             // The same kill, further on.
             Phase::Killing { .. } => return None,
             Phase::Fetching | Phase::Launching | Phase::Running { .. } | Phase::Ended => {
@@ -58,6 +67,7 @@ impl Killing {
             during_launch,
             deadline: since_epoch(wall).saturating_add(grace),
             grace,
+            overrun: None,
         })
     }
 
@@ -68,6 +78,7 @@ impl Killing {
         Phase::Killing {
             cause: match (self.why(), self.during_launch) {
                 (Why::TimeUp, _) => Cause::TimeUp,
+                (Why::OverDisk, _) => Cause::OverDisk,
                 (_, true) => Cause::DuringLaunch(self.by()),
                 (_, false) => Cause::Asked(self.by()),
             },
@@ -80,7 +91,7 @@ impl Killing {
             Why::Framework => Requester::Framework,
             Why::FrameworkOfExecutor => Requester::FrameworkOfExecutor,
             Why::Agent => Requester::Agent,
-            Why::Unknown | Why::TimeUp => Requester::Unknown,
+            Why::Unknown | Why::TimeUp | Why::OverDisk => Requester::Unknown,
         }
     }
 }
@@ -146,6 +157,7 @@ mod tests {
             (killing(asked, late), killing(asked, late), false),
             (killing(asked, late), killing(asked, None), false),
             (running.clone(), killing(Cause::TimeUp, None), true),
+            (running.clone(), killing(Cause::OverDisk, None), true),
             (
                 Phase::Aborting { by },
                 killing(Cause::DuringLaunch(by), None),

@@ -16,6 +16,7 @@ use proto::v1;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::Key;
 use super::environment::AgentVariables;
 use super::policy::Policy;
 use super::request::{Plan, PlanError, plan};
@@ -24,6 +25,7 @@ use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::paths::{Paths, Run};
+use crate::quota::{Quotas, quota};
 use crate::sandbox::{self, Sandbox, SandboxError};
 
 /// How long the end of a task waits for a container that was given up while it started. Most go at
@@ -48,6 +50,7 @@ pub struct Host {
     /// Of tasks that say nothing else.
     pub log_limits: Limits,
     pub keeper: Keeper,
+    pub quotas: Arc<Quotas>,
     /// For all of a launch.
     pub start_timeout: Duration,
     pub turns: Turns,
@@ -72,6 +75,15 @@ pub struct Job {
     pub framework: v1::FrameworkInfo,
     pub executor: v1::ExecutorInfo,
     pub task: v1::TaskInfo,
+}
+
+impl Job {
+    fn key(&self) -> Key {
+        Key {
+            framework: self.run.framework.clone(),
+            task: self.task.task_id.value.clone(),
+        }
+    }
 }
 
 /// What a launch tells of itself.
@@ -221,6 +233,7 @@ async fn attempt(
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
     let directory = job.sandbox.clone();
+    let (key, disk) = (job.key(), quota(&job.task.resources));
     let (sandbox, planned) = {
         let host = Arc::clone(host);
         let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job));
@@ -240,6 +253,7 @@ async fn attempt(
     match contain(host, planned, sandbox, &clock, watch, listener).await {
         Ok(Some(container)) => {
             host.keeper.watch(&directory, limits, Begun::Now);
+            host.quotas.watch(key, &directory, disk);
             Outcome::Launched(container)
         }
         Ok(None) => Outcome::Cancelled,
@@ -311,6 +325,8 @@ fn prepare(host: &Host, job: &Job) -> Result<Prepared, LaunchError> {
         Ok(plan(job, id, user, seccomp, host)?)
     });
     let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
+    let disk = quota(&job.task.resources);
+    host.quotas.admit(&job.sandbox, &sandbox.files(), disk);
     let planned = planned.and_then(|plan| {
         sandbox.create_directories(&plan.directories)?;
         Ok(plan)

@@ -19,6 +19,7 @@ use containerizer::Termination;
 use proto::v1::TaskState;
 
 use super::ending::{self, Report};
+use crate::quota::Overrun;
 
 /// What the framework and the task have said about the way it may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub enum Cause {
     Asked(Requester),
     DuringLaunch(Requester),
     TimeUp,
+    /// `Machine::overrun` says how.
+    OverDisk,
 }
 
 /// On whose request a task is killed.
@@ -86,6 +89,8 @@ pub enum Event {
         grace: Option<Duration>,
         by: Requester,
     },
+    /// Its sandbox takes too much of the disk.
+    OverDisk(Overrun),
     /// The moment of `wake_at` may have come.
     Woke,
     /// No process of the container is left.
@@ -106,6 +111,8 @@ pub enum Effect {
 pub struct Machine {
     pub policy: Policy,
     pub phase: Phase,
+    /// Why it is killed, if it is for its disk.
+    pub overrun: Option<Overrun>,
 }
 
 impl Machine {
@@ -115,6 +122,7 @@ impl Machine {
         Machine {
             policy,
             phase: Phase::Fetching,
+            overrun: None,
         }
     }
 
@@ -135,6 +143,7 @@ impl Machine {
             Event::LaunchFailed(why) => self.on_launch_failed(why),
             Event::LaunchCancelled => self.on_launch_cancelled(),
             Event::Kill { grace, by } => self.on_kill(now + grace.unwrap_or(self.policy.grace), by),
+            Event::OverDisk(overrun) => self.on_over_disk(overrun),
             Event::Woke => self.on_woke(now),
             Event::Ended(termination) => self.on_ended(&termination),
         };
@@ -230,6 +239,31 @@ impl Machine {
         }
     }
 
+    /// No grace: each moment takes more.
+    fn on_over_disk(&mut self, overrun: Overrun) -> (Phase, Vec<Effect>) {
+        match self.phase {
+            Phase::Running { .. } => {
+                self.overrun = Some(overrun);
+                let cause = Cause::OverDisk;
+                let deadline = None;
+                (Phase::Killing { cause, deadline }, vec![Effect::Kill])
+            }
+            Phase::Killing {
+                cause,
+                deadline: Some(_),
+            } => {
+                let deadline = None;
+                (Phase::Killing { cause, deadline }, vec![Effect::Kill])
+            }
+            // What takes too much before it runs is the fetcher's to stop.
+            Phase::Fetching
+            | Phase::Launching
+            | Phase::Aborting { .. }
+            | Phase::Killing { deadline: None, .. }
+            | Phase::Ended => self.unmoved(),
+        }
+    }
+
     fn on_woke(&self, now: Instant) -> (Phase, Vec<Effect>) {
         match self.phase {
             Phase::Running {
@@ -274,6 +308,7 @@ impl Machine {
                 Cause::TimeUp => {
                     ending::time_up(self.policy.max_completion_time.unwrap_or_default())
                 }
+                Cause::OverDisk => ending::disk_exceeded(&self.overrun.clone().unwrap_or_default()),
             },
             Phase::Ended => return self.unmoved(),
         };

@@ -8,6 +8,7 @@ mod memory;
 mod mount;
 mod network;
 mod pidfd;
+mod quota;
 mod spawn;
 mod terminal;
 
@@ -17,5 +18,6 @@ pub use memory::*;
 pub use mount::*;
 pub use network::*;
 pub use pidfd::*;
+pub use quota::*;
 pub use spawn::*;
 pub use terminal::*;

@@ -65,6 +65,7 @@ fn whole() -> Seen {
         },
         ports: BTreeMap::from([("c1".to_owned(), ports("[1-2]"))]),
         listeners: vec![],
+        projects: vec![],
     }
 }
 
@@ -126,6 +127,12 @@ const BROKEN: &[Row] = &[
     ("a task that runs without its sandbox", |seen| {
         seen.disk.sandboxes.remove(&run("c1"));
     }, "checkpoint", Some("c1"), true, "what the task writes is lost"),
+    ("a project whose sandbox has gone", |seen| {
+        seen.projects.push(ProjectUse { project: 5003, bytes: 0, limit: 1024 });
+    }, "project quota", None, true, "its sandbox has gone"),
+    ("a project of somebody else", |seen| {
+        seen.projects.push(ProjectUse { project: 5003, bytes: 4096, limit: 0 });
+    }, "project quota", None, false, "4KB count for it"),
     ("a port that two have", |seen| {
         seen.ports.insert("c2".to_owned(), ports("[2-3]"));
         seen.inventory.living.insert("c2".to_owned());

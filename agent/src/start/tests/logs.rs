@@ -46,7 +46,7 @@ fn whole(sandbox: &Path) -> String {
     text.replace('\0', "")
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let poll = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -164,6 +164,37 @@ fn a_task_past_its_completion_time_is_killed_without_grace_and_fails() {
     assert_eq!(report.reason, Some(Reason::MaxCompletionTimeReached));
 }
 
+fn over_disk() -> Event {
+    Event::OverDisk(Overrun {
+        used: 2,
+        limit: 1,
+        largest: ".".into(),
+    })
+}
+
+#[test]
+fn a_task_that_fills_its_disk_is_killed_without_grace_and_fails() {
+    let now = Instant::now();
+    let mut machine = running(POLICY, now);
+    assert_eq!(machine.step(over_disk(), now), [Effect::Kill]);
+    assert_eq!(machine.step(KILL, now), []);
+    let effects = machine.step(exit(0), now);
+    let [Effect::Report(report)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(report.state, TaskState::TaskFailed);
+    assert_eq!(report.reason, Some(Reason::ContainerLimitationDisk));
+}
+
+#[test]
+fn who_fills_the_disk_while_it_is_killed_has_had_its_grace() {
+    let now = Instant::now();
+    let mut machine = running(POLICY, now);
+    machine.step(KILL, now);
+    assert_eq!(machine.step(over_disk(), now), [Effect::Kill]);
+    assert_eq!(states(&machine.step(exit(0), now)), [TaskState::TaskKilled]);
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::Fetched),
@@ -176,6 +207,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         }),
         Just(KILL),
         Just(Event::Woke),
+        Just(over_disk()),
         (0..3).prop_map(exit),
     ]
 }
