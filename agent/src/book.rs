@@ -11,6 +11,7 @@ use proto::task::is_terminal;
 use proto::v1::task_status::Reason;
 use proto::v1::{self, TaskState, TaskStatus};
 
+use crate::drain::Drain;
 use crate::paths::Run;
 use crate::task::Key;
 
@@ -27,6 +28,8 @@ pub struct Book {
     /// Oldest first.
     pub completed: VecDeque<Framework>,
     pub counters: Counters,
+    /// While it drains, and afterwards until that is taken back.
+    pub drain: Option<Drain>,
     max_completed_executors: usize,
 }
 
@@ -81,6 +84,7 @@ impl Book {
             frameworks: BTreeMap::new(),
             completed: VecDeque::new(),
             counters: Counters::default(),
+            drain: None,
             max_completed_executors,
         }
     }
@@ -223,6 +227,13 @@ impl Book {
         let frameworks = self.frameworks.values().chain(&self.completed);
         let executors = frameworks.flat_map(|f| f.executors.values().chain(&f.completed));
         executors.map(|executor| &**executor)
+    }
+
+    /// Tasks that have not ended.
+    pub fn tasks_left(&self) -> usize {
+        let lives = |executor: &Executor| executor.state != ExecutorState::Terminated;
+        let executors = self.executors().filter(|(_, executor)| lives(executor));
+        executors.map(|(_, executor)| executor.tasks.len()).sum()
     }
 
     /// What live executors and their tasks hold.

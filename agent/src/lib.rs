@@ -19,6 +19,7 @@ mod checkpoint;
 mod config;
 mod devices;
 mod disks;
+mod drain;
 mod flags;
 mod gc;
 mod host;

@@ -17,6 +17,7 @@
 //!         ├── latest -> <agent>         r  the id in use; without it the next start is a new agent
 //!         └── <agent>
 //!             ├── slave.info            r  AgentInfo
+//!             ├── drain.config          r  DrainConfig and a deadline, while it drains
 //!             └── frameworks/<framework>
 //!                 ├── framework.info    t  FrameworkInfo
 //!                 └── executors/<executor>
@@ -113,6 +114,10 @@ impl Paths {
 
     pub fn agent_info(&self, agent: &str) -> PathBuf {
         self.meta_agent(agent).join("slave.info")
+    }
+
+    pub fn drain_config(&self, agent: &str) -> PathBuf {
+        self.meta_agent(agent).join("drain.config")
     }
 
     pub fn meta_frameworks(&self, agent: &str) -> PathBuf {

@@ -20,6 +20,7 @@ use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::config::{Config, ConfigError};
 use crate::devices::DevicesError;
 use crate::disks::DiskError;
+use crate::drain::Drain;
 use crate::flags::Flags;
 use crate::host::{HostError, HostFacts, boot_id};
 use crate::http::{Site, serve};
@@ -178,6 +179,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         ip: address.ip(),
         shutdown_grace,
     };
+    let drain = drain(&paths, &info, flags.strict).await?;
     let quotas = quotas(&flags, &paths, &events).await?;
     site.measure_with(&quotas);
     let host = Arc::new(Host {
@@ -228,6 +230,9 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     }
     if is_known {
         adoption::adopt(&mut supervisor, stored, &mut found);
+    }
+    if let Some(drain) = drain {
+        supervisor.go_on_draining(drain);
     }
     let mut spared = adoption::spare(&mut found, &unread);
     spared.extend(untaken);
@@ -328,6 +333,27 @@ async fn open(
         Ok((Containerizer::open(config)?, stored))
     });
     opened.await?
+}
+
+/// What an earlier agent was asked for and nobody has taken back.
+async fn drain(
+    paths: &Paths,
+    info: &v1::AgentInfo,
+    strict: bool,
+) -> Result<Option<Drain>, StartError> {
+    let Some(id) = &info.id else { return Ok(None) };
+    let file = paths.drain_config(&id.value);
+    match tokio::task::spawn_blocking(move || checkpoint::read(&file)).await? {
+        Err(error) if !strict => {
+            let error = proto::error::chain(&error);
+            tracing::error!(
+                error,
+                "whether this agent is to drain cannot be told: it does not"
+            );
+            Ok(None)
+        }
+        read => Ok(read?),
+    }
 }
 
 async fn quotas(

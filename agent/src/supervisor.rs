@@ -3,6 +3,7 @@
 //!
 //! It never waits for an actor, for actors wait for it.
 
+mod draining;
 mod orders;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::book::{Book, ExecutorState};
 use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::drain::Wish;
 use crate::link::{self, Outgoing};
 use crate::paths::Run;
 use crate::quota::Overrun;
@@ -26,6 +28,7 @@ use crate::task::actor::{Actor, Beginning, Message, Progress};
 use crate::task::identity::Identity;
 use crate::task::launch::Host;
 use crate::task::machine::Requester;
+pub use draining::DrainError;
 
 /// Messages to one task that wait for it. Kills are repeated by those who sent them, updates are
 /// sent again: a task that falls this far behind may miss some.
@@ -52,6 +55,13 @@ pub enum Event {
     /// A task's last update is acknowledged, or nobody waits for it.
     Closed(Key),
     Snapshot(oneshot::Sender<Book>),
+    /// Begins a drain; `None` takes one back.
+    Drain {
+        wish: Option<Wish>,
+        done: oneshot::Sender<Result<(), DrainError>>,
+    },
+    /// The deadline of a drain may have come.
+    DrainDue,
     Leave {
         how: Leaving,
         done: oneshot::Sender<Farewell>,
@@ -102,6 +112,8 @@ pub struct Supervisor {
     pub id: watch::Sender<Option<String>>,
     tasks: HashMap<Key, Resident>,
     outgoing: Option<Outgoing>,
+    /// What the master has heard of a drain.
+    told_drain: Option<v1::DrainInfo>,
     leaving: Option<(Leaving, oneshot::Sender<Farewell>)>,
 }
 
@@ -130,6 +142,7 @@ impl Supervisor {
             id,
             tasks: HashMap::new(),
             outgoing: None,
+            told_drain: None,
             leaving: None,
         }
     }
@@ -160,8 +173,11 @@ impl Supervisor {
                 }
                 // Whoever asked may have gone away.
                 Event::Snapshot(ask) => drop(ask.send(self.book.clone())),
+                Event::Drain { wish, done } => drop(done.send(self.on_drain(wish).await)),
+                Event::DrainDue => self.on_drain_due(),
                 Event::Leave { how, done } => self.leave(how, done),
             }
+            self.tell_of_drain();
             if self.has_left() {
                 self.farewell();
                 return;
@@ -188,14 +204,17 @@ impl Supervisor {
         }
     }
 
-    fn registration(&self) -> Register {
+    fn registration(&mut self) -> Register {
+        self.told_drain = self.drain_info();
         use v1::agent_info::{Capability, capability::Type};
         let kinds = [
             Type::MultiRole,
             Type::HierarchicalRole,
             Type::ReservationRefinement,
         ];
-        let kinds = kinds.into_iter().chain([Type::TaskResourceLimits]);
+        let kinds = kinds
+            .into_iter()
+            .chain([Type::TaskResourceLimits, Type::AgentDraining]);
         Register {
             agent: self.book.info.clone(),
             address: self.constants.address.clone(),
@@ -215,6 +234,7 @@ impl Supervisor {
             executors: vec![],
             checkpointed_resources: vec![],
             completed_tasks: self.book.completed_tasks(COMPLETED_TASKS_TOLD),
+            drain_info: self.told_drain,
         }
     }
 

@@ -79,6 +79,9 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
     ] {
         set(format!("slave/{name}"), 0.0);
     }
+    let drain = |is_so: bool| f64::from(u8::from(book.drain.is_some() && is_so));
+    set("slave/draining".into(), drain(book.tasks_left() > 0));
+    set("slave/drained".into(), drain(book.tasks_left() == 0));
     let (all, used) = (total(&book.info.resources), total(&book.used()));
     for (name, amount) in RESOURCES {
         let (all, used) = (amount(&all), amount(&used));

@@ -4,6 +4,7 @@
 //! is looked up after those are taken away. Source: spec/mesos-agent.md sections 6 and 7.
 
 mod containers;
+mod drain;
 mod files;
 mod inspect;
 mod metrics;
@@ -182,7 +183,10 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
 }
 
 async fn on_request(State(site): State<Arc<Site>>, request: Request) -> Response {
-    respond(&site, request.method(), request.uri()).await
+    match drain::changes(&request) {
+        true => drain::change(&site, request).await,
+        false => respond(&site, request.method(), request.uri()).await,
+    }
 }
 
 async fn respond(site: &Site, method: &Method, uri: &Uri) -> Response {
@@ -228,6 +232,7 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
             blocking(move || inspect::inspect(&book, &query)).await?
         }
         Route::ContainerizerDebug => containers::debug(&site.book().await?),
+        Route::Drain => drain::told(&site.book().await?),
         Route::Metrics => metrics::snapshot(site, &site.book().await?),
         Route::SystemStats => Value::Object(host::system().stats()),
         Route::FilesBrowse => {

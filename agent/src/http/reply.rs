@@ -8,14 +8,23 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use endpoint::Query;
 
-use super::route::ROUTES;
+use super::route::{ROUTES, Route};
+use crate::supervisor::DrainError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("there is no {0:?} here; there is: {routes}", routes = routes())]
     NoSuchRoute(String),
-    #[error("{path} does not take {method}: use GET")]
+    #[error("{path} does not take {method}: use {}", allowed(.path))]
     Method { method: Method, path: String },
+    #[error("the body must be JSON, and said to be: Content-Type: application/json")]
+    NotJson,
+    #[error("the body must be like {{\"deadline\": {{\"nanoseconds\": 600000000000}}}}")]
+    Drain(#[from] serde_json::Error),
+    #[error(transparent)]
+    Body(#[from] endpoint::BodyError),
+    #[error(transparent)]
+    NoDrain(#[from] DrainError),
     #[error("Expecting '{0}=value' in query.")]
     Missing(&'static str),
     #[error("query parameter {name}={value:?} must be a whole number, -1 or more")]
@@ -70,6 +79,14 @@ fn routes() -> String {
         .join(", ")
 }
 
+/// What a path takes that takes something.
+fn allowed(path: &str) -> &'static str {
+    match Route::of(path) {
+        Some(Route::Drain) => "GET, POST, DELETE",
+        _ => "GET",
+    }
+}
+
 impl Failure {
     fn status(&self) -> StatusCode {
         match self {
@@ -83,16 +100,23 @@ impl Failure {
             Failure::Missing(_)
             | Failure::NotANumber { .. }
             | Failure::Jsonp(_)
+            | Failure::Drain(_)
             | Failure::Selection(_)
             | Failure::Ambiguous { .. }
             | Failure::IsDirectory(_)
             | Failure::NotAFile(_)
             | Failure::Escape(_) => StatusCode::BAD_REQUEST,
+            Failure::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Failure::Body(error) => error.status(),
+            Failure::NoDrain(DrainError::NoAgent) => StatusCode::CONFLICT,
+            Failure::NoDrain(DrainError::Checkpoint(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Failure::Forbidden(_) => StatusCode::FORBIDDEN,
             Failure::Io { .. } | Failure::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Failure::Recovering | Failure::Leaving | Failure::Leased(_) | Failure::Crowded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Failure::Recovering
+            | Failure::NoDrain(DrainError::Leaving)
+            | Failure::Leaving
+            | Failure::Leased(_)
+            | Failure::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -100,8 +124,9 @@ impl Failure {
         let text = proto::error::chain(&self);
         let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
         match self {
-            Failure::Method { .. } => {
-                (self.status(), [(ALLOW, "GET")], plain, text).into_response()
+            Failure::Method { ref path, .. } => {
+                let allowed = allowed(path);
+                (self.status(), [(ALLOW, allowed)], plain, text).into_response()
             }
             _ => (self.status(), plain, text).into_response(),
         }

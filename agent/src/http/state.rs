@@ -71,6 +71,7 @@ pub fn state<'a>(site: &Site, book: &'a Book) -> State<'a> {
         "hostname": book.info.hostname,
         "capabilities": [
             "MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "TASK_RESOURCE_LIMITS",
+            "AGENT_DRAINING",
         ],
         "resources": all.flat_json(),
         "reserved_resources": by_role(&all, flat),
@@ -83,6 +84,14 @@ pub fn state<'a>(site: &Site, book: &'a Book) -> State<'a> {
         "attributes": proto::attributes::flat_json(&book.info.attributes),
         "flags": flags(site),
     })));
+    if let Some(drain) = &book.drain {
+        let info = drain.info(book.tasks_left());
+        state.extend(object(json!({
+            "drain_config": proto::json::to_value(&drain.config()),
+            "drain_info": proto::json::to_value(&info),
+            "estimated_drain_start_time_seconds": drain.since_seconds(),
+        })));
+    }
     if let Some(domain) = &book.info.domain {
         state.insert("domain".to_owned(), v0::domain(domain));
     }

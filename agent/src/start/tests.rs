@@ -1,6 +1,7 @@
 //! A whole agent with real containers, under a master that does as the test says.
 
 mod disks;
+mod drains;
 mod isolation;
 mod logs;
 mod restarts;

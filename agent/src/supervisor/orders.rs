@@ -103,6 +103,11 @@ impl Supervisor {
             tracing::warn!(task = %key, "ignored a task: it runs already, or is not for this agent");
             return;
         }
+        if self.book.drain.is_some() {
+            let message = "Task was received while agent was already draining";
+            let report = ending::dropped(&framework, Reason::AgentDraining, message);
+            return self.start(key, None, false, Beginning::Refuse(report));
+        }
         if let Err(refusal) = command_executor::check(&framework, &task) {
             return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
         }

@@ -39,6 +39,10 @@ pub enum Message {
     Abandon {
         grace: Duration,
     },
+    /// Kill it, for the agent is drained.
+    Drain {
+        max_grace: Option<Duration>,
+    },
     /// Its sandbox takes too much of the disk.
     OverDisk(Overrun),
     /// The agent goes away and the task stays.
@@ -228,6 +232,12 @@ impl Life {
                 self.abandoned = true;
                 let grace = Some(grace);
                 let by = Requester::Agent;
+                self.step(Event::Kill { grace, by }).await;
+            }
+            Message::Drain { max_grace } => {
+                let own = self.machine.policy.grace;
+                let grace = Some(max_grace.map_or(own, |max| own.min(max)));
+                let by = Requester::Drain;
                 self.step(Event::Kill { grace, by }).await;
             }
             Message::OverDisk(overrun) => self.step(Event::OverDisk(overrun)).await,

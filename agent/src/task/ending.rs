@@ -84,11 +84,11 @@ pub fn launch_failed(why: String) -> Report {
 pub fn killed_during_launch(by: Requester) -> Report {
     let words = "A kill was requested before the task was running";
     let message = format!("{words}; {}", chain::of_request(by));
-    Report::agent(
-        TaskState::TaskKilled,
-        Reason::TaskKilledDuringLaunch,
-        message,
-    )
+    let reason = match by {
+        Requester::Drain => Reason::AgentDraining,
+        _ => Reason::TaskKilledDuringLaunch,
+    };
+    Report::agent(TaskState::TaskKilled, reason, message)
 }
 
 pub fn time_up(limit: Duration) -> Report {
@@ -113,10 +113,21 @@ pub fn by_itself(termination: &Termination) -> Report {
     Report::executor(state).saying(linked(how_it_ended(termination), links))
 }
 
+/// It has been told to end.
+pub fn killing(by: Requester) -> Report {
+    requested(TaskState::TaskKilling, by)
+}
+
+fn requested(state: TaskState, by: Requester) -> Report {
+    let mut report = Report::executor(state);
+    report.reason = (by == Requester::Drain).then_some(Reason::AgentDraining);
+    report
+}
+
 /// Within its grace period.
 pub fn killed(termination: &Termination, by: Requester) -> Report {
     let links = [chain::of_request(by)];
-    Report::executor(TaskState::TaskKilled).saying(linked(how_it_ended(termination), links))
+    requested(TaskState::TaskKilled, by).saying(linked(how_it_ended(termination), links))
 }
 
 /// With SIGKILL, after its grace period.
@@ -125,7 +136,7 @@ pub fn killed_at_last(termination: &Termination, by: Requester) -> Report {
         chain::of_request(by),
         "it was still there after its grace period",
     ];
-    Report::executor(TaskState::TaskKilled).saying(linked(how_it_ended(termination), links))
+    requested(TaskState::TaskKilled, by).saying(linked(how_it_ended(termination), links))
 }
 
 /// Mesos' own words, and where most of it is.

@@ -33,6 +33,7 @@ pub enum Why {
     Agent = 3,
     TimeUp = 4,
     OverDisk = 5,
+    Drain = 6,
 }
 
 impl Killing {
@@ -91,6 +92,7 @@ impl Killing {
             Why::Framework => Requester::Framework,
             Why::FrameworkOfExecutor => Requester::FrameworkOfExecutor,
             Why::Agent => Requester::Agent,
+            Why::Drain => Requester::Drain,
             Why::Unknown | Why::TimeUp | Why::OverDisk => Requester::Unknown,
         }
     }
@@ -102,6 +104,7 @@ impl Why {
             Requester::Framework => Self::Framework,
             Requester::FrameworkOfExecutor => Self::FrameworkOfExecutor,
             Requester::Agent => Self::Agent,
+            Requester::Drain => Self::Drain,
             Requester::Unknown => Self::Unknown,
         }
     }

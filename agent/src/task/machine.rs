@@ -71,6 +71,8 @@ pub enum Requester {
     FrameworkOfExecutor,
     /// The framework is gone, or the agent goes away, and what it cannot keep goes with it.
     Agent,
+    /// The agent is drained, and the deadline of that has come.
+    Drain,
     /// Whoever asked an earlier process of this agent.
     Unknown,
 }
@@ -217,7 +219,7 @@ impl Machine {
                 };
                 let mut effects = Vec::new();
                 if self.policy.reports_killing {
-                    effects.push(Effect::Report(Report::executor(TaskState::TaskKilling)));
+                    effects.push(Effect::Report(ending::killing(by)));
                 }
                 effects.push(Effect::Terminate);
                 (killing, effects)

@@ -112,6 +112,7 @@ impl Cluster {
             tasks: before.map(|agent| agent.tasks).unwrap_or_default(),
             executors: BTreeMap::new(),
             offers: BTreeSet::new(),
+            drain: register.drain_info,
         };
         self.agents.insert(id.clone(), agent);
         self.unallocated.include(&id);

@@ -33,6 +33,8 @@ pub struct Agent {
     pub tasks: BTreeSet<(FrameworkId, TaskId)>,
     pub executors: BTreeMap<(FrameworkId, ExecutorId), Executor>,
     pub offers: BTreeSet<OfferId>,
+    /// It takes no tasks, so nothing of it is offered.
+    pub drain: Option<v1::DrainInfo>,
 }
 
 /// ```text
@@ -66,6 +68,11 @@ impl Agent {
             Link::Up { id, .. } => Some(id),
             Link::Down { .. } => None,
         }
+    }
+
+    /// Whether what is free on it is offered.
+    pub fn is_active(&self) -> bool {
+        self.link_id().is_some() && self.drain.is_none()
     }
 
     /// The deadline this agent has in the timers.

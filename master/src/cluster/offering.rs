@@ -16,7 +16,7 @@ impl Cluster {
             Unallocated::Everywhere => self.agents.values().collect(),
             Unallocated::Agents(ids) => ids.iter().filter_map(|id| self.agents.get(id)).collect(),
         };
-        agents.retain(|agent| agent.link_id().is_some() && !agent.free.is_empty());
+        agents.retain(|agent| agent.is_active() && !agent.free.is_empty());
         if agents.is_empty() {
             return;
         }

@@ -1,6 +1,7 @@
 //! What agents report: status updates, above all.
 
 use proto::link::{self, from_agent};
+use proto::v1;
 
 use super::agent::Link;
 use super::ids::{AgentId, FrameworkId, TaskId};
@@ -23,6 +24,7 @@ impl Cluster {
                 self.exited_executor(&id, &exited);
             }
             from_agent::Message::ExecutorMessage(message) => self.executor_message(&id, message),
+            from_agent::Message::Drain(drain) => self.drained(&id, drain.drain_info),
             from_agent::Message::Unregister(link::Unregister {}) => {
                 self.counters.count("master/messages_unregister_slave");
                 self.unregister(&id);
@@ -31,6 +33,22 @@ impl Cluster {
                 let text = "a link is registered once: open a new one to register again";
                 self.refuse(Refusal::Invalid(text.to_owned()));
             }
+        }
+    }
+
+    /// The agent has begun to drain, goes on with it, or takes tasks again.
+    fn drained(&mut self, id: &AgentId, drain: Option<v1::DrainInfo>) {
+        let Some(agent) = self.agents.get_mut(id) else {
+            return;
+        };
+        let state = drain.as_ref().map(|drain| drain.state().as_str_name());
+        tracing::info!(agent = %id, state, "the drain of an agent has changed");
+        agent.drain = drain;
+        if agent.drain.is_none() {
+            return self.unallocated.include(id);
+        }
+        for offer in agent.offers.clone() {
+            self.rescind(&offer);
         }
     }
 

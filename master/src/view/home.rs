@@ -61,9 +61,13 @@ fn ended_at(task: &Task) -> f64 {
 }
 
 fn agent_row(cluster: &Cluster, agent: &Agent) -> [Cell; 5] {
-    let state = match agent.link {
-        Link::Up { .. } => "active",
-        Link::Down { .. } => "disconnected",
+    let state = match (&agent.link, &agent.drain) {
+        (Link::Down { .. }, _) => "disconnected",
+        (Link::Up { .. }, None) => "active",
+        (Link::Up { .. }, Some(drain)) => match drain.state() {
+            proto::v1::DrainState::Drained => "drained",
+            _ => "draining",
+        },
     };
     let host = format!("{}:{}", agent.info.hostname, agent.address.port);
     [

@@ -61,9 +61,13 @@ fn agents(cluster: &Cluster, set: &mut impl FnMut(&str, f64)) {
         .filter(|a| matches!(a.link, Link::Up { .. }))
         .count();
     let away = cluster.agents.len() - connected;
-    set("master/slaves_active", connected as f64);
+    let active = cluster.agents.values().filter(|a| a.is_active()).count();
+    set("master/slaves_active", active as f64);
     set("master/slaves_connected", connected as f64);
-    set("master/slaves_inactive", away as f64);
+    set(
+        "master/slaves_inactive",
+        (cluster.agents.len() - active) as f64,
+    );
     set("master/slaves_disconnected", away as f64);
     set(
         "master/slaves_unreachable",

@@ -5,14 +5,14 @@ use proto::v0;
 use serde_json::{Map, Value, json};
 
 use super::{About, offered_on, offered_to, used_by, used_on};
-use crate::cluster::{Agent, Cluster, Completed, Connection, Framework, Link, Offer, Task};
+use crate::cluster::{Agent, Cluster, Completed, Connection, Framework, Offer, Task};
 
 pub fn state(cluster: &Cluster, about: &About) -> Value {
     let master = &cluster.config.master;
     let active = cluster
         .agents
         .values()
-        .filter(|agent| is_active(agent))
+        .filter(|agent| agent.is_active())
         .count();
     let capabilities: Vec<&str> = master
         .capabilities
@@ -85,10 +85,6 @@ pub fn frameworks(cluster: &Cluster, id: Option<&str>) -> Value {
     })
 }
 
-fn is_active(agent: &Agent) -> bool {
-    matches!(agent.link, Link::Up { .. })
-}
-
 pub(super) fn agent(cluster: &Cluster, agent: &Agent) -> Map<String, Value> {
     let by_role = agent.total.reserved().into_iter();
     let capabilities: Vec<&str> = agent.capabilities.iter().map(|c| c.as_str_name()).collect();
@@ -107,14 +103,17 @@ pub(super) fn agent(cluster: &Cluster, agent: &Agent) -> Map<String, Value> {
             "offered_resources": offered_on(cluster, agent).flat_json(),
             "reserved_resources": by_role.map(|(role, r)| (role, Value::Object(r.flat_json()))).collect::<Map<_, _>>(),
             "unreserved_resources": agent.total.unreserved().flat_json(),
-            "active": is_active(agent),
-            "deactivated": false,
+            "active": agent.is_active(),
+            "deactivated": agent.drain.is_some(),
             "version": agent.version,
             "capabilities": capabilities,
         }),
     );
     if let Some(time) = agent.reregistered {
         object.insert("reregistered_time".to_owned(), json!(time));
+    }
+    if let Some(drain) = &agent.drain {
+        object.insert("drain_info".to_owned(), proto::json::to_value(drain));
     }
     if let Some(domain) = &agent.info.domain {
         object.insert("domain".to_owned(), v0::domain(domain));

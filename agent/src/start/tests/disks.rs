@@ -206,6 +206,10 @@ async fn is_held_to_its_disk_on(kind: &str) {
             TaskState::TaskKilled
         );
     }
+    // Otherwise the next agent would tell of them again.
+    while get(&handle, "/state").await["frameworks"] != serde_json::json!([]) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     stop(handle, link).await;
 
     // With the sandbox goes its limit; what was left in force by accident is told, and mended.

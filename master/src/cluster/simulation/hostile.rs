@@ -122,6 +122,10 @@ fn agent_messages() -> Vec<from_agent::Message> {
     all.extend([
         from_agent::Message::Pong(link::Pong {}),
         from_agent::Message::Unregister(link::Unregister {}),
+        from_agent::Message::Drain(link::Drain::default()),
+        from_agent::Message::Drain(link::Drain {
+            drain_info: Some(v1::DrainInfo::default()),
+        }),
         from_agent::Message::ExitedExecutor(link::ExitedExecutor {
             framework_id: framework_id(),
             executor_id: executor_id.clone(),

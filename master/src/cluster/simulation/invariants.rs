@@ -18,6 +18,7 @@ pub fn check(world: &World) {
     );
     offers_are_known_to_all(world);
     connected_agents_are_durable(world);
+    nothing_of_an_agent_that_drains_is_offered(world);
 }
 
 /// What holds whatever agents and frameworks say.
@@ -36,6 +37,18 @@ fn nothing_is_free_that_is_not_there(cluster: &Cluster) {
             free += &cluster.offers[offer].resources;
         }
         assert!(agent.total.contains(&free), "agent {}: {free}", agent.id);
+    }
+}
+
+/// And the master knows of each that it does.
+fn nothing_of_an_agent_that_drains_is_offered(world: &World) {
+    for fake in &world.agents {
+        let id = fake.link.and(fake.id.as_ref());
+        let Some(agent) = id.and_then(|id| world.cluster.agents.get(id.value.as_str())) else {
+            continue;
+        };
+        assert_eq!(agent.drain, fake.drain, "agent {}", agent.id);
+        assert!(agent.drain.is_none() || agent.offers.is_empty());
     }
 }
 

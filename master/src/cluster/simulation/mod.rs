@@ -17,6 +17,7 @@ use world::World;
 enum Move {
     AgentJoins(usize),
     LinkBreaks(usize),
+    Drain(usize, bool),
     Subscribe(usize),
     StreamBreaks(usize),
     Launch {
@@ -51,6 +52,7 @@ fn a_move() -> impl Strategy<Value = Move> {
     prop_oneof![
         2 => (0..4usize).prop_map(Move::AgentJoins),
         1 => (0..4usize).prop_map(Move::LinkBreaks),
+        1 => (0..4usize, any::<bool>()).prop_map(|(n, on)| Move::Drain(n, on)),
         3 => (0..3usize).prop_map(Move::Subscribe),
         1 => (0..3usize).prop_map(Move::StreamBreaks),
         6 => (0..3usize, 1..4usize, refuse())
@@ -84,6 +86,7 @@ fn play(world: &mut World, step: Move) {
         Move::Kill(pick) => world.kill(pick),
         Move::TaskMoves { pick, state } => world.task_moves(pick, state),
         Move::Acknowledge(pick) => world.acknowledge(pick),
+        Move::Drain(n, on) => world.drain(n, on),
         Move::Teardown(n) => world.teardown(n),
         Move::MasterRestarts => world.master_restarts(),
         Move::Wait(time) => world.wait(time),

@@ -41,6 +41,7 @@ impl World {
             frameworks: agent.frameworks.values().cloned().collect(),
             tasks: agent.tasks.values().cloned().collect(),
             completed_tasks: agent.completed.clone(),
+            drain_info: agent.drain,
             ..link::Register::default()
         };
         self.step(Event::Register {
@@ -332,6 +333,19 @@ impl World {
                 ..Call::default()
             },
         );
+    }
+
+    pub fn drain(&mut self, n: usize, on: bool) {
+        let Some(link) = self.agents[n].link else {
+            return;
+        };
+        self.agents[n].drain = on.then(|| v1::DrainInfo {
+            state: v1::DrainState::Draining.into(),
+            config: v1::DrainConfig::default(),
+        });
+        let drain_info = self.agents[n].drain;
+        let message = Box::new(from_agent::Message::Drain(link::Drain { drain_info }));
+        self.step(Event::FromAgent { link, message });
     }
 
     pub fn teardown(&mut self, n: usize) {

@@ -24,6 +24,7 @@ pub struct FakeAgent {
     pub frameworks: BTreeMap<String, v1::FrameworkInfo>,
     /// Executors it was told to end.
     pub shut_down: Vec<String>,
+    pub drain: Option<v1::DrainInfo>,
 }
 
 #[derive(Default)]
