@@ -28,7 +28,8 @@ pub struct Named {
     agent: String,
 }
 
-fn host_and_port(text: &str) -> Result<String, &'static str> {
+/// The form of addresses on the command line.
+pub fn host_and_port(text: &str) -> Result<String, &'static str> {
     proto::address::host_and_port(text)
         .map_err(|_neither| "give HOST:PORT, for example 127.0.0.1:5051")
 }

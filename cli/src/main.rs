@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command::{
-    agent, attach as attach_command, audit as audit_command, exec as exec_command,
+    agent, attach as attach_command, audit as audit_command, drain, exec as exec_command,
     inspect as inspect_command, master, run as run_command, scheduler,
     selftest as selftest_command, up, version, why as why_command,
 };
@@ -61,6 +61,8 @@ enum Command {
     Attach(Box<attach_command::Flags>),
     /// Execute a command in the container of a task that runs on this machine
     Exec(Box<exec_command::Flags>),
+    /// Have an agent take no more tasks, and end those that run: by themselves, or at a deadline
+    Drain(Box<drain::Flags>),
     /// Tell what of this machine is not as its agent has written it down, and mend it if asked to
     Audit(Box<audit_command::Flags>),
     /// Try on this machine's containers what has broken container runtimes, and show what held
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
         Command::Why(flags) => why_command::run(*flags),
         Command::Attach(flags) => attach_command::run(*flags),
         Command::Exec(flags) => exec_command::run(*flags),
+        Command::Drain(flags) => drain::run(*flags),
         Command::Audit(flags) => audit_command::run(*flags),
         Command::Selftest(flags) => selftest_command::run(*flags),
         // Not reached but by an empty command line of it.
@@ -141,6 +144,7 @@ mod tests {
             "why hello --agent=n5:5051",
             "selftest",
             "audit",
+            "drain --deadline=10mins --agent=n5:5051",
             "audit --repair --json --runtime_dir=/r --work_dir=/w --cgroups_root=x --master=a:1",
             "selftest cve-2019 --list --runtime_dir=/r --seccomp_config_dir=/s --master=a:1",
             "attach /hello --from-start",
