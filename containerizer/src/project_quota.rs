@@ -15,9 +15,8 @@ use crate::sys::QUOTA_BLOCK;
 pub use crate::sys::{ProjectUse, project_of, stop_inheriting_project};
 
 /// A file system that counts by project.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ProjectQuota {
-    directory: File,
     path: PathBuf,
     enforces: bool,
 }
@@ -50,19 +49,12 @@ impl ProjectQuota {
     /// Of the file system that `path`, a directory, is on; `None` where it does not count by project, or
     /// the kernel cannot be asked (before Linux 5.14).
     pub fn at(path: &Path) -> Result<Option<ProjectQuota>, QuotaError> {
-        let mut options = File::options();
-        let flags = nix::libc::O_DIRECTORY | nix::libc::O_CLOEXEC;
-        let directory = options.read(true).custom_flags(flags).open(path);
-        let directory = directory.map_err(|source| QuotaError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
+        let directory = open(path)?;
         // ext4 may count although its inodes have no room for a project.
         let has_projects = project_of(directory.as_fd()).is_ok();
         let counting = sys::project_counting(directory.as_fd()).ok();
         let counting = counting.filter(|counting| counting.counts && has_projects);
         Ok(counting.map(|counting| ProjectQuota {
-            directory,
             path: path.to_owned(),
             enforces: counting.enforces,
         }))
@@ -85,7 +77,7 @@ impl ProjectQuota {
     /// In whole kilobytes, rounded up; `None` for none.
     pub fn limit(&self, project: u32, bytes: Option<u64>) -> Result<(), QuotaError> {
         let blocks = ProjectQuota::rounded(bytes) / QUOTA_BLOCK;
-        let set = sys::set_project_limit(self.directory.as_fd(), project, blocks);
+        let set = sys::set_project_limit(open(&self.path)?.as_fd(), project, blocks);
         set.map_err(|source| QuotaError::Limit {
             path: self.path.clone(),
             project,
@@ -100,7 +92,7 @@ impl ProjectQuota {
 
     /// Takes as long for a large tree as for a small one.
     pub fn read(&self, project: u32) -> Result<ProjectUse, QuotaError> {
-        match sys::project_use(self.directory.as_fd(), project) {
+        match sys::project_use(open(&self.path)?.as_fd(), project) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ProjectUse {
                 project,
                 bytes: 0,
@@ -112,10 +104,11 @@ impl ProjectQuota {
 
     /// All projects from `first` to `last` that use something or have a limit.
     pub fn in_use(&self, first: u32, last: u32) -> Result<Vec<ProjectUse>, QuotaError> {
+        let directory = open(&self.path)?;
         let mut found = Vec::new();
         let mut next = Some(first);
         while let Some(from) = next.filter(|from| *from <= last) {
-            let used = match sys::next_project_use(self.directory.as_fd(), from) {
+            let used = match sys::next_project_use(directory.as_fd(), from) {
                 // XFS says so at the end of its list, ext4 likewise.
                 Err(error) if is_end(&error) => break,
                 used => used.map_err(|source| self.unread(from, source))?,
@@ -138,6 +131,17 @@ impl ProjectQuota {
             source,
         }
     }
+}
+
+/// For one question: held for longer, it would keep the file system from being unmounted.
+fn open(path: &Path) -> Result<File, QuotaError> {
+    let mut options = File::options();
+    let flags = nix::libc::O_DIRECTORY | nix::libc::O_CLOEXEC;
+    let directory = options.read(true).custom_flags(flags).open(path);
+    directory.map_err(|source| QuotaError::Open {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn is_end(error: &io::Error) -> bool {
