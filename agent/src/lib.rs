@@ -12,6 +12,7 @@
 //! written down before it is sent, when its framework checkpoints.
 #![forbid(unsafe_code)]
 
+mod activation;
 mod adoption;
 pub mod audit;
 mod book;
@@ -39,6 +40,7 @@ mod removal;
 mod rights;
 mod runs;
 mod sandbox;
+mod service;
 mod start;
 mod supervisor;
 mod task;
@@ -46,5 +48,6 @@ mod task;
 pub use flags::{Flags, Recover};
 pub use recovery::Reconfiguration;
 pub use rights::Rights;
+pub use service::Service;
 pub use start::{Handle, StartError, start};
 pub use supervisor::Dismissal;

@@ -121,7 +121,8 @@ fn patience(text: &str) -> Result<Option<Duration>, NotifyError> {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+/// Of the environment; an empty one is none.
+pub(crate) fn variable(name: &str) -> Option<String> {
     match std::env::var(name) {
         Ok(text) => Some(text).filter(|text| !text.is_empty()),
         Err(VarError::NotPresent) => None,

@@ -14,6 +14,7 @@ use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::activation::{self, ActivationError};
 use crate::audit::{AuditError, Auditor, Node};
 use crate::book::Book;
 use crate::checkpoint::{self, CheckpointError, Durability};
@@ -74,7 +75,7 @@ pub enum StartError {
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
-    Listen(#[from] endpoint::ListenError),
+    Listen(#[from] ActivationError),
     #[error(transparent)]
     Address(#[from] endpoint::NoAddress),
     #[error("cannot prepare the host for containers")]
@@ -141,7 +142,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     }
     let paths = Paths::new(&flags.work_dir);
 
-    let (listener, bound) = endpoint::listen(flags.ip, flags.port, flags.insecure).await?;
+    let (listener, bound) = activation::listen(&flags).await?;
     let address = endpoint::advertised(
         bound,
         flags.advertise_ip,
@@ -524,6 +525,10 @@ impl Handle {
     /// Where the agent's HTTP API is reached.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(crate) fn events(&self) -> mpsc::Sender<Event> {
+        self.events.clone()
     }
 
     /// Given by the master; `None` before the first registration.

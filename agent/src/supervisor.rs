@@ -23,6 +23,7 @@ use crate::drain::Wish;
 use crate::link::{self, Outgoing};
 use crate::paths::Run;
 use crate::quota::Overrun;
+use crate::service::Pulse;
 use crate::task::Key;
 use crate::task::actor::{Actor, Beginning, Message, Progress};
 use crate::task::identity::Identity;
@@ -55,6 +56,8 @@ pub enum Event {
     /// A task's last update is acknowledged, or nobody waits for it.
     Closed(Key),
     Snapshot(oneshot::Sender<Book>),
+    /// Whether the supervisor is alive.
+    Pulse(oneshot::Sender<Pulse>),
     /// Begins a drain; `None` takes one back.
     Drain {
         wish: Option<Wish>,
@@ -173,6 +176,7 @@ impl Supervisor {
                 }
                 // Whoever asked may have gone away.
                 Event::Snapshot(ask) => drop(ask.send(self.book.clone())),
+                Event::Pulse(ask) => drop(ask.send(self.pulse())),
                 Event::Drain { wish, done } => drop(done.send(self.on_drain(wish).await)),
                 Event::DrainDue => self.on_drain_due(),
                 Event::Leave { how, done } => self.leave(how, done),
@@ -345,6 +349,15 @@ impl Supervisor {
             Leaving::Destroy => self.kill_all(),
         }
         self.leaving = Some((how, done));
+    }
+
+    fn pulse(&self) -> Pulse {
+        Pulse {
+            agent: self.book.info.id.as_ref().map(|id| id.value.clone()),
+            is_registered: self.book.master.is_some(),
+            tasks: self.book.tasks_left(),
+            drains: self.book.drain.is_some(),
+        }
     }
 
     fn has_left(&self) -> bool {

@@ -193,6 +193,7 @@ impl Containerizer {
                 total_memory(&meminfo.unwrap_or_default())
             },
             hidden: hidden(&config),
+            oom_score_adj: oom_score_adj(),
             open_files: raise_open_files(),
             machine: machine(),
             seccomp: config.seccomp.clone(),
@@ -373,6 +374,14 @@ fn raise_open_files() -> Option<(u64, u64)> {
     // A later containerizer of this process must not take the raised limit for the original.
     static ORIGINAL: std::sync::OnceLock<(u64, u64)> = std::sync::OnceLock::new();
     Some(*ORIGINAL.get_or_init(|| (soft, hard)))
+}
+
+/// Of this process; 0 where it cannot be told. proc_pid_oom_score_adj(5).
+fn oom_score_adj() -> i32 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj");
+    text.ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// A kernel that does not tell its release is taken for the oldest.

@@ -21,6 +21,6 @@ mod serve;
 
 pub use body::{BodyError, MAX_BODY_BYTES, bounded_body};
 pub use client::{NoMaster, client, locate};
-pub use listen::{ListenError, NoAddress, advertised, listen};
+pub use listen::{ListenError, NoAddress, advertised, inherit, listen};
 pub use query::{Query, query_value};
 pub use serve::serve;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use tokio::net::TcpListener;
 
@@ -36,6 +37,14 @@ pub async fn listen(
         .await
         .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)));
     listening.map_err(|source| ListenError::Bind { address, source })
+}
+
+/// Goes on to listen on a socket that another process has opened.
+pub fn inherit(socket: OwnedFd) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    Ok((TcpListener::from_std(listener)?, bound))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

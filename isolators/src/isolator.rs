@@ -33,6 +33,8 @@ pub struct Host {
     pub shell: Vec<String>,
     /// Bytes of memory of the whole host.
     pub total_memory: u64,
+    /// Of the agent, which containers would have from it: how soon the kernel ends it when memory is short.
+    pub oom_score_adj: i32,
     /// Directories that no container needs to see: the agent's own records.
     pub hidden: Vec<String>,
     /// Soft and hard limit of open files for containers, where the agent's own is another.
@@ -232,6 +234,7 @@ pub(crate) mod tests {
             cfs_by_default: false,
             shell: vec!["/bin/bash".into(), "-c".into()],
             total_memory: 8 << 30,
+            oom_score_adj: 0,
             hidden: vec!["/run/agent".into()],
             open_files: Some((1024, 4096)),
             machine: Machine {

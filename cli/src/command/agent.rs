@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agent::Dismissal;
+use agent::{Dismissal, Service};
 use anyhow::{Context as _, bail};
 
 use super::block_on;
@@ -23,13 +23,16 @@ pub fn run(flags: agent::Flags) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         tracing::info!(address = %agent.address(), "agent is up");
+        let service = Service::begin(&agent)?;
         tokio::select! {
             request = requests.next() => match request {
                 Request::Stop => {
+                    service.stopping();
                     agent.stop().await;
                     tracing::info!("agent stopped; its tasks keep running");
                 }
                 Request::Leave => {
+                    service.stopping();
                     tracing::info!("leaving the cluster: killing all tasks");
                     agent.destroy().await;
                 }

@@ -20,6 +20,12 @@ use Says::{Of, This};
 #[rustfmt::skip] // A reason and what is said of it are a row.
 const REASONS: &[(Reason, Says)] = &[
     (Reason::ContainerLimitationMemory, Of(memory)),
+    (Reason::ContainerLimitationDisk, This(
+        "Its sandbox took more of the disk than the task may: look into the directories that the \
+         message names, or raise \"disk\" in the app. Rotated logs count, volumes do not.")),
+    (Reason::AgentDraining, This(
+        "Its node is taken out: an operator has asked its agent to drain. The task is not at fault: \
+         its scheduler starts another elsewhere where one is wanted.")),
     (Reason::ContainerLaunchFailed, Of(launch)),
     (Reason::MaxCompletionTimeReached, This(
         "It ran for longer than it may: look for what holds it up, or raise its \
@@ -89,7 +95,9 @@ pub fn cause(story: &Story) -> Option<String> {
         | TaskState::TaskStarting
         | TaskState::TaskRunning
         | TaskState::TaskUnknown => None,
-        TaskState::TaskKilling => Some(format!("{ASKED} {BY_FRAMEWORK}")),
+        TaskState::TaskKilling => {
+            Some(by_reason(last).unwrap_or_else(|| format!("{ASKED} {BY_FRAMEWORK}")))
+        }
         TaskState::TaskFinished => Some(
             "Its command ended by itself, and well. Of an app, which is meant to go on, its \
              scheduler starts another."

@@ -32,7 +32,8 @@ impl Isolator for Memory {
             memory = memory.swap(hard);
         }
         spec.memory = Some(memory.build()?);
-        spec.oom_score_adj = oom_score_adj(request.memory, host.total_memory);
+        let own = (host.oom_score_adj != 0).then_some(0);
+        spec.oom_score_adj = oom_score_adj(request.memory, host.total_memory).or(own);
         Ok(())
     }
 }
@@ -116,6 +117,17 @@ mod tests {
             limit: Limit::Default,
         };
         assert_eq!(planned(share), (Some(32 << 20), Some(32 << 20), None));
+    }
+
+    #[test]
+    fn what_protects_the_agent_does_not_protect_its_containers() {
+        let protected = Host {
+            oom_score_adj: -900,
+            ..host(Version::V2)
+        };
+        let spec = plan(&request(), &protected).expect("plans");
+        let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
+        assert_eq!(score, Some(0));
     }
 
     #[test]
