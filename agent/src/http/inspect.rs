@@ -7,18 +7,20 @@ use serde_json::{Value, json};
 use super::reply::Failure;
 use super::{secrets, timings};
 use crate::book::{Book, Executor};
+use crate::quota::{Quotas, Use};
 
 const SELECTION: &str = "select one container, by task_id alone or by container_id alone";
 
 /// Reads the container's record, and so blocks.
-pub fn inspect(book: &Book, query: &Query) -> Result<Value, Failure> {
+pub fn inspect(book: &Book, query: &Query, quotas: Option<&Quotas>) -> Result<Value, Failure> {
     let found = select(book, query)?;
     let container = found.executor.container.as_ref();
     let container = container.ok_or_else(|| Failure::NoContainer(found.task.to_owned()))?;
     // A spec always has a JSON form; one that was lost with its record has none.
     let spec = container.spec().ok();
     let spec = spec.and_then(|spec| serde_json::to_value(spec).ok());
-    Ok(found.explain(spec, container.timings()))
+    let disk = quotas.and_then(|quotas| quotas.of(&found.executor.sandbox));
+    Ok(found.explain(spec, container.timings(), disk))
 }
 
 /// A task and the executor that runs it.
@@ -64,7 +66,7 @@ impl Found<'_> {
     }
 
     /// Pure: the answer.
-    fn explain(&self, spec: Option<Value>, launch: Option<&Timings>) -> Value {
+    fn explain(&self, spec: Option<Value>, launch: Option<&Timings>, disk: Option<Use>) -> Value {
         let run = &self.executor.run;
         json!({
             "task_id": self.task,
@@ -73,6 +75,11 @@ impl Found<'_> {
             "sandbox": self.executor.sandbox,
             "spec": spec.map(shown),
             "launch": launch.map(timings::launch),
+            "disk": disk.map(|disk| json!({
+                "used_bytes": disk.used,
+                "limit_bytes": disk.limit,
+                "project": disk.project,
+            })),
         })
     }
 }
@@ -165,9 +172,14 @@ mod tests {
                 "process": {"args": ["sh", "-c"], "env": env, "capabilities": capabilities},
             })
         };
+        let disk = Use {
+            used: Some(5),
+            limit: None,
+            project: Some(5000),
+        };
         let executed = spec("geheim", ["CAP_KILL", "CAP_CHOWN"]);
         assert_eq!(
-            found.explain(Some(executed), None),
+            found.explain(Some(executed), None, Some(disk)),
             json!({
                 "task_id": "t",
                 "container_id": "C",
@@ -175,6 +187,7 @@ mod tests {
                 "sandbox": "/s",
                 "spec": spec("<hidden>", ["CAP_CHOWN", "CAP_KILL"]),
                 "launch": null,
+                "disk": {"used_bytes": 5, "limit_bytes": null, "project": 5000},
             })
         );
     }

@@ -229,7 +229,8 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
         }
         Route::Inspect => {
             let (book, query) = (site.book().await?, query.clone());
-            blocking(move || inspect::inspect(&book, &query)).await?
+            let quotas = site.quotas.get().cloned();
+            blocking(move || inspect::inspect(&book, &query, quotas.as_deref())).await?
         }
         Route::ContainerizerDebug => containers::debug(&site.book().await?),
         Route::Drain => drain::told(&site.book().await?),

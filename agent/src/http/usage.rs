@@ -250,6 +250,7 @@ mod tests {
         let disk = Use {
             used: Some(51),
             limit: Some(52),
+            project: None,
         };
         let usage = usage(&snapshot(), &executor(None), Some(disk));
         let json = proto::json::to_value(&usage);

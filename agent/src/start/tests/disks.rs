@@ -201,13 +201,18 @@ async fn is_held_to_its_disk_on(kind: &str) {
     quota.assign(strange.as_fd(), last).unwrap();
     // What is open is there, and counts.
     drop(strange);
-    for id in ["t", "u"] {
-        link.say(kill(id)).await;
-        assert_eq!(
-            story(&mut link).await.pop().unwrap().state(),
-            TaskState::TaskKilled
-        );
-    }
+    // Nor does it take more by that than it may.
+    let strange = other.join("strange");
+    let file = std::fs::File::create(&strange).unwrap();
+    quota.assign(file.as_fd(), last).unwrap();
+    std::fs::write(&strange, vec![7; 4 * MB as usize]).unwrap();
+    let killed = story(&mut link).await.pop().unwrap();
+    assert_eq!(killed.task_id.value, "u");
+    assert_eq!(killed.reason(), Reason::ContainerLimitationDisk);
+    link.say(kill("t")).await;
+    let killed = story(&mut link).await.pop().unwrap();
+    assert_eq!(killed.state(), TaskState::TaskKilled);
+    drop(file);
     // Otherwise the next agent would tell of them again.
     while get(&handle, "/state").await["frameworks"] != serde_json::json!([]) {
         tokio::time::sleep(Duration::from_millis(20)).await;
