@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use containerizer::project_quota::ProjectQuota;
 use proto::error::chain;
@@ -38,6 +38,9 @@ pub use projects::{ProjectRange, UnownedError, disown, unowned};
 
 /// Trees that are measured at one time.
 const HANDS: usize = 2;
+
+/// How many times as long as a look took the next one waits at least.
+const RARELY: u32 = 4;
 
 /// Looks at what a project uses, after which the sandbox is measured all the same: the owner of a file can
 /// give it another project, unless it is in a user namespace.
@@ -240,10 +243,11 @@ struct Watch {
 impl Watch {
     async fn run(self) {
         let interval = self.quotas.policy.interval.max(SHORTEST);
+        let mut wait = interval;
         for look in 1_u32.. {
             let thorough = look.is_multiple_of(TRUST);
             tokio::select! {
-                () = tokio::time::sleep(interval) => {}
+                () = tokio::time::sleep(wait) => {}
                 // The agent has gone.
                 () = self.quotas.events.closed() => return,
             }
@@ -252,11 +256,15 @@ impl Watch {
             };
             let (quotas, sandbox, quota) =
                 (Arc::clone(&self.quotas), self.sandbox.clone(), self.quota);
+            let begun = Instant::now();
             let look = tokio::task::spawn_blocking(move || {
                 let _hand = hand;
                 quotas.look(&sandbox, quota, thorough)
             });
-            let Ok(Some((used, overrun))) = look.await else {
+            let look = look.await;
+            // A huge tree is measured less often than it would be always.
+            wait = interval.max(begun.elapsed().saturating_mul(RARELY));
+            let Ok(Some((used, overrun))) = look else {
                 continue;
             };
             if let Some(watched) = self.quotas.watched().get_mut(&self.sandbox) {
