@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::{SFlag, fstat};
+
 use crate::sys;
 use crate::sys::QUOTA_BLOCK;
 pub use crate::sys::{ProjectUse, project_of, stop_inheriting_project};
@@ -67,7 +69,10 @@ impl ProjectQuota {
 
     /// What is made in `file`, if that is a directory, counts for `project`, too.
     pub fn assign(&self, file: BorrowedFd<'_>, project: u32) -> Result<(), QuotaError> {
-        sys::set_project(file, project).map_err(|source| QuotaError::Assign {
+        let kind = fstat(file).map(|stat| stat.st_mode & SFlag::S_IFMT.bits());
+        let is_directory = kind == Ok(SFlag::S_IFDIR.bits());
+        let set = sys::set_project(file, project, is_directory);
+        set.map_err(|source| QuotaError::Assign {
             path: self.path.clone(),
             project,
             source,

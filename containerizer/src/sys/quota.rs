@@ -122,12 +122,14 @@ pub fn project_of(file: BorrowedFd<'_>) -> io::Result<u32> {
     attributes(file).map(|attributes| attributes.project)
 }
 
-/// From now on `file`, and what is made in a directory, counts for `project`. Errors: `EOPNOTSUPP`;
-/// `EDQUOT` where that has no room for it.
-pub fn set_project(file: BorrowedFd<'_>, project: u32) -> io::Result<()> {
+/// From now on `file` counts for `project`, and what is made in it if it is a directory: ext4 refuses to pass
+/// on that of anything else. Errors: `EOPNOTSUPP`; `EDQUOT` where that has no room for it.
+pub fn set_project(file: BorrowedFd<'_>, project: u32, is_directory: bool) -> io::Result<()> {
     let mut attributes = attributes(file)?;
     attributes.project = project;
-    attributes.flags |= FS_XFLAG_PROJINHERIT;
+    if is_directory {
+        attributes.flags |= FS_XFLAG_PROJINHERIT;
+    }
     set(file, &attributes)
 }
 

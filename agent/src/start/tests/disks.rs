@@ -173,7 +173,9 @@ async fn is_held_to_its_disk_on(kind: &str) {
     })
     .await;
     assert_eq!(project(&greedy), first);
-    assert_eq!(project(&greedy.join("big")), first);
+    for name in ["big", "stdout", "stderr"] {
+        assert_eq!(project(&greedy.join(name)), first, "{name}");
+    }
     stop(handle, link).await;
 
     // The next agent has the projects from the sandboxes.
