@@ -18,6 +18,9 @@ use proto::error::chain;
 use crate::paths::Paths;
 use crate::runs::{ListError, Tree, runs};
 
+/// The project that files have by themselves.
+const EVERYTHING_ELSE: u32 = 0;
+
 /// From the first to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProjectRange {
@@ -106,8 +109,24 @@ impl Projects {
         match assigned {
             Ok(()) => Ok(project),
             Err(error) => {
-                self.ledger().spoil(project);
+                self.call_off(project, files);
                 Err(error.into())
+            }
+        }
+    }
+
+    /// As it was before, as far as that can be.
+    fn call_off(&self, project: u32, files: &[BorrowedFd<'_>]) {
+        let mut undone = files
+            .iter()
+            .map(|file| self.quota.assign(*file, EVERYTHING_ELSE));
+        let failed = undone.find_map(Result::err);
+        match failed.or(self.quota.limit(project, None).err()) {
+            None => self.ledger().free(project),
+            Some(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, project, "a project stays in use that no sandbox has");
+                self.ledger().spoil(project);
             }
         }
     }
