@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use failpoint::{Point, reach, reach_leaving};
 use nix::libc;
 use prost::Message;
 
@@ -104,6 +105,7 @@ pub fn replace(file: &Path, content: &[u8], durability: Durability) -> Result<()
     };
     let directory = file.parent().unwrap_or(Path::new("/"));
     let temporary = file.with_extension("tmp");
+    reach(Point::CheckpointDue);
     fs::create_dir_all(directory).map_err(fail)?;
     let mut out = OpenOptions::new()
         .write(true)
@@ -113,11 +115,16 @@ pub fn replace(file: &Path, content: &[u8], durability: Durability) -> Result<()
         .custom_flags(libc::O_NOFOLLOW)
         .open(&temporary)
         .map_err(fail)?;
+    reach_leaving(Point::CheckpointCut, || {
+        drop(out.write_all(&content[..content.len() / 2]))
+    });
     out.write_all(content).map_err(fail)?;
+    reach(Point::CheckpointWritten);
     if durability == Durability::Reboot {
         out.sync_all().map_err(fail)?;
     }
     fs::rename(&temporary, file).map_err(fail)?;
+    reach(Point::CheckpointNamed);
     sync_directory(directory, durability).map_err(fail)
 }
 
@@ -133,7 +140,9 @@ pub fn relink(link: &Path, target: &Path, durability: Durability) -> Result<(), 
         _ => {}
     }
     symlink(target, &temporary).map_err(fail)?;
+    reach(Point::LinkMade);
     fs::rename(&temporary, link).map_err(fail)?;
+    reach(Point::LinkNamed);
     sync_directory(link.parent().unwrap_or(Path::new("/")), durability).map_err(fail)
 }
 

@@ -10,16 +10,18 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("endpoint", &["proto"]),
+    ("failpoint", &[]),
     ("init", &[]),
     ("fetcher", &[]),
-    ("isolators", &["proto"]),
-    ("containerizer", &["proto", "isolators", "init"]),
-    ("agent", &["proto", "endpoint", "isolators", "containerizer", "fetcher"]),
+    ("isolators", &["proto", "failpoint"]),
+    ("containerizer", &["proto", "failpoint", "isolators", "init"]),
+    ("agent", &["proto", "endpoint", "failpoint", "isolators", "containerizer", "fetcher"]),
     ("master", &["proto", "endpoint"]),
     ("scheduler", &["proto", "endpoint"]),
     ("oci", &["isolators", "containerizer", "init"]),
     ("selftest", &["isolators", "containerizer"]),
     ("longshore", &["proto", "isolators", "containerizer", "fetcher", "agent", "master", "scheduler", "oci", "selftest"]),
+    ("crash", &["proto", "failpoint"]),
     ("tests", &[]),
 ];
 

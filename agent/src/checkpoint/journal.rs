@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use failpoint::{Point, reach, reach_leaving};
 use nix::libc;
 use prost::Message;
 
@@ -155,18 +156,24 @@ impl Journal {
             None => open(&self.path)?,
         };
         let file = self.file.insert(file);
+        reach(Point::JournalOpened);
         if self.is_torn {
             file.set_len(self.end as u64)?;
         }
         // Until all of it is there, and a full disk may keep it from that.
         self.is_torn = true;
-        file.write_all_at(bytes, self.end as u64)?;
+        let (half, at) = (&bytes[..bytes.len() / 2], self.end as u64);
+        reach_leaving(Point::JournalCut, || drop(file.write_all_at(half, at)));
+        file.write_all_at(bytes, at)?;
         self.is_torn = false;
         self.end += bytes.len();
+        reach(Point::JournalWritten);
         match durability {
-            Durability::Process => Ok(()),
-            Durability::Reboot => file.sync_all(),
+            Durability::Process => {}
+            Durability::Reboot => file.sync_all()?,
         }
+        reach(Point::JournalKept);
+        Ok(())
     }
 }
 

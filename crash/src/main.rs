@@ -1,0 +1,45 @@
+//! Lets the programs die, and looks what becomes of the tasks: at every fail point, at each pair of them, or
+//! at random for some minutes.
+//!
+//! ```text
+//!  points, pairs ──► trial ──► node    the real agent with real containers
+//!                      │  └──► master  a master that does as it is told
+//!                      └─────► story   what was heard of a task, and whether that can be true
+//! ```
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod master;
+mod node;
+mod points;
+mod scenario;
+mod story;
+mod trial;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+const USAGE: &str = "crash points [NAME…] | crash pairs [NAME…]";
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(words: &[&str]) -> anyhow::Result<bool> {
+    match words {
+        ["points", names @ ..] => points::singles(names).await,
+        ["pairs", names @ ..] => points::pairs(names).await,
+        _ => bail!("usage: {USAGE}"),
+    }
+}
