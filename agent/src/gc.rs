@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use failpoint::{Point, reach};
 use proto::error::chain;
 
 use crate::host::disk_usage;
@@ -124,7 +125,9 @@ enum CollectError {
 /// The checkpoint first: one without its sandbox would be recovered.
 fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
     remove_tree(&paths.meta_run(run))?;
+    reach(Point::CheckpointCollected);
     remove_tree(&paths.sandbox(run))?;
+    reach(Point::SandboxCollected);
     let link = paths.latest_sandbox(run);
     if fs::read_link(&link).is_ok_and(|target| target == Path::new(&run.container)) {
         match fs::remove_file(&link) {
@@ -136,9 +139,11 @@ fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
     }
     // `runs` and the executor go with the last run; while another is there they are not empty and
     // stay. The framework stays in any case: a launch may be about to make an executor in it.
+    reach(Point::LatestCollected);
     for directory in paths.runs(run).ancestors().take(2) {
         let _ = fs::remove_dir(directory);
     }
+    reach(Point::RunsCollected);
     journal::forget_executor(paths, run).map_err(|source| CollectError::Executor {
         run: paths.meta_run(run),
         source,

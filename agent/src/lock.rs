@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use failpoint::{Point, reach};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -73,6 +74,7 @@ fn lock(name: &'static str, directory: &Path, file: &Path) -> Result<Flock<File>
     let opened = open(file).map_err(fail)?;
     match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => {
+            reach(Point::LockTaken);
             sign(&lock).map_err(fail)?;
             Ok(lock)
         }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use containerizer::project_quota::stop_inheriting_project;
+use failpoint::{Point, reach};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
@@ -83,7 +84,10 @@ pub fn remove_tree(path: &Path) -> Result<(), RemoveError> {
         failure: None,
     };
     let outcome = match tree.empty() {
-        Ok(()) => remove_top(&above, name, path, UnlinkatFlags::RemoveDir),
+        Ok(()) => {
+            reach(Point::TreeEmpty);
+            remove_top(&above, name, path, UnlinkatFlags::RemoveDir)
+        }
         Err(stopped) => Err(stopped.told_of(path)),
     };
     if outcome.is_err() {
@@ -185,6 +189,7 @@ impl Tree {
                 };
                 is_empty = false;
                 self.remove(name)?;
+                reach(Point::TreeCut);
             }
             while self.done < self.next {
                 let name = moved_name(self.done);

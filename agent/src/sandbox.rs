@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use failpoint::{Point, reach};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
@@ -73,12 +74,14 @@ pub fn create(paths: &Paths, run: &Run, owner: Option<Owner>) -> Result<Unowned,
         .mode(0o750)
         .create(&path)
         .map_err(fail(&path))?;
+    reach(Point::SandboxMade);
     let directory = open_directory(&path).map_err(fail(&path))?;
     // The umask may have taken bits away.
     let private = fs::Permissions::from_mode(0o750);
     directory.set_permissions(private).map_err(fail(&path))?;
     let stdout = create_log(&path.join("stdout"), owner)?;
     let stderr = create_log(&path.join("stderr"), owner)?;
+    reach(Point::LogsMade);
     let (link, target) = (paths.latest_sandbox(run), Path::new(&run.container));
     checkpoint::relink(&link, target, checkpoint::Durability::Process)
         .map_err(SandboxError::Link)?;
@@ -115,6 +118,7 @@ impl Unowned {
     /// Lets the user in. Last, for then a task of the same user can change whatever is here.
     pub fn give_away(self) -> Result<Sandbox, SandboxError> {
         give(&self.directory, &self.path, self.owner)?;
+        reach(Point::SandboxGiven);
         Ok(Sandbox {
             stdout: self.stdout,
             stderr: self.stderr,

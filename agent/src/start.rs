@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use containerizer::audit::unmount_leftovers;
 use containerizer::{Container, Containerizer, Recovered};
+use failpoint::{Point, reach};
 use isolators::seccomp::Profile;
 use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -150,6 +151,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         "advertise_ip",
     )?;
     let lock = lock(&flags, &paths).await?;
+    reach(Point::Locked);
     // Before recovery, which may take its time: /health answers meanwhile.
     let site = Arc::new(Site::new(&flags, address));
     let server = tokio::spawn(serve(listener, Arc::clone(&site)));
@@ -162,9 +164,11 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             runtime_dir: flags.runtime_dir.clone(),
             source,
         })?;
+    reach(Point::ContainersFound);
     let containers = taken_over(found, &mut stored, flags.strict)?;
     let info = identity(&flags, &config, &paths, &stored, address.port())?;
     remember(&paths, &stored, &info).await?;
+    reach(Point::Remembered);
     let is_cleanup = flags.recover == Recover::Cleanup;
 
     let (events, inbox) = mpsc::channel(QUEUE);
@@ -231,6 +235,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     }
     if is_known {
         adoption::adopt(&mut supervisor, stored, &mut found);
+        reach(Point::TasksTakenOver);
     }
     if let Some(drain) = drain {
         supervisor.go_on_draining(drain);
@@ -239,6 +244,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     spared.extend(untaken);
     let others = spared.iter().chain(found.keys()).cloned().collect();
     let orphans = adoption::destroy_orphans(found);
+    reach(Point::OrphansKilled);
     let auditor = Auditor::new(Node::of(&flags)?, events.clone(), others);
 
     let link = Link::new(
@@ -331,6 +337,7 @@ async fn open(
             tracing::warn!(mount = %mount.display(), "unmounted what nothing uses");
         }
         let stored = recovery::recover(&paths, boot_id().as_deref(), strict)?;
+        reach(Point::StateRead);
         Ok((Containerizer::open(config)?, stored))
     });
     opened.await?
@@ -556,6 +563,7 @@ impl Handle {
         self.leave(Leaving::Stop).await;
         self.link.abort();
         self.background.iter().for_each(JoinHandle::abort);
+        reach(Point::Left);
         self.host.remove_cgroups_root().await;
         drop(self.lock);
     }

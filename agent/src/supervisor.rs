@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use failpoint::{Point, reach};
 use proto::error::chain;
 use proto::link::{FromAgent, Register, Registered, Unregister, from_agent};
 use proto::v1::{self, TaskState};
@@ -258,6 +259,7 @@ impl Supervisor {
             }
             Some(_) => {}
             None => {
+                reach(Point::IdGiven);
                 if let Err(error) = self.adopt_id(id.clone()).await {
                     let error = chain(&error);
                     tracing::error!(
@@ -267,6 +269,7 @@ impl Supervisor {
                 }
             }
         }
+        reach(Point::Registered);
         tracing::info!(
             agent = id.value,
             master = registered.master.id,

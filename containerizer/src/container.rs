@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use failpoint::{Point, reach};
 use isolators::cgroups::{Cgroup, CgroupError, Details, OomWatch, OutOfMemory, StatisticsError};
 use isolators::network::Traffic;
 use isolators::{ContainerId, PidNamespace};
@@ -369,6 +370,7 @@ impl Container {
         let reaped = match &self.0.process {
             Some(process) => {
                 self.until_ended(process, oom).await;
+                reach(Point::EndSeen);
                 process.wait().await
             }
             None => None,
@@ -390,7 +392,9 @@ impl Container {
                 looked.unwrap_or_default()
             }
         };
+        reach(Point::Reaped);
         let leftovers = self.release(patience).await;
+        reach(Point::Released);
         Termination {
             status,
             out_of_memory,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use failpoint::{Point, reach};
 use isolators::ContainerId;
 
 use crate::Shared;
@@ -71,6 +72,7 @@ impl Drop for Underway {
 /// Ends a container that nobody will own.
 pub async fn put_away(container: &Container) -> Termination {
     container.kill();
+    reach(Point::GivenUp);
     let termination = container.wait().await;
     container.forget();
     termination

@@ -12,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use failpoint::{Point, reach};
 use isolators::{ContainerId, IdRange};
 
 use crate::runtime_dir;
@@ -100,13 +101,17 @@ fn take(link: &Path, id: &ContainerId, holds: impl Fn(&ContainerId) -> bool) -> 
     use std::os::unix::fs::symlink;
     match symlink(id.as_str(), link) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made.map(|()| true),
+        made => {
+            reach(Point::IdsTaken);
+            return made.map(|()| true);
+        }
     }
     let owner = fs::read_link(link)?.to_string_lossy().into_owned();
     if ContainerId::try_from(owner).is_ok_and(|owner| owner != *id && holds(&owner)) {
         return Ok(false);
     }
     fs::remove_file(link)?;
+    reach(Point::IdsFreed);
     symlink(id.as_str(), link).map(|()| true)
 }
 

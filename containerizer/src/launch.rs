@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use failpoint::{Point, reach};
 use init::{Program, Report, Then, Word};
 use isolators::ContainerId;
 use isolators::cgroups::{Cgroup, ControllerMount, Layout};
@@ -91,7 +92,9 @@ async fn start_and_hear(
             if let Some(mounts) = mounts {
                 container.hold(mounts);
             }
+            reach(Point::CommandRuns);
             container.launched(command, watch.stop(), timings);
+            reach(Point::TimingsWritten);
             Ok(container)
         }
         Heard::Failed(report) => {
@@ -207,6 +210,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     watch.lap("compile");
     let record = Record::create(&shared.config.runtime_dir, &id)?;
     watch.lap("record");
+    reach(Point::RecordMade);
     let mut undo = Undo {
         record: &record,
         cgroup: None,
@@ -219,8 +223,10 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     }
     let oom = cgroup.watch_oom()?;
     watch.lap("cgroup");
+    reach(Point::CgroupReady);
 
     let status = record.status_file()?;
+    reach(Point::StatusMade);
     let made_ahead = [
         (network.is_some(), libc::CLONE_NEWNET),
         (ipc.is_some(), libc::CLONE_NEWIPC),
@@ -241,6 +247,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     )?;
     // What follows is done while it works.
     watch.lap("spawn");
+    reach(Point::Spawned);
     let process = Process::adopt(process).map_err(|source| LaunchError::Prepare {
         attempt: "watch the first process",
         source,
@@ -257,6 +264,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         process.end();
         return Err(error);
     }
+    reach(Point::InitRuns);
     // From here on the container owns the cgroup and the record: it ends in `wait`.
     undo.commit();
     let pids = compile::pids(&spec);

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use failpoint::{Point, reach, reach_leaving};
 use init::ExitRecord;
 use isolators::ContainerId;
 use oci_spec::runtime::{Linux, LinuxNamespace, Spec};
@@ -124,7 +125,12 @@ impl Record {
     pub fn write_spec(&self, spec: &Spec) -> Result<(), RecordError> {
         let path = self.directory.join("config.json");
         let json = serde_json::to_vec(spec).map_err(io::Error::from);
-        json.and_then(|json| fs::write(&path, sealed::seal(json)))
+        let json = json.map(sealed::seal);
+        reach_leaving(Point::SpecCut, || {
+            let whole = json.as_deref().unwrap_or_default();
+            drop(fs::write(&path, &whole[..whole.len() / 2]));
+        });
+        json.and_then(|json| fs::write(&path, json))
             .map_err(failed("write", &path))
     }
 
@@ -206,8 +212,13 @@ impl Record {
         Identity::of(pid)
             .ok_or_else(gone)
             .and_then(|identity| fs::write(&new, identity.to_string()))
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(failed("write", &path))
+            .and_then(|()| {
+                reach(Point::PidMade);
+                fs::rename(&new, &path)
+            })
+            .map_err(failed("write", &path))?;
+        reach(Point::PidWritten);
+        Ok(())
     }
 
     /// The process that was recorded, when it still exists. `None` also when the agent did not come to
@@ -239,12 +250,22 @@ impl Record {
 
     /// Removing twice is not an error.
     pub fn remove(&self) -> Result<(), RecordError> {
+        // In whatever order the directory has them.
+        for (point, name) in [
+            (Point::RecordCutPid, "pid"),
+            (Point::RecordCutSpec, "config.json"),
+            (Point::RecordCutStatus, "status"),
+        ] {
+            reach_leaving(point, || drop(fs::remove_file(self.directory.join(name))));
+        }
         removal::remove(&self.directory).map_err(|source| match source.raw_os_error() {
             Some(libc::EBUSY) => RecordError::Mounted {
                 path: self.directory.clone(),
             },
             _ => failed("remove", &self.directory)(source),
-        })
+        })?;
+        reach(Point::RecordGone);
+        Ok(())
     }
 }
 

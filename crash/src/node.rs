@@ -114,14 +114,20 @@ impl Node {
         Ok(())
     }
 
-    /// Asks it to end, and leave its tasks; waits for that.
+    /// Asks it to end, and leave its tasks.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        if let Some(pid) = self.agent.as_ref().and_then(Child::id) {
+            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
+        }
+        Ok(())
+    }
+
+    /// The same, and waits for that.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
+        self.terminate()?;
         let Some(agent) = &mut self.agent else {
             return Ok(());
         };
-        if let Some(pid) = agent.id() {
-            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
-        }
         let ended = tokio::time::timeout(PATIENCE, agent.wait()).await;
         let status = ended.context("the agent does not end when asked to")??;
         ensure!(

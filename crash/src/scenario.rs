@@ -16,6 +16,8 @@ pub enum Kind {
     Unheard,
     /// Fetches a file and ends well.
     Fetching,
+    /// Is in a user namespace of its own, and ends well.
+    Mapped,
     /// Writes more than its log may hold, and runs until it is killed in the last life.
     Steady,
     /// Is killed once it runs.
@@ -34,6 +36,7 @@ pub const ALL: &[Kind] = &[
     Kind::Brief,
     Kind::Unheard,
     Kind::Fetching,
+    Kind::Mapped,
     Kind::Steady,
     Kind::Killed,
     Kind::Stubborn,
@@ -66,6 +69,7 @@ impl Kind {
         match self {
             Self::Brief | Self::Unheard => format!("{mark}; exit 3"),
             Self::Fetching => format!("{mark}; cat fetched"),
+            Self::Mapped => mark,
             Self::Steady => format!("{mark}; seq {LINES}; exec sleep 100000"),
             Self::Killed | Self::Early | Self::Unkept => format!("{mark}; exec sleep 100000"),
             Self::Stubborn => format!("{mark}; trap '' TERM; while true; do sleep 1; done"),
@@ -77,7 +81,7 @@ impl Kind {
     pub fn end(self) -> TaskState {
         match self {
             Self::Brief | Self::Unheard | Self::Missing => TaskState::TaskFailed,
-            Self::Fetching => TaskState::TaskFinished,
+            Self::Fetching | Self::Mapped => TaskState::TaskFinished,
             Self::Steady | Self::Killed | Self::Stubborn | Self::Early | Self::Unkept => {
                 TaskState::TaskKilled
             }
@@ -120,6 +124,12 @@ impl Kind {
             uris,
             ..Default::default()
         };
+        let labels = (self == Self::Mapped).then(|| v1::Labels {
+            labels: vec![v1::Label {
+                key: "LONGSHORE_USER_NAMESPACE".into(),
+                value: Some("true".into()),
+            }],
+        });
         let resources = Resources::parse("cpus:0.1;mem:32", "*").unwrap_or_default();
         to_agent::Message::RunTask(RunTask {
             framework: self.framework(),
@@ -131,6 +141,7 @@ impl Kind {
                 },
                 resources: resources.to_protos(),
                 command: Some(command),
+                labels,
                 ..Default::default()
             },
         })

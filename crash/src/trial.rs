@@ -105,17 +105,26 @@ impl Trial {
     async fn live(&mut self, life: Life) -> anyhow::Result<bool> {
         self.node.start(life.death)?;
         let mut begins = life.begins;
+        let mut is_asked = false;
         let mut look = Instant::now() + LOOK;
         loop {
             tokio::select! {
-                status = self.node.ended() => return died(status?, life.death),
+                status = self.node.ended() => return died(status?, is_asked),
                 heard = self.master.hear() => self.on_heard(heard, &mut begins, false)?,
                 () = sleep_until(look) => {
                     look = Instant::now() + LOOK;
                     let is_registered = !begins && self.agent.is_some();
-                    if is_registered && self.is_settled() {
-                        self.node.kill().await?;
-                        return Ok(false);
+                    match is_registered && self.is_settled() {
+                        true if life.begins => {
+                            self.node.kill().await?;
+                            return Ok(false);
+                        }
+                        // It may die over that.
+                        true if !is_asked => {
+                            is_asked = true;
+                            self.node.terminate()?;
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -322,9 +331,11 @@ impl Trial {
     }
 }
 
-fn died(status: ExitStatus, death: Option<Death>) -> anyhow::Result<bool> {
-    match (status.signal(), death) {
-        (Some(signal), Some(_)) if signal == Signal::SIGKILL as i32 => Ok(true),
+/// Whether it died, and not because it was asked to end.
+fn died(status: ExitStatus, is_asked: bool) -> anyhow::Result<bool> {
+    match status.signal() {
+        Some(signal) if signal == Signal::SIGKILL as i32 => Ok(true),
+        _ if is_asked => Ok(false),
         _ => bail!("the agent ended with {status}, which nobody has told it to"),
     }
 }

@@ -22,6 +22,30 @@ macro_rules! points {
 }
 
 points! {
+    // The start of an agent, and its end.
+    /// A directory is locked, and not signed.
+    LockTaken,
+    /// Both directories are this agent's.
+    Locked,
+    /// What an earlier agent wrote down is read.
+    StateRead,
+    /// Containers that are there are found.
+    ContainersFound,
+    /// How this agent differs from the earlier one is written down.
+    Remembered,
+    /// Every task has an owner again.
+    TasksTakenOver,
+    /// Containers that belong to no task are killed.
+    OrphansKilled,
+    /// The master has given an id, which is not written down.
+    IdGiven,
+    /// The id is written down.
+    Registered,
+    /// The agent was asked to end, and its tasks know.
+    Left,
+    /// A directory of the subtree of cgroups is gone.
+    CgroupRootRemoved,
+
     // Records below `work_dir/meta`.
     /// A file of one record is about to be written.
     CheckpointDue,
@@ -43,4 +67,132 @@ points! {
     JournalWritten,
     /// It is on the disk, where it must be.
     JournalKept,
+
+    // The way of a task to its container.
+    /// The master has sent it.
+    TaskTaken,
+    /// Its executor is written down.
+    ExecutorWritten,
+    /// It is written down itself.
+    TaskWritten,
+    /// Its sandbox is an empty directory.
+    SandboxMade,
+    /// There are logs in it.
+    LogsMade,
+    /// It is its user's.
+    SandboxGiven,
+    /// All of it is there, and what is to be launched is planned.
+    SandboxReady,
+    /// Its files are in its sandbox.
+    Fetched,
+    /// What somebody had is taken away, for it.
+    IdsFreed,
+    /// It has ids of the host.
+    IdsTaken,
+    /// Its record is an empty directory.
+    RecordMade,
+    /// One directory of its cgroups is there, or of those that are above them.
+    CgroupMade,
+    /// All are there, without limits.
+    CgroupUnlimited,
+    /// Its cgroups are ready.
+    CgroupReady,
+    /// There is a file for how it ends.
+    StatusMade,
+    /// Its first process is there, and nobody has written down which it is.
+    Spawned,
+    /// That is written under its temporary name.
+    PidMade,
+    /// It has its name.
+    PidWritten,
+    /// Its spec is half there.
+    SpecCut,
+    /// Its record is whole; its first process makes its way by itself.
+    InitRuns,
+    /// Its command runs.
+    CommandRuns,
+    /// How long all that took is written down.
+    TimingsWritten,
+    /// Its owner hears of it.
+    Launched,
+    /// A launch that came far must be put away; its container is killed.
+    GivenUp,
+    /// A launch has failed, and nothing says so yet.
+    LaunchFailed,
+
+    // What is said of it.
+    /// An update is in its journal, and what is told by that is let go.
+    UpdateWritten,
+    /// It is with the link to the master.
+    UpdateSent,
+    /// The master has acknowledged it, and that is not written down.
+    Acknowledged,
+
+    // Its end.
+    /// The master wants it to end.
+    KillTaken,
+    /// That is written down.
+    KillWritten,
+    /// A launch is called off.
+    LaunchCalledOff,
+    /// It was asked to end.
+    Terminated,
+    /// It was made to end.
+    Killed,
+    /// Its first process has ended, and can be waited for.
+    EndSeen,
+    /// It was waited for.
+    Reaped,
+    /// One directory of its cgroups is gone, or busy.
+    CgroupRemoved,
+    /// All are gone.
+    Released,
+    /// Its owner hears of its end.
+    EndHeard,
+    /// Its record has lost the file that says which its first process is.
+    RecordCutPid,
+    /// The spec.
+    RecordCutSpec,
+    /// How it ended.
+    RecordCutStatus,
+    /// Its record is gone.
+    RecordGone,
+    /// All is said and acknowledged; garbage collection counts from now on.
+    SandboxAged,
+    /// That is written down.
+    Closed,
+
+    // Logs.
+    /// There is a file that will be the newest rotated one.
+    LogCopyEmpty,
+    /// It holds what it will.
+    LogCopied,
+    /// A note says that a rotation has begun.
+    LogBegun,
+    /// The first block is taken from the log.
+    LogFirstBlockHollow,
+    /// A note says so.
+    LogHollow,
+    /// All that was copied is taken from it.
+    LogTakenOut,
+    /// The copy has its name.
+    LogNamed,
+
+    // Garbage.
+    /// An entry of a tree is gone, others are there.
+    TreeCut,
+    /// All below its top is gone.
+    TreeEmpty,
+    /// What was written down of a run is gone.
+    CheckpointCollected,
+    /// Its sandbox is gone.
+    SandboxCollected,
+    /// No link leads there.
+    LatestCollected,
+    /// The directories above it are gone, if they had nothing else.
+    RunsCollected,
+    /// The same of what was written down.
+    ExecutorRunsGone,
+    /// Its executor is forgotten, and has a directory.
+    ExecutorInfoGone,
 }

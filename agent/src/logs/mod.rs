@@ -14,7 +14,6 @@ mod limits;
 mod pace;
 mod place;
 mod plan;
-mod points;
 mod record;
 mod rotate;
 mod stream;

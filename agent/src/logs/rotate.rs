@@ -14,10 +14,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use failpoint::{Point, reach};
+
 use super::limits::Limit;
 use super::place::{Access, Place, Taken, block, first_byte, hollow, lock, take_out};
 use super::plan::{Cut, Fate, Seen, news, plan};
-use super::points::{Point, reach};
 use super::record::{Pending, Progress, Record, Source};
 
 /// How often a copy goes on because the task has written more meanwhile.
@@ -188,9 +189,9 @@ impl Rotation {
             progress: Progress::Begun,
         };
         self.note(Some(pending))?;
-        reach(Point::Begun);
+        reach(Point::LogBegun);
         self.hollow_first_block(start)?;
-        reach(Point::FirstBlockHollow);
+        reach(Point::LogFirstBlockHollow);
         self.hollowed(pending)?;
         Ok(Copied::Whole)
     }
@@ -198,7 +199,7 @@ impl Rotation {
     /// Up to where.
     fn copy(&mut self, start: u64, mut end: u64, fate: Fate) -> io::Result<u64> {
         let mut copy = self.place.create_copy(&self.file)?;
-        reach(Point::CopyEmpty);
+        reach(Point::LogCopyEmpty);
         self.file.seek(SeekFrom::Start(start))?;
         let mut copied = start;
         for _round in 0..ROUNDS {
@@ -213,7 +214,7 @@ impl Rotation {
                 _ => break,
             }
         }
-        reach(Point::Copied);
+        reach(Point::LogCopied);
         // The last news that there was no time for.
         Ok(copied.min(end))
     }
@@ -242,7 +243,7 @@ impl Rotation {
             ..pending
         };
         self.note(Some(pending))?;
-        reach(Point::Hollow);
+        reach(Point::LogHollow);
         self.finish(pending)
     }
 
@@ -251,7 +252,7 @@ impl Rotation {
             0 => Taken::Out,
             _ => take_out(&self.file, pending.end)?,
         };
-        reach(Point::TakenOut);
+        reach(Point::LogTakenOut);
         let named = match pending.source {
             Source::Copied => self.place.name_copy(self.keep),
             Source::Dropped => self.place.remove_rotated(0),
@@ -260,7 +261,7 @@ impl Rotation {
             // Something of the task's is in the way for good. What is noted next is true in any case.
             self.place.remove_copy()?;
         }
-        reach(Point::Named);
+        reach(Point::LogNamed);
         self.record.start = self.record.shift + pending.end;
         if taken == Taken::Out {
             self.record.shift += pending.end;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use failpoint::{Point, reach};
 use proto::error::chain;
 use proto::link::{Reconcile, RunTask, to_agent};
 use proto::v1::task_status::Reason;
@@ -111,6 +112,7 @@ impl Supervisor {
         if let Err(refusal) = command_executor::check(&framework, &task) {
             return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
         }
+        reach(Point::TaskTaken);
         self.update_framework(framework.clone()).await;
         let run = Run {
             agent: ours.value,
@@ -159,6 +161,7 @@ impl Supervisor {
     }
 
     fn kill(&mut self, key: Key, grace: Option<Duration>, by: Requester) {
+        reach(Point::KillTaken);
         if let Some(resident) = self.tasks.get(&key) {
             return resident.tell(Message::Kill { grace, by });
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use containerizer::{Container, Stopwatch, Termination};
+use failpoint::{Point, reach};
 use proto::link::{FromAgent, StatusUpdate, from_agent};
 use proto::v1::TaskStatus;
 use tokio::sync::mpsc;
@@ -257,6 +258,7 @@ impl Life {
             Ok(next) => {
                 let next = next.cloned();
                 self.send(next).await;
+                reach(Point::Acknowledged);
                 self.write_down(move |journal| journal.acknowledged(&uuid))
                     .await;
             }
@@ -288,6 +290,7 @@ impl Life {
         }
         self.leftovers = !termination.leftovers.is_empty();
         self.remains = self.container.take();
+        reach(Point::EndHeard);
         if let Some(run) = &self.actor.identity.run {
             let host = &self.actor.host;
             let sandbox = host.paths.sandbox(run);
@@ -313,6 +316,7 @@ impl Life {
             // Before any of it is done: a kill that has begun goes on, whoever comes next.
             self.write_down(move |journal| journal.killing(killing))
                 .await;
+            reach(Point::KillWritten);
         }
         self.carry_out(effects).await;
     }
@@ -325,9 +329,16 @@ impl Life {
                     if let Some(launch) = &mut self.launch {
                         launch.call_off();
                     }
+                    reach(Point::LaunchCalledOff);
                 }
-                Effect::Terminate => self.container.iter().for_each(Container::terminate),
-                Effect::Kill => self.container.iter().for_each(Container::kill),
+                Effect::Terminate => {
+                    self.container.iter().for_each(Container::terminate);
+                    reach(Point::Terminated);
+                }
+                Effect::Kill => {
+                    self.container.iter().for_each(Container::kill);
+                    reach(Point::Killed);
+                }
             }
         }
     }
@@ -347,6 +358,7 @@ impl Life {
             self.write_down(move |journal| journal.update(&record))
                 .await;
         }
+        reach(Point::UpdateWritten);
         if let Some(remains) = self.remains.take() {
             let forgotten = tokio::task::spawn_blocking(move || remains.forget()).await;
             forgotten.unwrap_or_else(|error| self.complain(&error));
@@ -384,6 +396,7 @@ impl Life {
             self.actor.outgoing = None;
             return;
         }
+        reach(Point::UpdateSent);
         if self.forwarded != uuid {
             self.forwarded.clone_from(&uuid);
             let key = self.actor.identity.key.clone();
@@ -444,6 +457,7 @@ impl Life {
             let marked = tokio::task::spawn_blocking(move || {
                 // Garbage collection counts from the end of the run.
                 sandbox::touch(&host.paths.sandbox(&run));
+                reach(Point::SandboxAged);
                 if is_checkpointed {
                     checkpoint::replace(&host.paths.sentinel(&run), b"", Durability::Process)?;
                 }
@@ -455,6 +469,7 @@ impl Life {
                 Err(error) => self.complain(&error),
             }
         }
+        reach(Point::Closed);
         self.tell(supervisor::Event::Closed(self.actor.identity.key.clone()))
             .await;
     }

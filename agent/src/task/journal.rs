@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use failpoint::{Point, reach};
 use proto::v1::{self, TaskStatus};
 
 use super::killing::Killing;
@@ -67,11 +68,13 @@ pub fn forget_executor(paths: &Paths, run: &Run) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
+    reach(Point::ExecutorRunsGone);
     let info = paths.executor_info(run);
     match fs::remove_file(&info) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
+    reach(Point::ExecutorInfoGone);
     match info.parent().map(fs::remove_dir) {
         Some(Err(e)) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
@@ -88,8 +91,10 @@ impl TaskJournal {
     ) -> Result<TaskJournal, CheckpointError> {
         let _only_one = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
         checkpoint::write(&paths.executor_info(run), executor, Durability::Process)?;
+        reach(Point::ExecutorWritten);
         let id = &task.task_id.value;
         checkpoint::write(&paths.task_info(run, id), task, Durability::Process)?;
+        reach(Point::TaskWritten);
         let journal = Journal::new(&paths.task_updates(run, id));
         Ok(TaskJournal::of(paths, run, id, journal))
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerizer::{Container, Containerizer, Output, Stopwatch};
+use failpoint::{Point, reach};
 use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId, User};
 use proto::error::chain;
 use proto::units::format_duration;
@@ -245,6 +246,7 @@ async fn attempt(
         }
     };
     watch.lap("sandbox");
+    reach(Point::SandboxReady);
     let log = match sandbox.stderr.try_clone() {
         Ok(log) => log,
         Err(error) => return Outcome::Failed(chain(&LaunchError::Log(error))),
@@ -252,12 +254,14 @@ async fn attempt(
     let limits = planned.as_ref().map(|plan| plan.logs).unwrap_or_default();
     match contain(host, planned, sandbox, &clock, watch, listener).await {
         Ok(Some(container)) => {
+            reach(Point::Launched);
             host.keeper.watch(&directory, limits, Begun::Now);
             host.quotas.watch(key, &directory, disk);
             Outcome::Launched(container)
         }
         Ok(None) => Outcome::Cancelled,
         Err(error) => {
+            reach(Point::LaunchFailed);
             let why = chain(&error);
             say(&log, &format!("Failed to launch container: {why}"));
             Outcome::Failed(why)
@@ -372,6 +376,7 @@ async fn contain(
         }
     }
     watch.lap("fetch");
+    reach(Point::Fetched);
     if listener.send(Stage::Fetched).await.is_err() {
         return Ok(None);
     }

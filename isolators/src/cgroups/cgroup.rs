@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use failpoint::{Point, reach};
 use oci_spec::runtime::LinuxResources;
 
 use super::act;
@@ -118,6 +119,7 @@ impl Cgroup {
     pub fn create(&self, plan: &Plan) -> Result<Entry, CgroupError> {
         let mut made = Made::default();
         let created = self.make(plan, &mut made).and_then(|()| {
+            reach(Point::CgroupUnlimited);
             let mut settings = plan.settings.iter();
             settings.try_for_each(|setting| act::set(self, setting))?;
             self.limit_devices(plan)?;

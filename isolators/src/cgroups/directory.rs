@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use failpoint::{Point, reach};
+
 use super::act;
 use super::error::CgroupError;
 use super::hierarchy::REQUIRED;
@@ -18,6 +20,7 @@ impl Made {
     pub fn add(&mut self, path: &Path) -> Result<bool, CgroupError> {
         let before = self.0.len();
         make(path, &mut self.0)?;
+        reach(Point::CgroupMade);
         Ok(self.0.len() > before)
     }
 
@@ -135,12 +138,15 @@ pub(super) fn remove(path: &Path) -> Result<(), CgroupError> {
         Err(e) if e.kind() == io::ErrorKind::ResourceBusy => remove_children(path),
         removed => removed,
     };
+    reach(Point::CgroupRemoved);
     told(path, removed)
 }
 
 /// Removing what is gone is not an error.
 pub(super) fn remove_empty(path: &Path) -> Result<(), CgroupError> {
-    told(path, fs::remove_dir(path))
+    let removed = fs::remove_dir(path);
+    reach(Point::CgroupRootRemoved);
+    told(path, removed)
 }
 
 fn told(path: &Path, removed: io::Result<()>) -> Result<(), CgroupError> {
