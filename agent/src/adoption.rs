@@ -12,7 +12,8 @@ use crate::logs::Begun;
 use crate::paths::Run;
 use crate::quota::quota;
 use crate::recovery::{
-    Earlier, Fate, Loss, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide, record,
+    self, Earlier, Fate, Loss, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide,
+    record,
 };
 use crate::supervisor::Supervisor;
 use crate::task::Key;
@@ -134,6 +135,7 @@ fn adopt_run(
             history: task.history,
             container,
             report,
+            cut: recovery::cut(framework),
         };
         let beginning = Beginning::Resume(Box::new(resumed));
         supervisor.start(key, Some(run.clone()), true, beginning);

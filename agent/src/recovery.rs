@@ -25,7 +25,7 @@ use crate::checkpoint::CheckpointError;
 use crate::paths::{Paths, Run};
 use crate::task::journal::{History, TaskJournal};
 pub use changed::{Changed, Reconfiguration, check_unchanged};
-pub use fate::{Fate, decide, record};
+pub use fate::{Fate, cut, decide, record};
 pub use loss::{Earlier, Loss};
 pub use reading::read;
 pub use unread::Unread;

@@ -233,6 +233,15 @@ impl Container {
         self.0.process.as_ref().map_or(0, |process| process.pid)
     }
 
+    /// Its first process.
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.process.as_ref().is_some_and(Process::is_there)
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.0.record
+    }
+
     /// What was executed, from its record: with its seccomp profile it is too large to be kept in
     /// memory for every container. Blocks. An error once the container is forgotten.
     pub fn spec(&self) -> Result<Spec, RecordError> {

@@ -11,6 +11,7 @@
 
 mod ahead;
 pub mod audit;
+mod begun;
 mod birth;
 mod compile;
 mod container;
@@ -55,6 +56,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
 use tokio::sync::Semaphore;
 
+pub use begun::Begun;
 pub use compile::{
     Command, CompileError, Lines, SeccompError, hooks, mount_options, notifies, takes_seccomp,
 };

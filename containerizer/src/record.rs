@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use failpoint::{Point, reach, reach_leaving};
-use init::ExitRecord;
+use init::{ExitRecord, Report};
 use isolators::ContainerId;
 use oci_spec::runtime::{Linux, LinuxNamespace, Spec};
 use serde::Deserialize;
@@ -203,6 +203,12 @@ impl Record {
             tracing::warn!(%file, "a record of how a command ended is damaged: that is not known any more");
         }
         record
+    }
+
+    /// Why the command was never there, when `init` has come to write that.
+    pub fn failure(&self) -> Option<Report> {
+        let text = fs::read_to_string(self.directory.join("status")).ok()?;
+        init::failure(&text)
     }
 
     /// Of a child of ours. Written at once or not at all.

@@ -64,11 +64,7 @@ pub fn decide(
         return Fate::Lost(ending::killed_during_launch(killing.by()));
     }
     Fate::Lost(match (rebooted, was_running) {
-        (_, false) => ending::dropped(
-            framework,
-            Reason::AgentRestarted,
-            "Task launched during agent restart",
-        ),
+        (_, false) => cut(framework),
         (true, true) => Report::agent(
             TaskState::TaskFailed,
             Reason::ExecutorTerminated,
@@ -80,6 +76,12 @@ pub fn decide(
             "The task's container was gone when the agent came back",
         ),
     })
+}
+
+/// What to say of a task whose launch went no further.
+pub fn cut(framework: &v1::FrameworkInfo) -> Report {
+    let message = "Task launched during agent restart";
+    ending::dropped(framework, Reason::AgentRestarted, message)
 }
 
 /// How long ago the task said that it was running.

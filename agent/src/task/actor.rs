@@ -82,6 +82,8 @@ pub struct Resumed {
     pub container: Option<Container>,
     /// What became of it meanwhile.
     pub report: Option<Report>,
+    /// What to say when its container turns out to have ended before the command ran.
+    pub cut: Report,
 }
 
 pub struct Actor {
@@ -100,6 +102,8 @@ struct Life {
     /// The update that was sent last.
     forwarded: Vec<u8>,
     journal: Option<TaskJournal>,
+    /// Of a launch that an earlier process began.
+    cut: Option<Report>,
     launch: Option<Launching>,
     container: Option<Container>,
     /// Has ended; the containerizer keeps its record until the end is written down here.
@@ -129,6 +133,7 @@ impl Actor {
             stream: Stream::default(),
             forwarded: vec![],
             journal: None,
+            cut: None,
             launch: None,
             container: None,
             remains: None,
@@ -187,9 +192,10 @@ impl Life {
                 if matches!(self.machine.phase, Phase::Killing { .. }) {
                     self.carry_out(vec![Effect::Terminate]).await;
                 }
-                // A container that was found was launched, whatever its last update says.
+                // Whether the command runs only the earlier process has heard.
                 if self.machine.phase == Phase::Launching {
-                    self.step(Event::Launched).await;
+                    self.launch = self.container.take().map(Launching::resume);
+                    self.cut = Some(resumed.cut);
                 }
                 if let Some(report) = resumed.report {
                     self.report(report).await;
@@ -280,6 +286,17 @@ impl Life {
             }
             Outcome::Failed(why) => Event::LaunchFailed(why),
             Outcome::Cancelled => Event::LaunchCancelled,
+            Outcome::Unbegun(container, why) => {
+                self.remains = Some(container);
+                match (&self.machine.phase, why, self.cut.take()) {
+                    (Phase::Aborting { .. }, ..) => Event::LaunchCancelled,
+                    (_, None, Some(cut)) => {
+                        self.machine.phase = Phase::Ended;
+                        return self.report(cut).await;
+                    }
+                    (_, why, _) => Event::LaunchFailed(why.unwrap_or_default()),
+                }
+            }
         };
         self.step(event).await;
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerizer::{Container, Containerizer, Output, Stopwatch};
+use containerizer::{Begun as LaunchBegun, Container, Containerizer, Output, Stopwatch};
 use failpoint::{Point, reach};
 use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId, User};
 use proto::error::chain;
@@ -102,6 +102,9 @@ pub enum Outcome {
     /// The whole chain of reasons, as one line.
     Failed(String),
     Cancelled,
+    /// Of a container that an earlier agent began, and that has ended before its command ran: why, if that is
+    /// known. It is to be forgotten once that is written down.
+    Unbegun(Container, Option<String>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +159,37 @@ impl Launching {
                 tell.send(Stage::Over(reached)).await
             {
                 tracing::debug!(container = %container.id(), "launched after the agent had gone");
+            }
+        });
+        Launching {
+            stages,
+            cancel: Some(cancel),
+        }
+    }
+
+    /// Goes on with what an earlier agent began.
+    pub fn resume(container: Container) -> Launching {
+        let (cancel, cancelled) = oneshot::channel();
+        let (tell, stages) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let outcome = tokio::select! {
+                begun = container.begun() => match begun {
+                    LaunchBegun::Runs => Outcome::Launched(container),
+                    LaunchBegun::Failed(error) => {
+                        let why = chain(&LaunchError::from(error));
+                        Outcome::Unbegun(container, Some(why))
+                    }
+                    LaunchBegun::Cut => Outcome::Unbegun(container, None),
+                },
+                Ok(()) = cancelled => {
+                    container.kill();
+                    container.wait().await;
+                    container.forget();
+                    Outcome::Cancelled
+                }
+            };
+            if tell.send(Stage::Over(outcome)).await.is_err() {
+                tracing::debug!("a launch went on after the agent had gone");
             }
         });
         Launching {

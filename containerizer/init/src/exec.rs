@@ -105,7 +105,7 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     hand_on(exec.preserved).map_err(because("hand descriptors on to the command"))?;
     sys::unblock_all_signals().map_err(because("unblock signals"))?;
     let at = sys::monotonic_nanoseconds();
-    launcher::say(&Word::AboutToExec { at }).map_err(because("write to the launcher"))?;
+    launcher::tell(&Word::AboutToExec { at }).map_err(because("write to the launcher"))?;
     if let Some(filter) = &exec.seccomp {
         install(filter)?;
     }
@@ -207,6 +207,7 @@ fn hand_on(preserved: Preserved) -> io::Result<()> {
     const FIRST: i32 = 3;
     let Preserved { first, count } = preserved;
     if count > 0 {
+        launcher::give_up_record();
         launcher::move_above((first + count) as i32)?;
         // Upwards, so that none is overwritten before it has been copied.
         for n in 0..count as i32 {

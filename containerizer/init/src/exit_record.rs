@@ -8,8 +8,11 @@
 //!
 //! The first line and the last are there in any case; each between them is a fact more, begins with its name,
 //! and may be missing. Readers leave out the lines that they do not know.
+//!
+//! Before all that there is a line of its own when the command could not be started: `failed`, what was said of
+//! that (`Word::Failed`) in hexadecimal digits, and their checksum.
 
-use crate::checksum;
+use crate::{Report, Word, checksum};
 
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,10 +75,44 @@ pub fn exit_record(status: i32, sender: Option<Sender>) -> String {
     text
 }
 
+const FAILED: &str = "failed ";
+
+/// What is left of a command that could not be started. Who starts containers hears of that on the line; this
+/// is for who comes after one that has died.
+#[must_use]
+pub fn failure_record(report: Report) -> String {
+    let word = Word::Failed { report }.encode();
+    let digits: String = word.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{FAILED}{digits} {:08x}\n", checksum(digits.as_bytes()))
+}
+
+/// Why the command that a record is about could not be started; `None` when it was.
+#[must_use]
+pub fn failure(text: &str) -> Option<Report> {
+    let (line, _rest) = text.strip_prefix(FAILED)?.split_once('\n')?;
+    let (digits, sum) = line.split_once(' ')?;
+    if sum != format!("{:08x}", checksum(digits.as_bytes())) {
+        return None;
+    }
+    let pairs = digits.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> = pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    match Word::decode(&bytes?).ok()? {
+        Word::Failed { report } => Some(report),
+        _ => None,
+    }
+}
+
 impl ExitRecord {
     /// `None` when there is no status, only a part of it, or something else than was written.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        // Who watches over the command adds what it sees to what the command has left.
+        let text = match text.split_once('\n') {
+            Some((line, rest)) if line.starts_with(FAILED) => rest,
+            _ => text,
+        };
         let (lines, sum) = text.strip_suffix('\n')?.rsplit_once('\n')?;
         let lines = text.get(..=lines.len())?;
         if sum != format!("{SUM}{:08x}", checksum(lines.as_bytes())) {
@@ -123,6 +160,28 @@ mod tests {
 
     fn summed(lines: &str) -> String {
         format!("{lines}sum {:08x}\n", checksum(lines.as_bytes()))
+    }
+
+    #[test]
+    fn a_failure_comes_back_and_whoever_knows_of_none_reads_a_status() {
+        let report = Report {
+            attempt: "run \"/x\" in /".to_owned(),
+            errno: libc::ENOENT,
+            stage: crate::Stage::Exec {},
+        };
+        let text = failure_record(report.clone()) + &exit_record(256, None);
+        assert_eq!(failure(&text), Some(report));
+        let status = ExitRecord::parse(&text).map(|record| record.status);
+        assert_eq!(status, Some(256));
+        for text in [
+            "",
+            "256\n",
+            "failed \n",
+            "failed 0g 00000000\n",
+            "failed 00é\n",
+        ] {
+            assert_eq!(failure(text), None, "{text}");
+        }
     }
 
     #[test]

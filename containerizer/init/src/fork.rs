@@ -23,7 +23,7 @@ pub fn into_namespaces(flags: u64, maps: Option<&Maps>, becomes_root: bool) -> R
         return arrive(&mut wait, becomes_root);
     };
     // Before anything can fail: from now on the launcher puts the child away.
-    launcher::say(&Word::Handed { pid: pid as u32 }).map_err(because("write to the launcher"))?;
+    launcher::tell(&Word::Handed { pid: pid as u32 }).map_err(because("write to the launcher"))?;
     if let Some(maps) = maps {
         write_maps(&proc, pid, maps)?;
     }

@@ -2,15 +2,18 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use init::{Awaited, Report, Word, fd};
+use init::{Awaited, Report, Word, failure_record, fd};
 
 use crate::failure::{Failure, because};
 use crate::sys;
 
 /// Its number changes once, when the command's own descriptors are to have the low ones.
 static LINE: AtomicI32 = AtomicI32::new(fd::LINE);
+
+/// [`fd::STATUS`] is what it was at the start.
+static HAS_RECORD: AtomicBool = AtomicBool::new(true);
 
 /// More than a state can have.
 const LONGEST_ANSWER: usize = 1 << 20;
@@ -28,7 +31,21 @@ pub fn hand(word: &[u8], descriptor: RawFd) -> io::Result<()> {
     sys::send_descriptor(line(), descriptor, word)
 }
 
-/// As a last word; when nobody hears it, the launcher learns of our end all the same.
+/// The same where nobody needs to hear it: the agent may have died, and the next one finds the container.
+pub fn tell(word: &Word) -> io::Result<()> {
+    match say(word) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET)) => Ok(()),
+        said => said,
+    }
+}
+
+/// What is at the number of the exit record from now on is another file.
+pub fn give_up_record() {
+    HAS_RECORD.store(false, Ordering::Relaxed);
+}
+
+/// As a last word; when nobody hears it, the launcher learns of our end all the same, and the next one reads
+/// it.
 pub fn report(failure: Failure) {
     let Failure {
         attempt,
@@ -40,6 +57,9 @@ pub fn report(failure: Failure) {
         errno,
         stage,
     };
+    if HAS_RECORD.load(Ordering::Relaxed) {
+        let _ = sys::write(fd::STATUS, failure_record(report.clone()).as_bytes());
+    }
     let _ = say(&Word::Failed { report });
 }
 

@@ -21,7 +21,7 @@ pub mod unsaid;
 mod wire;
 
 pub use checksum::checksum;
-pub use exit_record::{ExitRecord, Sender, exit_record};
+pub use exit_record::{ExitRecord, Sender, exit_record, failure, failure_record};
 pub use interpreter::{HEAD, interpreter};
 pub use line::{Awaited, Report, Stage, Word};
 pub use program::{

@@ -76,6 +76,7 @@ fn run() -> Result<Never, Failure> {
     let steps::Done { state, terminal } = steps::carry_out(steps)?;
     if !then.supervises() {
         // Nobody writes an exit record.
+        launcher::give_up_record();
         sys::close(fd::STATUS);
     }
     let bounds = match then {

@@ -118,7 +118,7 @@ pub(super) fn inits(known: &BTreeSet<u32>) -> Vec<u32> {
         .collect()
 }
 
-pub(super) fn runs_init(pid: u32) -> bool {
+pub(crate) fn runs_init(pid: u32) -> bool {
     let program = fs::read_link(format!("/proc/{pid}/exe"));
     program.is_ok_and(|program| program.as_os_str().as_bytes().starts_with(INIT.as_bytes()))
 }

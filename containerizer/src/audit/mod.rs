@@ -44,6 +44,7 @@ pub use difference::{Difference, Member, Remedy};
 pub use inventory::{CgroupSeen, Inventory, look};
 pub use isolators::mountinfo::Mount;
 pub use journal::{Journal, Keeper, Recorded};
+pub(crate) use kernel::runs_init;
 pub use kernel::{LoopDevice, unmount_leftovers};
 pub use listeners::{Listener, foreign_listeners};
 pub use repair::{RepairError, repair};
