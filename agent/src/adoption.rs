@@ -8,6 +8,7 @@ use containerizer::Container;
 use tokio::task::JoinHandle;
 
 use crate::book::{Executor, ExecutorState};
+use crate::checkpoint::{self, Durability};
 use crate::logs::Begun;
 use crate::paths::Run;
 use crate::quota::quota;
@@ -100,6 +101,9 @@ fn adopt_run(
         .map(|task| (decide(&task), task))
         .collect();
     if completed || fates.iter().all(|(fate, _)| *fate == Fate::Done) {
+        if !completed {
+            close(supervisor, &run);
+        }
         return supervisor.book.add_completed(framework, entry);
     }
     let lives = fates.iter().any(|(fate, _)| matches!(fate, Fate::Adopt(_)));
@@ -139,6 +143,16 @@ fn adopt_run(
         };
         let beginning = Beginning::Resume(Box::new(resumed));
         supervisor.start(key, Some(run.clone()), true, beginning);
+    }
+}
+
+/// The earlier process may have had nothing more to do for a run than to say so, or not have come to begin
+/// it: so it will be collected.
+fn close(supervisor: &Supervisor, run: &Run) {
+    let sentinel = supervisor.host.paths.sentinel(run);
+    if let Err(error) = checkpoint::replace(&sentinel, b"", Durability::Process) {
+        let error = proto::error::chain(&error);
+        tracing::warn!(container = run.container, error, "cannot close a run");
     }
 }
 
