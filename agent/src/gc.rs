@@ -2,6 +2,8 @@
 //!
 //! Source: spec/mesos-agent.md section 15.
 
+mod remains;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -16,6 +18,7 @@ use crate::paths::{Paths, Run};
 use crate::removal::{RemoveError, remove_tree};
 use crate::runs::{Tree, runs};
 use crate::task::journal;
+use remains::Remains;
 
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -29,6 +32,13 @@ pub struct Policy {
 pub struct Candidate {
     pub run: Run,
     pub modified: SystemTime,
+}
+
+/// What may be removed, as a look has found it.
+#[derive(Debug)]
+pub struct Candidates {
+    pub runs: Vec<Candidate>,
+    remains: Remains,
 }
 
 /// What a round of collection did.
@@ -71,9 +81,13 @@ pub fn due(
 pub fn collect(
     paths: &Paths,
     policy: &Policy,
-    candidates: Vec<Candidate>,
+    candidates: Candidates,
     live: &BTreeSet<Run>,
 ) -> io::Result<Collected> {
+    let Candidates {
+        runs: candidates,
+        remains,
+    } = candidates;
     let max_age = max_age(policy, disk_usage(paths.work_dir())?);
     let ended = candidates.iter().filter(|c| !live.contains(&c.run)).count() as u64;
     let mut collected = Collected {
@@ -90,13 +104,15 @@ pub fn collect(
             }
         }
     }
+    remains.remove(paths, live);
     collected.pending = ended.saturating_sub(collected.removed + collected.failed);
     Ok(collected)
 }
 
 /// Every run of every agent id that ever was here and has a sandbox, and those that are over without one:
 /// their tasks were killed before it was made, or somebody removed it. Blocks.
-pub fn candidates(paths: &Paths) -> io::Result<Vec<Candidate>> {
+pub fn candidates(paths: &Paths) -> io::Result<Candidates> {
+    let remains = Remains::find(paths)?;
     let mut found = Vec::new();
     for run in runs(paths, Tree::Sandboxes)? {
         let modified = fs::symlink_metadata(paths.sandbox(&run))?.modified()?;
@@ -109,7 +125,10 @@ pub fn candidates(paths: &Paths) -> io::Result<Vec<Candidate>> {
             found.push(Candidate { run, modified });
         }
     }
-    Ok(found)
+    Ok(Candidates {
+        runs: found,
+        remains,
+    })
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -122,8 +141,11 @@ enum CollectError {
     Executor { run: PathBuf, source: io::Error },
 }
 
-/// The checkpoint first: one without its sandbox would be recovered.
+/// The checkpoint first: one without its sandbox would be recovered. Of that the tasks, as long as it says
+/// that they are over: one whose updates are gone would be told to be lost.
 fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
+    remove_tree(&paths.meta_tasks(run))?;
+    reach(Point::TasksCollected);
     remove_tree(&paths.meta_run(run))?;
     reach(Point::CheckpointCollected);
     remove_tree(&paths.sandbox(run))?;
@@ -137,6 +159,10 @@ fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
             _ => {}
         }
     }
+    remove_executor(paths, run)
+}
+
+fn remove_executor(paths: &Paths, run: &Run) -> Result<(), CollectError> {
     // `runs` and the executor go with the last run; while another is there they are not empty and
     // stay. The framework stays in any case: a launch may be about to make an executor in it.
     reach(Point::LatestCollected);

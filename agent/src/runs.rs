@@ -59,21 +59,40 @@ impl Tree {
 /// Every run of every agent id that ever was here. Blocks.
 pub fn runs(paths: &Paths, tree: Tree) -> Result<Vec<Run>, ListError> {
     let mut found = Vec::new();
+    for run in executors(paths, tree)? {
+        for container in directories(&tree.runs(paths, &run))? {
+            found.push(Run {
+                container,
+                ..run.clone()
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Executors that there is no run of. Blocks.
+pub fn without_runs(paths: &Paths, tree: Tree) -> Result<Vec<Run>, ListError> {
+    let mut found = Vec::new();
+    for run in executors(paths, tree)? {
+        if directories(&tree.runs(paths, &run))?.is_empty() {
+            found.push(run);
+        }
+    }
+    Ok(found)
+}
+
+/// Each as a run without a container.
+fn executors(paths: &Paths, tree: Tree) -> Result<Vec<Run>, ListError> {
+    let mut found = Vec::new();
     for agent in directories(&tree.agents(paths))? {
         for framework in directories(&tree.frameworks(paths, &agent))? {
             for executor in directories(&tree.executors(paths, &agent, &framework))? {
-                let run = Run {
+                found.push(Run {
                     agent: agent.clone(),
                     framework: framework.clone(),
                     executor,
                     container: String::new(),
-                };
-                for container in directories(&tree.runs(paths, &run))? {
-                    found.push(Run {
-                        container,
-                        ..run.clone()
-                    });
-                }
+                });
             }
         }
     }

@@ -511,7 +511,9 @@ async fn collect_once(
 ) -> io::Result<Option<gc::Collected>> {
     let listed = paths.clone();
     let mut candidates = tokio::task::spawn_blocking(move || gc::candidates(&listed)).await??;
-    candidates.retain(|candidate| !spared.contains(&candidate.run.container));
+    candidates
+        .runs
+        .retain(|candidate| !spared.contains(&candidate.run.container));
     let (ask, answer) = oneshot::channel();
     if events.send(Event::Snapshot(ask)).await.is_err() {
         return Ok(None);

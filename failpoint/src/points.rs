@@ -183,7 +183,9 @@ points! {
     TreeCut,
     /// All below its top is gone.
     TreeEmpty,
-    /// What was written down of a run is gone.
+    /// What was written down of a run's tasks is gone, and not that they are over.
+    TasksCollected,
+    /// All of that is gone.
     CheckpointCollected,
     /// Its sandbox is gone.
     SandboxCollected,

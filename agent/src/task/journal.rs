@@ -70,9 +70,12 @@ pub fn forget_executor(paths: &Paths, run: &Run) -> io::Result<()> {
     }
     reach(Point::ExecutorRunsGone);
     let info = paths.executor_info(run);
-    match fs::remove_file(&info) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
+    // The second is of an agent that has died while it wrote it.
+    for file in [&info, &info.with_extension("tmp")] {
+        match fs::remove_file(file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
     }
     reach(Point::ExecutorInfoGone);
     match info.parent().map(fs::remove_dir) {
