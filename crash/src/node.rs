@@ -161,17 +161,16 @@ impl Node {
         reached
     }
 
-    /// What is in the agent's directories of runs that are over.
-    pub fn runs_kept(&self) -> usize {
-        let runs = |below: &str| {
-            directories(&self.path(below), 7)
-                .filter(|path| path.parent().is_some_and(|it| it.ends_with("runs")))
-                .count()
+    /// What is left of executors, in sandboxes and in what is written down.
+    pub fn executors_kept(&self) -> Vec<PathBuf> {
+        let of = |below: &str| {
+            directories(&self.path(below), 5)
+                .filter(|path| path.parent().is_some_and(|it| it.ends_with("executors")))
         };
-        runs("work/slaves") + runs("work/meta/slaves")
+        of("work/slaves").chain(of("work/meta/slaves")).collect()
     }
 
-    /// Its sandboxes, of all runs.
+    /// Its newest sandbox.
     pub fn sandbox(&self, task: &str) -> Option<PathBuf> {
         let executor = Path::new("executors").join(task).join("runs/latest");
         let latest = directories(&self.path("work/slaves"), 3)

@@ -163,7 +163,7 @@ async fn attempt(name: String, lives: &[Life]) -> Tried {
         }
     };
     let seen = trial.run(lives).await;
-    let due = (lives.iter()).map(|life| life.death.is_some());
+    let due = lives.iter().map(|life| life.death.is_some());
     let died = (seen.as_ref()).is_ok_and(|seen| due.eq(seen.died.iter().copied()));
     let result = seen.map(drop).map_err(|error| {
         let kept = trial.node.keep();

@@ -92,6 +92,7 @@ impl Kind {
     pub fn message(self) -> &'static str {
         match self {
             Self::Brief | Self::Unheard => "status 3",
+            Self::Missing => "/no/such/command",
             _ => "",
         }
     }

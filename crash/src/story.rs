@@ -91,9 +91,11 @@ impl Story {
                 let message = last.message();
                 let wanted = self.kind.message();
                 ensure!(message.contains(wanted), "it says {message:?}");
+                let never = self.kind == Kind::Missing;
+                ensure!(!never || !self.was_running(), "it is told to have run");
                 let is_killed = state == TaskState::TaskKilled;
                 ensure!(!is_killed || self.kill_asked, "nobody has killed it");
-                if self.was_running() && !is_killed {
+                if !never && !is_killed {
                     ensure!(
                         runs == 1,
                         "it ran {runs} times and is told to have run once"

@@ -19,7 +19,7 @@ use crate::scenario::{self, Kind};
 use crate::story::Story;
 
 /// For each life of an agent. Longer than anything takes, on a busy machine, too.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often what nobody tells of is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -97,23 +97,25 @@ impl Trial {
             .map(|(task, story)| format!("{task} {:?}", story.state()))
             .collect();
         let cgroups = self.node.cgroups();
-        let kept = self.node.runs_kept();
-        anyhow::anyhow!("it {how}; open tasks {open:?}; cgroups {cgroups:?}; {kept} runs are kept")
+        let kept = self.node.executors_kept();
+        anyhow::anyhow!("it {how}; open tasks {open:?}; cgroups {cgroups:?}; kept {kept:?}")
     }
 
     /// Whether it died where it was told; else it was killed once nothing more was to come.
     async fn live(&mut self, life: Life) -> anyhow::Result<bool> {
         self.node.start(life.death)?;
         let mut begins = life.begins;
-        let mut is_asked = false;
+        let (mut is_registered, mut is_asked) = (false, false);
         let mut look = Instant::now() + LOOK;
         loop {
             tokio::select! {
                 status = self.node.ended() => return died(status?, is_asked),
-                heard = self.master.hear() => self.on_heard(heard, &mut begins, false)?,
+                heard = self.master.hear() => {
+                    is_registered |= matches!(heard, Heard::Register(_));
+                    self.on_heard(heard, &mut begins, false)?;
+                }
                 () = sleep_until(look) => {
                     look = Instant::now() + LOOK;
-                    let is_registered = !begins && self.agent.is_some();
                     match is_registered && self.is_settled() {
                         true if life.begins => {
                             self.node.kill().await?;
@@ -166,7 +168,7 @@ impl Trial {
                     }
                     if !is_killing {
                         is_killing = self.kill_steady()?;
-                    } else if self.stories.values().all(Story::has_ended) && self.node.runs_kept() == 0 {
+                    } else if self.stories.values().all(Story::has_ended) && self.node.executors_kept().is_empty() {
                         break;
                     }
                 }
