@@ -1,9 +1,10 @@
 //! One agent at a time in a directory: two would take each other's tasks for orphans.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use failpoint::{Point, reach};
 use nix::errno::Errno;
@@ -12,7 +13,11 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::paths::Paths;
 
 /// More than the digits of any process id, in bytes.
-const MAX_PID: u64 = 32;
+const MAX_PID: usize = 32;
+
+/// For a lock that no agent holds.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The directories of one agent: nobody else's until this is dropped, or the process ends.
 #[derive(Debug)]
@@ -58,11 +63,15 @@ pub fn holder_of(runtime_dir: &Path) -> Option<u32> {
     let lock = file.metadata().ok()?;
     let pid = signed(&file)?;
     drop(file);
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    // A lock goes with its file's last descriptor, and nobody else keeps that file open.
-    let mut open = open.filter_map(|entry| fs::metadata(entry.ok()?.path()).ok());
+    has_open(pid, &lock).then_some(pid)
+}
+
+/// A lock goes with its file's last descriptor, and nobody else keeps that file open.
+fn has_open(pid: u32, lock: &fs::Metadata) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut open =
+        (open.into_iter().flatten()).filter_map(|entry| fs::metadata(entry.ok()?.path()).ok());
     open.any(|it| (it.dev(), it.ino()) == (lock.dev(), lock.ino()))
-        .then_some(pid)
 }
 
 fn lock(name: &'static str, directory: &Path, file: &Path) -> Result<Flock<File>, LockError> {
@@ -72,7 +81,7 @@ fn lock(name: &'static str, directory: &Path, file: &Path) -> Result<Flock<File>
         source,
     };
     let opened = open(file).map_err(fail)?;
-    match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+    match lock_left_by_the_dead(opened).map_err(fail)? {
         Ok(lock) => {
             reach(Point::LockTaken);
             sign(&lock).map_err(fail)?;
@@ -99,6 +108,25 @@ fn open(file: &Path) -> io::Result<File> {
     options.mode(0o600).open(file)
 }
 
+/// Does not wait for an agent that is there. One that was killed may have left a process on its way to be a
+/// container's first, which has the agent's descriptors until its exec.
+fn lock_left_by_the_dead(mut file: File) -> io::Result<Result<Flock<File>, (File, Errno)>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((held, Errno::EWOULDBLOCK)) if Instant::now() < deadline => {
+                let lock = held.metadata()?;
+                if signed(&held).is_some_and(|pid| has_open(pid, &lock)) {
+                    return Ok(Err((held, Errno::EWOULDBLOCK)));
+                }
+                std::thread::sleep(PAUSE);
+                file = held;
+            }
+            tried => return Ok(tried),
+        }
+    }
+}
+
 /// Leaves this process's id for whoever comes next.
 fn sign(mut file: &File) -> io::Result<()> {
     file.set_len(0)?;
@@ -114,8 +142,9 @@ fn holder(file: &File) -> String {
 }
 
 fn signed(file: &File) -> Option<u32> {
-    let mut text = String::new();
-    file.take(MAX_PID).read_to_string(&mut text).ok()?;
+    let mut text = [0; MAX_PID];
+    let length = file.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..length]).ok()?;
     text.trim().parse().ok()
 }
 
@@ -144,5 +173,20 @@ mod tests {
         drop(first);
         assert_eq!(holder_of(&run), None);
         Lock::take(&run, &Paths::new(&work)).unwrap();
+    }
+
+    #[test]
+    fn what_a_dead_agent_left_a_process_with_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("lock");
+        let left = Flock::lock(open(&file).unwrap(), FlockArg::LockExclusive).unwrap();
+        // No process has this number.
+        fs::write(&file, format!("{}\n", u32::MAX)).unwrap();
+        let rest = std::thread::spawn(move || {
+            std::thread::sleep(20 * PAUSE);
+            drop(left);
+        });
+        lock("runtime_dir", dir.path(), &file).unwrap();
+        rest.join().unwrap();
     }
 }
