@@ -19,8 +19,9 @@ mod trial;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use points::Times;
 
-const USAGE: &str = "crash points [NAME…] | crash pairs [NAME…]";
+const USAGE: &str = "crash points [NAME…] | crash each [NAME…] | crash pairs [NAME…]";
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> ExitCode {
@@ -38,7 +39,8 @@ async fn main() -> ExitCode {
 
 async fn run(words: &[&str]) -> anyhow::Result<bool> {
     match words {
-        ["points", names @ ..] => points::singles(names).await,
+        ["points", names @ ..] => points::singles(names, Times::First).await,
+        ["each", names @ ..] => points::singles(names, Times::Each).await,
         ["pairs", names @ ..] => points::pairs(names).await,
         _ => bail!("usage: {USAGE}"),
     }

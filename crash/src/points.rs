@@ -13,7 +13,10 @@ use crate::node::Death;
 use crate::trial::{Life, Seen, Trial};
 
 /// Trials at one time: most of each is waiting.
-const WORKERS: usize = 6;
+const WORKERS: usize = 8;
+
+/// How often a trial is made whose agent does not come to its point: that may hang on who is first.
+const TRIES: usize = 3;
 
 const WHOLE: Life = Life {
     death: None,
@@ -31,19 +34,36 @@ struct Tried {
     result: anyhow::Result<()>,
 }
 
+/// How often a life comes to a point of those at which a trial lets it die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    First,
+    Each,
+}
+
 /// A death at each of the points, or of those that are named.
-pub async fn singles(names: &[&str]) -> anyhow::Result<bool> {
+pub async fn singles(names: &[&str], times: Times) -> anyhow::Result<bool> {
     let points = chosen(names)?;
     let reach = reach().await?;
     let mut trials = Vec::new();
     let mut unreached = Vec::new();
     for point in points {
-        match lives_to(point, 1, &reach) {
-            Some(lives) => trials.push((point.name().to_owned(), lives)),
-            None => unreached.push(point),
+        let counts = reach.iter().map(|reached| reached.get(&point).copied());
+        let Some((life, count)) = counts.enumerate().find_map(|(n, it)| Some((n, it?))) else {
+            unreached.push(point);
+            continue;
+        };
+        let last = match times {
+            Times::First => 1,
+            Times::Each => count,
+        };
+        for nth in 1..=last {
+            let name = format!("{}:{nth}", point.name());
+            trials.push((name, lives_to(Death { at: point, nth }, life, &reach)));
         }
     }
-    run(trials, &unreached).await
+    // The next time it may be one less.
+    run(trials, &unreached, Wanted::First).await
 }
 
 /// A death at each of the points, and in the next life one at each.
@@ -53,10 +73,11 @@ pub async fn pairs(names: &[&str]) -> anyhow::Result<bool> {
     let mut trials = Vec::new();
     let mut unreached = Vec::new();
     for first in points {
-        let Some(lives) = lives_to(first, 1, &reach) else {
+        let Some(life) = reach.iter().position(|it| it.contains_key(&first)) else {
             unreached.push(first);
             continue;
         };
+        let lives = lives_to(Death { at: first, nth: 1 }, life, &reach);
         for second in failpoint::ALL {
             let next = Life {
                 death: Some(Death {
@@ -69,7 +90,25 @@ pub async fn pairs(names: &[&str]) -> anyhow::Result<bool> {
             trials.push((format!("{} {}", first.name(), second.name()), lives));
         }
     }
-    run(trials, &unreached).await
+    // One after the other from all over: a run that is cut off has seen something of each.
+    let total = trials.len();
+    let mut scattered: Vec<_> = (0..total).map(|n| (n * STRIDE % total.max(1), n)).collect();
+    scattered.sort_unstable();
+    let mut slots: Vec<_> = trials.into_iter().map(Some).collect();
+    let trials = (scattered.iter()).filter_map(|(_, n)| slots.get_mut(*n)?.take());
+    run(trials.collect(), &unreached, Wanted::None).await
+}
+
+/// A prime that no number of pairs is a multiple of.
+const STRIDE: usize = 7919;
+
+/// Which points a run must come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Each for the first time.
+    First,
+    /// What there is to come to hangs on what was before.
+    None,
 }
 
 fn chosen(names: &[&str]) -> anyhow::Result<Vec<Point>> {
@@ -100,20 +139,22 @@ async fn reach() -> anyhow::Result<Reach> {
     }
 }
 
-/// The lives that end with one that dies at the point.
-fn lives_to(point: Point, nth: usize, reach: &Reach) -> Option<Vec<Life>> {
-    let life = (reach.iter()).position(|reached| reached.contains_key(&point))?;
-    let death = Some(Death { at: point, nth });
+/// The lives that end with this one, which dies.
+fn lives_to(death: Death, life: usize, reach: &Reach) -> Vec<Life> {
     let mut lives = vec![WHOLE; life];
     lives.push(Life {
-        death,
+        death: Some(death),
         // The last one has none.
         begins: life + 1 < reach.len(),
     });
-    Some(lives)
+    lives
 }
 
-async fn run(trials: Vec<(String, Vec<Life>)>, unreached: &[Point]) -> anyhow::Result<bool> {
+async fn run(
+    trials: Vec<(String, Vec<Life>)>,
+    unreached: &[Point],
+    wanted: Wanted,
+) -> anyhow::Result<bool> {
     let (total, began) = (trials.len(), Instant::now());
     let workers = Arc::new(Semaphore::new(WORKERS));
     let mut running = JoinSet::new();
@@ -121,7 +162,21 @@ async fn run(trials: Vec<(String, Vec<Life>)>, unreached: &[Point]) -> anyhow::R
         let workers = Arc::clone(&workers);
         running.spawn(async move {
             let _turn = workers.acquire().await;
-            attempt(name, &lives).await
+            let mut tried = attempt(&name, &lives).await;
+            let tries = match (wanted, name.ends_with(":1")) {
+                (Wanted::First, true) => TRIES,
+                _ => 1,
+            };
+            for _ in 1..tries {
+                if tried.died || tried.result.is_err() {
+                    break;
+                }
+                tried = attempt(&name, &lives).await;
+            }
+            if tries > 1 && !tried.died && tried.result.is_ok() {
+                tried.result = Err(anyhow::anyhow!("no life came to it"));
+            }
+            tried
         });
     }
     let (mut reached, mut failed) = (0, 0);
@@ -151,7 +206,8 @@ async fn run(trials: Vec<(String, Vec<Life>)>, unreached: &[Point]) -> anyhow::R
     Ok(failed == 0 && unreached.is_empty())
 }
 
-async fn attempt(name: String, lives: &[Life]) -> Tried {
+async fn attempt(name: &str, lives: &[Life]) -> Tried {
+    let name = name.to_owned();
     let mut trial = match Trial::new().await {
         Ok(trial) => trial,
         Err(error) => {
