@@ -197,8 +197,9 @@ impl Record {
     pub fn exit(&self) -> Option<ExitRecord> {
         let path = self.directory.join("status");
         let bytes = fs::read(&path).ok()?;
-        let record = ExitRecord::parse(&String::from_utf8_lossy(&bytes));
-        if record.is_none() && !bytes.is_empty() {
+        let text = String::from_utf8_lossy(&bytes);
+        let record = ExitRecord::parse(&text);
+        if record.is_none() && init::failure(&text).is_none() && !bytes.is_empty() {
             let file = path.display();
             tracing::warn!(%file, "a record of how a command ended is damaged: that is not known any more");
         }
