@@ -4,13 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use endpoint::{Records, Writer, backlog};
 use prost::Message as _;
 use proto::media::Encoding;
 use proto::v1::scheduler;
 use proto::{link, recordio};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::backlog::{Records, Writer, backlog};
 use crate::cluster::{Cluster, Effect, Event, LinkId, Now, Refusal, StreamId, Write};
 use crate::registry::{Registry, RegistryError};
 

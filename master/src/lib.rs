@@ -2,15 +2,14 @@
 //!
 //! `cluster` is the whole of it as one pure state machine. Around it are thin shells: `driver` is
 //! the task that owns the machine and performs its effects, `http` turns requests into its events
-//! and its effects into streams, `backlog` bounds what a slow reader of those leaves unread,
-//! `registry` keeps the list of agents on disk, and `view` shows it to people and tools.
+//! and its effects into streams, `registry` keeps the list of agents on disk, and `view` shows it to
+//! people and tools.
 //!
 //! Invariants: a registry write is durable before anybody is told of what it promises; tasks and
 //! frameworks are never stored here, since agents and schedulers bring them back after a restart;
 //! the master runs nothing itself.
 #![forbid(unsafe_code)]
 
-mod backlog;
 mod cluster;
 mod driver;
 mod flags;

@@ -4,13 +4,14 @@ use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use endpoint::RecordStream;
 use proto::error::chain;
 use proto::link::{FromAgent, MAX_MESSAGE_BYTES, from_agent};
 use proto::media::{Encoding, MediaType};
 use uuid::Uuid;
 
 use super::reply::{self, Answer, LINK_ID, MESSAGE_CONTENT_TYPE};
-use super::stream::{Body, Guard};
+use super::stream::Guard;
 use crate::cluster::Event;
 use crate::driver::{End, Owner};
 
@@ -37,7 +38,7 @@ pub async fn serve(owner: &Owner, request: Request) -> Answer {
                 register: Box::new(register),
             };
             let records = owner.open_link(link, event).await.map_err(reply::stopped)?;
-            Ok(answer(link, Body::new(records, guard)))
+            Ok(answer(link, RecordStream::new(records, guard)))
         }
         (None, _) => Err(reply::bad_request(
             "the header Longshore-Link-Id is missing: register first",
@@ -58,7 +59,7 @@ pub async fn serve(owner: &Owner, request: Request) -> Answer {
     }
 }
 
-fn answer(link: Uuid, body: Body) -> Response {
+fn answer(link: Uuid, body: RecordStream<Guard>) -> Response {
     let mut response = Response::new(axum::body::Body::from_stream(body));
     let headers = response.headers_mut();
     let name = |media: MediaType| HeaderValue::from_static(media.as_str());

@@ -6,7 +6,7 @@ use axum::extract::Request;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use endpoint::MAX_BODY_BYTES;
+use endpoint::{MAX_BODY_BYTES, RecordStream};
 use proto::error::chain;
 use proto::media::{self, Encoding, MediaType};
 use proto::recordio;
@@ -15,7 +15,7 @@ use proto::v1::scheduler::call::Type;
 use uuid::Uuid;
 
 use super::reply::{self, Answer, Early, MESSAGE_ACCEPT, MESSAGE_CONTENT_TYPE, STREAM_ID};
-use super::stream::{Body, Guard};
+use super::stream::Guard;
 use crate::cluster::{Event, HEARTBEAT_SECONDS, heartbeat};
 use crate::driver::{End, Owner};
 
@@ -77,7 +77,7 @@ async fn subscribe(owner: &Owner, headers: &HeaderMap, encoding: Encoding, call:
         .await
         .map_err(reply::stopped)?;
     let beat = recordio::encode(&stream_type.records.encode(&heartbeat()));
-    let body = Body::new(records, guard)
+    let body = RecordStream::new(records, guard)
         .with_heartbeat(Duration::from_secs(HEARTBEAT_SECONDS), beat.into());
 
     let mut response = Response::new(axum::body::Body::from_stream(body));

@@ -1,15 +1,7 @@
-//! Bodies that are streams of RecordIO records.
+//! Who hears of the end of a stream.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use bytes::Bytes;
-use futures_util::Stream;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::backlog::Records;
 use crate::driver::{End, Owner};
 
 /// Held by whoever serves a connection; when it is dropped, the end is noted. It exists before the
@@ -26,57 +18,5 @@ impl Guard {
             owner.note(end).await;
         });
         Self(open)
-    }
-}
-
-/// One record per HTTP chunk, and one chunk per write: some clients take what one read returns for
-/// one record.
-pub struct Body {
-    records: Records,
-    heartbeat: Option<(Interval, Bytes)>,
-    /// The last poll gave a record: let the connection flush it before the next.
-    flush: bool,
-    _guard: Guard,
-}
-
-impl Body {
-    pub fn new(records: Records, guard: Guard) -> Self {
-        Self {
-            records,
-            heartbeat: None,
-            flush: false,
-            _guard: guard,
-        }
-    }
-
-    /// Repeats `record` for as long as the stream is open.
-    pub fn with_heartbeat(mut self, every: Duration, record: Bytes) -> Self {
-        let mut interval = tokio::time::interval_at(Instant::now() + every, every);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.heartbeat = Some((interval, record));
-        self
-    }
-}
-
-impl Stream for Body {
-    type Item = Result<Bytes, std::convert::Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.flush) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if let Poll::Ready(record) = self.records.poll_next(cx) {
-            self.flush = true;
-            return Poll::Ready(record.map(Ok));
-        }
-        if let Some((interval, record)) = &mut self.heartbeat
-            && interval.poll_tick(cx).is_ready()
-        {
-            let record = record.clone();
-            self.flush = true;
-            return Poll::Ready(Some(Ok(record)));
-        }
-        Poll::Pending
     }
 }

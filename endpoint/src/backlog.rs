@@ -15,12 +15,14 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-/// A framework that names all of its tasks in one RECONCILE gets this many bytes of answers, about.
+/// A framework that names all of its tasks in one RECONCILE gets this many bytes of answers, about, and that
+/// is the most that anybody asks for at once.
 const MAX_BYTES: usize = 64 << 20;
 
 /// What a record takes beside its bytes, so that many small ones count as well.
 const RECORD_BYTES: usize = 64;
 
+#[derive(Debug)]
 enum Queue {
     Open {
         records: VecDeque<Bytes>,
@@ -31,6 +33,7 @@ enum Queue {
     Closed,
 }
 
+#[derive(Debug)]
 struct Shared(Mutex<Queue>);
 
 impl Shared {
@@ -58,13 +61,15 @@ impl Shared {
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooFarBehind;
 
-/// The end of the stream that the owner of the cluster holds.
+/// The end of the stream that whoever writes it holds.
+#[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
     limit: usize,
 }
 
 /// The end that is served to a client.
+#[derive(Debug)]
 pub struct Records(Arc<Shared>);
 
 pub fn backlog() -> (Writer, Records) {
