@@ -7,18 +7,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use containerizer::{Container, Stopwatch, Termination};
 use failpoint::{Point, reach};
-use proto::link::{FromAgent, StatusUpdate, from_agent};
 use proto::v1::TaskStatus;
 use tokio::sync::mpsc;
 
 use super::Key;
+use super::delivery::Delivery;
 use super::ending::Report;
 use super::identity::Identity;
 use super::journal::{History, TaskJournal};
 use super::killing::Killing;
 use super::launch::{Host, Job, Launching, Outcome, Stage};
 use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
-use super::updates::Stream;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::link::Outgoing;
 use crate::quota::Overrun;
@@ -96,12 +95,10 @@ pub struct Actor {
 
 /// An actor at work.
 struct Life {
-    actor: Actor,
+    host: Arc<Host>,
+    mailbox: mpsc::Receiver<Message>,
     machine: Machine,
-    stream: Stream,
-    /// The update that was sent last.
-    forwarded: Vec<u8>,
-    journal: Option<TaskJournal>,
+    delivery: Delivery,
     /// Of a launch that an earlier process began.
     cut: Option<Report>,
     launch: Option<Launching>,
@@ -110,8 +107,6 @@ struct Life {
     remains: Option<Container>,
     /// It did not go entirely, and the supervisor is to know.
     leftovers: bool,
-    /// Nobody wants updates.
-    abandoned: bool,
 }
 
 enum Input {
@@ -123,22 +118,21 @@ enum Input {
 
 impl Actor {
     pub async fn run(self, beginning: Beginning) {
+        let delivery = Delivery::new(self.identity, self.supervisor, self.outgoing);
         let mut life = Life {
-            actor: self,
+            host: self.host,
+            mailbox: self.mailbox,
+            delivery,
             machine: Machine {
                 policy: NO_POLICY,
                 phase: Phase::Ended,
                 overrun: None,
             },
-            stream: Stream::default(),
-            forwarded: vec![],
-            journal: None,
             cut: None,
             launch: None,
             container: None,
             remains: None,
             leftovers: false,
-            abandoned: false,
         };
         // Boxed is what it does: a task waits nearly always, and there may be a thousand of them.
         Box::pin(life.begin(beginning)).await;
@@ -166,10 +160,12 @@ impl Life {
                 self.machine = Machine::start(policy);
                 let mut watch = Stopwatch::start();
                 if job.framework.checkpoint() {
-                    self.create_journal(&job).await;
+                    self.delivery
+                        .create_journal(&self.host, &job.executor, &job.task)
+                        .await;
                     watch.lap("checkpoint");
                 }
-                self.launch = Some(Launching::begin(Arc::clone(&self.actor.host), job, watch));
+                self.launch = Some(Launching::begin(Arc::clone(&self.host), job, watch));
             }
             Beginning::Refuse(report) => self.report(report).await,
             Beginning::Resume(resumed) => {
@@ -178,16 +174,8 @@ impl Life {
                     phase: resumed.phase,
                     overrun: resumed.history.killing.and_then(|killing| killing.overrun),
                 };
-                self.journal = Some(resumed.journal);
+                self.delivery.resume(resumed.journal, resumed.history);
                 self.container = resumed.container;
-                for status in resumed
-                    .history
-                    .updates
-                    .into_iter()
-                    .skip(resumed.history.acknowledged)
-                {
-                    self.stream.push(status, Instant::now());
-                }
                 // The earlier process may not have come to say it.
                 if matches!(self.machine.phase, Phase::Killing { .. }) {
                     self.carry_out(vec![Effect::Terminate]).await;
@@ -205,16 +193,16 @@ impl Life {
     }
 
     fn is_over(&self) -> bool {
-        self.machine.phase == Phase::Ended && (self.abandoned || self.stream.is_empty())
+        self.machine.phase == Phase::Ended && self.delivery.is_done()
     }
 
     async fn next(&mut self) -> Input {
-        let wake_at = match (self.machine.wake_at(), self.stream.wake_at()) {
+        let wake_at = match (self.machine.wake_at(), self.delivery.wake_at()) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
         tokio::select! {
-            message = self.actor.mailbox.recv() => Input::Message(message),
+            message = self.mailbox.recv() => Input::Message(message),
             stage = launched(self.launch.as_mut()) => Input::Launch(stage),
             termination = ended(self.container.as_ref()) => Input::Ended(Box::new(termination)),
             () = woken(wake_at) => Input::Woke,
@@ -236,7 +224,7 @@ impl Life {
         match message {
             Message::Kill { grace, by } => self.step(Event::Kill { grace, by }).await,
             Message::Abandon { grace } => {
-                self.abandoned = true;
+                self.delivery.abandoned = true;
                 let grace = Some(grace);
                 let by = Requester::Agent;
                 self.step(Event::Kill { grace, by }).await;
@@ -248,29 +236,10 @@ impl Life {
                 self.step(Event::Kill { grace, by }).await;
             }
             Message::OverDisk(overrun) => self.step(Event::OverDisk(overrun)).await,
-            Message::Acknowledge { uuid } => self.on_acknowledge(uuid).await,
-            Message::Connected(outgoing) => {
-                self.actor.outgoing = Some(outgoing);
-                let head = self.stream.connected(Instant::now()).cloned();
-                self.send(head).await;
-            }
+            Message::Acknowledge { uuid } => self.delivery.acknowledge(uuid).await,
+            Message::Connected(outgoing) => self.delivery.connected(outgoing).await,
             // `run` ends before it comes here.
             Message::Leave => {}
-        }
-    }
-
-    async fn on_acknowledge(&mut self, uuid: Vec<u8>) {
-        match self.stream.acknowledge(&uuid, Instant::now()) {
-            Ok(next) => {
-                let next = next.cloned();
-                self.send(next).await;
-                reach(Point::Acknowledged);
-                self.write_down(move |journal| journal.acknowledged(&uuid))
-                    .await;
-            }
-            Err(error) => {
-                tracing::debug!(task = %self.actor.identity.key, %error, "acknowledgement dropped");
-            }
         }
     }
 
@@ -303,13 +272,13 @@ impl Life {
 
     async fn on_ended(&mut self, termination: Box<Termination>) {
         for leftover in &termination.leftovers {
-            tracing::warn!(task = %self.actor.identity.key, leftover, "container left something behind");
+            tracing::warn!(task = %self.delivery.identity.key, leftover, "container left something behind");
         }
         self.leftovers = !termination.leftovers.is_empty();
         self.remains = self.container.take();
         reach(Point::EndHeard);
-        if let Some(run) = &self.actor.identity.run {
-            let host = &self.actor.host;
+        if let Some(run) = &self.delivery.identity.run {
+            let host = &self.host;
             let sandbox = host.paths.sandbox(run);
             host.keeper.release(&sandbox);
             host.quotas.release(&sandbox);
@@ -318,9 +287,7 @@ impl Life {
     }
 
     async fn on_woke(&mut self) {
-        let now = Instant::now();
-        let again = self.stream.woke(now).cloned();
-        self.send(again).await;
+        self.delivery.woke().await;
         self.step(Event::Woke).await;
     }
 
@@ -331,7 +298,8 @@ impl Life {
         if let Some(mut killing) = begun {
             killing.overrun.clone_from(&self.machine.overrun);
             // Before any of it is done: a kill that has begun goes on, whoever comes next.
-            self.write_down(move |journal| journal.killing(killing))
+            self.delivery
+                .write_down(move |journal| journal.killing(killing))
                 .await;
             reach(Point::KillWritten);
         }
@@ -363,114 +331,23 @@ impl Life {
     /// Writes an update down, tells the supervisor, and sends it when it is its turn.
     async fn report(&mut self, report: Report) {
         let pid = self.container.as_ref().map(Container::pid);
-        let status = self.actor.identity.status(report, pid);
-        tracing::info!(
-            task = %self.actor.identity.key,
-            state = status.state().as_str_name(),
-            message = status.message(),
-            "task status"
-        );
-        if !self.abandoned {
-            let record = status.clone();
-            self.write_down(move |journal| journal.update(&record))
-                .await;
-        }
+        let status = self.delivery.identity.status(report, pid);
+        self.delivery.note(&status).await;
         reach(Point::UpdateWritten);
         if let Some(remains) = self.remains.take() {
             let forgotten = tokio::task::spawn_blocking(move || remains.forget()).await;
-            forgotten.unwrap_or_else(|error| self.complain(&error));
+            forgotten.unwrap_or_else(|error| self.delivery.complain(&error));
         }
-        let progress = Progress {
-            key: self.actor.identity.key.clone(),
-            status: status.clone(),
-            container: self.container.clone(),
-            leftovers: std::mem::take(&mut self.leftovers),
-        };
-        self.tell(supervisor::Event::Progress(Box::new(progress)))
+        let leftovers = std::mem::take(&mut self.leftovers);
+        self.delivery
+            .announce(status, self.container.clone(), leftovers)
             .await;
-        if !self.abandoned {
-            let now = self.stream.push(status, Instant::now()).cloned();
-            self.send(now).await;
-        }
-    }
-
-    async fn send(&mut self, status: Option<TaskStatus>) {
-        let (Some(status), Some(outgoing)) = (status, &self.actor.outgoing) else {
-            return;
-        };
-        let (state, uuid) = (status.state(), status.uuid().to_vec());
-        let update = StatusUpdate {
-            framework_id: self.actor.identity.key.framework_id(),
-            executor_id: None,
-            latest_state: self.stream.latest().unwrap_or(state) as i32,
-            status,
-        };
-        let message = FromAgent {
-            message: Some(from_agent::Message::Update(update)),
-        };
-        // The link has gone: the stream keeps the update for the next one.
-        if outgoing.send(message).await.is_err() {
-            self.actor.outgoing = None;
-            return;
-        }
-        reach(Point::UpdateSent);
-        if self.forwarded != uuid {
-            self.forwarded.clone_from(&uuid);
-            let key = self.actor.identity.key.clone();
-            self.tell(supervisor::Event::Forwarded { key, state, uuid })
-                .await;
-        }
-    }
-
-    async fn tell(&self, event: supervisor::Event) {
-        if self.actor.supervisor.send(event).await.is_err() {
-            tracing::debug!(task = %self.actor.identity.key, "the agent has gone before its task");
-        }
-    }
-
-    async fn create_journal(&mut self, job: &Job) {
-        let host = Arc::clone(&self.actor.host);
-        let job = job.clone();
-        let created = tokio::task::spawn_blocking(move || {
-            TaskJournal::create(&host.paths, &job.run, &job.executor, &job.task)
-        });
-        match created.await {
-            Ok(Ok(journal)) => self.journal = Some(journal),
-            Ok(Err(error)) => self.complain(&error),
-            Err(error) => self.complain(&error),
-        }
-    }
-
-    async fn write_down<F>(&mut self, write: F)
-    where
-        F: FnOnce(&mut TaskJournal) -> Result<(), CheckpointError> + Send + 'static,
-    {
-        let Some(mut journal) = self.journal.take() else {
-            return;
-        };
-        let written = tokio::task::spawn_blocking(move || {
-            let outcome = write(&mut journal);
-            (journal, outcome)
-        });
-        match written.await {
-            Ok((journal, outcome)) => {
-                self.journal = Some(journal);
-                outcome.unwrap_or_else(|error| self.complain(&error));
-            }
-            Err(error) => self.complain(&error),
-        }
-    }
-
-    /// A full disk costs the task its recovery, not its life or its updates.
-    fn complain(&self, error: &dyn std::error::Error) {
-        let error = proto::error::chain(error);
-        tracing::error!(task = %self.actor.identity.key, error, "cannot checkpoint a task");
     }
 
     async fn close(&mut self) {
-        if let Some(run) = self.actor.identity.run.clone() {
-            let host = Arc::clone(&self.actor.host);
-            let is_checkpointed = self.journal.take().is_some();
+        if let Some(run) = self.delivery.identity.run.clone() {
+            let host = Arc::clone(&self.host);
+            let is_checkpointed = self.delivery.is_checkpointed();
             let marked = tokio::task::spawn_blocking(move || {
                 // Garbage collection counts from the end of the run.
                 sandbox::touch(&host.paths.sandbox(&run));
@@ -482,13 +359,13 @@ impl Life {
             });
             match marked.await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => self.complain(&error),
-                Err(error) => self.complain(&error),
+                Ok(Err(error)) => self.delivery.complain(&error),
+                Err(error) => self.delivery.complain(&error),
             }
         }
         reach(Point::Closed);
-        self.tell(supervisor::Event::Closed(self.actor.identity.key.clone()))
-            .await;
+        let closed = supervisor::Event::Closed(self.delivery.identity.key.clone());
+        self.delivery.tell(closed).await;
     }
 }
 

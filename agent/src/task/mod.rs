@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod capabilities;
 pub mod command_executor;
+pub mod delivery;
 pub mod ending;
 pub mod environment;
 pub mod identity;
