@@ -1,9 +1,11 @@
 //! Changing the limits of a container that runs.
 
 use isolators::cgroups::{Cgroup, CgroupError};
-use oci_spec::runtime::LinuxResources;
+use isolators::{PlanError, Request};
+use oci_spec::runtime::{LinuxMemory, LinuxResources};
 
 use crate::devices::{DevicesError, Programs};
+use crate::{Container, Containerizer};
 
 /// A change of limits that the kernel refused. What was changed before it has been changed back.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,45 @@ pub enum UpdateError {
         source: DevicesError,
         also: Vec<String>,
     },
+    #[error("cannot plan what the container is to have")]
+    Plan(#[from] PlanError),
+}
+
+impl Containerizer {
+    /// Gives a container that runs the processors and the memory of `request`, as its launch would. What it
+    /// may take of memory only grows: what its processes have by now would cost them their lives.
+    ///
+    /// Blocks. Source: spec/mesos-agent.md section 21.3.
+    pub fn resize(&self, container: &Container, request: &Request) -> Result<(), UpdateError> {
+        let spec = self.plan(request)?;
+        let planned = (spec.linux().as_ref()).and_then(|linux| linux.resources().as_ref());
+        let Some(planned) = planned else {
+            return Ok(());
+        };
+        let now = container.snapshot();
+        let memory = planned.memory().map(|memory| match now {
+            Ok(now) => no_lower(memory, now.cgroup.mem_limit),
+            // It may have ended a moment ago.
+            Err(_untold) => memory,
+        });
+        let mut resources = LinuxResources::default();
+        resources.set_cpu(planned.cpu().clone());
+        resources.set_memory(memory);
+        container.update(&resources)
+    }
+}
+
+/// Pure. `now`: `None` without a limit.
+fn no_lower(mut memory: LinuxMemory, now: Option<u64>) -> LinuxMemory {
+    let now = now.map_or(-1, |now| i64::try_from(now).unwrap_or(i64::MAX));
+    let grown = |limit: i64| match (limit, now) {
+        (-1, _) | (_, -1) => -1,
+        (limit, now) => limit.max(now),
+    };
+    let (limit, swap) = (memory.limit().map(grown), memory.swap().map(grown));
+    memory.set_limit(limit);
+    memory.set_swap(swap);
+    memory
 }
 
 /// For a container that no containerizer holds. Sets what the resources name, and leaves the rest.
@@ -41,5 +82,26 @@ pub fn update(
             source,
             also: changed.back(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oci_spec::runtime::LinuxMemoryBuilder;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_given_and_never_taken() {
+        let of = |limit: i64, now| {
+            let memory = LinuxMemoryBuilder::default().limit(limit).swap(limit);
+            let memory = no_lower(memory.build().unwrap(), now);
+            (memory.limit(), memory.swap())
+        };
+        let both = |limit| (Some(limit), Some(limit));
+        assert_eq!(of(64, Some(32)), both(64));
+        assert_eq!(of(32, Some(64)), both(64));
+        assert_eq!(of(-1, Some(64)), both(-1));
+        assert_eq!(of(64, None), both(-1));
     }
 }
