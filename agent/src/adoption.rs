@@ -7,8 +7,9 @@ use std::time::{Instant, SystemTime};
 use containerizer::Container;
 use tokio::task::JoinHandle;
 
-use crate::book::{Executor, ExecutorState};
+use crate::book::{Executor, ExecutorState, Kind};
 use crate::checkpoint::{self, Durability};
+use crate::executor;
 use crate::logs::Begun;
 use crate::paths::Run;
 use crate::quota::quota;
@@ -20,6 +21,7 @@ use crate::supervisor::Supervisor;
 use crate::task::Key;
 use crate::task::actor::{Beginning, Resumed};
 use crate::task::command_executor::policy;
+use crate::task::ending;
 use crate::task::machine::Phase;
 
 /// Containers by their id.
@@ -66,13 +68,19 @@ fn adopt_run(
     rebooted: bool,
     found: &mut Found,
 ) {
+    if stored.kind == Kind::Custom {
+        return adopt_executor(supervisor, framework, stored, rebooted, found);
+    }
     let StoredRun {
         run,
         executor,
         completed,
         tasks,
+        ..
     } = stored;
     let mut entry = Executor {
+        kind: Kind::Command,
+        completed_tasks: Default::default(),
         sandbox: supervisor.host.paths.sandbox(&run),
         run: run.clone(),
         info: executor,
@@ -139,7 +147,7 @@ fn adopt_run(
             history: task.history,
             container,
             report,
-            cut: recovery::cut(framework),
+            cut: ending::never_ran(framework),
         };
         let beginning = Beginning::Resume(Box::new(resumed));
         supervisor.start(key, Some(run.clone()), true, beginning);
@@ -154,6 +162,81 @@ fn close(supervisor: &Supervisor, run: &Run) {
         let error = proto::error::chain(&error);
         tracing::warn!(container = run.container, error, "cannot close a run");
     }
+}
+
+/// An executor that the framework brought. One that lives is to subscribe again; one that does not takes its
+/// tasks with it.
+fn adopt_executor(
+    supervisor: &mut Supervisor,
+    framework: &proto::v1::FrameworkInfo,
+    stored: StoredRun,
+    rebooted: bool,
+    found: &mut Found,
+) {
+    let StoredRun {
+        run,
+        executor: info,
+        killing,
+        completed,
+        tasks,
+        ..
+    } = stored;
+    let (told, open): (Vec<_>, Vec<_>) = tasks.into_iter().partition(executor::adoption::is_told);
+    let container = found.get(&run.container).cloned();
+    let mut entry = Executor {
+        kind: Kind::Custom,
+        sandbox: supervisor.host.paths.sandbox(&run),
+        run: run.clone(),
+        info: info.clone(),
+        state: ExecutorState::Terminated,
+        tasks: (open.iter())
+            .map(|t| (t.info.task_id.value.clone(), Box::new(record(t, framework))))
+            .collect(),
+        completed_tasks: told.iter().map(|t| record(t, framework)).collect(),
+        container: container.clone(),
+    };
+    if completed || (container.is_none() && open.is_empty()) {
+        return supervisor.book.add_completed(framework, entry);
+    }
+    found.remove(&run.container);
+    if container.is_some() {
+        entry.state = ExecutorState::Registering;
+    }
+    supervisor.book.add_executor(framework, entry);
+    let host = &supervisor.host;
+    let sandbox = host.paths.sandbox(&run);
+    let none = std::iter::empty();
+    let job = executor::resources::job(&run, &sandbox, framework, &info, none);
+    // They were valid when it was launched.
+    let limits = host.log_limits.of(&job.task).unwrap_or(host.log_limits);
+    host.keeper.watch(&sandbox, limits, Begun::Earlier);
+    if container.is_none() {
+        host.keeper.release(&sandbox);
+    }
+    let key = executor::Key {
+        framework: run.framework.clone(),
+        executor: run.executor.clone(),
+    };
+    let policy = supervisor.policy(framework.clone(), &info);
+    let (now, wall) = (Instant::now(), SystemTime::now());
+    let killing = killing.as_ref();
+    let tasks = open.iter();
+    let machine = executor::adoption::resume(policy, killing, tasks, told.len(), now, wall);
+    let ids = open.iter().map(|task| task.info.task_id.value.clone());
+    let ids: Vec<String> = ids.collect();
+    supervisor.host_again(&key, ids.into_iter());
+    let deliveries = open.into_iter().map(|task| {
+        let id = task.info.task_id.value;
+        (id, task.journal, task.history)
+    });
+    let resumed = executor::messages::Resumed {
+        machine,
+        deliveries: deliveries.collect(),
+        container,
+        rebooted,
+    };
+    let beginning = executor::messages::Beginning::Resume(Box::new(resumed));
+    supervisor.start_executor(key, run, framework.clone(), info, beginning);
 }
 
 /// A rotation may have been interrupted, even where the task has ended since.

@@ -1,6 +1,8 @@
 //! The agent's book: which frameworks, executors and tasks it has. Pure; `supervisor` keeps it and
 //! everyone else reads copies.
 
+mod executors;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use proto::v1::task_status::Reason;
 use proto::v1::{self, TaskState, TaskStatus};
 
 use crate::drain::Drain;
+use crate::executor::record::COMPLETED_TASKS;
 use crate::paths::Run;
 use crate::task::Key;
 
@@ -46,14 +49,26 @@ pub struct Framework {
 
 #[derive(Debug, Clone)]
 pub struct Executor {
+    pub kind: Kind,
     pub info: v1::ExecutorInfo,
     pub run: Run,
     pub sandbox: PathBuf,
     pub state: ExecutorState,
     /// Boxed, for a map has room for several from the first on, and most executors have one.
     pub tasks: BTreeMap<String, Box<v1::Task>>,
+    /// Of a custom executor, those that ended and were acknowledged. Oldest first.
+    pub completed_tasks: VecDeque<v1::Task>,
     /// While it lives.
     pub container: Option<Container>,
+}
+
+/// Who runs the tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The agent itself: the executor is an entry in the books.
+    Command,
+    /// A program of the framework, any number of them.
+    Custom,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +153,9 @@ impl Book {
         if let Some(task) = executor.tasks.get_mut(&key.task) {
             note(task, status);
         }
+        if executor.kind == Kind::Custom {
+            return;
+        }
         executor.container = container;
         executor.state = match status.state() {
             TaskState::TaskStaging | TaskState::TaskStarting => ExecutorState::Registering,
@@ -164,13 +182,24 @@ impl Book {
             return;
         };
         framework.refused.remove(&key.task);
+        if let Some(executor) = framework.with_task(&key.task)
+            && executor.kind == Kind::Custom
+        {
+            return executor.complete_task(&key.task);
+        }
         let executor = framework.executor_of(&key.task).map(str::to_owned);
         if let Some(executor) = executor.and_then(|id| framework.executors.remove(&id)) {
             framework.complete(executor, self.max_completed_executors);
         }
+        self.complete_if_idle(&key.framework);
+    }
+
+    fn complete_if_idle(&mut self, id: &str) {
+        let Some(framework) = self.frameworks.get(id) else {
+            return;
+        };
         if framework.executors.is_empty() && framework.refused.is_empty() {
-            self.completed
-                .extend(self.frameworks.remove(&key.framework));
+            self.completed.extend(self.frameworks.remove(id));
             while self.completed.len() > MAX_COMPLETED_FRAMEWORKS {
                 self.completed.pop_front();
             }
@@ -208,8 +237,12 @@ impl Book {
 
     /// The newest of those that ended and were acknowledged, oldest first, of live frameworks.
     pub fn completed_tasks(&self, most: usize) -> Vec<v1::Task> {
-        let executors = self.frameworks.values().flat_map(|f| &f.completed);
-        let mut tasks: Vec<&v1::Task> = executors.flat_map(|e| e.tasks()).collect();
+        let frameworks = self.frameworks.values();
+        let executors = frameworks.clone().flat_map(|f| &f.completed);
+        let ended = executors.flat_map(|e| e.tasks().chain(&e.completed_tasks));
+        let live = frameworks.flat_map(|f| f.executors.values());
+        let live = live.flat_map(|e| &e.completed_tasks);
+        let mut tasks: Vec<&v1::Task> = ended.chain(live).collect();
         let ended = |task: &v1::Task| task.statuses.last().map_or(0.0, v1::TaskStatus::timestamp);
         tasks.sort_by(|one, other| ended(one).total_cmp(&ended(other)));
         let newest = tasks.split_off(tasks.len().saturating_sub(most));
@@ -286,6 +319,14 @@ impl Framework {
 impl Executor {
     pub fn tasks(&self) -> impl Iterator<Item = &v1::Task> {
         self.tasks.values().map(|task| &**task)
+    }
+
+    fn complete_task(&mut self, id: &str) {
+        let task = self.tasks.remove(id);
+        self.completed_tasks.extend(task.map(|task| *task));
+        while self.completed_tasks.len() > COMPLETED_TASKS {
+            self.completed_tasks.pop_front();
+        }
     }
 
     /// What it and its live tasks hold; nothing once it has ended.
@@ -389,6 +430,8 @@ pub(crate) mod tests {
         let id = v1::FrameworkId { value: "F".into() };
         let record = proto::task::new(&task, &id, TaskState::TaskStaging);
         let executor = Executor {
+            kind: Kind::Command,
+            completed_tasks: VecDeque::new(),
             info: executor_info(&framework(), &task),
             run: Run {
                 agent: "S0".into(),

@@ -21,6 +21,7 @@ mod config;
 mod devices;
 mod disks;
 mod drain;
+mod executor;
 mod flags;
 mod gc;
 mod host;

@@ -24,6 +24,8 @@
 //!                     ├── executor.info t  ExecutorInfo
 //!                     └── runs/<container>
 //!                         ├── executor.sentinel    empty: the run is over and acknowledged
+//!                         ├── http.marker          empty: a custom executor, which speaks /api/v1/executor
+//!                         ├── executor.killing  t  of one of those: that it is to end, and when
 //!                         └── tasks/<task>
 //!                             ├── task.info     t  TaskInfo
 //!                             └── task.updates  t  journal of updates and acknowledgements
@@ -198,16 +200,28 @@ impl Paths {
         self.meta_run(run).join("executor.sentinel")
     }
 
+    pub fn http_marker(&self, run: &Run) -> PathBuf {
+        self.meta_run(run).join("http.marker")
+    }
+
+    pub fn executor_killing(&self, run: &Run) -> PathBuf {
+        self.meta_run(run).join("executor.killing")
+    }
+
     pub fn meta_tasks(&self, run: &Run) -> PathBuf {
         self.meta_run(run).join("tasks")
     }
 
+    pub fn meta_task(&self, run: &Run, task: &str) -> PathBuf {
+        self.meta_tasks(run).join(task)
+    }
+
     pub fn task_info(&self, run: &Run, task: &str) -> PathBuf {
-        self.meta_tasks(run).join(task).join("task.info")
+        self.meta_task(run, task).join("task.info")
     }
 
     pub fn task_updates(&self, run: &Run, task: &str) -> PathBuf {
-        self.meta_tasks(run).join(task).join("task.updates")
+        self.meta_task(run, task).join("task.updates")
     }
 
     fn meta_executor(&self, run: &Run) -> PathBuf {

@@ -21,11 +21,13 @@ use std::sync::Arc;
 use containerizer::RecoverError;
 use proto::v1;
 
+use crate::book::Kind;
 use crate::checkpoint::CheckpointError;
 use crate::paths::{Paths, Run};
 use crate::task::journal::{History, TaskJournal};
+use crate::task::killing::Killing;
 pub use changed::{Changed, Reconfiguration, check_unchanged};
-pub use fate::{Fate, cut, decide, record};
+pub use fate::{Fate, decide, record};
 pub use loss::{Earlier, Loss};
 pub use reading::read;
 pub use unread::Unread;
@@ -82,6 +84,9 @@ pub struct StoredFramework {
 pub struct StoredRun {
     pub run: Run,
     pub executor: v1::ExecutorInfo,
+    pub kind: Kind,
+    /// Of a custom executor: it is to end.
+    pub killing: Option<Killing>,
     /// Over, and everything about it acknowledged.
     pub completed: bool,
     pub tasks: Vec<StoredTask>,

@@ -195,6 +195,8 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             endpoint: address.to_string(),
             libprocess_ip: std::env::var("LIBPROCESS_IP").ok(),
             shutdown_grace: flags.executor_shutdown_grace_period,
+            recovery_timeout: flags.recovery_timeout,
+            reregistration_timeout: flags.executor_reregistration_timeout,
         },
         fetch_helper: fetch_helper(&flags),
         frameworks_home: flags.frameworks_home.clone(),

@@ -4,6 +4,7 @@
 //! It never waits for an actor, for actors wait for it.
 
 mod draining;
+mod executors;
 mod orders;
 
 use std::collections::HashMap;
@@ -21,6 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::book::{Book, ExecutorState};
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::drain::Wish;
+use crate::executor;
+use crate::executor::messages::Order;
 use crate::link::{self, Outgoing};
 use crate::paths::Run;
 use crate::quota::Overrun;
@@ -56,6 +59,12 @@ pub enum Event {
     },
     /// A task's last update is acknowledged, or nobody waits for it.
     Closed(Key),
+    Executor(Box<executor::messages::Notice>),
+    /// Somebody who says to be this executor has something to say.
+    Door {
+        key: executor::Key,
+        answer: oneshot::Sender<Option<mpsc::Sender<executor::messages::Request>>>,
+    },
     Snapshot(oneshot::Sender<Book>),
     /// Whether the supervisor is alive.
     Pulse(oneshot::Sender<Pulse>),
@@ -115,6 +124,9 @@ pub struct Supervisor {
     pub dismissal: watch::Sender<Option<Dismissal>>,
     pub id: watch::Sender<Option<String>>,
     tasks: HashMap<Key, Resident>,
+    executors: HashMap<executor::Key, executors::Resident>,
+    /// Tasks of those.
+    hosted: HashMap<Key, executor::Key>,
     outgoing: Option<Outgoing>,
     /// What the master has heard of a drain.
     told_drain: Option<v1::DrainInfo>,
@@ -145,6 +157,8 @@ impl Supervisor {
             dismissal,
             id,
             tasks: HashMap::new(),
+            executors: HashMap::new(),
+            hosted: HashMap::new(),
             outgoing: None,
             told_drain: None,
             leaving: None,
@@ -168,6 +182,7 @@ impl Supervisor {
                 Event::Forwarded { key, state, uuid } => self.book.forwarded(&key, state, uuid),
                 Event::Closed(key) => {
                     self.tasks.remove(&key);
+                    self.hosted.remove(&key);
                     self.book.close(&key);
                 }
                 Event::OverDisk { key, overrun } => {
@@ -175,7 +190,9 @@ impl Supervisor {
                         resident.tell(Message::OverDisk(overrun));
                     }
                 }
+                Event::Executor(notice) => self.on_executor(*notice),
                 // Whoever asked may have gone away.
+                Event::Door { key, answer } => drop(answer.send(self.door(&key))),
                 Event::Snapshot(ask) => drop(ask.send(self.book.clone())),
                 Event::Pulse(ask) => drop(ask.send(self.pulse())),
                 Event::Drain { wish, done } => drop(done.send(self.on_drain(wish).await)),
@@ -236,7 +253,7 @@ impl Supervisor {
                 .map(|f| f.info.clone())
                 .collect(),
             tasks: self.book.tasks().cloned().collect(),
-            executors: vec![],
+            executors: self.book.custom_executors(),
             checkpointed_resources: vec![],
             completed_tasks: self.book.completed_tasks(COMPLETED_TASKS_TOLD),
             drain_info: self.told_drain,
@@ -281,6 +298,7 @@ impl Supervisor {
         for resident in self.tasks.values() {
             resident.tell(Message::Connected(outgoing.clone()));
         }
+        self.connect_executors(&outgoing);
     }
 
     /// On disk before anything is run under that id.
@@ -303,6 +321,11 @@ impl Supervisor {
                 by: Requester::Agent,
             })
         });
+        let order = || Order::ShutDown {
+            by: Requester::Agent,
+            grace: Some(self.host.variables.shutdown_grace),
+        };
+        self.tell_executors(|_| true, order);
     }
 
     /// Gives a task its actor.
@@ -337,6 +360,7 @@ impl Supervisor {
     }
 
     fn leave(&mut self, how: Leaving, done: oneshot::Sender<Farewell>) {
+        self.executors_leave(how);
         match how {
             Leaving::Stop => self.tasks.retain(|_, resident| {
                 let message = match resident.is_checkpointed {
@@ -366,7 +390,7 @@ impl Supervisor {
     fn has_left(&self) -> bool {
         match &self.leaving {
             None => false,
-            Some((Leaving::Stop, _)) => self.tasks.is_empty(),
+            Some((Leaving::Stop, _)) => self.tasks.is_empty() && self.executors.is_empty(),
             Some((Leaving::Destroy, _)) => self
                 .book
                 .executors()

@@ -20,7 +20,7 @@ use proto::units::parse_duration;
 use crate::quota::ProjectRange;
 use crate::recovery::Reconfiguration;
 pub use crate::recovery::Recover;
-use values::{id_range, project_range, shm_size, text_or_file};
+use values::{id_range, project_range, reregistration_timeout, shm_size, text_or_file};
 
 /// What every container has. Mesos' default, posix/cpu and posix/mem, is part of it.
 pub const ISOLATION: &str = "cgroups/all,disk/du,disk/xfs,filesystem/linux,linux/capabilities,linux/nnp,\
@@ -280,6 +280,21 @@ pub struct Flags {
         default_value = "1mins", value_parser = parse_duration
     )]
     pub executor_registration_timeout: Duration,
+
+    /// How long custom executors have to come back after a restart of the agent, 15 seconds at most; those
+    /// that do not are killed.
+    #[arg(
+        long = "executor_reregistration_timeout", env = "MESOS_EXECUTOR_REREGISTRATION_TIMEOUT",
+        default_value = "2secs", value_parser = reregistration_timeout
+    )]
+    pub executor_reregistration_timeout: Duration,
+
+    /// How long custom executors try to come back while there is no agent, before they end themselves.
+    #[arg(
+        long = "recovery_timeout", env = "MESOS_RECOVERY_TIMEOUT",
+        default_value = "15mins", value_parser = parse_duration
+    )]
+    pub recovery_timeout: Duration,
 
     /// Time for the tasks of a framework, or of an agent, that is shut down. Two seconds of it are
     /// kept back for the clean-up.

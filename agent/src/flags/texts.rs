@@ -77,6 +77,10 @@ impl Flags {
                 duration(self.executor_registration_timeout),
             ),
             (
+                "executor_reregistration_timeout",
+                duration(self.executor_reregistration_timeout),
+            ),
+            (
                 "executor_shutdown_grace_period",
                 duration(self.executor_shutdown_grace_period),
             ),
@@ -119,6 +123,7 @@ impl Flags {
                     .to_possible_value()
                     .map(|value| value.get_name().to_owned()),
             ),
+            ("recovery_timeout", duration(self.recovery_timeout)),
             (
                 "registration_backoff_factor",
                 duration(self.registration_backoff_factor),

@@ -1,9 +1,12 @@
 //! How the values of flags are read, where that is more than a word or a number.
 
+use std::time::Duration;
+
 use containerizer::IDS_OF_EACH;
 use isolators::IdRange;
 use proto::resources::Ranges;
 use proto::sizes::parse_size;
+use proto::units::parse_duration;
 
 use crate::quota::ProjectRange;
 
@@ -44,6 +47,14 @@ pub fn project_range(text: &str) -> Result<ProjectRange, String> {
     match (u32::try_from(*range.start()), u32::try_from(*range.end())) {
         (Ok(first), Ok(last)) if first > 0 && last < u32::MAX => Ok(ProjectRange { first, last }),
         _ => Err(bad()),
+    }
+}
+
+/// Source: spec/mesos-agent.md section 2.2.
+pub fn reregistration_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        long if long > Duration::from_secs(15) => Err("it must be at most 15secs".to_owned()),
+        timeout => Ok(timeout),
     }
 }
 

@@ -1,10 +1,11 @@
-//! The agent's HTTP API, v0: who asks for what, and how answers look.
+//! The agent's HTTP API, v0, and the executor API of v1: who asks for what, and how answers look.
 //!
 //! Every path works with and without `/slave(1)`, `.json`, and a trailing slash: one table of routes
 //! is looked up after those are taken away. Source: spec/mesos-agent.md sections 6 and 7.
 
 mod containers;
 mod drain;
+mod executor;
 mod files;
 mod inspect;
 mod metrics;
@@ -183,9 +184,12 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
 }
 
 async fn on_request(State(site): State<Arc<Site>>, request: Request) -> Response {
-    match drain::changes(&request) {
-        true => drain::change(&site, request).await,
-        false => respond(&site, request.method(), request.uri()).await,
+    if drain::changes(&request) {
+        return drain::change(&site, request).await;
+    }
+    match Route::of(request.uri().path()) {
+        Some(Route::Executor) => executor::serve(&site, request).await,
+        _ => respond(&site, request.method(), request.uri()).await,
     }
 }
 
@@ -207,6 +211,8 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
     let query = Query::of(uri);
     let callback = Callback::asked_for(&query)?;
     let value = match route {
+        // It takes no GET, and is answered before all this.
+        Route::Executor => return Err(Failure::NoSuchRoute(uri.path().to_owned())),
         Route::Health => return Ok(reply::empty()),
         Route::FilesDownload => {
             let (tree, path) = (site.tree().await?, reply::required(&query, "path")?);

@@ -17,6 +17,7 @@ pub enum Route {
     FilesRead,
     FilesDownload,
     FilesDebug,
+    Executor,
 }
 
 /// Without prefix, suffix and trailing slash.
@@ -36,6 +37,7 @@ pub const ROUTES: &[(&str, Route)] = &[
     ("/files/read", Route::FilesRead),
     ("/files/download", Route::FilesDownload),
     ("/files/debug", Route::FilesDebug),
+    ("/api/v1/executor", Route::Executor),
 ];
 
 impl Route {

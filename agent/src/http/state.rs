@@ -122,10 +122,11 @@ pub fn seconds(time: SystemTime) -> f64 {
 
 fn executor(executor: &Executor) -> Value {
     let mut object = v0::executor(&executor.info);
-    let tasks = |is_over: bool| -> Value {
-        let of_kind = |task: &&v1::Task| is_terminal(task.state()) == is_over;
-        executor.tasks().filter(of_kind).map(task).collect()
+    let of = |is_over: bool| {
+        let of_kind = move |task: &&v1::Task| is_terminal(task.state()) == is_over;
+        executor.tasks().filter(of_kind)
     };
+    let completed = executor.completed_tasks.iter().chain(of(true));
     object.extend(self::object(json!({
         "id": executor.run.executor,
         "source": executor.info.source(),
@@ -134,8 +135,8 @@ fn executor(executor: &Executor) -> Value {
         "resources": total(&executor.resources()).flat_json(),
         "queued_tasks": [],
     })));
-    object.insert("tasks".to_owned(), tasks(false));
-    object.insert("completed_tasks".to_owned(), tasks(true));
+    object.insert("tasks".to_owned(), of(false).map(task).collect());
+    object.insert("completed_tasks".to_owned(), completed.map(task).collect());
     Value::Object(object)
 }
 

@@ -228,6 +228,8 @@ mod tests {
             ..Default::default()
         };
         Executor {
+            kind: crate::book::Kind::Command,
+            completed_tasks: Default::default(),
             info: v1::ExecutorInfo {
                 resources: resources("cpus:0.5;mem:32"),
                 ..Default::default()

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use proto::task::is_terminal;
-use proto::v1::task_status::Reason;
 use proto::v1::{self, TaskState};
 
 use super::StoredTask;
@@ -63,25 +62,10 @@ pub fn decide(
     if let Some(killing) = begun.filter(|killing| killing.during_launch && !was_running) {
         return Fate::Lost(ending::killed_during_launch(killing.by()));
     }
-    Fate::Lost(match (rebooted, was_running) {
-        (_, false) => cut(framework),
-        (true, true) => Report::agent(
-            TaskState::TaskFailed,
-            Reason::ExecutorTerminated,
-            "Abnormal executor termination: the host was rebooted",
-        ),
-        (false, true) => ending::gone(
-            framework,
-            Reason::ExecutorReregistrationTimeout,
-            "The task's container was gone when the agent came back",
-        ),
+    Fate::Lost(match was_running {
+        false => ending::never_ran(framework),
+        true => ending::vanished(framework, rebooted),
     })
-}
-
-/// What to say of a task whose launch went no further.
-pub fn cut(framework: &v1::FrameworkInfo) -> Report {
-    let message = "Task launched during agent restart";
-    ending::dropped(framework, Reason::AgentRestarted, message)
 }
 
 /// How long ago the task said that it was running.
@@ -116,6 +100,8 @@ pub fn record(task: &StoredTask, framework: &v1::FrameworkInfo) -> v1::Task {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1::task_status::Reason;
+
     use super::*;
     use crate::task::killing::{Killing, Why};
 
@@ -129,6 +115,7 @@ mod tests {
             updates: states.iter().map(update).collect(),
             acknowledged,
             killing: None,
+            handed_over: false,
         }
     }
 

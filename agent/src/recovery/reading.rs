@@ -13,9 +13,11 @@ use proto::v1;
 
 use super::loss::{Earlier, Kind, Loss};
 use super::{RecoveryError, Stored, StoredFramework, StoredRun, StoredTask};
+use crate::book;
 use crate::checkpoint::{self, CheckpointError, Directories, Fault, Journalled, damage};
 use crate::paths::{Paths, Run};
 use crate::task::journal::{Record, TaskJournal, history};
+use crate::task::killing::Killing;
 
 /// Reads the agent that `latest` names. Blocks.
 ///
@@ -251,9 +253,21 @@ impl Reading<'_> {
                 history: history(records),
             });
         }
+        let brings_one = |task: &StoredTask| task.info.executor.is_some();
+        let is_marked = self.paths.http_marker(run).exists();
+        let kind = match is_marked || tasks.iter().any(brings_one) {
+            true => book::Kind::Custom,
+            false => book::Kind::Command,
+        };
+        let killing = match checkpoint::read::<Killing>(&self.paths.executor_killing(run)) {
+            Ok(killing) => killing,
+            Err(error) => return self.lose_run(run, &what, error.into()),
+        };
         Ok(Some(StoredRun {
             run: run.clone(),
             executor,
+            kind,
+            killing,
             completed: *completed,
             tasks,
         }))

@@ -2,6 +2,7 @@
 
 mod disks;
 mod drains;
+mod executors;
 mod isolation;
 mod logs;
 mod restarts;

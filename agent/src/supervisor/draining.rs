@@ -9,7 +9,9 @@ use proto::v1;
 use super::{Event, Supervisor};
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::drain::{Drain, Wish};
+use crate::executor::messages::Order;
 use crate::task::actor::Message;
+use crate::task::machine::Requester;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
@@ -93,6 +95,11 @@ impl Supervisor {
         for resident in self.tasks.values() {
             resident.tell(Message::Drain { max_grace });
         }
+        let order = || Order::ShutDown {
+            by: Requester::Drain,
+            grace: max_grace,
+        };
+        self.tell_executors(|_| true, order);
     }
 
     pub(super) fn drain_info(&self) -> Option<v1::DrainInfo> {

@@ -9,8 +9,10 @@ use proto::v1::task_status::Reason;
 use proto::v1::{self, TaskState};
 
 use super::{Dismissal, Supervisor};
-use crate::book::{Executor, ExecutorState};
+use crate::book::{Executor, ExecutorState, Kind};
 use crate::checkpoint::{self, Durability};
+use crate::executor;
+use crate::executor::messages::Order;
 use crate::paths::Run;
 use crate::task::Key;
 use crate::task::actor::{Beginning, Message};
@@ -34,6 +36,9 @@ impl Supervisor {
                     framework: kill.framework_id.value,
                     task: kill.task_id.value,
                 };
+                if self.kill_hosted(&key, kill.kill_policy) {
+                    return;
+                }
                 let policy = kill.kill_policy.and_then(|policy| policy.grace_period);
                 let grace = policy.as_ref().map(crate::task::duration);
                 self.kill(key, grace, Requester::Framework);
@@ -43,10 +48,12 @@ impl Supervisor {
                     framework: acknowledge.framework_id.value,
                     task: acknowledge.task_id.value,
                 };
-                if let Some(resident) = self.tasks.get(&key) {
-                    resident.tell(Message::Acknowledge {
-                        uuid: acknowledge.uuid.to_vec(),
-                    });
+                let uuid = acknowledge.uuid.to_vec();
+                match self.tasks.get(&key) {
+                    Some(resident) => resident.tell(Message::Acknowledge { uuid }),
+                    None => {
+                        self.tell_host(&key, |task| Order::Acknowledge { task, uuid });
+                    }
                 }
             }
             to_agent::Message::Reconcile(reconcile) => self.reconcile(reconcile),
@@ -72,6 +79,13 @@ impl Supervisor {
                     framework: shutdown.framework_id.value,
                     task: shutdown.executor_id.value,
                 };
+                let order = Order::ShutDown {
+                    by: Requester::FrameworkOfExecutor,
+                    grace: None,
+                };
+                if self.tell_executor(&host_of(&key), order) {
+                    return;
+                }
                 match self.tasks.contains_key(&key) {
                     true => {
                         let grace = Some(self.constants.shutdown_grace);
@@ -84,10 +98,16 @@ impl Supervisor {
                 }
             }
             to_agent::Message::FrameworkMessage(message) => {
-                tracing::debug!(
-                    executor = message.executor_id.value,
-                    "a message for an executor that takes none was dropped"
-                );
+                let key = executor::Key {
+                    framework: message.framework_id.value,
+                    executor: message.executor_id.value,
+                };
+                if !self.tell_executor(&key, Order::FromFramework(message.data)) {
+                    tracing::debug!(
+                        executor = %key,
+                        "a message for an executor that takes none was dropped"
+                    );
+                }
             }
             // The link keeps these to itself.
             to_agent::Message::Registered(_)
@@ -100,7 +120,7 @@ impl Supervisor {
         let RunTask { framework, task } = run;
         let key = key(&framework, &task.task_id);
         let ours = self.book.info.id.clone().unwrap_or_default();
-        if self.leaving.is_some() || task.agent_id != ours || self.tasks.contains_key(&key) {
+        if self.leaving.is_some() || task.agent_id != ours || self.has(&key) {
             tracing::warn!(task = %key, "ignored a task: it runs already, or is not for this agent");
             return;
         }
@@ -109,10 +129,17 @@ impl Supervisor {
             let report = ending::dropped(&framework, Reason::AgentDraining, message);
             return self.start(key, None, false, Beginning::Refuse(report));
         }
+        if task.executor.is_some() {
+            return self.host_task(framework, task).await;
+        }
         if let Err(refusal) = command_executor::check(&framework, &task) {
             return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
         }
         reach(Point::TaskTaken);
+        if self.executors.contains_key(&host_of(&key)) {
+            let refusal = Refusal::Taken;
+            return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
+        }
         self.update_framework(framework.clone()).await;
         let run = Run {
             agent: ours.value,
@@ -139,15 +166,26 @@ impl Supervisor {
     }
 
     /// Answers a task that cannot be run here with an error that says why.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         framework: &v1::FrameworkInfo,
         task: &v1::TaskInfo,
         reason: Reason,
-        refusal: &Refusal,
+        refusal: &dyn std::error::Error,
+    ) {
+        let report = Report::agent(TaskState::TaskError, reason, chain(refusal));
+        self.answer(framework, task, report);
+    }
+
+    /// Of a task that does not come to be.
+    pub(super) fn answer(
+        &mut self,
+        framework: &v1::FrameworkInfo,
+        task: &v1::TaskInfo,
+        report: Report,
     ) {
         let key = key(framework, &task.task_id);
-        if self.tasks.contains_key(&key) {
+        if self.has(&key) {
             return;
         }
         let id = key.framework_id();
@@ -156,7 +194,6 @@ impl Supervisor {
             .framework(framework)
             .refused
             .insert(key.task.clone(), record);
-        let report = Report::agent(TaskState::TaskError, reason, chain(refusal));
         self.start(key, None, false, Beginning::Refuse(report));
     }
 
@@ -177,7 +214,7 @@ impl Supervisor {
     fn reconcile(&mut self, reconcile: Reconcile) {
         for asked in reconcile.tasks {
             let key = key(&asked.framework, &asked.task_id);
-            if self.tasks.contains_key(&key) {
+            if self.has(&key) {
                 continue;
             }
             let message = "Reconciliation: task unknown to the agent";
@@ -195,10 +232,17 @@ impl Supervisor {
         {
             resident.tell(Message::Abandon { grace });
         }
+        let order = || Order::Abandon { grace: None };
+        self.tell_executors(|key| key.framework == framework, order);
+    }
+
+    /// The task is here, whoever runs it.
+    fn has(&self, key: &Key) -> bool {
+        self.tasks.contains_key(key) || self.hosted.contains_key(key)
     }
 
     /// Notes what a framework says of itself, on disk when it checkpoints.
-    async fn update_framework(&mut self, info: v1::FrameworkInfo) {
+    pub(super) async fn update_framework(&mut self, info: v1::FrameworkInfo) {
         let id = info.id.clone().unwrap_or_default().value;
         let known = self
             .book
@@ -231,6 +275,14 @@ fn key(framework: &v1::FrameworkInfo, task: &v1::TaskId) -> Key {
     }
 }
 
+/// The executor that has the id of a task.
+fn host_of(key: &Key) -> executor::Key {
+    executor::Key {
+        framework: key.framework.clone(),
+        executor: key.task.clone(),
+    }
+}
+
 /// The book's entry of a job that begins.
 fn entry(job: &Job) -> Executor {
     let id = job.framework.id.clone().unwrap_or_default();
@@ -239,6 +291,8 @@ fn entry(job: &Job) -> Executor {
         .user
         .get_or_insert_with(|| job.framework.user.clone());
     Executor {
+        kind: Kind::Command,
+        completed_tasks: Default::default(),
         info: job.executor.clone(),
         run: job.run.clone(),
         sandbox: job.sandbox.clone(),

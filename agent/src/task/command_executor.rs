@@ -24,10 +24,9 @@ pub enum Refusal {
     #[error("task has neither a command nor an executor: set \"command\", with a \"value\" to run")]
     NoCommand,
     #[error(
-        "task brings its own executor, which this build does not support yet: use \"command\" \
-         instead of \"executor\""
+        "a custom executor has the id of this task, which would be its executor's, too: use another id"
     )]
-    CustomExecutor,
+    Taken,
     #[error(
         "task groups are not supported by this build yet: launch each task on its own, with a \
          \"command\""
@@ -44,9 +43,6 @@ pub fn check(framework: &v1::FrameworkInfo, task: &v1::TaskInfo) -> Result<(), R
         framework.id.as_ref().map_or("", |id| &id.value),
     )?;
     id("task", &task.task_id.value)?;
-    if task.executor.is_some() {
-        return Err(Refusal::CustomExecutor);
-    }
     let has_command = task
         .command
         .as_ref()
@@ -212,8 +208,5 @@ mod tests {
             check(&framework(), &escape),
             Err(Refusal::BadId { what: "task", .. })
         ));
-        let mut custom = task("true");
-        custom.executor = Some(v1::ExecutorInfo::default());
-        assert_eq!(check(&framework(), &custom), Err(Refusal::CustomExecutor));
     }
 }

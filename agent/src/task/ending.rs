@@ -3,6 +3,7 @@
 //! Source: spec/mesos-agent.md sections 10.1 and 12.
 
 mod chain;
+pub mod executors;
 
 use std::time::Duration;
 
@@ -61,6 +62,28 @@ pub fn dropped(framework: &v1::FrameworkInfo, reason: Reason, message: &str) -> 
 /// The task was here and is no more, and nobody saw it end.
 pub fn gone(framework: &v1::FrameworkInfo, reason: Reason, message: &str) -> Report {
     Report::agent(finer(framework, TaskState::TaskGone), reason, message)
+}
+
+/// It was accepted by an earlier process of this agent, and did not come to run.
+pub fn never_ran(framework: &v1::FrameworkInfo) -> Report {
+    let message = "Task launched during agent restart";
+    dropped(framework, Reason::AgentRestarted, message)
+}
+
+/// It ran under an earlier process of this agent, and how it ended is not recorded.
+pub fn vanished(framework: &v1::FrameworkInfo, rebooted: bool) -> Report {
+    match rebooted {
+        true => Report::agent(
+            TaskState::TaskFailed,
+            Reason::ExecutorTerminated,
+            "Abnormal executor termination: the host was rebooted",
+        ),
+        false => gone(
+            framework,
+            Reason::ExecutorReregistrationTimeout,
+            "The task's container was gone when the agent came back",
+        ),
+    }
 }
 
 fn finer(framework: &v1::FrameworkInfo, state: TaskState) -> TaskState {

@@ -44,6 +44,10 @@ pub struct AgentVariables {
     pub libprocess_ip: Option<String>,
     /// `--executor_shutdown_grace_period`.
     pub shutdown_grace: Duration,
+    /// `--recovery_timeout`.
+    pub recovery_timeout: Duration,
+    /// `--executor_reregistration_timeout`.
+    pub reregistration_timeout: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,8 +92,12 @@ pub fn environment(
     // Any value at all means "yes" to some executors, so "no" is silence.
     if framework.checkpoint() {
         set("MESOS_CHECKPOINT", "1".to_owned());
-        set("MESOS_RECOVERY_TIMEOUT", "15mins".to_owned());
-        set("MESOS_SUBSCRIPTION_BACKOFF_MAX", "2secs".to_owned());
+        let text = proto::units::format_duration;
+        set("MESOS_RECOVERY_TIMEOUT", text(agent.recovery_timeout));
+        set(
+            "MESOS_SUBSCRIPTION_BACKOFF_MAX",
+            text(agent.reregistration_timeout),
+        );
     }
     set("MESOS_HTTP_COMMAND_EXECUTOR", "0".to_owned());
     set(
@@ -146,6 +154,8 @@ mod tests {
             endpoint: "10.0.0.5:5051".into(),
             libprocess_ip: None,
             shutdown_grace: Duration::from_secs(5),
+            recovery_timeout: Duration::from_secs(15 * 60),
+            reregistration_timeout: Duration::from_secs(2),
         }
     }
 
@@ -202,7 +212,14 @@ mod tests {
             assert_eq!(last(&env, name), Some(value), "{name}");
         }
         assert_eq!(last(&env, "MESOS_CHECKPOINT"), None);
-        assert_eq!(last(&of(vec![], true), "MESOS_CHECKPOINT"), Some("1"));
+        let checkpointed = of(vec![], true);
+        for (name, value) in [
+            ("MESOS_CHECKPOINT", "1"),
+            ("MESOS_RECOVERY_TIMEOUT", "15mins"),
+            ("MESOS_SUBSCRIPTION_BACKOFF_MAX", "2secs"),
+        ] {
+            assert_eq!(last(&checkpointed, name), Some(value), "{name}");
+        }
     }
 
     #[test]

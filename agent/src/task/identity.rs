@@ -41,6 +41,36 @@ impl Identity {
         }
     }
 
+    /// What a custom executor says of its task, with what the agent knows of where that runs.
+    pub fn completed(&self, status: TaskStatus, pid: Option<u32>) -> TaskStatus {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since_epoch.unwrap_or_default().as_secs_f64();
+        let ours = self.run.as_ref().map(|run| self.container_status(run, pid));
+        let said = status.container_status.clone();
+        let container_status = match (ours, said) {
+            (Some(ours), Some(said)) => Some(v1::ContainerStatus {
+                container_id: ours.container_id,
+                executor_pid: ours.executor_pid,
+                network_infos: match said.network_infos.is_empty() {
+                    true => ours.network_infos,
+                    false => said.network_infos,
+                },
+                ..said
+            }),
+            (ours, said) => ours.or(said),
+        };
+        TaskStatus {
+            agent_id: Some(self.agent.clone()),
+            executor_id: self.run.as_ref().map(|run| v1::ExecutorId {
+                value: run.executor.clone(),
+            }),
+            source: Some(v1::task_status::Source::Executor as i32),
+            timestamp: status.timestamp.or(Some(now)),
+            container_status,
+            ..status
+        }
+    }
+
     fn container_status(&self, run: &Run, pid: Option<u32>) -> v1::ContainerStatus {
         let protocol = match self.ip {
             IpAddr::V4(_) => v1::network_info::Protocol::IPv4,

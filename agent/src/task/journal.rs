@@ -24,6 +24,9 @@ pub struct Record {
     pub descriptions: Vec<Vec<u8>>,
     #[prost(message, optional, tag = "4")]
     pub killing: Option<Killing>,
+    /// The executor that the framework brought was sent the task.
+    #[prost(bool, tag = "5")]
+    pub handed_over: bool,
 }
 
 /// Appends to a task's `task.updates`. Blocks.
@@ -49,6 +52,8 @@ pub struct History {
     pub acknowledged: usize,
     /// The last that has begun.
     pub killing: Option<Killing>,
+    /// An executor that the framework brought was sent the task.
+    pub handed_over: bool,
 }
 
 /// The directory of an executor is made and removed by one at a time: else a task could begin in one that
@@ -142,6 +147,15 @@ impl TaskJournal {
         self.journal.append(&record, Durability::Process)
     }
 
+    /// Before the executor is sent it: what it does not know of then has been lost on the way.
+    pub fn handed_over(&mut self) -> Result<(), CheckpointError> {
+        let record = Record {
+            handed_over: true,
+            ..Record::default()
+        };
+        self.journal.append(&record, Durability::Process)
+    }
+
     /// A reboot ends what is to be killed, so it does not wait for the disk.
     pub fn killing(&mut self, killing: Killing) -> Result<(), CheckpointError> {
         let record = Record {
@@ -158,6 +172,7 @@ pub fn history(records: Vec<Record>) -> History {
     let mut history = History::default();
     for record in records {
         history.updates.extend(record.update);
+        history.handed_over |= record.handed_over;
         history.killing = record.killing.or(history.killing);
         let Some(uuid) = record.acknowledged else {
             continue;
@@ -220,6 +235,7 @@ mod tests {
                 updates: vec![running, finished],
                 acknowledged: 1,
                 killing: Some(killing),
+                handed_over: false,
             }
         );
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use proto::v1::{DurationInfo, KillPolicy};
+
 use super::machine::{Cause, Phase, Requester};
 use crate::quota::Overrun;
 
@@ -95,6 +97,30 @@ impl Killing {
             Why::Drain => Requester::Drain,
             Why::Unknown | Why::TimeUp | Why::OverDisk => Requester::Unknown,
         }
+    }
+}
+
+/// Of a task whose executor is to kill it: when is for that to know.
+impl Killing {
+    pub fn by_executor(policy: Option<KillPolicy>) -> Self {
+        let grace = policy.and_then(|policy| policy.grace_period);
+        let grace = grace.map(|grace| milliseconds(super::duration(&grace)));
+        Self {
+            why: Why::Framework as i32,
+            during_launch: false,
+            // Zero where nothing was said.
+            deadline: u64::from(grace.is_some()),
+            grace: grace.unwrap_or_default(),
+        }
+    }
+
+    pub fn kill_policy(&self) -> Option<KillPolicy> {
+        (self.deadline != 0).then(|| KillPolicy {
+            grace_period: Some(DurationInfo {
+                nanoseconds: i64::try_from(self.grace.saturating_mul(1_000_000))
+                    .unwrap_or(i64::MAX),
+            }),
+        })
     }
 }
 

@@ -108,7 +108,7 @@ pub enum Outcome {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum LaunchError {
+pub enum LaunchError {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -357,11 +357,9 @@ fn prepare(host: &Host, job: &Job) -> Result<Prepared, LaunchError> {
     let user = user(host, job);
     // A sandbox is made even for a user that does not exist: its stderr is where one looks.
     let owner = user.as_ref().ok().map(|user| (user.uid, user.gid));
-    let planned = user.map_err(LaunchError::from).and_then(|user| {
-        let id = ContainerId::try_from(job.run.container.clone())?;
-        let seccomp = seccomp(&job.task, host.seccomp_profiles.as_deref())?;
-        Ok(plan(job, id, user, seccomp, host)?)
-    });
+    let planned = user
+        .map_err(LaunchError::from)
+        .and_then(|user| planned_for(host, job, user));
     let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
     let disk = quota(&job.task.resources);
     host.quotas.admit(&job.sandbox, &sandbox.files(), disk);
@@ -370,6 +368,17 @@ fn prepare(host: &Host, job: &Job) -> Result<Prepared, LaunchError> {
         Ok(plan)
     });
     Ok((sandbox.give_away()?, planned))
+}
+
+/// What the launch of `job` consists of. Blocks.
+pub fn planned(host: &Host, job: &Job) -> Result<Plan, LaunchError> {
+    planned_for(host, job, user(host, job)?)
+}
+
+fn planned_for(host: &Host, job: &Job, user: User) -> Result<Plan, LaunchError> {
+    let id = ContainerId::try_from(job.run.container.clone())?;
+    let seccomp = seccomp(&job.task, host.seccomp_profiles.as_deref())?;
+    Ok(plan(job, id, user, seccomp, host)?)
 }
 
 fn user(host: &Host, job: &Job) -> Result<User, BadUser> {

@@ -10,7 +10,7 @@ use super::*;
 use crate::Reconfiguration;
 
 /// Waits until the first process of a container below `records` has noted how its command ended.
-async fn until_one_ended(records: &Path) {
+pub async fn until_one_ended(records: &Path) {
     let has_ended = || {
         let mut containers = std::fs::read_dir(records).unwrap().flatten();
         let noted = |status| std::fs::metadata(status).is_ok_and(|m| m.len() > 0);

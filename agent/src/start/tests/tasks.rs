@@ -449,7 +449,7 @@ async fn root_unknown_and_impossible_tasks_get_an_answer() {
         (TaskState::TaskError, Reason::TaskInvalid)
     );
     assert!(
-        refused.message().contains("does not support yet"),
+        refused.message().contains("bad executor id"),
         "{}",
         refused.message()
     );

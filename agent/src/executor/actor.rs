@@ -1,0 +1,396 @@
+//! The one owner of a custom executor: it reads one set of inputs, asks the machine what they mean, and
+//! carries that out. It lives until nothing is left to be told of the executor's tasks.
+
+mod acts;
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use containerizer::{Container, Termination};
+use proto::v1::{AgentInfo, ExecutorInfo, FrameworkInfo, TaskInfo};
+use tokio::sync::mpsc;
+
+use super::Key;
+use super::calls::Asked;
+use super::connection::Connection;
+use super::machine::{Event, Line, Machine, Phase, Policy};
+use super::messages::{Answer, Beginning, Notice, Order, Request, Resumed};
+use super::record::Record;
+use crate::book::ExecutorState;
+use crate::link::Outgoing;
+use crate::paths::Run;
+use crate::supervisor;
+use crate::task;
+use crate::task::delivery::Delivery;
+use crate::task::identity::Identity;
+use crate::task::launch::{Host, Launching, Outcome, Stage};
+use crate::task::machine::Requester;
+
+pub struct Actor {
+    pub key: Key,
+    pub run: Run,
+    pub sandbox: PathBuf,
+    pub agent: AgentInfo,
+    pub ip: IpAddr,
+    pub policy: Policy,
+    pub info: ExecutorInfo,
+    pub host: Arc<Host>,
+    pub orders: mpsc::Receiver<Order>,
+    pub requests: mpsc::Receiver<Request>,
+    pub supervisor: mpsc::Sender<supervisor::Event>,
+    pub outgoing: Option<Outgoing>,
+}
+
+/// An actor at work.
+struct Life {
+    actor: Actor,
+    machine: Machine,
+    /// Of tasks of which something is still to be told.
+    deliveries: BTreeMap<String, Delivery>,
+    record: Option<Record>,
+    connection: Option<Connection>,
+    launch: Option<Launching>,
+    container: Option<Container>,
+    /// Has ended; the containerizer keeps its record until the ends of the tasks are written down here.
+    remains: Option<Container>,
+    leftovers: bool,
+    abandoned: bool,
+}
+
+enum Input {
+    Order(Option<Order>),
+    Request(Request),
+    Disconnected,
+    Launch(Stage),
+    Ended(Box<Termination>),
+    Woke,
+}
+
+impl Actor {
+    pub async fn run(self, beginning: Beginning) {
+        let machine = Machine::start(self.policy.clone());
+        let mut life = Life {
+            actor: self,
+            machine,
+            deliveries: BTreeMap::new(),
+            record: None,
+            connection: None,
+            launch: None,
+            container: None,
+            remains: None,
+            leftovers: false,
+            abandoned: false,
+        };
+        life.begin(beginning).await;
+        while !life.is_over().await {
+            match life.next().await {
+                Input::Order(Some(Order::Leave) | None) => return,
+                Input::Order(Some(order)) => life.on_order(order).await,
+                Input::Request(request) => life.on_request(request).await,
+                Input::Disconnected => {
+                    life.connection = None;
+                    life.step(Event::Disconnected).await;
+                }
+                Input::Launch(stage) => life.on_launch(stage).await,
+                Input::Ended(termination) => life.on_ended(termination).await,
+                Input::Woke => life.on_woke().await,
+            }
+        }
+        life.close().await;
+    }
+
+    fn identity(&self, task: &str) -> Identity {
+        Identity {
+            key: task::Key {
+                framework: self.key.framework.clone(),
+                task: task.to_owned(),
+            },
+            agent: self.agent.id.clone().unwrap_or_default(),
+            run: Some(self.run.clone()),
+            ip: self.ip,
+        }
+    }
+
+    fn framework(&self) -> &FrameworkInfo {
+        &self.policy.framework
+    }
+}
+
+impl Life {
+    async fn begin(&mut self, beginning: Beginning) {
+        match beginning {
+            Beginning::Launch(task) => {
+                if self.actor.framework().checkpoint() {
+                    let (host, run) = (&self.actor.host, &self.actor.run);
+                    self.record = Some(Record::create(host, run).await);
+                }
+                self.on_task(*task).await;
+                let launching = Launching::begin(Arc::clone(&self.actor.host), self.job());
+                self.launch = Some(launching);
+            }
+            Beginning::Resume(resumed) => {
+                let Resumed {
+                    machine,
+                    deliveries,
+                    container,
+                    rebooted,
+                } = *resumed;
+                self.record = Some(Record::of(&self.actor.host, &self.actor.run));
+                self.machine = machine;
+                for (id, journal, history) in deliveries {
+                    let mut delivery = self.delivery(&id);
+                    delivery.resume(journal, history);
+                    self.deliveries.insert(id, delivery);
+                }
+                self.container = container;
+                if self.container.is_none() {
+                    self.step(Event::Vanished { rebooted }).await;
+                }
+            }
+        }
+    }
+
+    /// Closes the tasks of which everything is told, and says whether that were all.
+    async fn is_over(&mut self) -> bool {
+        let told: Vec<String> = (self.deliveries.iter())
+            .filter(|(id, delivery)| delivery.is_done() && self.machine.tasks.has_ended(id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in told {
+            self.machine.tasks.forget(&id);
+            self.deliveries.remove(&id);
+            if let Some(record) = &mut self.record {
+                record.close_task(&id).await;
+            }
+            let key = self.actor.identity(&id).key;
+            self.tell(supervisor::Event::Closed(key)).await;
+        }
+        self.machine.phase == Phase::Terminated && self.deliveries.is_empty()
+    }
+
+    async fn next(&mut self) -> Input {
+        let deliveries = self.deliveries.values().filter_map(Delivery::wake_at);
+        let wake_at = deliveries.chain(self.machine.wake_at()).min();
+        tokio::select! {
+            // An end that is to be waited for is not passed by, however much an executor says.
+            biased;
+            order = self.actor.orders.recv() => Input::Order(order),
+            termination = ended(self.container.as_ref()) => Input::Ended(Box::new(termination)),
+            stage = launched(self.launch.as_mut()) => Input::Launch(stage),
+            () = woken(wake_at) => Input::Woke,
+            // One that is quicker than the word that its launch is over waits for that.
+            Some(request) = self.actor.requests.recv(), if self.launch.is_none() => {
+                Input::Request(request)
+            }
+            () = disconnected(self.connection.as_mut()) => Input::Disconnected,
+        }
+    }
+
+    async fn on_order(&mut self, order: Order) {
+        match order {
+            Order::Task(task) => self.on_task(*task).await,
+            Order::Kill { task, policy } => self.step(Event::KillTask { task, policy }).await,
+            Order::Acknowledge { task, uuid } => {
+                if let Some(delivery) = self.deliveries.get_mut(&task) {
+                    delivery.acknowledge(uuid).await;
+                }
+            }
+            Order::FromFramework(data) => self.step(Event::FromFramework(data)).await,
+            Order::ShutDown { by, grace } => self.step(Event::ShutDown { by, grace }).await,
+            Order::Connected(outgoing) => {
+                self.actor.outgoing = Some(outgoing.clone());
+                for delivery in self.deliveries.values_mut() {
+                    delivery.connected(outgoing.clone()).await;
+                }
+            }
+            Order::Abandon { grace } => {
+                self.abandoned = true;
+                for delivery in self.deliveries.values_mut() {
+                    delivery.abandoned = true;
+                }
+                let by = Requester::Agent;
+                self.step(Event::ShutDown { by, grace }).await;
+            }
+            // `run` ends before it comes here.
+            Order::Leave => {}
+        }
+    }
+
+    /// Written down before anything is done for it.
+    async fn on_task(&mut self, task: TaskInfo) {
+        let id = task.task_id.value.clone();
+        let mut delivery = self.delivery(&id);
+        if self.actor.framework().checkpoint() {
+            let (host, info) = (&self.actor.host, &self.actor.info);
+            delivery.create_journal(host, info, &task).await;
+        }
+        self.deliveries.insert(id, delivery);
+        self.step(Event::Task(Box::new(task))).await;
+    }
+
+    fn delivery(&self, task: &str) -> Delivery {
+        let actor = &self.actor;
+        let mut delivery = Delivery::new(
+            actor.identity(task),
+            actor.supervisor.clone(),
+            actor.outgoing.clone(),
+        );
+        delivery.custom = Some(actor.key.executor_id());
+        delivery.abandoned = self.abandoned;
+        delivery
+    }
+
+    async fn on_request(&mut self, request: Request) {
+        let Request {
+            asked,
+            connection,
+            answer,
+        } = request;
+        let event = match (asked, connection) {
+            (Asked::Subscribe { tasks, updates }, Some(connection)) => {
+                // The one before ends by that.
+                self.connection = Some(connection);
+                Event::Subscribed { tasks, updates }
+            }
+            _ if self.machine.line == Line::NeverUp => {
+                // Whoever asked may have gone away.
+                let _ = answer.send(Answer::NotSubscribed);
+                return;
+            }
+            (Asked::Update(status), _) => Event::Update(status),
+            (Asked::Message(data), _) => Event::FromExecutor(data),
+            (Asked::Heartbeat | Asked::Subscribe { .. }, _) => {
+                let _ = answer.send(Answer::Taken);
+                return;
+            }
+        };
+        let _ = answer.send(Answer::Taken);
+        self.step(event).await;
+    }
+
+    async fn on_launch(&mut self, stage: Stage) {
+        let Stage::Over(outcome) = stage else {
+            return;
+        };
+        self.launch = None;
+        let event = match outcome {
+            Outcome::Launched(container) => {
+                self.container = Some(container);
+                Event::Launched
+            }
+            Outcome::Failed(why) => Event::LaunchFailed(why),
+            Outcome::Cancelled => Event::LaunchCancelled,
+        };
+        self.step(event).await;
+        self.tell_state().await;
+    }
+
+    async fn on_ended(&mut self, termination: Box<Termination>) {
+        for leftover in &termination.leftovers {
+            tracing::warn!(executor = %self.actor.key, leftover, "container left something behind");
+        }
+        self.leftovers = !termination.leftovers.is_empty();
+        self.remains = self.container.take();
+        self.actor.host.keeper.release(&self.actor.sandbox);
+        self.step(Event::Ended(termination)).await;
+    }
+
+    async fn on_woke(&mut self) {
+        for delivery in self.deliveries.values_mut() {
+            delivery.woke().await;
+        }
+        self.step(Event::Woke).await;
+    }
+
+    async fn step(&mut self, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next {
+            let (before, now) = (self.machine.phase.clone(), Instant::now());
+            let effects = self.machine.step(event, now);
+            let has_changed = before != self.machine.phase;
+            if let (true, Some(record)) = (has_changed, &mut self.record) {
+                // Before any of it is done: an end that has begun goes on, whoever comes next.
+                record.ending(&self.machine.phase, now).await;
+            }
+            next = self.carry_out(effects).await;
+            if has_changed {
+                self.tell_state().await;
+            }
+        }
+    }
+
+    async fn tell_state(&mut self) {
+        let state = match self.machine.phase {
+            Phase::Launching | Phase::Registering { .. } | Phase::Reconnecting { .. } => {
+                ExecutorState::Registering
+            }
+            Phase::Running => ExecutorState::Running,
+            Phase::Aborting { .. } | Phase::Terminating { .. } => ExecutorState::Terminating,
+            Phase::Terminated => ExecutorState::Terminated,
+        };
+        let notice = Notice::Changed {
+            key: self.actor.key.clone(),
+            state,
+            container: self.container.clone(),
+            leftovers: std::mem::take(&mut self.leftovers),
+        };
+        self.tell(supervisor::Event::Executor(Box::new(notice)))
+            .await;
+    }
+
+    async fn tell(&self, event: supervisor::Event) {
+        if self.actor.supervisor.send(event).await.is_err() {
+            tracing::debug!(executor = %self.actor.key, "the agent has gone before its executor");
+        }
+    }
+
+    async fn close(mut self) {
+        super::record::close(&self.actor.host, &self.actor.run, self.record.take()).await;
+        self.actor.orders.close();
+        let mut late = Vec::new();
+        while let Some(order) = self.actor.orders.recv().await {
+            if let Order::Task(task) = order {
+                late.push(*task);
+            }
+        }
+        let notice = Notice::Closed {
+            key: self.actor.key.clone(),
+            framework: Box::new(self.actor.framework().clone()),
+            late,
+        };
+        self.tell(supervisor::Event::Executor(Box::new(notice)))
+            .await;
+    }
+}
+
+async fn launched(launch: Option<&mut Launching>) -> Stage {
+    match launch {
+        Some(launch) => launch.stage().await,
+        None => pending().await,
+    }
+}
+
+async fn ended(container: Option<&Container>) -> Termination {
+    match container {
+        Some(container) => container.wait().await,
+        None => pending().await,
+    }
+}
+
+async fn disconnected(connection: Option<&mut Connection>) {
+    match connection {
+        Some(connection) => connection.closed().await,
+        None => pending().await,
+    }
+}
+
+async fn woken(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}

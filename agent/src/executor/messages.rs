@@ -1,0 +1,94 @@
+//! What is said to the owner of an executor, and by it.
+
+use std::time::Duration;
+
+use containerizer::Container;
+use proto::v1::{FrameworkInfo, KillPolicy, TaskInfo};
+use tokio::sync::oneshot;
+
+use super::Key;
+use super::calls::Asked;
+use super::connection::Connection;
+use super::machine::Machine;
+use crate::book::ExecutorState;
+use crate::link::Outgoing;
+use crate::task::journal::{History, TaskJournal};
+use crate::task::machine::Requester;
+
+/// What the supervisor may tell an executor.
+#[derive(Debug)]
+pub enum Order {
+    Task(Box<TaskInfo>),
+    Kill {
+        task: String,
+        policy: Option<KillPolicy>,
+    },
+    Acknowledge {
+        task: String,
+        uuid: Vec<u8>,
+    },
+    FromFramework(Vec<u8>),
+    ShutDown {
+        by: Requester,
+        /// The most of its own.
+        grace: Option<Duration>,
+    },
+    /// There is a (new) master.
+    Connected(Outgoing),
+    /// End it; nobody wants to hear of it any more.
+    Abandon {
+        grace: Option<Duration>,
+    },
+    /// The agent goes away and the executor stays.
+    Leave,
+}
+
+/// What the executor itself asks for, over HTTP.
+#[derive(Debug)]
+pub struct Request {
+    pub asked: Asked,
+    /// With SUBSCRIBE.
+    pub connection: Option<Connection>,
+    pub answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Taken,
+    NotSubscribed,
+}
+
+/// What the actor tells the supervisor.
+#[derive(Debug)]
+pub enum Notice {
+    Changed {
+        key: Key,
+        state: ExecutorState,
+        container: Option<Container>,
+        /// The container has ended and something of it is left.
+        leftovers: bool,
+    },
+    Closed {
+        key: Key,
+        framework: Box<FrameworkInfo>,
+        /// They came when it had ended.
+        late: Vec<TaskInfo>,
+    },
+}
+
+/// How an actor comes to its executor.
+#[derive(Debug)]
+pub enum Beginning {
+    /// For this task.
+    Launch(Box<TaskInfo>),
+    /// An earlier process of this agent had it.
+    Resume(Box<Resumed>),
+}
+
+#[derive(Debug)]
+pub struct Resumed {
+    pub machine: Machine,
+    pub deliveries: Vec<(String, TaskJournal, History)>,
+    pub container: Option<Container>,
+    pub rebooted: bool,
+}

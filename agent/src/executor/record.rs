@@ -1,0 +1,169 @@
+//! What is written down of one custom executor beside its tasks: that it is one, and that it is to end.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::machine::{Cause, Phase};
+use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::paths::{Paths, Run};
+use crate::sandbox;
+use crate::task::killing::Killing;
+use crate::task::launch::Host;
+use crate::task::machine::{self, Requester};
+
+/// Tasks whose story is told, and which are kept all the same. Source: spec/mesos-agent.md section 2.2.
+pub const COMPLETED_TASKS: usize = 200;
+
+#[derive(Debug)]
+pub struct Record {
+    host: Arc<Host>,
+    run: Run,
+    /// Oldest first.
+    told: VecDeque<String>,
+}
+
+impl Record {
+    /// Says what kind of an executor it is, before anything else is written down of it.
+    pub async fn create(host: &Arc<Host>, run: &Run) -> Record {
+        let record = Record::of(host, run);
+        record
+            .write(|paths, run| {
+                checkpoint::replace(&paths.http_marker(run), b"", Durability::Process)
+            })
+            .await;
+        record
+    }
+
+    pub fn of(host: &Arc<Host>, run: &Run) -> Record {
+        Record {
+            host: Arc::clone(host),
+            run: run.clone(),
+            told: VecDeque::new(),
+        }
+    }
+
+    /// The executor is in another phase: an end that was asked for is written down.
+    pub async fn ending(&mut self, phase: &Phase, now: Instant) {
+        if let Some(killing) = begun(phase, now, SystemTime::now()) {
+            self.write(move |paths, run| {
+                let file = paths.executor_killing(run);
+                checkpoint::write(&file, &killing, Durability::Process)
+            })
+            .await;
+        }
+    }
+
+    /// A task's story is told. An executor may have any number of them, so the oldest go.
+    pub async fn close_task(&mut self, task: &str) {
+        self.told.push_back(task.to_owned());
+        while self.told.len() > COMPLETED_TASKS
+            && let Some(oldest) = self.told.pop_front()
+        {
+            let (host, run) = (Arc::clone(&self.host), self.run.clone());
+            let removed =
+                tokio::task::spawn_blocking(move || forget_task(&host.paths, &run, &oldest));
+            if let Ok(Err(error)) = removed.await {
+                tracing::warn!(%error, "cannot remove what is kept of a task");
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        write: impl FnOnce(&Paths, &Run) -> Result<(), CheckpointError> + Send + 'static,
+    ) {
+        let (host, run) = (Arc::clone(&self.host), self.run.clone());
+        let written = tokio::task::spawn_blocking(move || write(&host.paths, &run));
+        if let Ok(Err(error)) = written.await {
+            let error = proto::error::chain(&error);
+            let executor = &self.run.executor;
+            tracing::error!(executor, error, "cannot checkpoint an executor");
+        }
+    }
+}
+
+/// The run is over, and everything about it told.
+pub async fn close(host: &Arc<Host>, run: &Run, record: Option<Record>) {
+    let (kept, run_of) = (Arc::clone(host), run.clone());
+    // Garbage collection counts from the end of the run.
+    let touched = tokio::task::spawn_blocking(move || sandbox::touch(&kept.paths.sandbox(&run_of)));
+    if let Err(error) = touched.await {
+        tracing::warn!(%error, "cannot note when a run ended");
+    }
+    if let Some(record) = record {
+        record
+            .write(|paths, run| checkpoint::replace(&paths.sentinel(run), b"", Durability::Process))
+            .await;
+    }
+}
+
+/// What tells that there is a task goes first: recovery takes the rest for none. Blocks.
+fn forget_task(paths: &Paths, run: &Run, task: &str) -> io::Result<()> {
+    let absent = |removed: io::Result<()>| match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    absent(fs::remove_file(paths.task_info(run, task)))?;
+    absent(fs::remove_dir_all(paths.meta_task(run, task)))
+}
+
+/// Pure: in the words in which the kill of a task is kept.
+fn begun(phase: &Phase, now: Instant, wall: SystemTime) -> Option<Killing> {
+    let Phase::Terminating {
+        cause,
+        deadline: Some(deadline),
+    } = phase
+    else {
+        return None;
+    };
+    let by = match cause {
+        Cause::Asked(by) => *by,
+        Cause::Idle | Cause::NotRegistered | Cause::NotReregistered | Cause::UpdateFailed(_) => {
+            Requester::Unknown
+        }
+    };
+    let of_task = machine::Phase::Killing {
+        cause: machine::Cause::Asked(by),
+        deadline: Some(*deadline),
+    };
+    Killing::begun(&machine::Phase::Launching, &of_task, now, wall)
+}
+
+/// The phase of an executor whose end had begun. Pure.
+pub fn goes_on(killing: &Killing, now: Instant, wall: SystemTime) -> Phase {
+    let deadline = match killing.phase(now, wall) {
+        machine::Phase::Killing { deadline, .. } => deadline,
+        _ => Some(now),
+    };
+    let cause = Cause::Asked(killing.by());
+    Phase::Terminating { cause, deadline }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_was_asked_for_goes_on_for_the_time_that_is_left() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let phase = Phase::Terminating {
+            cause: Cause::Asked(Requester::FrameworkOfExecutor),
+            deadline: Some(now + Duration::from_secs(5)),
+        };
+        let kept = begun(&phase, now, wall).unwrap();
+        let later = wall + Duration::from_secs(2);
+        match goes_on(&kept, now, later) {
+            Phase::Terminating {
+                cause: Cause::Asked(Requester::FrameworkOfExecutor),
+                deadline: Some(deadline),
+            } => assert!(deadline - now <= Duration::from_secs(3)),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(begun(&Phase::Running, now, wall), None);
+    }
+}
