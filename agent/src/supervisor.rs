@@ -190,7 +190,7 @@ impl Supervisor {
                         resident.tell(Message::OverDisk(overrun));
                     }
                 }
-                Event::Executor(notice) => self.on_executor(*notice),
+                Event::Executor(notice) => self.on_executor(*notice).await,
                 // Whoever asked may have gone away.
                 Event::Door { key, answer } => drop(answer.send(self.door(&key))),
                 Event::Snapshot(ask) => drop(ask.send(self.book.clone())),

@@ -214,6 +214,8 @@ impl Agent {
             ),
             format!("--attributes=number:{number}"),
             format!("--hostname={name}"),
+            // As long as it may be: emulated machines are slow.
+            "--executor_reregistration_timeout=15secs".to_owned(),
         ];
         Self {
             program: None,

@@ -9,6 +9,7 @@
 pub mod apps;
 pub mod audit;
 pub mod cluster;
+pub mod framework;
 pub mod host;
 pub mod http;
 pub mod local;

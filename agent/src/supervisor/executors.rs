@@ -164,7 +164,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn on_executor(&mut self, notice: Notice) {
+    pub(super) async fn on_executor(&mut self, notice: Notice) {
         match notice {
             Notice::Changed {
                 key,
@@ -181,17 +181,11 @@ impl Supervisor {
                 late,
             } => {
                 self.executors.remove(&key);
-                for task in late {
-                    let (framework_id, id) = (key.framework.clone(), task.task_id.value.clone());
-                    self.hosted.remove(&task::Key {
-                        framework: framework_id,
-                        task: id,
-                    });
-                    let reason = Reason::ExecutorTerminated;
-                    let report = ending::dropped(&framework, reason, "Executor terminated");
-                    self.answer(&framework, &task, report);
-                }
                 self.book.close_executor(&key);
+                // They are for the next executor of this id.
+                for task in late {
+                    self.host_task(*framework.clone(), task).await;
+                }
             }
         }
     }
