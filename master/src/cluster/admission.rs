@@ -9,8 +9,8 @@ use proto::v1;
 
 use super::agent::Link;
 use super::clock::Timer;
-use super::ids::AgentId;
-use super::{Agent, Cluster, Effect, LinkId, Quantities, Write};
+use super::ids::{AgentId, ExecutorId, FrameworkId};
+use super::{Agent, Cluster, Effect, LinkId, Quantities, Write, events};
 
 /// Why an agent cannot take part as it is.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,10 @@ impl Cluster {
             Some(_) => "master/messages_reregister_slave",
         });
         match self.admit(link, &register) {
-            Ok(id) => self.take_in_tasks(&id, register),
+            Ok((id, had)) => {
+                self.take_in_tasks(&id, register);
+                self.tell_of_exits(&id, had);
+            }
             Err(unfit) => {
                 let message = chain(&unfit);
                 tracing::warn!(hostname = register.agent.hostname, message, "agent refused");
@@ -44,8 +47,12 @@ impl Cluster {
         }
     }
 
-    /// Makes the agent one of ours, durably first, and tells it so.
-    fn admit(&mut self, link: LinkId, register: &link::Register) -> Result<AgentId, Unfit> {
+    /// Makes the agent one of ours, durably first, and tells it so. Returns the executors that it had, too.
+    fn admit(
+        &mut self,
+        link: LinkId,
+        register: &link::Register,
+    ) -> Result<(AgentId, Vec<(FrameworkId, ExecutorId)>), Unfit> {
         if register.agent.hostname.is_empty() {
             return Err(Unfit::Hostname);
         }
@@ -92,6 +99,8 @@ impl Cluster {
         let registered = before
             .as_ref()
             .map_or(self.now.wall, |agent| agent.registered);
+        let had = before.iter().flat_map(|agent| agent.executors.keys());
+        let had = had.cloned().collect();
         let agent = Agent {
             id: id.clone(),
             info,
@@ -117,7 +126,18 @@ impl Cluster {
         self.agents.insert(id.clone(), agent);
         self.unallocated.include(&id);
         self.welcome(&id);
-        Ok(id)
+        Ok((id, had))
+    }
+
+    /// What an agent does not tell of has ended while nobody could tell.
+    fn tell_of_exits(&mut self, id: &AgentId, had: Vec<(FrameworkId, ExecutorId)>) {
+        for (owner, executor) in had {
+            let key = (owner.clone(), executor.clone());
+            let host = self.agents.get(id);
+            if host.is_none_or(|agent| !agent.executors.contains_key(&key)) {
+                self.tell(&owner, events::executor_exited(id, &executor, -1));
+            }
+        }
     }
 
     /// Takes an agent off the books before it is entered anew; its tasks stay charged.

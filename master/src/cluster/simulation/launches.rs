@@ -57,6 +57,26 @@ fn an_executor_is_charged_once_and_freed_when_it_exits() {
 }
 
 #[test]
+fn a_framework_hears_of_executors_that_an_agent_comes_back_without() {
+    let mut world = World::new();
+    world.agent_joins(0);
+    world.subscribe(0);
+    let offer = world.frameworks[0].offers.remove(0);
+    let task = v1::TaskInfo {
+        command: None,
+        executor: Some(executor("e", v1::executor_info::Type::Custom)),
+        ..world.task(&offer)
+    };
+    world.accept(0, &offer, vec![task], 3600.0);
+    world.link_breaks(0);
+    assert!(world.frameworks[0].lost_executors.is_empty());
+    // It tells of its task, and of no executor.
+    world.agent_joins(0);
+    assert_eq!(world.frameworks[0].lost_executors, ["e"]);
+    invariants::check(&world);
+}
+
+#[test]
 fn a_task_group_is_launched_whole_or_not_at_all() {
     let mut world = World::new();
     world.agent_joins(0);

@@ -38,6 +38,7 @@ pub struct FakeFramework {
     pub declined: Vec<(String, Resources, Duration)>,
     pub errors: Vec<String>,
     pub lost_agents: Vec<String>,
+    pub lost_executors: Vec<String>,
     pub operations: Vec<v1::OperationStatus>,
 }
 
@@ -258,13 +259,16 @@ impl World {
             .extend(event.error.map(|error| error.message));
         let operation = event.update_operation_status.map(|update| update.status);
         framework.operations.extend(operation);
-        if let Some(failure) = event
-            .failure
-            .filter(|failure| failure.executor_id.is_none())
-        {
-            framework
-                .lost_agents
-                .extend(failure.agent_id.map(|id| id.value));
+        match event.failure {
+            Some(v1::scheduler::event::Failure {
+                executor_id: Some(executor),
+                ..
+            }) => framework.lost_executors.push(executor.value),
+            Some(failure) => {
+                let agent = failure.agent_id.map(|id| id.value);
+                framework.lost_agents.extend(agent);
+            }
+            None => {}
         }
     }
 }
