@@ -59,6 +59,8 @@ struct Life {
     remains: Option<Container>,
     leftovers: bool,
     abandoned: bool,
+    /// Of the next task that has to wait.
+    next_number: u64,
 }
 
 enum Input {
@@ -84,6 +86,7 @@ impl Actor {
             remains: None,
             leftovers: false,
             abandoned: false,
+            next_number: 0,
         };
         life.begin(beginning).await;
         while !life.is_over().await {
@@ -142,6 +145,8 @@ impl Life {
                 self.record = Some(Record::of(&self.actor.host, &self.actor.run));
                 self.machine = machine;
                 for (id, journal, history) in deliveries {
+                    let after = history.came_as.map_or(0, |number| number + 1);
+                    self.next_number = self.next_number.max(after);
                     let mut delivery = self.delivery(&id);
                     delivery.resume(journal, history);
                     self.deliveries.insert(id, delivery);
@@ -227,6 +232,14 @@ impl Life {
         if self.actor.framework().checkpoint() {
             let (host, info) = (&self.actor.host, &self.actor.info);
             delivery.create_journal(host, info, &task).await;
+            // Only those that wait have an order to be kept.
+            if !self.machine.listens() {
+                let number = self.next_number;
+                self.next_number += 1;
+                delivery
+                    .write_down(move |journal| journal.came_as(number))
+                    .await;
+            }
         }
         self.deliveries.insert(id, delivery);
         self.step(Event::Task(Box::new(task))).await;

@@ -23,6 +23,8 @@ pub fn resume<'a>(
     wall: SystemTime,
 ) -> Machine {
     let mut all = Tasks::default();
+    let mut tasks: Vec<_> = tasks.collect();
+    tasks.sort_by_key(|task| task.history.came_as);
     for task in tasks {
         all.add(assigned(task));
     }

@@ -273,10 +273,14 @@ impl Machine {
         vec![self.report(&id, refused)]
     }
 
+    /// Tasks are handed over as they come.
+    pub fn listens(&self) -> bool {
+        self.phase == Phase::Running && self.line == Line::Up
+    }
+
     /// To an executor that listens, what waits for it.
     fn hand_over(&mut self) -> Vec<Effect> {
-        let listens = self.phase == Phase::Running && self.line == Line::Up;
-        if !listens || !self.tasks.has_queued() {
+        if !self.listens() || !self.tasks.has_queued() {
             return vec![];
         }
         let handed = self.tasks.hand_over().into_iter();

@@ -116,6 +116,7 @@ mod tests {
             acknowledged,
             killing: None,
             handed_over: false,
+            came_as: None,
         }
     }
 

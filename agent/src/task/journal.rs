@@ -27,6 +27,9 @@ pub struct Record {
     /// The executor that the framework brought was sent the task.
     #[prost(bool, tag = "5")]
     pub handed_over: bool,
+    /// Of a task that waits for such an executor: which one it is, of all that came.
+    #[prost(uint64, optional, tag = "6")]
+    pub came_as: Option<u64>,
 }
 
 /// Appends to a task's `task.updates`. Blocks.
@@ -54,6 +57,8 @@ pub struct History {
     pub killing: Option<Killing>,
     /// An executor that the framework brought was sent the task.
     pub handed_over: bool,
+    /// Those that wait for one are handed over in this order.
+    pub came_as: Option<u64>,
 }
 
 /// The directory of an executor is made and removed by one at a time: else a task could begin in one that
@@ -147,6 +152,15 @@ impl TaskJournal {
         self.journal.append(&record, Durability::Process)
     }
 
+    /// Names of directories tell no order.
+    pub fn came_as(&mut self, number: u64) -> Result<(), CheckpointError> {
+        let record = Record {
+            came_as: Some(number),
+            ..Record::default()
+        };
+        self.journal.append(&record, Durability::Process)
+    }
+
     /// Before the executor is sent it: what it does not know of then has been lost on the way.
     pub fn handed_over(&mut self) -> Result<(), CheckpointError> {
         let record = Record {
@@ -173,6 +187,7 @@ pub fn history(records: Vec<Record>) -> History {
     for record in records {
         history.updates.extend(record.update);
         history.handed_over |= record.handed_over;
+        history.came_as = record.came_as.or(history.came_as);
         history.killing = record.killing.or(history.killing);
         let Some(uuid) = record.acknowledged else {
             continue;
@@ -236,6 +251,7 @@ mod tests {
                 acknowledged: 1,
                 killing: Some(killing),
                 handed_over: false,
+                came_as: None,
             }
         );
     }

@@ -93,10 +93,12 @@ async fn root_a_custom_executor_comes_back_to_the_next_agent_and_nothing_is_lost
 async fn root_a_task_that_waited_for_its_executor_is_handed_over_by_the_next_agent() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
-    link.say(run(hosted("t1", WAITS))).await;
+    for id in ["b", "c", "a"] {
+        link.say(run(hosted(id, WAITS))).await;
+    }
     let waits = |state: &Value| {
         let tasks = state["frameworks"][0]["executors"][0]["tasks"].as_array();
-        tasks.is_some_and(|tasks| tasks.len() == 1)
+        tasks.is_some_and(|tasks| tasks.len() == 3)
     };
     while !waits(&get(&handle, "/state").await) {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -109,11 +111,12 @@ async fn root_a_task_that_waited_for_its_executor_is_handed_over_by_the_next_age
     let (handle, mut link) = node.start().await;
     let voice = Voice::of(&handle, Encoding::Protobuf);
     let mut ears = voice.subscribe(&[], &[]).await;
-    assert_eq!(
-        ears.hear(Type::Launch).await.launch.unwrap().task.name,
-        "t1"
-    );
-    voice.update("t1", TaskFinished, 1).await;
+    // In the order in which they came.
+    for id in ["b", "c", "a"] {
+        let launch = ears.hear(Type::Launch).await.launch.unwrap();
+        assert_eq!(launch.task.name, id);
+    }
+    voice.update("a", TaskFinished, 1).await;
     assert_eq!(link.update().await.state(), TaskFinished);
     node.end(handle).await;
 }
