@@ -14,8 +14,7 @@ use crate::logs::Begun;
 use crate::paths::Run;
 use crate::quota::quota;
 use crate::recovery::{
-    self, Earlier, Fate, Loss, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide,
-    record,
+    Earlier, Fate, Loss, Stored, StoredFramework, StoredRun, StoredTask, Unread, decide, record,
 };
 use crate::supervisor::Supervisor;
 use crate::task::Key;

@@ -1,5 +1,7 @@
 //! Custom executors in the book.
 
+use std::sync::Arc;
+
 use containerizer::Container;
 use proto::v1;
 
@@ -10,7 +12,7 @@ impl Book {
     /// A custom executor has one more task.
     pub fn add_task(&mut self, key: &Key, id: String, task: v1::Task) {
         if let Some(executor) = self.custom(key) {
-            executor.tasks.insert(id, task);
+            executor.tasks.insert(id, Box::new(task));
         }
     }
 
@@ -41,12 +43,13 @@ impl Book {
     fn custom(&mut self, key: &Key) -> Option<&mut Executor> {
         let framework = self.frameworks.get_mut(&key.framework)?;
         let executor = framework.executors.get_mut(&key.executor);
+        let executor = executor.map(Arc::make_mut);
         executor.filter(|executor| executor.kind == Kind::Custom)
     }
 
     /// Those that live.
     pub fn custom_executors(&self) -> Vec<v1::ExecutorInfo> {
-        let lives = |executor: &&Executor| {
+        let lives = |executor: &&Arc<Executor>| {
             executor.kind == Kind::Custom && executor.state != ExecutorState::Terminated
         };
         let executors = self.frameworks.values().flat_map(|framework| {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use containerizer::{Container, Termination};
+use containerizer::{Container, Stopwatch, Termination};
 use proto::v1::{AgentInfo, ExecutorInfo, FrameworkInfo, TaskInfo};
 use tokio::sync::mpsc;
 
@@ -127,12 +127,17 @@ impl Life {
     async fn begin(&mut self, beginning: Beginning) {
         match beginning {
             Beginning::Launch(task) => {
+                let mut watch = Stopwatch::start();
                 if self.actor.framework().checkpoint() {
                     let (host, run) = (&self.actor.host, &self.actor.run);
                     self.record = Some(Record::create(host, run).await);
                 }
                 self.on_task(*task).await;
-                let launching = Launching::begin(Arc::clone(&self.actor.host), self.job());
+                watch.lap("checkpoint");
+                let launching = {
+                    let host = Arc::clone(&self.actor.host);
+                    Launching::begin(host, Box::new(self.job()), watch)
+                };
                 self.launch = Some(launching);
             }
             Beginning::Resume(resumed) => {
@@ -297,6 +302,10 @@ impl Life {
             }
             Outcome::Failed(why) => Event::LaunchFailed(why),
             Outcome::Cancelled => Event::LaunchCancelled,
+            Outcome::Unbegun(container, why) => {
+                self.remains = Some(container);
+                why.map_or(Event::LaunchCancelled, Event::LaunchFailed)
+            }
         };
         self.step(event).await;
         self.tell_state().await;
@@ -309,6 +318,7 @@ impl Life {
         self.leftovers = !termination.leftovers.is_empty();
         self.remains = self.container.take();
         self.actor.host.keeper.release(&self.actor.sandbox);
+        self.actor.host.quotas.release(&self.actor.sandbox);
         self.step(Event::Ended(termination)).await;
     }
 

@@ -79,7 +79,7 @@ impl Supervisor {
                     sandbox: self.host.paths.sandbox(&run),
                     run: run.clone(),
                     state: ExecutorState::Registering,
-                    tasks: [(task_key.task.clone(), record)].into(),
+                    tasks: [(task_key.task.clone(), Box::new(record))].into(),
                     completed_tasks: Default::default(),
                     container: None,
                 },

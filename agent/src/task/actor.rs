@@ -172,7 +172,8 @@ impl Life {
                 self.machine = Machine {
                     policy: resumed.policy,
                     phase: resumed.phase,
-                    overrun: resumed.history.killing.and_then(|killing| killing.overrun),
+                    overrun: (resumed.history.killing.as_ref())
+                        .and_then(|killing| killing.overrun.clone()),
                 };
                 self.delivery.resume(resumed.journal, resumed.history);
                 self.container = resumed.container;

@@ -111,6 +111,7 @@ impl Killing {
             // Zero where nothing was said.
             deadline: u64::from(grace.is_some()),
             grace: grace.unwrap_or_default(),
+            overrun: None,
         }
     }
 
