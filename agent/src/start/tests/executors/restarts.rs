@@ -103,8 +103,18 @@ async fn root_a_task_that_waited_for_its_executor_is_handed_over_by_the_next_age
     while !waits(&get(&handle, "/state").await) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Its container is there, and it is on its way to its first subscription.
-    while !output(&handle, "E").await.contains("MESOS_") {
+    // Its container is there, and it is on its way to its first subscription. Until a moment ago it had not
+    // even a sandbox.
+    let executors = node
+        .flags
+        .work_dir
+        .join("slaves/M-S0/frameworks/F/executors");
+    let stdout = executors.join("E/runs/latest/stdout");
+    let has_begun = || {
+        let said = std::fs::read_to_string(&stdout).unwrap_or_default();
+        said.contains("MESOS_")
+    };
+    while !has_begun() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop(handle, link).await;
