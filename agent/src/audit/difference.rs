@@ -67,7 +67,7 @@ impl Difference {
             }
             Self::Project(used) => format!("project {}", used.project),
             Self::Port { port, .. } => format!("port {port}"),
-            Self::Listener(listener) => format!("port {}", listener.port),
+            Self::Listener(listener) => format!("port {}/{}", listener.port, listener.protocol),
         }
     }
 

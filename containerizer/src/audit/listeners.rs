@@ -1,6 +1,7 @@
 //! Who listens on a port of this host and is in no container of ours.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -11,19 +12,57 @@ use crate::audit::inventory::member;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     pub port: u16,
+    pub protocol: Protocol,
     pub process: Member,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Protocol {
+    const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
+    /// As proc_pid_net(5) has them, for both kinds of addresses.
+    fn tables(self) -> [&'static str; 2] {
+        match self {
+            Self::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+            Self::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+        }
+    }
+
+    /// The state of a socket that others can talk to: LISTEN, and for a protocol without connections CLOSE.
+    fn listens(self) -> &'static str {
+        match self {
+            Self::Tcp => "0A",
+            Self::Udp => "07",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
 }
 
 /// Of the network namespace that we are in. Only when somebody listens on a port that is meant every process
 /// is looked at, to tell whose it is. Blocks.
 pub fn foreign_listeners(scope: &Scope, is_meant: impl Fn(u16) -> bool) -> Vec<Listener> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let tables = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
-    let all = tables.iter().flat_map(|table| listening(table));
-    let meant: BTreeMap<u64, u16> = all
-        .filter(|(port, _)| is_meant(*port))
-        .map(|(port, socket)| (socket, port))
-        .collect();
+    let all = Protocol::ALL.into_iter().flat_map(|protocol| {
+        let tables = protocol.tables();
+        let tables = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
+        let all = tables.iter().flat_map(|table| listening(protocol, table));
+        let all = all.map(|(port, socket)| (socket, (port, protocol)));
+        all.collect::<Vec<_>>()
+    });
+    let meant: BTreeMap<u64, (u16, Protocol)> =
+        all.filter(|(_, (port, _))| is_meant(*port)).collect();
     if meant.is_empty() {
         return Vec::new();
     }
@@ -31,25 +70,28 @@ pub fn foreign_listeners(scope: &Scope, is_meant: impl Fn(u16) -> bool) -> Vec<L
     let mut found = Vec::new();
     for pid in pids() {
         let ports = sockets(pid).filter_map(|socket| meant.get(&socket).copied());
-        let ports: BTreeSet<u16> = ports.collect();
+        let ports: BTreeSet<(u16, Protocol)> = ports.collect();
         if ports.is_empty() || is_below(pid, &ours) {
             continue;
         }
         let process = member(pid);
-        found.extend(ports.into_iter().filter_map(|port| {
+        found.extend(ports.into_iter().filter_map(|(port, protocol)| {
             let process = process.clone()?;
-            Some(Listener { port, process })
+            Some(Listener {
+                port,
+                protocol,
+                process,
+            })
         }));
     }
     found
 }
 
 /// Port and inode of each socket that listens, of a table as proc_net(5) tells it.
-fn listening(table: &str) -> impl Iterator<Item = (u16, u64)> {
-    const LISTEN: &str = "0A";
-    table.lines().filter_map(|line| {
+fn listening(protocol: Protocol, table: &str) -> impl Iterator<Item = (u16, u64)> {
+    table.lines().filter_map(move |line| {
         let fields: Vec<_> = line.split_whitespace().collect();
-        if fields.get(3) != Some(&LISTEN) {
+        if fields.get(3) != Some(&protocol.listens()) {
             return None;
         }
         let (_, port) = fields.get(1)?.rsplit_once(':')?;
@@ -85,7 +127,7 @@ fn is_below(pid: u32, subtree: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
 
     use super::*;
 
@@ -97,7 +139,10 @@ mod tests {
    1: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 77 1
    2: 0100007F:7919 0100007F:8000 01 00000000:00000000 00:00000000 00000000     0        0 12346 1 x
 ";
-        let found: Vec<_> = listening(table).collect();
+        let found: Vec<_> = listening(Protocol::Tcp, table).collect();
+        assert_eq!(found, [(31000, 12345), (80, 77)]);
+        let table = table.replace(" 0A ", " 07 ");
+        let found: Vec<_> = listening(Protocol::Udp, &table).collect();
         assert_eq!(found, [(31000, 12345), (80, 77)]);
     }
 
@@ -116,5 +161,13 @@ mod tests {
         assert_eq!(pids, [std::process::id()]);
         drop(listener);
         assert_eq!(foreign_listeners(&scope, |it| it == port), []);
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let port = socket.local_addr().expect("an address").port();
+        let found = foreign_listeners(&scope, |it| it == port);
+        let found: Vec<_> = found
+            .iter()
+            .map(|it| (it.protocol, it.process.process.pid))
+            .collect();
+        assert_eq!(found, [(Protocol::Udp, std::process::id())]);
     }
 }

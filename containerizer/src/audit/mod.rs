@@ -46,7 +46,7 @@ pub use isolators::mountinfo::Mount;
 pub use journal::{Journal, Keeper, Recorded};
 pub(crate) use kernel::runs_init;
 pub use kernel::{LoopDevice, unmount_leftovers};
-pub use listeners::{Listener, foreign_listeners};
+pub use listeners::{Listener, Protocol, foreign_listeners};
 pub use repair::{RepairError, repair};
 
 /// Where to look.

@@ -3,7 +3,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use containerizer::audit::{LoopDevice, Member, Mount, Recorded, Remedy};
+use containerizer::audit::{LoopDevice, Member, Mount, Protocol, Recorded, Remedy};
 use containerizer::{Birth, Identity};
 use proto::v1;
 
@@ -143,7 +143,7 @@ const BROKEN: &[Row] = &[
     ("a port that somebody else listens on", |seen| {
         let process = process(5);
         let process = Member { process, name: "nc".to_owned() };
-        seen.listeners.push(Listener { port: 31_005, process });
+        seen.listeners.push(Listener { port: 31_005, protocol: Protocol::Udp, process });
     }, "port", None, false, "process 5 (nc) listens there"),
 ];
 
