@@ -40,7 +40,8 @@ pub fn compare(scope: &Scope, inventory: &Inventory, journal: &Journal) -> Vec<D
         .chain(damaged(&runtime_dir, journal))
         .chain(without_cgroup(&root, inventory, journal))
         .chain(ids(&runtime_dir, inventory, journal))
-        .chain(loops.cloned().map(Difference::Loop));
+        .chain(loops.cloned().map(Difference::Loop))
+        .chain(inventory.links.iter().cloned().map(Difference::Link));
     all.collect()
 }
 
@@ -54,7 +55,11 @@ pub fn lasting(first: &[Difference], second: Vec<Difference>) -> Vec<Difference>
 }
 
 fn of_mount(runtime_dir: &Path, mount: &Mount) -> Option<Difference> {
-    let below = mount.point.strip_prefix(runtime_dir).ok()?;
+    let below = match mount.point.strip_prefix(runtime_dir) {
+        Ok(below) => below,
+        Err(_elsewhere) if kernel::is_namespace_of_ours(mount) => Path::new("elsewhere"),
+        Err(_elsewhere) => return None,
+    };
     let mut names = below.components().map(|name| match name {
         Component::Normal(name) => name.to_string_lossy().into_owned(),
         _ => String::new(),

@@ -54,6 +54,8 @@ pub enum Difference {
     },
     /// A block device on a file of ours.
     Loop(LoopDevice),
+    /// A network link of the host with a name of ours.
+    Link(String),
 }
 
 /// A process, as it is shown.
@@ -92,6 +94,7 @@ impl Difference {
             Self::NoCgroup { .. } => "missing cgroup",
             Self::Ids { .. } => "ids",
             Self::Loop(_) => "loop device",
+            Self::Link(_) => "link",
         }
     }
 
@@ -105,7 +108,7 @@ impl Difference {
             | Self::NoCgroup { container, .. }
             | Self::Ids { container, .. } => Some(container),
             Self::Mount { container, .. } => container.as_deref(),
-            Self::Intruder { .. } | Self::Loop(_) => None,
+            Self::Intruder { .. } | Self::Loop(_) | Self::Link(_) => None,
         }
     }
 
@@ -125,6 +128,7 @@ impl Difference {
             Self::NoCgroup { container, root } => format!("{root}/{container}"),
             Self::Ids { link, .. } => link.display().to_string(),
             Self::Loop(LoopDevice { device, .. }) => device.display().to_string(),
+            Self::Link(name) => format!("link {name}"),
         }
     }
 
@@ -185,6 +189,9 @@ impl Difference {
                                                  which are reserved for {other}"),
                 }
             }
+            Self::Link(_) => {
+                "it has a name of ours, and no container of this agent has a link of the host".to_owned()
+            }
             Self::Loop(LoopDevice { file, .. }) => {
                 format!("it keeps the file {} of this agent in use", file.display())
             }
@@ -236,6 +243,9 @@ impl Difference {
                 "restart one of the two: each can do to {other} what a user can do to itself"
             )),
             Self::Ids { .. } => repair("reserve them for it again"),
+            Self::Link(name) => {
+                Remedy::Advice(format!("if nobody needs it: ip link delete {name}"))
+            }
             Self::Loop(LoopDevice { device, .. }) => Remedy::Advice(format!(
                 "if nobody needs it: losetup -d {}",
                 device.display()

@@ -31,6 +31,8 @@ pub struct Inventory {
     /// Newest first.
     pub mounts: Vec<Mount>,
     pub loop_devices: Vec<LoopDevice>,
+    /// Network links of this node with a name of ours.
+    pub links: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,6 +86,7 @@ pub fn look(
         living: living.into_keys().collect(),
         mounts: kernel::mounts(&directories)?,
         loop_devices: kernel::loop_devices(Path::new("/sys/block"), &directories),
+        links: kernel::links(),
     };
     Ok((inventory, journal))
 }

@@ -24,22 +24,54 @@ pub struct LoopDevice {
 
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// Those strictly below one of the directories, the newest first: as they can be taken away.
+/// What links of a node's network and pinned namespaces are called by us, from the beginning.
+const NAMES: &str = "longshore";
+
+/// Links of our network namespace that have a name of ours.
+pub(super) fn links() -> Vec<String> {
+    links_of(&fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default())
+}
+
+/// proc_pid_net(5).
+fn links_of(table: &str) -> Vec<String> {
+    let names = table.lines().filter_map(|line| line.split_once(':'));
+    let names = names.map(|(name, _counters)| name.trim());
+    names
+        .filter(|name| name.starts_with(NAMES))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Wherever it is pinned.
+pub(super) fn is_namespace_of_ours(mount: &Mount) -> bool {
+    let name = mount.point.file_name().unwrap_or_default();
+    mount.fstype == "nsfs" && name.as_bytes().starts_with(NAMES.as_bytes())
+}
+
+/// Those strictly below one of the directories, and namespaces that have a name of ours, the newest first: as
+/// they can be taken away.
 pub(super) fn mounts(directories: &[PathBuf]) -> Result<Vec<Mount>, AuditError> {
     let table = fs::read(MOUNTS).map_err(|source| AuditError::Read {
         path: MOUNTS.into(),
         source,
     })?;
-    Ok(mounts_of(&table, directories))
+    let is_meant = |mount: &Mount| is_below(mount, directories) || is_namespace_of_ours(mount);
+    let mut found: Vec<_> = mountinfo::parse(&table)
+        .into_iter()
+        .filter(is_meant)
+        .collect();
+    found.reverse();
+    Ok(found)
+}
+
+fn is_below(mount: &Mount, directories: &[PathBuf]) -> bool {
+    let mut above = directories.iter();
+    above.any(|above| mount.point != *above && mount.point.starts_with(above))
 }
 
 pub(super) fn mounts_of(table: &[u8], directories: &[PathBuf]) -> Vec<Mount> {
-    let is_below = |mount: &Mount| {
-        let mut above = directories.iter();
-        above.any(|above| mount.point != *above && mount.point.starts_with(above))
-    };
     let all = mountinfo::parse(table).into_iter();
-    let mut found: Vec<_> = all.filter(is_below).collect();
+    let mut found: Vec<_> = all.filter(|mount| is_below(mount, directories)).collect();
     found.reverse();
     found
 }
@@ -54,7 +86,10 @@ fn text(bytes: &[u8]) -> String {
 pub fn unmount_leftovers(runtime_dir: &Path) -> Result<Vec<PathBuf>, AuditError> {
     let places = runtime_dir::containers(&real(runtime_dir));
     let mut taken = Vec::new();
-    for mount in mounts(&[places])? {
+    for mount in mounts(&[places])?
+        .into_iter()
+        .filter(|mount| !is_namespace_of_ours(mount))
+    {
         unmount(&mount).map_err(|source| AuditError::Unmount {
             point: mount.point.clone(),
             source,
@@ -180,6 +215,36 @@ garbage
             (31, Some("/run/l/containers/c1"), "overlay"),
         ];
         assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn root_a_link_of_ours_is_seen_in_the_network_that_we_are_in() {
+        // In a network of its own, so that no other look sees it.
+        let apart = std::thread::spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a network");
+            assert!(links().is_empty());
+            let words = ["ip", "link", "add", "longshore0", "type", "bridge"];
+            let made = std::process::Command::new("busybox").args(words).status();
+            assert!(made.expect("busybox").success());
+            assert_eq!(links(), ["longshore0"]);
+        });
+        apart.join().expect("as it should be");
+    }
+
+    #[test]
+    fn links_and_namespaces_of_ours_are_told_by_their_names() {
+        let table = "Inter-|   Receive\n face |bytes\n    lo:  1 2\nlongshore0: 0 0\n  eth0: 5\n";
+        assert_eq!(links_of(table), ["longshore0"]);
+        let mounts = mountinfo::parse(
+            b"30 1 0:4 net:[4026532] /run/netns/longshore-c1 rw - nsfs nsfs rw\n\
+              31 1 0:4 net:[4026533] /run/netns/theirs rw - nsfs nsfs rw\n\
+              32 1 0:5 / /mnt/longshore rw - tmpfs tmpfs rw\n",
+        );
+        let ours = mounts.iter().filter(|mount| is_namespace_of_ours(mount));
+        let ours: Vec<_> = ours
+            .map(|mount| mount.point.display().to_string())
+            .collect();
+        assert_eq!(ours, ["/run/netns/longshore-c1"]);
     }
 
     #[test]

@@ -20,7 +20,8 @@
 //! and has no record is left over, whatever an agent does at the same time; but a look takes a moment, and
 //! things come and go: only what two looks have in common is a difference ([`lasting`]).
 //!
-//! Network links and elements of nf_tables are not looked at: no container has any of the host's.
+//! No container has a network link of the host's, or a namespace that is pinned elsewhere: one with a name of
+//! ours, `longshore…`, is told of, and left to the operator. Tables of nf_tables are not looked at.
 
 mod compare;
 mod difference;

@@ -80,7 +80,8 @@ pub fn repair(scope: &Scope, difference: &Difference) -> Result<(), RepairError>
         | Difference::Damaged { .. }
         | Difference::NoCgroup { .. }
         | Difference::Ids { .. }
-        | Difference::Loop(_) => Err(RepairError::NotOurs),
+        | Difference::Loop(_)
+        | Difference::Link(_) => Err(RepairError::NotOurs),
     }
 }
 

@@ -151,6 +151,12 @@ const BROKEN: &[Row] = &[
         let (device, file) = ("/dev/loop3".into(), "/no/such/run/disk".into());
         kernel.loop_devices.push(LoopDevice { device, file });
     }, "loop device", None, false, "keeps the file /no/such/run/disk of this agent in use"),
+    ("a link with a name of ours", |kernel, _| {
+        kernel.links.push("longshore0".to_owned());
+    }, "link", None, false, "no container of this agent has a link of the host"),
+    ("a namespace of ours that is pinned elsewhere", |kernel, _| {
+        kernel.mounts.push(mounted("/run/netns/longshore-c9", "nsfs"));
+    }, "namespace", None, false, "nothing of this agent mounts anything there"),
 ];
 
 #[test]
