@@ -23,7 +23,9 @@ mod disks;
 mod drain;
 mod executor;
 mod flags;
+mod garbage;
 mod gc;
+mod ground;
 mod host;
 mod http;
 mod isolation;
@@ -45,6 +47,7 @@ mod service;
 mod start;
 mod supervisor;
 mod task;
+pub mod upgrade;
 
 pub use flags::{Flags, Recover};
 pub use recovery::Reconfiguration;

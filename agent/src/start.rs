@@ -1,6 +1,11 @@
 //! Starts an agent, and ends it.
 
-use std::collections::BTreeSet;
+mod handover;
+mod prepared;
+
+pub use handover::Relieved;
+pub use prepared::Prepared;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +20,7 @@ use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::activation::{self, ActivationError};
+use crate::activation::ActivationError;
 use crate::audit::{AuditError, Auditor, Node};
 use crate::book::Book;
 use crate::checkpoint::{self, CheckpointError, Durability};
@@ -24,22 +29,22 @@ use crate::devices::DevicesError;
 use crate::disks::DiskError;
 use crate::drain::Drain;
 use crate::flags::Flags;
-use crate::host::{HostError, HostFacts, boot_id};
-use crate::http::{Site, serve};
+use crate::garbage::Collector;
+use crate::ground::Ground;
+use crate::host::{HostError, boot_id};
 use crate::link::Link;
-use crate::lock::{Lock, LockError};
+use crate::lock::LockError;
 use crate::logs::Keeper;
-use crate::paths::{Paths, Run};
+use crate::paths::Paths;
 use crate::profiles::ProfilesError;
 use crate::quota::{self, Quotas};
 use crate::recovery::{Recover, RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
-use crate::task::policy::Policy;
 use crate::task::turns::Turns;
 use crate::task::user_namespace::UserNamespaces;
-use crate::{adoption, disks, gc, profiles, recovery};
+use crate::{adoption, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
@@ -103,59 +108,57 @@ pub enum StartError {
     Client(#[source] reqwest::Error),
     #[error("the agent's start was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
+    #[error("cannot let clients in")]
+    Door(#[source] io::Error),
+    #[error("cannot listen on the socket that was handed over")]
+    Inherit(#[source] io::Error),
 }
 
 /// A running agent. Dropping it does not end it: say `stop` or `destroy`.
 #[derive(Debug)]
 pub struct Handle {
-    address: SocketAddr,
     events: mpsc::Sender<Event>,
     id: watch::Receiver<Option<String>>,
     dismissal: watch::Receiver<Option<Dismissal>>,
     supervisor: JoinHandle<()>,
     link: JoinHandle<()>,
-    background: Vec<JoinHandle<()>>,
+    collector: JoinHandle<()>,
+    /// Tells the collector that its next pause is its last.
+    rest: watch::Sender<bool>,
     orphans: Vec<JoinHandle<()>>,
     host: Arc<Host>,
     destroy_timeout: Duration,
-    lock: Arc<Lock>,
+    ground: Ground,
+}
+
+/// What an agent begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    Alone,
+    /// After another process, whose orders come first: the link to the master is made at once.
+    Relief,
 }
 
 /// Starts an agent: returns once it listens, has taken over what an earlier one left running, and
 /// is about to register. With `--recover=cleanup` it never registers, and is to be destroyed.
 pub async fn start(flags: Flags) -> Result<Handle, StartError> {
-    let user = nix::unistd::geteuid();
-    if !user.is_root() {
-        return Err(StartError::NotRoot(user));
-    }
-    let flags = with_whole_paths(flags)?;
-    let facts = HostFacts::gather(&flags.work_dir)?;
-    let config = Config::new(&flags, &facts)?;
-    disks::prepare(&config.resources.to_protos(), &flags.work_dir)?;
-    let profile = profiles::of_tasks(&flags)?;
-    let policy = Policy::of(&flags)?;
-    for lack in &config.lacking_isolators {
-        tracing::warn!(
-            isolator = lack.isolator,
-            "an isolator that was asked for is not in this build: without it, {}",
-            lack.consequence
-        );
-    }
-    let paths = Paths::new(&flags.work_dir);
-
-    let (listener, bound) = activation::listen(&flags).await?;
-    let address = endpoint::advertised(
-        bound,
-        flags.advertise_ip,
-        flags.advertise_port,
-        "advertise_ip",
-    )?;
-    let lock = lock(&flags, &paths).await?;
-    reach(Point::Locked);
+    let prepared = Prepared::new(flags)?;
+    let mut ground = Ground::take(&prepared.flags).await?;
     // Before recovery, which may take its time: /health answers meanwhile.
-    let site = Arc::new(Site::new(&flags, address));
-    let server = tokio::spawn(serve(listener, Arc::clone(&site)));
+    ground.open().map_err(StartError::Door)?;
+    begin(prepared, ground, Entry::Alone).await
+}
 
+/// Takes over what runs, and stands on the ground from then on.
+pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<Handle, StartError> {
+    let Prepared {
+        flags,
+        config,
+        profile,
+        policy,
+    } = prepared;
+    let paths = Paths::new(&flags.work_dir);
+    let (address, site) = (ground.address, Arc::clone(&ground.site));
     let (containerizer, mut stored) = open(&flags, paths.clone(), profile).await?;
     let found = containerizer
         .recover()
@@ -224,6 +227,9 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         dismissal,
         id,
     );
+    if entry == Entry::Relief {
+        supervisor.wait_for_orders();
+    }
     adoption::tell_losses(&mut supervisor, &stored);
     let mut found = adoption::by_id(containers);
     let untaken: Vec<_> = stored
@@ -256,22 +262,23 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     );
     let link = link.map_err(StartError::Client)?;
     site.open(events.clone());
-    let collector = tokio::spawn(collect_garbage(
-        flags.clone(),
-        paths.clone(),
-        events.clone(),
-        Arc::clone(&site),
+    let (rest, resting) = watch::channel(false);
+    let collector = Collector {
+        flags: flags.clone(),
+        paths: paths.clone(),
+        events: events.clone(),
+        site,
         spared,
         auditor,
         quotas,
-    ));
-    let held = Arc::clone(&lock);
+        resting,
+    };
+    let held = Arc::clone(&ground.lock);
     let supervisor = async move {
         supervisor.run(inbox).await;
         drop(held);
     };
     Ok(Handle {
-        address,
         events,
         id: id_seen,
         dismissal: dismissed,
@@ -280,38 +287,13 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             true => tokio::spawn(std::future::ready(())),
             false => tokio::spawn(link.run()),
         },
-        background: vec![server, collector],
+        collector: tokio::spawn(collector.run()),
+        rest,
         orphans,
         host,
         destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
-        lock,
+        ground,
     })
-}
-
-/// Tasks hear of these directories, and their own working directory is another than ours.
-fn with_whole_paths(mut flags: Flags) -> Result<Flags, StartError> {
-    let directories = [
-        ("work_dir", Some(&mut flags.work_dir)),
-        ("runtime_dir", Some(&mut flags.runtime_dir)),
-        ("frameworks_home", flags.frameworks_home.as_mut()),
-        ("seccomp_config_dir", flags.seccomp_config_dir.as_mut()),
-    ];
-    for (flag, directory) in directories {
-        if let Some(path) = directory {
-            *path = std::path::absolute(&*path).map_err(|source| StartError::Directory {
-                flag,
-                path: path.clone(),
-                source,
-            })?;
-        }
-    }
-    Ok(flags)
-}
-
-async fn lock(flags: &Flags, paths: &Paths) -> Result<Arc<Lock>, StartError> {
-    let (runtime_dir, paths) = (flags.runtime_dir.clone(), paths.clone());
-    let lock = tokio::task::spawn_blocking(move || Lock::take(&runtime_dir, &paths));
-    Ok(Arc::new(lock.await??))
 }
 
 /// What of the start blocks: looks at the host, reads the state.
@@ -464,78 +446,10 @@ fn fetch_helper(flags: &Flags) -> Vec<String> {
     }
 }
 
-/// Containers that are `spared` keep their sandboxes.
-async fn collect_garbage(
-    flags: Flags,
-    paths: Paths,
-    events: mpsc::Sender<Event>,
-    site: Arc<Site>,
-    spared: BTreeSet<String>,
-    mut auditor: Auditor,
-    quotas: Arc<Quotas>,
-) {
-    let policy = gc::Policy {
-        delay: flags.gc_delay,
-        headroom: flags.gc_disk_headroom,
-    };
-    // A zero interval would be a busy loop.
-    let interval = flags.disk_watch_interval.max(Duration::from_secs(1));
-    // What an earlier agent left, and then what comes about: never while garbage is collected.
-    let mut repairs = true;
-    loop {
-        match auditor.round(repairs).await {
-            Some(tally) => site.audited(tally),
-            None => return,
-        }
-        repairs = false;
-        // A burst of tasks leaves much of it, and so does a start among many.
-        containerizer::release_unused_memory();
-        tokio::time::sleep(interval).await;
-        match collect_once(&policy, &paths, &events, &spared).await {
-            Ok(Some(collected)) => {
-                site.collected(&collected);
-                let quotas = Arc::clone(&quotas);
-                // An agent that goes leaves them to the next.
-                let _ = tokio::task::spawn_blocking(move || quotas.sweep()).await;
-            }
-            Ok(None) => return,
-            Err(error) => tracing::warn!(%error, "cannot look for sandboxes to remove"),
-        }
-    }
-}
-
-/// `None` once the agent has gone.
-async fn collect_once(
-    policy: &gc::Policy,
-    paths: &Paths,
-    events: &mpsc::Sender<Event>,
-    spared: &BTreeSet<String>,
-) -> io::Result<Option<gc::Collected>> {
-    let listed = paths.clone();
-    let mut candidates = tokio::task::spawn_blocking(move || gc::candidates(&listed)).await??;
-    candidates
-        .runs
-        .retain(|candidate| !spared.contains(&candidate.run.container));
-    let (ask, answer) = oneshot::channel();
-    if events.send(Event::Snapshot(ask)).await.is_err() {
-        return Ok(None);
-    }
-    let Ok(book) = answer.await else {
-        return Ok(None);
-    };
-    let live: BTreeSet<Run> = book
-        .executors()
-        .map(|(_, executor)| executor.run.clone())
-        .collect();
-    let (policy, paths) = (policy.clone(), paths.clone());
-    let collect = move || gc::collect(&paths, &policy, candidates, &live);
-    Ok(Some(tokio::task::spawn_blocking(collect).await??))
-}
-
 impl Handle {
     /// Where the agent's HTTP API is reached.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.ground.address
     }
 
     pub(crate) fn events(&self) -> mpsc::Sender<Event> {
@@ -566,10 +480,11 @@ impl Handle {
     pub async fn stop(mut self) {
         self.leave(Leaving::Stop).await;
         self.link.abort();
-        self.background.iter().for_each(JoinHandle::abort);
+        self.ground.abandon();
+        self.collector.abort();
         reach(Point::Left);
         self.host.remove_cgroups_root().await;
-        drop(self.lock);
+        drop(self.ground);
     }
 
     /// Kills every task, waits until nothing is left of them, and leaves the cluster.
@@ -585,7 +500,8 @@ impl Handle {
             );
         }
         link.abort();
-        self.background.iter().for_each(JoinHandle::abort);
+        self.ground.abandon();
+        self.collector.abort();
         let orphans = futures_util::future::join_all(std::mem::take(&mut self.orphans));
         if tokio::time::timeout(self.destroy_timeout, orphans)
             .await
@@ -601,7 +517,7 @@ impl Handle {
             tracing::warn!(error, "cannot forget the agent id");
         }
         self.host.remove_cgroups_root().await;
-        drop(self.lock);
+        drop(self.ground);
     }
 
     async fn leave(&mut self, how: Leaving) -> Farewell {

@@ -4,6 +4,7 @@
 //! It never waits for an actor, for actors wait for it.
 
 mod draining;
+mod duty;
 mod executors;
 mod orders;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use failpoint::{Point, reach};
 use proto::error::chain;
-use proto::link::{FromAgent, Register, Registered, Unregister, from_agent};
+use proto::link::{FromAgent, Register, Registered, Unregister, from_agent, to_agent};
 use proto::v1::{self, TaskState};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -34,6 +35,7 @@ use crate::task::identity::Identity;
 use crate::task::launch::Host;
 use crate::task::machine::Requester;
 pub use draining::DrainError;
+use duty::Duty;
 
 /// Messages to one task that wait for it. Kills are repeated by those who sent them, updates are
 /// sent again: a task that falls this far behind may miss some.
@@ -79,6 +81,14 @@ pub enum Event {
         how: Leaving,
         done: oneshot::Sender<Farewell>,
     },
+    /// Begin no task, and say when no launch is under way.
+    Settle(oneshot::Sender<()>),
+    /// Carry out these orders, and those that were held back.
+    Resume(Vec<to_agent::Message>),
+    /// The tasks are another process's: say when nothing of them is under way here.
+    Relieve(oneshot::Sender<()>),
+    /// What was ordered since, when the master has ended the link.
+    HearOut(oneshot::Sender<Vec<to_agent::Message>>),
 }
 
 /// Whether the link still has last words to pass on.
@@ -131,6 +141,7 @@ pub struct Supervisor {
     /// What the master has heard of a drain.
     told_drain: Option<v1::DrainInfo>,
     leaving: Option<(Leaving, oneshot::Sender<Farewell>)>,
+    duty: Duty,
 }
 
 /// A task as the supervisor reaches it.
@@ -162,6 +173,7 @@ impl Supervisor {
             outgoing: None,
             told_drain: None,
             leaving: None,
+            duty: Duty::Working,
         }
     }
 
@@ -198,8 +210,13 @@ impl Supervisor {
                 Event::Drain { wish, done } => drop(done.send(self.on_drain(wish).await)),
                 Event::DrainDue => self.on_drain_due(),
                 Event::Leave { how, done } => self.leave(how, done),
+                Event::Settle(settled) => self.settle(settled),
+                Event::Resume(first) => self.resume(first).await,
+                Event::Relieve(relieved) => self.relieve(relieved),
+                Event::HearOut(asker) => self.hear_out(asker),
             }
             self.tell_of_drain();
+            self.has_settled();
             if self.has_left() {
                 self.farewell();
                 return;
@@ -209,15 +226,20 @@ impl Supervisor {
 
     async fn on_link(&mut self, event: link::Event) {
         match event {
-            link::Event::Register(ask) => drop(ask.send(self.registration())),
+            link::Event::Register(ask) if self.is_the_agent() => {
+                drop(ask.send(self.registration()));
+            }
+            // Without an answer the link ends.
+            link::Event::Register(_) => {}
             link::Event::Up {
                 registered,
                 outgoing,
             } => self.on_up(*registered, outgoing).await,
-            link::Event::Message(message) => self.on_order(*message).await,
+            link::Event::Message(message) => self.take_order(*message).await,
             link::Event::Down => {
                 self.outgoing = None;
                 self.book.master = None;
+                self.is_heard_out();
             }
             link::Event::Refused(message) => {
                 self.dismissal

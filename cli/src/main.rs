@@ -30,7 +30,7 @@ use clap::Parser;
 use command::{
     agent, attach as attach_command, audit as audit_command, drain, exec as exec_command,
     inspect as inspect_command, master, run as run_command, scheduler,
-    selftest as selftest_command, up, version, why as why_command,
+    selftest as selftest_command, up, upgrade, version, why as why_command,
 };
 
 /// Runs containers on Linux hosts from Marathon app definitions, with the protocols of Mesos.
@@ -65,6 +65,9 @@ enum Command {
     Drain(Box<drain::Flags>),
     /// Tell what of this machine is not as its agent has written it down, and mend it if asked to
     Audit(Box<audit_command::Flags>),
+    /// Let the agent of this machine go on with the program that is on the disk now; tasks and clients notice
+    /// nothing
+    Upgrade(Box<upgrade::Flags>),
     /// Try on this machine's containers what has broken container runtimes, and show what held
     Selftest(Box<selftest_command::Flags>),
     /// Run a container from a bundle, as an OCI runtime like runc: see `longshore oci --help`
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         Command::Exec(flags) => exec_command::run(*flags),
         Command::Drain(flags) => drain::run(*flags),
         Command::Audit(flags) => audit_command::run(*flags),
+        Command::Upgrade(flags) => upgrade::run(*flags),
         Command::Selftest(flags) => selftest_command::run(*flags),
         // Not reached but by an empty command line of it.
         Command::Oci => Ok(oci::main(["longshore oci".into(), "--help".into()])),
@@ -143,6 +147,7 @@ mod tests {
             "inspect --timings /hello --agent=n5:5051",
             "why hello --agent=n5:5051",
             "selftest",
+            "upgrade --runtime_dir=/r --master=a:1",
             "audit",
             "drain --deadline=10mins --agent=n5:5051",
             "audit --repair --json --runtime_dir=/r --work_dir=/w --cgroups_root=x --master=a:1",

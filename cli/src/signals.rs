@@ -11,6 +11,8 @@ pub enum Request {
     Stop,
     /// SIGUSR1: leave the cluster for good.
     Leave,
+    /// SIGHUP to an agent: go on with the program that is on the disk now.
+    Upgrade,
 }
 
 #[derive(Debug)]
@@ -18,8 +20,17 @@ pub struct Requests {
     interrupt: Signal,
     terminate: Signal,
     user: Signal,
-    /// Of those who end with their terminal.
     hangup: Option<Signal>,
+    hangs_up: HangsUp,
+}
+
+/// What SIGHUP asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HangsUp {
+    /// To end with the terminal.
+    Stop,
+    /// To be upgraded; but to stop, where a terminal was there and is closed.
+    Upgrade { terminal: bool },
 }
 
 impl Requests {
@@ -30,6 +41,18 @@ impl Requests {
             terminate: signal(SignalKind::terminate())?,
             user: signal(SignalKind::user_defined1())?,
             hangup: None,
+            hangs_up: HangsUp::Stop,
+        })
+    }
+
+    /// The same for an agent, which can be upgraded.
+    pub fn listen_as_agent() -> io::Result<Requests> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let terminal = !ignores_hangup(&status) && has_terminal();
+        Ok(Requests {
+            hangup: Some(signal(SignalKind::hangup())?),
+            hangs_up: HangsUp::Upgrade { terminal },
+            ..Requests::listen()?
         })
     }
 
@@ -52,13 +75,23 @@ impl Requests {
             _ = self.interrupt.recv() => Request::Stop,
             _ = self.terminate.recv() => Request::Stop,
             _ = self.user.recv() => Request::Leave,
-            () = hung_up(self.hangup.as_mut()) => Request::Stop,
+            () = hung_up(self.hangup.as_mut()) => match self.hangs_up {
+                HangsUp::Stop => Request::Stop,
+                // The kernel takes it away before it sends the signal.
+                HangsUp::Upgrade { terminal: true } if !has_terminal() => Request::Stop,
+                HangsUp::Upgrade { .. } => Request::Upgrade,
+            },
         }
     }
 
     pub async fn stop(&mut self) {
         while self.next().await != Request::Stop {}
     }
+}
+
+/// Whether this process' session has one: its name opens it then. See tty(4).
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// By the mask of proc_pid_status(5), where bit n-1 is signal n.

@@ -216,7 +216,9 @@ impl Container {
         let patience = shared.config.cgroups_destroy_timeout;
         let watched = container.clone();
         tokio::spawn(async move {
-            let termination = watched.until_released(oom, patience).await;
+            let Some(termination) = watched.until_released(oom, patience).await else {
+                return;
+            };
             ended.send_replace(Some(termination));
             tokio::task::spawn_blocking(move || watched.0.mounts.let_go());
         });
@@ -291,14 +293,17 @@ impl Container {
         let mut end = self.0.end.clone();
         match end.wait_for(Option::is_some).await.map(|end| end.clone()) {
             Ok(Some(termination)) => termination,
-            // The watching task sends before it ends; without it, the runtime is shutting down.
-            Ok(None) | Err(_) => Termination {
-                status: None,
-                out_of_memory: None,
-                death: Death::default(),
-                leftovers: Vec::new(),
-            },
+            // The watching task sends before it ends; without it, the container was left to another
+            // process, or the runtime is shutting down.
+            Ok(None) | Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Waits, after [`Containerizer::leave`](crate::Containerizer::leave), until it is known who will tell
+    /// the container's end: this process, which has seen it and whose `wait` returns, or the next.
+    pub async fn is_left(&self) -> bool {
+        let mut end = self.0.end.clone();
+        end.wait_for(Option::is_some).await.is_err()
     }
 
     /// Asks every process of the container to end, with SIGTERM. Not an error once it has ended.
@@ -375,10 +380,18 @@ impl Container {
         }
     }
 
-    async fn until_released(&self, oom: Option<OomWatch>, patience: Duration) -> Termination {
+    /// `None` when it was left before its end.
+    async fn until_released(
+        &self,
+        oom: Option<OomWatch>,
+        patience: Duration,
+    ) -> Option<Termination> {
         let reaped = match &self.0.process {
             Some(process) => {
-                self.until_ended(process, oom).await;
+                tokio::select! {
+                    () = self.until_ended(process, oom) => {}
+                    () = self.0.shared.is_left() => return None,
+                }
                 reach(Point::EndSeen);
                 process.wait().await
             }
@@ -404,7 +417,7 @@ impl Container {
         reach(Point::Reaped);
         let leftovers = self.release(patience).await;
         reach(Point::Released);
-        Termination {
+        Some(Termination {
             status,
             out_of_memory,
             death: Death {
@@ -412,7 +425,7 @@ impl Container {
                 ..Death::of(recorded, reaped, self.0.pids)
             },
             leftovers,
-        }
+        })
     }
 
     /// The host pid of the command, when the kernel's log may tell why it ended like that. A command

@@ -54,7 +54,7 @@ use isolators::seccomp::{Machine, Profile};
 use isolators::{ContainerId, Host, PlanError, Request};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SetOnce};
 
 pub use begun::Begun;
 pub use compile::{
@@ -133,9 +133,15 @@ struct Shared {
     turns: Semaphore,
     /// Launches that have begun and whose end is not known yet.
     underway: Mutex<BTreeSet<ContainerId>>,
+    /// Another process watches the containers from now on.
+    left: SetOnce<()>,
 }
 
 impl Shared {
+    async fn is_left(&self) {
+        self.left.wait().await;
+    }
+
     /// Where a spec puts its container, or below our subtree when it does not say.
     fn cgroup(&self, id: &ContainerId, spec: &Spec, layout: Layout) -> Cgroup {
         let linux = spec.linux().as_ref();
@@ -214,6 +220,7 @@ impl Containerizer {
             device_programs: devices::Programs::default(),
             turns,
             underway: Mutex::default(),
+            left: SetOnce::new(),
         })))
     }
 
@@ -287,6 +294,13 @@ impl Containerizer {
             Ok(()) | Err(isolators::cgroups::CgroupError::Busy { .. }) => {}
             Err(error) => tracing::warn!(root, %error, "cannot remove the subtree of cgroups"),
         }
+    }
+
+    /// Leaves the containers that run to a process that will `recover` them: from now on their ends are its
+    /// to see. Ends that have been seen are told here. Nothing may be launched any more.
+    pub fn leave(&self) {
+        // A second time changes nothing.
+        let _ = self.0.left.set(());
     }
 
     /// Finds the containers that an earlier process with the same runtime directory launched, those

@@ -4,6 +4,7 @@
 //! ```text
 //! <runtime_dir>
 //! ├── runtime.lock        held by the agent that runs here, with its pid
+//! ├── upgrade             how its upgrades went, and which process can be asked for one
 //! ├── ids/<first id>      a link to the name of the container that has the ids from there on
 //! └── containers/<id>     from before the container's first process until its end is known elsewhere
 //!     ├── config.json     the OCI spec that was executed, with a checksum: see `sealed`
@@ -21,6 +22,11 @@ use isolators::ContainerId;
 /// Of the agent that has the directory.
 pub fn lock(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("runtime.lock")
+}
+
+/// Of an agent that can be upgraded in place.
+pub fn upgrade(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("upgrade")
 }
 
 pub(crate) fn ids(runtime_dir: &Path) -> PathBuf {

@@ -28,4 +28,4 @@ pub use client::{NoMaster, client, locate};
 pub use listen::{ListenError, NoAddress, advertised, inherit, listen};
 pub use query::{Query, query_value};
 pub use record_stream::RecordStream;
-pub use serve::serve;
+pub use serve::{serve, serve_until_handed_over};

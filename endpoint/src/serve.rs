@@ -9,6 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::middleware::map_response;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -53,25 +57,54 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// What fails now, such as accepting without a free file descriptor, may work a little later.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What becomes of connections when no more are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    /// Those that are idle are closed at once: nobody listens here any more.
+    AtOnce,
+    /// Each is closed with its next answer, which says so, or when it has been idle for as long as any
+    /// may be: a client never finds one closed that it was just about to use.
+    WithAnAnswer,
+}
+
 /// Answers requests until `stop` is done; then lets those end that are being answered, of which
 /// streams are some. Put a deadline on that: dropping the future cuts them off.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let stop = async {
+        stop.await;
+        Parting::AtOnce
+    };
     serve_within(Limits::of_this_process(), listener, router, stop).await;
+}
+
+/// The same, while another process goes on to listen on the same socket: clients of this one are led
+/// there. Put a deadline on that, too.
+pub async fn serve_until_handed_over(
+    listener: TcpListener,
+    router: Router,
+    handed_over: impl Future<Output = ()>,
+) {
+    let handed_over = async {
+        handed_over.await;
+        Parting::WithAnAnswer
+    };
+    serve_within(Limits::of_this_process(), listener, router, handed_over).await;
 }
 
 async fn serve_within(
     limits: Limits,
     listener: TcpListener,
     router: Router,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = Parting>,
 ) {
     let room = Arc::new(Semaphore::new(limits.connections));
-    let (closing, closed) = watch::channel(false);
+    let (closing, closed) = watch::channel(None);
+    let router = say_the_last_word(router, closed.clone());
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
-    loop {
+    let parting = loop {
         tokio::select! {
-            () = &mut stop => break,
+            parting = &mut stop => break parting,
             Some(ended) = connections.join_next() => note_panic(ended),
             (stream, place) = accept(&listener, &room) => {
                 let (router, closed) = (router.clone(), closed.clone());
@@ -81,9 +114,9 @@ async fn serve_within(
                 });
             }
         }
-    }
+    };
     drop(listener);
-    closing.send_replace(true);
+    closing.send_replace(Some(parting));
     while let Some(ended) = connections.join_next().await {
         note_panic(ended);
     }
@@ -114,7 +147,12 @@ async fn accept(
     }
 }
 
-async fn answer(stream: TcpStream, router: Router, head: Duration, closed: watch::Receiver<bool>) {
+async fn answer(
+    stream: TcpStream,
+    router: Router,
+    head: Duration,
+    closed: watch::Receiver<Option<Parting>>,
+) {
     if let Err(error) = tune(&stream) {
         tracing::debug!(%error, "cannot set the options of a connection");
     }
@@ -135,9 +173,23 @@ async fn answer(stream: TcpStream, router: Router, head: Duration, closed: watch
     }
 }
 
-async fn told_to_close(mut closed: watch::Receiver<bool>) {
+async fn told_to_close(mut closed: watch::Receiver<Option<Parting>>) {
     // An error means the same: nobody serves any more.
-    let _ = closed.wait_for(|closed| *closed).await;
+    let parting = closed.wait_for(Option::is_some).await.map(|it| *it);
+    if let Ok(Some(Parting::WithAnAnswer)) = parting {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// An answer that says `Connection: close` is the last one of its connection.
+fn say_the_last_word(router: Router, closed: watch::Receiver<Option<Parting>>) -> Router {
+    router.layer(map_response(move |mut response: Response| {
+        if *closed.borrow() == Some(Parting::WithAnAnswer) {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        std::future::ready(response)
+    }))
 }
 
 /// Answers and records are small and wanted at once; a peer that is gone or reads nothing is let go.
@@ -179,6 +231,10 @@ mod tests {
     }
 
     async fn server(limits: Limits) -> Server {
+        server_that_parts(limits, Parting::AtOnce).await
+    }
+
+    async fn server_that_parts(limits: Limits, parting: Parting) -> Server {
         let listening = crate::listen("127.0.0.1".parse().unwrap(), 0, false).await;
         let (listener, address) = listening.unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -194,6 +250,7 @@ mod tests {
             .route("/slow", get(slowly));
         let task = tokio::spawn(serve_within(limits, listener, router, async move {
             let _ = stopped.await;
+            parting
         }));
         Server {
             address,
@@ -249,6 +306,50 @@ mod tests {
             .await
             .unwrap()
             .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_handed_over_answers_once_more_where_it_is_asked_and_closes() {
+        let server = server_that_parts(Limits::of_this_process(), Parting::WithAnAnswer).await;
+        let mut idle = connect(&server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let mut first = [0; 17];
+        idle.read_exact(&mut first).await.unwrap();
+        server.stop.send(()).unwrap();
+        // Until nobody listens.
+        while TcpStream::connect(server.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!server.task.is_finished());
+        idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let answers = rest(idle).await;
+        let (one, other) = answers.split_once("hello").unwrap();
+        assert!(!one.contains("connection: close"), "{one}");
+        assert!(other.contains("connection: close\r\n"), "{other}");
+        assert!(other.ends_with("hello"), "{other}");
+        tokio::time::timeout(DEADLINE, server.task)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_of_a_server_that_is_handed_over_ends_like_any() {
+        let short = Limits {
+            connections: 10,
+            head: Duration::from_millis(50),
+        };
+        let server = server_that_parts(short, Parting::WithAnAnswer).await;
+        let mut idle = connect(&server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let mut first = [0; 17];
+        idle.read_exact(&mut first).await.unwrap();
+        server.stop.send(()).unwrap();
+        tokio::time::timeout(DEADLINE, server.task)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(rest(idle).await.ends_with("hello"));
     }
 
     #[tokio::test]

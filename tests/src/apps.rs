@@ -127,8 +127,7 @@ impl Agent {
     /// What a task has written so far, read as clients do: its sandbox from `/state`, then
     /// `/files/read`.
     pub async fn file(&self, task: &str, name: &str) -> Result<String, String> {
-        let state = self.api.json("/state").await;
-        let directory = sandbox(&state, task).ok_or_else(|| format!("no {task} in {state:#}"))?;
+        let directory = self.sandbox(task).await?;
         let path = format!("/files/read?path={directory}/{name}&offset=0&length=65536");
         let answer = self.api.get(&path).await;
         if answer.status != StatusCode::OK {
@@ -138,6 +137,12 @@ impl Agent {
             .as_str()
             .unwrap_or_default()
             .to_owned())
+    }
+
+    /// Where a task's files are.
+    pub async fn sandbox(&self, task: &str) -> Result<String, String> {
+        let state = self.api.json("/state").await;
+        sandbox(&state, task).ok_or_else(|| format!("no {task} in {state:#}"))
     }
 
     /// Waits until a file of the sandbox contains the text; gives all of it.

@@ -1,12 +1,14 @@
 //! A master (mostly with the scheduler in it) and agents, each a process of its own on loopback.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::sys::signal::Signal;
+use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::http::{Service, free_port};
-use crate::program::Program;
+use crate::program::{Program, longshore};
 use crate::{eventually, host};
 
 /// Counts agents of this process, so that no two offer the same ports or share cgroups.
@@ -43,6 +45,8 @@ pub struct Agent {
     pub ports: (u16, u16),
     directory: PathBuf,
     arguments: Vec<String>,
+    /// The program that it is started from.
+    pub executable: PathBuf,
 }
 
 impl Cluster {
@@ -225,6 +229,7 @@ impl Agent {
             ports,
             directory,
             arguments,
+            executable: longshore(),
         }
     }
 
@@ -235,7 +240,9 @@ impl Agent {
 
     /// The same, without a look at what becomes of it.
     pub fn execute(&mut self) {
-        self.program = Some(Program::start("agent", &self.arguments, &self.directory));
+        let (name, directory) = ("agent", &self.directory);
+        let started = Program::start_from(&self.executable, name, &self.arguments, directory);
+        self.program = Some(started);
     }
 
     /// Its process id while it runs.
@@ -251,17 +258,42 @@ impl Agent {
 
     /// Stops the agent itself with SIGSTOP, say, and nothing of its containers.
     pub fn signal(&self, signal: Signal) {
-        self.program.as_ref().unwrap().signal(signal);
+        self.program().signal(signal);
+    }
+
+    /// The one that was started; another one may have replaced it since.
+    pub fn program(&self) -> &Program {
+        self.program.as_ref().unwrap()
+    }
+
+    pub fn program_mut(&mut self) -> &mut Program {
+        self.program.as_mut().unwrap()
     }
 
     /// As `kill -9` does: its containers stay.
     pub fn kill(&mut self) {
         self.program = None;
+        for process in self.namesakes() {
+            process.kill();
+        }
+    }
+
+    /// All processes with its command line, children that are to replace it included.
+    pub fn namesakes(&self) -> Vec<Namesake> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());
+        let named = pids.filter_map(|pid| Namesake::of(pid, &self.arguments));
+        named.collect()
     }
 
     /// Its command line, from the subcommand on.
     pub fn arguments(&self) -> &[String] {
         &self.arguments
+    }
+
+    /// From its next start on.
+    pub fn add_argument(&mut self, argument: String) {
+        self.arguments.push(argument);
     }
 
     /// Where its `work` and `run` directories are.
@@ -280,9 +312,32 @@ impl Agent {
     }
 }
 
+/// A process that is the agent, or was started to be.
+#[derive(Debug)]
+pub struct Namesake {
+    pub pid: i32,
+    process: OwnedFd,
+}
+
+impl Namesake {
+    fn of(pid: i32, arguments: &[String]) -> Option<Self> {
+        let process = pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        // Looked at while the descriptor says whose the number is.
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let tail: String = arguments.iter().map(|it| format!("{it}\0")).collect();
+        line.ends_with(tail.as_bytes())
+            .then_some(Self { pid, process })
+    }
+
+    pub fn kill(&self) {
+        // It may have ended meanwhile.
+        let _ended = pidfd_send_signal(&self.process, rustix::process::Signal::KILL);
+    }
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
-        self.program = None;
+        self.kill();
         host::remove_all(&self.cgroups_root);
     }
 }

@@ -16,6 +16,7 @@ pub mod local;
 pub mod person;
 pub mod program;
 pub mod serve;
+pub mod upgrade;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -20,9 +20,14 @@ pub struct Program {
 impl Program {
     /// `arguments` start with the subcommand. Output is appended to `<name>.log` in `directory`.
     pub fn start(name: &str, arguments: &[String], directory: &Path) -> Self {
+        Self::start_from(&longshore(), name, arguments, directory)
+    }
+
+    /// The same, from another place.
+    pub fn start_from(program: &Path, name: &str, arguments: &[String], directory: &Path) -> Self {
         let log = Self::log(name, directory);
         let stdout = log.try_clone().unwrap();
-        Self::spawn(name, arguments, directory, stdout, log)
+        Self::spawn(program, name, arguments, directory, stdout, log)
     }
 
     /// The same, but its stdout goes elsewhere.
@@ -33,7 +38,7 @@ impl Program {
         directory: &Path,
     ) -> Self {
         let log = Self::log(name, directory);
-        Self::spawn(name, arguments, directory, stdout, log)
+        Self::spawn(&longshore(), name, arguments, directory, stdout, log)
     }
 
     fn log(name: &str, directory: &Path) -> File {
@@ -43,6 +48,7 @@ impl Program {
     }
 
     fn spawn(
+        program: &Path,
         name: &str,
         arguments: &[String],
         directory: &Path,
@@ -50,8 +56,7 @@ impl Program {
         stderr: File,
     ) -> Self {
         let log = directory.join(format!("{name}.log"));
-        let program = longshore();
-        let child = Command::new(&program)
+        let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(stdout)
@@ -75,6 +80,11 @@ impl Program {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
+    /// Whether it has not ended yet.
+    pub fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for the end, without hurrying it.

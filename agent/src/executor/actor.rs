@@ -59,6 +59,8 @@ struct Life {
     remains: Option<Container>,
     leftovers: bool,
     abandoned: bool,
+    /// Another process waits for the executor.
+    handed_over: bool,
     /// Of the next task that has to wait.
     next_number: u64,
 }
@@ -86,10 +88,15 @@ impl Actor {
             remains: None,
             leftovers: false,
             abandoned: false,
+            handed_over: false,
             next_number: 0,
         };
         life.begin(beginning).await;
         while !life.is_over().await {
+            if life.handed_over && life.can_leave().await {
+                // Its connection ends by that, and it looks for the agent again.
+                return;
+            }
             match life.next().await {
                 Input::Order(Some(Order::Leave) | None) => return,
                 Input::Order(Some(order)) => life.on_order(order).await,
@@ -182,6 +189,15 @@ impl Life {
         self.machine.phase == Phase::Terminated && self.deliveries.is_empty()
     }
 
+    /// As for a task of the agent's own.
+    async fn can_leave(&self) -> bool {
+        match (&self.launch, &self.container) {
+            (Some(_), _) => false,
+            (None, Some(container)) => container.is_left().await,
+            (None, None) => true,
+        }
+    }
+
     async fn next(&mut self) -> Input {
         let deliveries = self.deliveries.values().filter_map(Delivery::wake_at);
         let wake_at = deliveries.chain(self.machine.wake_at()).min();
@@ -227,6 +243,7 @@ impl Life {
             }
             // `run` ends before it comes here.
             Order::Leave => {}
+            Order::HandOver => self.handed_over = true,
         }
     }
 

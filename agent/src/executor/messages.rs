@@ -41,6 +41,8 @@ pub enum Order {
     },
     /// The agent goes away and the executor stays.
     Leave,
+    /// Another process goes on with it.
+    HandOver,
 }
 
 /// What the executor itself asks for, over HTTP.

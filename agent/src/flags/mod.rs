@@ -407,6 +407,13 @@ pub struct Flags {
         default_value = "10MB", value_parser = parse_size
     )]
     pub xfs_quota_headroom: u64,
+    /// How long the program that replaces this one in an upgrade may take to say that it can, and again to
+    /// take over; if it does not, this one goes on.
+    #[arg(
+        long = "upgrade_timeout",
+        default_value = "30secs", value_parser = parse_duration
+    )]
+    pub upgrade_timeout: Duration,
 
     /// Program and arguments that end up in `fetcher::child_main`. Not a flag: the program that
     /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.

@@ -137,6 +137,7 @@ impl Flags {
             ("seccomp_profile_name", self.seccomp_profile_name.clone()),
             ("strict", Some(self.strict.to_string())),
             ("switch_user", Some(self.switch_user.to_string())),
+            ("upgrade_timeout", duration(self.upgrade_timeout)),
             ("user_namespaces", Some(self.user_namespaces.to_string())),
             ("user_namespace_ids", {
                 let IdRange { first, count } = self.user_namespace_ids;

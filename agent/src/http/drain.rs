@@ -77,7 +77,7 @@ async fn attempt(site: &Site, request: Request) -> Result<Value, Failure> {
             Some(wish(&body)?)
         }
     };
-    let events = site.events.get().ok_or(Failure::Recovering)?;
+    let events = site.events().ok_or(Failure::Recovering)?;
     let (done, outcome) = oneshot::channel();
     let asked = events.send(Event::Drain { wish, done }).await;
     asked.map_err(|_closed| Failure::Leaving)?;

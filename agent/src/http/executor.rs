@@ -151,7 +151,7 @@ async fn pass_on(
 }
 
 async fn door(site: &Site, key: &Key) -> Result<Option<mpsc::Sender<Request>>, Failure> {
-    let events = site.events.get().ok_or(Failure::Recovering)?;
+    let events = site.events().ok_or(Failure::Recovering)?;
     let (answer, found) = oneshot::channel();
     let key = key.clone();
     let asked = events.send(Event::Door { key, answer }).await;

@@ -142,7 +142,7 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
         set(name.into(), counter.load(Ordering::Relaxed) as f64);
     }
     // Of those that count by project only.
-    if let Some((total, free)) = site.quotas.get().and_then(|it| it.project_counts()) {
+    if let Some((total, free)) = site.quotas().and_then(|it| it.project_counts()) {
         let name = |kind: &str| format!("containerizer/mesos/disk/project_ids_{kind}");
         set(name("total"), total as f64);
         set(name("free"), free as f64);

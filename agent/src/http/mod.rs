@@ -7,6 +7,7 @@ mod containers;
 mod drain;
 mod executor;
 mod files;
+mod forward;
 mod inspect;
 mod metrics;
 mod pressure;
@@ -19,7 +20,7 @@ mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
@@ -42,6 +43,7 @@ use crate::paths::Paths;
 use crate::quota::Quotas;
 use crate::supervisor::Event;
 use files::{Attached, Gate, Listing, Tree, Wanted};
+use forward::Successor;
 use reply::Failure;
 use route::Route;
 
@@ -54,13 +56,15 @@ pub struct Site {
     started: SystemTime,
     since: Instant,
     /// Unset while the agent recovers.
-    events: OnceLock<mpsc::Sender<Event>>,
+    events: RwLock<Option<mpsc::Sender<Event>>>,
     /// How long that took.
     recovery: OnceLock<Duration>,
+    /// Set once another process is the agent.
+    successor: OnceLock<Successor>,
     garbage: Mutex<Garbage>,
     pub logs: Arc<Counters>,
     /// Unset while the agent recovers.
-    quotas: OnceLock<Arc<Quotas>>,
+    quotas: RwLock<Option<Arc<Quotas>>>,
     /// What the last round found, and what all mended.
     audited: Mutex<Tally>,
     reading: Gate,
@@ -95,30 +99,42 @@ impl Site {
             address,
             started: SystemTime::now(),
             since: Instant::now(),
-            events: OnceLock::new(),
+            events: RwLock::new(None),
             recovery: OnceLock::new(),
+            successor: OnceLock::new(),
             garbage: Mutex::new(Garbage {
                 max_age: flags.gc_delay,
                 ..Garbage::default()
             }),
             logs: Arc::default(),
-            quotas: OnceLock::new(),
+            quotas: RwLock::new(None),
             audited: Mutex::default(),
             reading: Gate::new(READERS),
             listing: Gate::new(LISTERS),
         }
     }
 
-    /// The agent has recovered: from now on there is something to show.
+    /// The agent has recovered: from now on there is something to show. Again when it has recovered from
+    /// an upgrade that failed.
     pub fn open(&self, events: mpsc::Sender<Event>) {
-        // A site is opened once; a second time would change nothing.
-        let _ = self.events.set(events);
+        *self.events.write().unwrap_or_else(PoisonError::into_inner) = Some(events);
+        // That of its start is what is told.
         let _ = self.recovery.set(self.since.elapsed());
     }
 
     pub fn measure_with(&self, quotas: &Arc<Quotas>) {
-        // As for `open`.
-        let _ = self.quotas.set(Arc::clone(quotas));
+        // Those that the agent has now: it may have recovered from an upgrade that failed.
+        *self.quotas.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(quotas));
+    }
+
+    fn quotas(&self) -> Option<Arc<Quotas>> {
+        let quotas = self.quotas.read();
+        quotas.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn events(&self) -> Option<mpsc::Sender<Event>> {
+        let events = self.events.read();
+        events.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn collected(&self, collected: &Collected) {
@@ -145,7 +161,7 @@ impl Site {
     }
 
     async fn book(&self) -> Result<Book, Failure> {
-        let events = self.events.get().ok_or(Failure::Recovering)?;
+        let events = self.events().ok_or(Failure::Recovering)?;
         let (ask, answer) = oneshot::channel();
         events
             .send(Event::Snapshot(ask))
@@ -177,13 +193,16 @@ fn attached(executor: &crate::book::Executor) -> Vec<Attached> {
     ]
 }
 
-/// Answers requests for as long as the agent lives.
-pub async fn serve(listener: TcpListener, site: Arc<Site>) {
+/// Answers requests until `handed_over`, and then those of the connections that there are.
+pub async fn serve(listener: TcpListener, site: Arc<Site>, handed_over: impl Future<Output = ()>) {
     let router = Router::new().fallback(on_request).with_state(site);
-    endpoint::serve(listener, router, std::future::pending()).await;
+    endpoint::serve_until_handed_over(listener, router, handed_over).await;
 }
 
 async fn on_request(State(site): State<Arc<Site>>, request: Request) -> Response {
+    if let Some(successor) = site.successor.get() {
+        return successor.answer(request).await;
+    }
     if drain::changes(&request) {
         return drain::change(&site, request).await;
     }
@@ -225,17 +244,17 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
             return Ok(jsonp::answer(&state::state(site, &book), callback.as_ref()));
         }
         Route::Statistics => {
-            let (book, quotas) = (site.book().await?, site.quotas.get().cloned());
+            let (book, quotas) = (site.book().await?, site.quotas());
             blocking(move || Ok(containers::statistics(&book, quotas.as_deref()))).await?
         }
         Route::Containers => {
             let (book, query) = (site.book().await?, query.clone());
-            let quotas = site.quotas.get().cloned();
+            let quotas = site.quotas();
             blocking(move || containers::containers(&book, &query, quotas.as_deref())).await?
         }
         Route::Inspect => {
             let (book, query) = (site.book().await?, query.clone());
-            let quotas = site.quotas.get().cloned();
+            let quotas = site.quotas();
             blocking(move || inspect::inspect(&book, &query, quotas.as_deref())).await?
         }
         Route::ContainerizerDebug => containers::debug(&site.book().await?),

@@ -32,7 +32,10 @@ pub struct Counters {
 
 /// Where the keeper hears of tasks. Never waits.
 #[derive(Debug, Clone)]
-pub struct Keeper(mpsc::UnboundedSender<Word>);
+pub struct Keeper {
+    words: mpsc::UnboundedSender<Word>,
+    hands: Arc<Semaphore>,
+}
 
 /// What there is about a task whose logs are to be looked after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +100,18 @@ impl Keeper {
             due: BTreeSet::new(),
             counters,
             own,
-            hands,
+            hands: Arc::clone(&hands),
         };
         tokio::spawn(watch.run(words));
-        Keeper(tell)
+        Keeper { words: tell, hands }
+    }
+
+    /// Touches no log any more once this has returned: another process looks after them.
+    pub async fn rest(&self) {
+        // Whoever rotates has one, and comes to an end first.
+        let all = self.hands.acquire_many(HANDS as u32).await;
+        self.hands.close();
+        drop(all);
     }
 
     pub fn watch(&self, sandbox: &Path, limits: Limits, begun: Begun) {
@@ -118,7 +129,7 @@ impl Keeper {
     }
 
     fn tell(&self, word: Word) {
-        if self.0.send(word).is_err() {
+        if self.words.send(word).is_err() {
             tracing::debug!("nobody looks after logs any more");
         }
     }
@@ -309,7 +320,10 @@ impl Watch {
             return;
         };
         tokio::spawn(async move {
-            let hand = hands.acquire_owned().await;
+            // The keeper rests.
+            let Ok(hand) = hands.acquire_owned().await else {
+                return;
+            };
             let attended = tokio::task::spawn_blocking(move || {
                 let _hand = hand;
                 let attended = attend(&key.0, key.1, limit);

@@ -3,6 +3,7 @@
 mod disks;
 mod drains;
 mod executors;
+mod handover;
 mod isolation;
 mod logs;
 mod restarts;

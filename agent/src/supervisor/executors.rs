@@ -250,4 +250,19 @@ impl Supervisor {
             Leaving::Destroy => {}
         }
     }
+
+    /// Has each come to rest for another process, which it subscribes to. One that nothing is written down of
+    /// would leave by itself when it loses us. Returns what closes when it has.
+    pub(super) fn hand_over_executors(&self) -> Vec<mpsc::Sender<Order>> {
+        let residents = self.executors.values().map(|resident| {
+            resident.tell(match resident.is_checkpointed {
+                true => Order::HandOver,
+                false => Order::Abandon {
+                    grace: Some(std::time::Duration::ZERO),
+                },
+            });
+            resident.orders.clone()
+        });
+        residents.collect()
+    }
 }

@@ -18,6 +18,7 @@ use super::journal::{History, TaskJournal};
 use super::killing::Killing;
 use super::launch::{Host, Job, Launching, Outcome, Stage};
 use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
+use super::unwritten::Unwritten;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::link::Outgoing;
 use crate::quota::Overrun;
@@ -47,6 +48,8 @@ pub enum Message {
     OverDisk(Overrun),
     /// The agent goes away and the task stays.
     Leave,
+    /// The task goes on with another process: the actor ends when nothing of it is under way here.
+    HandOver,
 }
 
 /// What the actor tells the supervisor: the task's newest status, and its container while it lives.
@@ -107,6 +110,10 @@ struct Life {
     remains: Option<Container>,
     /// It did not go entirely, and the supervisor is to know.
     leftovers: bool,
+    /// Another process waits for the task.
+    handed_over: bool,
+    /// Of a framework that does not checkpoint.
+    unwritten: Option<Box<Unwritten>>,
 }
 
 enum Input {
@@ -133,10 +140,15 @@ impl Actor {
             container: None,
             remains: None,
             leftovers: false,
+            handed_over: false,
+            unwritten: None,
         };
         // Boxed is what it does: a task waits nearly always, and there may be a thousand of them.
         Box::pin(life.begin(beginning)).await;
         while !life.is_over() {
+            if life.handed_over && life.can_leave().await {
+                return life.hand_over().await;
+            }
             match life.next().await {
                 Input::Message(Some(Message::Leave) | None) => return,
                 input => Box::pin(life.on(input)).await,
@@ -164,6 +176,8 @@ impl Life {
                         .create_journal(&self.host, &job.executor, &job.task)
                         .await;
                     watch.lap("checkpoint");
+                } else {
+                    self.unwritten = Some(Box::new(Unwritten::new((*job).clone())));
                 }
                 self.launch = Some(Launching::begin(Arc::clone(&self.host), job, watch));
             }
@@ -195,6 +209,28 @@ impl Life {
 
     fn is_over(&self) -> bool {
         self.machine.phase == Phase::Ended && self.delivery.is_done()
+    }
+
+    /// An end that this process has seen is told by it, and by no other.
+    async fn can_leave(&self) -> bool {
+        match (&self.launch, &self.container) {
+            (Some(_), _) => false,
+            (None, Some(container)) => container.is_left().await,
+            (None, None) => true,
+        }
+    }
+
+    async fn hand_over(&mut self) {
+        let is_known = !self.delivery.abandoned;
+        if let Some(unwritten) = self.unwritten.take().filter(|_| is_known) {
+            let host = Arc::clone(&self.host);
+            let written = tokio::task::spawn_blocking(move || unwritten.write(&host.paths));
+            match written.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.delivery.complain(&error),
+                Err(error) => self.delivery.complain(&error),
+            }
+        }
     }
 
     async fn next(&mut self) -> Input {
@@ -237,10 +273,15 @@ impl Life {
                 self.step(Event::Kill { grace, by }).await;
             }
             Message::OverDisk(overrun) => self.step(Event::OverDisk(overrun)).await,
-            Message::Acknowledge { uuid } => self.delivery.acknowledge(uuid).await,
+            Message::Acknowledge { uuid } => {
+                if self.delivery.acknowledge(uuid).await {
+                    self.unwritten.iter_mut().for_each(|it| it.acknowledged());
+                }
+            }
             Message::Connected(outgoing) => self.delivery.connected(outgoing).await,
             // `run` ends before it comes here.
             Message::Leave => {}
+            Message::HandOver => self.handed_over = true,
         }
     }
 
@@ -298,6 +339,9 @@ impl Life {
         let begun = Killing::begun(&before, &self.machine.phase, now, SystemTime::now());
         if let Some(mut killing) = begun {
             killing.overrun.clone_from(&self.machine.overrun);
+            self.unwritten
+                .iter_mut()
+                .for_each(|it| it.killing(&killing));
             // Before any of it is done: a kill that has begun goes on, whoever comes next.
             self.delivery
                 .write_down(move |journal| journal.killing(killing))
@@ -334,6 +378,7 @@ impl Life {
         let pid = self.container.as_ref().map(Container::pid);
         let status = self.delivery.identity.status(report, pid);
         self.delivery.note(&status).await;
+        self.unwritten.iter_mut().for_each(|it| it.updated(&status));
         reach(Point::UpdateWritten);
         if let Some(remains) = self.remains.take() {
             let forgotten = tokio::task::spawn_blocking(move || remains.forget()).await;

@@ -109,7 +109,8 @@ impl Delivery {
         self.send(head).await;
     }
 
-    pub async fn acknowledge(&mut self, uuid: Vec<u8>) {
+    /// Says whether that was the one that was sent last.
+    pub async fn acknowledge(&mut self, uuid: Vec<u8>) -> bool {
         match self.stream.acknowledge(&uuid, Instant::now()) {
             Ok(next) => {
                 let next = next.cloned();
@@ -117,9 +118,11 @@ impl Delivery {
                 reach(Point::Acknowledged);
                 self.write_down(move |journal| journal.acknowledged(&uuid))
                     .await;
+                true
             }
             Err(error) => {
                 tracing::debug!(task = %self.identity.key, %error, "acknowledgement dropped");
+                false
             }
         }
     }

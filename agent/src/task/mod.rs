@@ -22,6 +22,7 @@ mod rlimits;
 mod seccomp;
 mod terminal;
 pub mod turns;
+mod unwritten;
 pub mod updates;
 pub mod user_namespace;
 mod volumes;

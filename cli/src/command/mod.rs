@@ -11,6 +11,7 @@ pub mod run;
 pub mod scheduler;
 pub mod selftest;
 pub mod up;
+pub mod upgrade;
 pub mod version;
 pub mod why;
 

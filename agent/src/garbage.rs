@@ -1,0 +1,98 @@
+//! Looks after the node from time to time: sandboxes that are due for removal, and what is not as it is
+//! recorded.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::audit::Auditor;
+use crate::flags::Flags;
+use crate::gc;
+use crate::http::Site;
+use crate::paths::{Paths, Run};
+use crate::quota::Quotas;
+use crate::supervisor::Event;
+
+pub struct Collector {
+    pub flags: Flags,
+    pub paths: Paths,
+    pub events: mpsc::Sender<Event>,
+    pub site: Arc<Site>,
+    /// Containers that keep their sandboxes.
+    pub spared: BTreeSet<String>,
+    pub auditor: Auditor,
+    pub quotas: Arc<Quotas>,
+    /// Set when the next pause is to be the last.
+    pub resting: watch::Receiver<bool>,
+}
+
+impl Collector {
+    pub async fn run(mut self) {
+        let policy = gc::Policy {
+            delay: self.flags.gc_delay,
+            headroom: self.flags.gc_disk_headroom,
+        };
+        // A zero interval would be a busy loop.
+        let interval = self.flags.disk_watch_interval.max(Duration::from_secs(1));
+        // What an earlier agent left, and then what comes about: never while garbage is collected.
+        let mut repairs = true;
+        loop {
+            match self.auditor.round(repairs).await {
+                Some(tally) => self.site.audited(tally),
+                None => return,
+            }
+            repairs = false;
+            // A burst of tasks leaves much of it, and so does a start among many.
+            containerizer::release_unused_memory();
+            if tokio::time::timeout(interval, rest(&mut self.resting))
+                .await
+                .is_ok()
+            {
+                return;
+            }
+            match self.collect(&policy).await {
+                Ok(Some(collected)) => {
+                    self.site.collected(&collected);
+                    let quotas = Arc::clone(&self.quotas);
+                    // An agent that goes leaves them to the next.
+                    let _ = tokio::task::spawn_blocking(move || quotas.sweep()).await;
+                }
+                Ok(None) => return,
+                Err(error) => tracing::warn!(%error, "cannot look for sandboxes to remove"),
+            }
+        }
+    }
+
+    /// `None` once the agent has gone.
+    async fn collect(&self, policy: &gc::Policy) -> io::Result<Option<gc::Collected>> {
+        let listed = self.paths.clone();
+        let mut candidates = tokio::task::spawn_blocking(move || gc::candidates(&listed)).await??;
+        candidates
+            .runs
+            .retain(|candidate| !self.spared.contains(&candidate.run.container));
+        let (ask, answer) = oneshot::channel();
+        if self.events.send(Event::Snapshot(ask)).await.is_err() {
+            return Ok(None);
+        }
+        let Ok(book) = answer.await else {
+            return Ok(None);
+        };
+        let live: BTreeSet<Run> = book
+            .executors()
+            .map(|(_, executor)| executor.run.clone())
+            .collect();
+        let (policy, paths) = (policy.clone(), self.paths.clone());
+        let collect = move || gc::collect(&paths, &policy, candidates, &live);
+        Ok(Some(tokio::task::spawn_blocking(collect).await??))
+    }
+}
+
+async fn rest(resting: &mut watch::Receiver<bool>) {
+    // An error means that there is nobody who could ask for it.
+    if resting.wait_for(|rests| *rests).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

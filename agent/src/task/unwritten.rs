@@ -1,0 +1,62 @@
+//! A task that nothing is written down of, because its framework does not checkpoint: it ends with the
+//! agent. To be handed over to another process it is written down after all, and lasts from then on.
+
+use proto::v1::TaskStatus;
+
+use super::journal::{History, TaskJournal};
+use super::killing::Killing;
+use super::launch::Job;
+use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::paths::Paths;
+
+#[derive(Debug, Clone)]
+pub struct Unwritten {
+    job: Job,
+    history: History,
+}
+
+impl Unwritten {
+    pub fn new(job: Job) -> Unwritten {
+        Unwritten {
+            job,
+            history: History::default(),
+        }
+    }
+
+    pub fn updated(&mut self, status: &TaskStatus) {
+        self.history.updates.push(status.clone());
+    }
+
+    /// The next that was not.
+    pub fn acknowledged(&mut self) {
+        self.history.acknowledged += 1;
+    }
+
+    pub fn killing(&mut self, killing: &Killing) {
+        self.history.killing = Some(killing.clone());
+    }
+
+    /// What would have been written since the task began. Blocks.
+    pub fn write(&self, paths: &Paths) -> Result<(), CheckpointError> {
+        let Job {
+            run,
+            framework,
+            executor,
+            task,
+            ..
+        } = &self.job;
+        let file = paths.framework_info(&run.agent, &run.framework);
+        checkpoint::write(&file, framework, Durability::Process)?;
+        let mut journal = TaskJournal::create(paths, run, executor, task)?;
+        for (number, status) in self.history.updates.iter().enumerate() {
+            journal.update(status)?;
+            if number < self.history.acknowledged {
+                journal.acknowledged(status.uuid())?;
+            }
+        }
+        match &self.history.killing {
+            Some(killing) => journal.killing(killing.clone()),
+            None => Ok(()),
+        }
+    }
+}
