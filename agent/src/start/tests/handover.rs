@@ -20,7 +20,7 @@ fn fleeting(mut order: to_agent::Message) -> to_agent::Message {
 }
 
 /// The agent that there was, and the link of the one that there is.
-async fn again(node: &mut Node, relieved: Relieved, old: FakeLink) -> (Handle, FakeLink) {
+pub async fn again(node: &mut Node, relieved: Relieved, old: FakeLink) -> (Handle, FakeLink) {
     let prepared = Prepared::new(node.flags.clone()).unwrap();
     let recovered = tokio::spawn(relieved.recover(prepared, vec![]));
     let link = node.master.accept("M-S0").await;

@@ -3,6 +3,7 @@
 use proto::link::RunTask;
 use proto::v1::TaskState::{TaskLost, TaskStarting};
 
+use super::super::handover;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,6 +87,46 @@ async fn root_a_custom_executor_comes_back_to_the_next_agent_and_nothing_is_lost
         ears.hear(Type::Launch).await.launch.unwrap().task.name,
         "more"
     );
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_custom_executor_loses_an_agent_that_lets_go_and_comes_back_to_the_next() {
+    let mut node = node().await;
+    node.flags.executor_reregistration_timeout = Duration::from_secs(60);
+    let (handle, mut link) = node.start().await;
+    link.say(run(hosted("t", WAITS))).await;
+    let voice = Voice::of(&handle, Encoding::Json);
+    let mut ears = voice.subscribe(&[], &[]).await;
+    ears.hear(Type::Launch).await;
+    voice.update("t", TaskRunning, 1).await;
+    let running = link.update().await;
+    let pid = running.container_status.unwrap().executor_pid();
+    handle.settle().await.await.unwrap();
+    link.say(run(hosted("held", WAITS))).await;
+    let (relieved, in_time) = handle.relieve().await;
+    assert!(in_time);
+    ears.until_closed().await;
+
+    let (handle, mut link) = handover::again(&mut node, relieved, link).await;
+    let voice = Voice::of(&handle, Encoding::Json);
+    let mut ears = voice.subscribe(&["t"], &[]).await;
+    ears.hear(Type::Subscribed).await;
+    let launch = ears.hear(Type::Launch).await.launch.unwrap();
+    assert_eq!(launch.task.name, "held");
+    voice.update("t", TaskFinished, 2).await;
+    let finished = loop {
+        let update = link.update().await;
+        // Whose acknowledgement did not come in time is said again.
+        if update.state() != TaskRunning {
+            break update;
+        }
+    };
+    assert_eq!(
+        (finished.task_id.value.as_str(), finished.state()),
+        ("t", TaskFinished)
+    );
+    assert_eq!(finished.container_status.unwrap().executor_pid(), pid);
     node.end(handle).await;
 }
 
