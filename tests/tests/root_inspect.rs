@@ -76,8 +76,20 @@ async fn root_the_phases_of_a_launch_are_a_table() {
     assert_eq!(
         phases,
         [
-            "PHASE", "sandbox", "fetch", "plan", "queue", "compile", "record", "cgroup", "spawn",
-            "setup", "exec", "total"
+            "PHASE",
+            "checkpoint",
+            "turn",
+            "sandbox",
+            "fetch",
+            "plan",
+            "queue",
+            "compile",
+            "record",
+            "cgroup",
+            "spawn",
+            "setup",
+            "exec",
+            "total"
         ],
         "{said}"
     );
