@@ -1,6 +1,6 @@
 //! A framework of a test, on the v1 scheduler API in JSON.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ pub struct Framework {
     bytes: Vec<u8>,
     /// Heard, and not what was waited for.
     passed_over: VecDeque<Value>,
+    /// By their UUIDs.
+    acknowledged: HashSet<String>,
 }
 
 impl Framework {
@@ -61,6 +63,7 @@ impl Framework {
             response,
             bytes: Vec::new(),
             passed_over: VecDeque::new(),
+            acknowledged: HashSet::new(),
         };
         let subscribed = framework.hear("SUBSCRIBED").await;
         framework.id = subscribed["framework_id"].clone();
@@ -95,18 +98,24 @@ impl Framework {
         }
     }
 
-    /// The next update, acknowledged if it wants that.
+    /// The next update, acknowledged if it wants that. One that comes again, because an agent did not live
+    /// to see that, is acknowledged again and passed over.
     pub async fn update(&mut self) -> Value {
-        let status = self.hear("UPDATE").await["status"].take();
-        if !status["uuid"].is_null() {
+        loop {
+            let status = self.hear("UPDATE").await["status"].take();
+            let Some(uuid) = status["uuid"].as_str() else {
+                return status;
+            };
             let acknowledge = json!({
                 "agent_id": status["agent_id"],
                 "task_id": status["task_id"],
-                "uuid": status["uuid"],
+                "uuid": uuid,
             });
             self.call("ACKNOWLEDGE", acknowledge).await;
+            if self.acknowledged.insert(uuid.to_owned()) {
+                return status;
+            }
         }
-        status
     }
 
     /// Launches tasks with the next offer, which it gives back.
