@@ -25,6 +25,7 @@ use crate::link::Outgoing;
 use crate::paths::Run;
 use crate::supervisor;
 use crate::task;
+use crate::task::awaited::{can_leave, ended, launched, woken};
 use crate::task::delivery::Delivery;
 use crate::task::identity::Identity;
 use crate::task::launch::{Host, Launching, Outcome, Stage};
@@ -93,7 +94,7 @@ impl Actor {
         };
         life.begin(beginning).await;
         while !life.is_over().await {
-            if life.handed_over && life.can_leave().await {
+            if life.handed_over && can_leave(life.launch.as_ref(), life.container.as_ref()).await {
                 // Its connection ends by that, and it looks for the agent again.
                 return;
             }
@@ -187,15 +188,6 @@ impl Life {
             self.tell(supervisor::Event::Closed(key)).await;
         }
         self.machine.phase == Phase::Terminated && self.deliveries.is_empty()
-    }
-
-    /// As for a task of the agent's own.
-    async fn can_leave(&self) -> bool {
-        match (&self.launch, &self.container) {
-            (Some(_), _) => false,
-            (None, Some(container)) => container.is_left().await,
-            (None, None) => true,
-        }
     }
 
     async fn next(&mut self) -> Input {
@@ -407,30 +399,9 @@ impl Life {
     }
 }
 
-async fn launched(launch: Option<&mut Launching>) -> Stage {
-    match launch {
-        Some(launch) => launch.stage().await,
-        None => pending().await,
-    }
-}
-
-async fn ended(container: Option<&Container>) -> Termination {
-    match container {
-        Some(container) => container.wait().await,
-        None => pending().await,
-    }
-}
-
 async fn disconnected(connection: Option<&mut Connection>) {
     match connection {
         Some(connection) => connection.closed().await,
-        None => pending().await,
-    }
-}
-
-async fn woken(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
     }
 }

@@ -1,7 +1,6 @@
 //! The one owner of a task: it reads one set of events, asks the machine and the stream what they
 //! mean, and carries that out. It lives until the task's last update is acknowledged.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +10,7 @@ use proto::v1::TaskStatus;
 use tokio::sync::mpsc;
 
 use super::Key;
+use super::awaited::{can_leave, ended, launched, woken};
 use super::delivery::Delivery;
 use super::ending::Report;
 use super::identity::Identity;
@@ -146,7 +146,7 @@ impl Actor {
         // Boxed is what it does: a task waits nearly always, and there may be a thousand of them.
         Box::pin(life.begin(beginning)).await;
         while !life.is_over() {
-            if life.handed_over && life.can_leave().await {
+            if life.handed_over && can_leave(life.launch.as_ref(), life.container.as_ref()).await {
                 return life.hand_over().await;
             }
             match life.next().await {
@@ -209,15 +209,6 @@ impl Life {
 
     fn is_over(&self) -> bool {
         self.machine.phase == Phase::Ended && self.delivery.is_done()
-    }
-
-    /// An end that this process has seen is told by it, and by no other.
-    async fn can_leave(&self) -> bool {
-        match (&self.launch, &self.container) {
-            (Some(_), _) => false,
-            (None, Some(container)) => container.is_left().await,
-            (None, None) => true,
-        }
     }
 
     async fn hand_over(&mut self) {
@@ -412,26 +403,5 @@ impl Life {
         reach(Point::Closed);
         let closed = supervisor::Event::Closed(self.delivery.identity.key.clone());
         self.delivery.tell(closed).await;
-    }
-}
-
-async fn launched(launch: Option<&mut Launching>) -> Stage {
-    match launch {
-        Some(launch) => launch.stage().await,
-        None => pending().await,
-    }
-}
-
-async fn ended(container: Option<&Container>) -> Termination {
-    match container {
-        Some(container) => container.wait().await,
-        None => pending().await,
-    }
-}
-
-async fn woken(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => pending().await,
     }
 }

@@ -4,6 +4,7 @@
 //! `launch` is the part of that which makes a container, from what `request` planned.
 
 pub mod actor;
+pub mod awaited;
 pub mod capabilities;
 pub mod command_executor;
 pub mod delivery;
