@@ -1,18 +1,16 @@
 //! A container that runs or has run: one task watches each, everyone else asks.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use failpoint::{Point, reach};
-use isolators::cgroups::{Cgroup, CgroupError, Details, OomWatch, OutOfMemory, StatisticsError};
+use isolators::cgroups::{Cgroup, CgroupError, Details, OomWatch, StatisticsError};
 use isolators::network::Traffic;
 use isolators::{ContainerId, PidNamespace};
 use oci_spec::runtime::{LinuxResources, Spec};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
@@ -20,9 +18,11 @@ use crate::Shared;
 use crate::compile;
 use crate::death::{self, Death, Look};
 use crate::mounts::Mounts;
+use crate::out_of_memory::until_oom_kill;
+use crate::process::Process;
 use crate::record::{Record, RecordError};
 use crate::snapshot::{self, PressureMeter, Snapshot};
-use crate::sys::{self, Spawned};
+use crate::termination::{ExitStatus, Termination};
 use crate::timings::Timings;
 use crate::update::{self, UpdateError};
 
@@ -48,26 +48,6 @@ struct Inner {
     process: Option<Process>,
     mounts: Mounts,
     end: watch::Receiver<Option<Termination>>,
-}
-
-/// The first process of a container; its descriptor stays good when its number is given away.
-#[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    pidfd: AsyncFd<OwnedFd>,
-}
-
-/// How a container ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Termination {
-    /// Of the command. `None` when it died without anyone recording how (init was killed): treat
-    /// as SIGKILL.
-    pub status: Option<ExitStatus>,
-    /// Set when the kernel killed a process of the container for memory.
-    pub out_of_memory: Option<OutOfMemory>,
-    pub death: Death,
-    /// Host objects that could not be released, each as a sentence.
-    pub leftovers: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,41 +76,6 @@ pub struct Recovered {
     pub containers: Vec<Container>,
     /// Of each of these something is there that cannot be taken over; it is left alone.
     pub failures: Vec<RecoverError>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitStatus {
-    Exited(i32),
-    /// Signal number, 1 to 64.
-    Signaled(i32),
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exited(code) => write!(f, "exited with status {code}"),
-            Self::Signaled(signal) => write!(f, "was killed by signal {signal}"),
-        }
-    }
-}
-
-impl ExitStatus {
-    /// From a raw wait(2) status.
-    fn from_raw(raw: i32) -> Self {
-        match raw & 0x7f {
-            0 => Self::Exited((raw >> 8) & 0xff),
-            signal => Self::Signaled(signal),
-        }
-    }
-
-    /// From si_code and si_status of waitid(2).
-    pub(crate) fn from_waitid((code, status): (i32, i32)) -> Self {
-        if code == libc::CLD_EXITED {
-            Self::Exited(status)
-        } else {
-            Self::Signaled(status)
-        }
-    }
 }
 
 impl Container {
@@ -464,97 +409,4 @@ impl Container {
             }
         }
     }
-}
-
-impl Process {
-    /// On error the process is killed and reaped.
-    pub(crate) fn adopt(spawned: Spawned) -> io::Result<Self> {
-        Self::of(spawned).map_err(|(pidfd, error)| {
-            end(&pidfd);
-            error
-        })
-    }
-
-    fn of(Spawned { pid, pidfd }: Spawned) -> Result<Self, (OwnedFd, io::Error)> {
-        let pidfd = sys::readable(pidfd)?;
-        Ok(Self { pid, pidfd })
-    }
-
-    /// `None` where the kernel does not give it out, or it has ended.
-    pub(crate) fn mounts(&self) -> Option<OwnedFd> {
-        sys::mount_namespace(self.pidfd.get_ref().as_fd()).ok()
-    }
-
-    /// Not an error once it has ended.
-    pub(crate) fn signal(&self, signal: i32) {
-        match sys::pidfd_send_signal(self.pidfd.get_ref(), signal) {
-            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-                tracing::warn!(pid = self.pid, signal, %error, "cannot signal a container");
-            }
-            _ => {}
-        }
-    }
-
-    /// Until it is reaped.
-    fn is_there(&self) -> bool {
-        sys::pidfd_send_signal(self.pidfd.get_ref(), 0).is_ok()
-    }
-
-    /// Waits for its end and reaps it; `None` when somebody else has. Cancel safe.
-    pub(crate) async fn wait(&self) -> Option<ExitStatus> {
-        self.ended().await;
-        sys::reap(self.pidfd.get_ref()).map(ExitStatus::from_waitid)
-    }
-
-    /// Kills it, with its pid namespace, and reaps it; waits for that.
-    pub(crate) fn end(self) {
-        end(self.pidfd.get_ref());
-    }
-
-    async fn ended(&self) {
-        // Waiting fails only when the runtime shuts down, and this task with it.
-        if self.pidfd.readable().await.is_err() {
-            std::future::pending().await
-        }
-    }
-}
-
-fn end(pidfd: &OwnedFd) {
-    // It can only be gone already.
-    let _ = sys::pidfd_send_signal(pidfd, libc::SIGKILL);
-    sys::wait(pidfd);
-}
-
-/// What is read is nothing that a container should have room for all its life.
-fn drain(events: &AsyncFd<OwnedFd>) {
-    let mut read = [0; 4096];
-    while nix::unistd::read(events, &mut read).is_ok() {}
-}
-
-/// Returns when the kernel has killed a process of `cgroup` for memory; never, when that cannot be
-/// watched: the end of the container then tells it.
-async fn until_oom_kill(cgroup: &Cgroup, watch: Option<OomWatch>) {
-    let (event, looks) = match watch {
-        None => return std::future::pending().await,
-        // The kill follows the event, in its own time; a cgroup at its limit may also recover.
-        Some(OomWatch::BeforeKill(event)) => (event, 50),
-        Some(OomWatch::AfterEvent(event)) => (event, 1),
-    };
-    let Ok(event) = sys::readable(event) else {
-        return std::future::pending().await;
-    };
-    while let Ok(mut ready) = event.readable().await {
-        // Emptied before looking, so that an event during the look is seen in the next round.
-        drain(&event);
-        ready.clear_ready();
-        for look in 0..looks {
-            if look > 0 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            if cgroup.oom_kills() > 0 {
-                return;
-            }
-        }
-    }
-    std::future::pending().await
 }

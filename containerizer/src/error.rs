@@ -7,10 +7,10 @@ use isolators::PlanError;
 use isolators::cgroups::{BadHierarchy, CgroupError, OutOfMemory};
 
 use crate::compile::CompileError;
-use crate::container::Termination;
 use crate::devices::DevicesError;
 use crate::ids::IdsError;
 use crate::record::RecordError;
+use crate::termination::Termination;
 
 /// The containerizer cannot work on this host.
 #[derive(Debug, thiserror::Error)]

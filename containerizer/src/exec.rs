@@ -16,13 +16,14 @@ use oci_spec::runtime::{LinuxResources, Spec};
 
 use crate::birth::{Birth, bear};
 use crate::compile::{self, Command, Filters};
-use crate::container::{ExitStatus, Process};
 use crate::error::LaunchError;
 use crate::helper::Helper;
 use crate::launch::{Heard, Stdio, hear};
 use crate::line::Line;
+use crate::process::Process;
 use crate::record::{Record, RecordError};
 use crate::sys;
+use crate::termination::ExitStatus;
 use crate::timings::Stopwatch;
 use crate::update::{UpdateError, update_limits};
 

@@ -6,7 +6,8 @@ use failpoint::{Point, reach};
 use isolators::ContainerId;
 
 use crate::Shared;
-use crate::container::{Container, Termination};
+use crate::container::Container;
+use crate::termination::Termination;
 
 /// A container on its way to the caller. One that does not arrive is put away.
 pub struct Unclaimed {

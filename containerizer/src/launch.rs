@@ -16,10 +16,11 @@ use crate::Shared;
 use crate::ahead::{self, Ipc, Network};
 use crate::birth::{Birth, Born, bear};
 use crate::compile::{self, Attached, Facts, Kind};
-use crate::container::{Container, Process};
+use crate::container::Container;
 use crate::error::LaunchError;
 use crate::handover::{Unclaimed, Underway, put_away};
 use crate::line::Line;
+use crate::process::Process;
 
 use crate::record::Record;
 use crate::runtime_dir;

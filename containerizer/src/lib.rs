@@ -28,7 +28,9 @@ mod ids;
 mod launch;
 mod line;
 mod mounts;
+mod out_of_memory;
 mod places;
+mod process;
 pub mod project_quota;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -40,6 +42,7 @@ mod snapshot;
 mod stage;
 mod sys;
 mod terminal;
+mod termination;
 mod timings;
 mod update;
 
@@ -60,7 +63,7 @@ pub use begun::Begun;
 pub use compile::{
     Command, CompileError, Lines, SeccompError, hooks, mount_options, notifies, takes_seccomp,
 };
-pub use container::{Container, ExitStatus, RecoverError, Recovered, Termination};
+pub use container::{Container, RecoverError, Recovered};
 pub use death::{Access, Death, Fault, KernelWord, PassedOn, Sender};
 pub use devices::DevicesError;
 pub use enter::{Entrance, ToAgent};
@@ -82,6 +85,7 @@ pub use stage::{
 };
 pub use sys::{release_unused_memory, share_memory};
 pub use terminal::{Terminal, copy_window_size};
+pub use termination::{ExitStatus, Termination};
 pub use timings::{Stopwatch, Timings};
 pub use update::{UpdateError, update_limits};
 

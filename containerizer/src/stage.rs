@@ -11,13 +11,13 @@ use oci_spec::runtime::Spec;
 
 use crate::birth::{Birth, bear};
 use crate::compile::{self, Attached, Facts, Kind, Lines};
-use crate::container::ExitStatus;
 use crate::devices;
 use crate::error::LaunchError;
 use crate::helper::Helper;
 use crate::launch::Stdio;
 use crate::line::{Line, Said};
 use crate::sys;
+use crate::termination::ExitStatus;
 
 /// What is to be made. Its cgroup must not exist.
 #[derive(Debug)]

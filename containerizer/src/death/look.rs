@@ -8,7 +8,7 @@ use isolators::KernelLog;
 use isolators::cgroups::{Cgroup, OutOfMemory};
 
 use super::kernel::{KernelWord, word};
-use crate::container::ExitStatus;
+use crate::termination::ExitStatus;
 
 /// Where to look.
 #[derive(Debug)]

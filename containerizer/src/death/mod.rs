@@ -8,7 +8,7 @@ pub(crate) mod look;
 use init::ExitRecord;
 use isolators::PidNamespace;
 
-use crate::container::ExitStatus;
+use crate::termination::ExitStatus;
 pub use kernel::{Access, Fault, KernelWord};
 pub(crate) use look::{Look, first_child, is_of_kernel};
 
