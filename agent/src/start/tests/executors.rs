@@ -18,7 +18,7 @@ use voice::Voice;
 const MB: u64 = 1 << 20;
 
 /// Waits for the test, which says what there is to say.
-const WAITS: &str = "env; exec sleep 1000";
+const WAITS: &str = "env; echo waiting; exec sleep 1000";
 
 fn executor(command: &str) -> ExecutorInfo {
     ExecutorInfo {
@@ -47,6 +47,29 @@ fn hosted(id: &str, command: &str) -> TaskInfo {
     }
 }
 
+/// Until the agent has heard of so many tasks for the executor: what a master says may come after what was
+/// asked later elsewhere.
+async fn known(handle: &Handle, tasks: usize) {
+    let shown = |state: &Value| {
+        let tasks = state["frameworks"][0]["executors"][0]["tasks"].as_array();
+        tasks.map_or(0, Vec::len)
+    };
+    while shown(&get(handle, "/state").await) < tasks {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What the executor's command shows of its environment, once it has.
+async fn environment(handle: &Handle) -> String {
+    loop {
+        let said = output(handle, "E").await;
+        if said.ends_with("waiting\n") {
+            return said;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// The end of an executor; updates that come before it are not acknowledged.
 async fn exited(link: &mut FakeLink) -> ExitedExecutor {
     loop {
@@ -68,6 +91,7 @@ async fn runs_the_tasks_of_its_framework(encoding: Encoding) {
     let (handle, mut link) = node.start().await;
     link.say(run(hosted("t1", WAITS))).await;
     let voice = Voice::of(&handle, encoding);
+    known(&handle, 1).await;
     let running = voice.update("t1", TaskRunning, 1).await;
     assert_eq!(running, StatusCode::FORBIDDEN);
     let mut ears = voice.subscribe(&[], &[]).await;
@@ -147,7 +171,7 @@ async fn runs_the_tasks_of_its_framework(encoding: Encoding) {
         let update = link.update().await;
         assert_eq!((update.task_id.value.as_str(), update.state()), (id, state));
     }
-    let env = output(&handle, "E").await;
+    let env = environment(&handle).await;
     let address = handle.address();
     for line in [
         "MESOS_FRAMEWORK_ID=F".to_owned(),

@@ -137,13 +137,7 @@ async fn root_a_task_that_waited_for_its_executor_is_handed_over_by_the_next_age
     for id in ["b", "c", "a"] {
         link.say(run(hosted(id, WAITS))).await;
     }
-    let waits = |state: &Value| {
-        let tasks = state["frameworks"][0]["executors"][0]["tasks"].as_array();
-        tasks.is_some_and(|tasks| tasks.len() == 3)
-    };
-    while !waits(&get(&handle, "/state").await) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    known(&handle, 3).await;
     // Its container is there, and it is on its way to its first subscription. Until a moment ago it had not
     // even a sandbox.
     let executors = node
