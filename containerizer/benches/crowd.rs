@@ -43,7 +43,8 @@ async fn measure() {
     let bundle = bundle(&directory.path().join("crowd"), builtin());
     let before = own_memory();
 
-    let (mut alone, mut phases_alone) = launches(&containerizer, &bundle, "before").await;
+    let mut alone = Launches::default();
+    alone.measure(&containerizer, &bundle, "before").await;
     let started = Instant::now();
     let crowd = start(&containerizer, &bundle).await;
     println!(
@@ -59,7 +60,8 @@ async fn measure() {
         private / 1024 / CROWD as u64,
         own_memory().saturating_sub(before) / 1024 / CROWD as u64
     );
-    let (among, phases_among) = launches(&containerizer, &bundle, "among").await;
+    let mut among = Launches::default();
+    among.measure(&containerizer, &bundle, "among").await;
 
     println!(
         "an audit among them           {}",
@@ -74,18 +76,11 @@ async fn measure() {
     println!("all are gone after            {}", shown(started.elapsed()));
     crowd.iter().for_each(Container::forget);
     // A machine that becomes slower meanwhile is not to be blamed on them.
-    let (after, phases_after) = launches(&containerizer, &bundle, "after").await;
-    alone.extend(after);
-    phases_alone.extend(phases_after);
-    let (alone, among) = (median(alone), median(among));
-    println!(
-        "a launch and its end, p50     {} alone, {} among them: {:.2} x",
-        shown(alone),
-        shown(among),
-        among.as_secs_f64() / alone.as_secs_f64()
-    );
-    println!("    of it, in ms, alone: {}", phases_of(&phases_alone));
-    println!("    of it, in ms, among: {}", phases_of(&phases_among));
+    alone.measure(&containerizer, &bundle, "after").await;
+    compare("a launch, p50                ", &alone.begun, &among.begun);
+    compare("a launch and its end, p50    ", &alone.ended, &among.ended);
+    println!("    of it, in ms, alone: {}", phases_of(&alone.phases));
+    println!("    of it, in ms, among: {}", phases_of(&among.phases));
     remove_cgroups();
 }
 
@@ -127,26 +122,43 @@ async fn start(containerizer: &Containerizer, bundle: &Path) -> Vec<Container> {
     containers
 }
 
-/// Each from nothing to reaped.
-async fn launches(
-    containerizer: &Containerizer,
-    bundle: &Path,
-    name: &str,
-) -> (Vec<Duration>, Vec<Timings>) {
-    let (mut taken, mut phases) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let name = format!("{name}-{}-{round}", std::process::id());
-        let started = Instant::now();
-        let container = launch(containerizer, bundle, &name, &["/bin/true"]).await;
-        container.wait().await;
-        taken.push(started.elapsed());
-        phases.extend(container.timings().cloned());
-        container.forget();
-    }
-    (taken, phases)
+/// What launches took, one after another.
+#[derive(Default)]
+struct Launches {
+    /// From nothing until the command runs.
+    begun: Vec<Duration>,
+    /// From nothing until all of it is gone.
+    ended: Vec<Duration>,
+    phases: Vec<Timings>,
 }
 
-fn median(mut taken: Vec<Duration>) -> Duration {
+impl Launches {
+    async fn measure(&mut self, containerizer: &Containerizer, bundle: &Path, name: &str) {
+        for round in 0..ROUNDS {
+            let name = format!("{name}-{}-{round}", std::process::id());
+            let started = Instant::now();
+            let container = launch(containerizer, bundle, &name, &["/bin/true"]).await;
+            self.begun.push(started.elapsed());
+            container.wait().await;
+            self.ended.push(started.elapsed());
+            self.phases.extend(container.timings().cloned());
+            container.forget();
+        }
+    }
+}
+
+fn compare(what: &str, alone: &[Duration], among: &[Duration]) {
+    let (alone, among) = (median(alone), median(among));
+    println!(
+        "{what} {} alone, {} among them: {:.2} x",
+        shown(alone),
+        shown(among),
+        among.as_secs_f64() / alone.as_secs_f64()
+    );
+}
+
+fn median(taken: &[Duration]) -> Duration {
+    let mut taken = taken.to_vec();
     taken.sort_unstable();
     taken[taken.len() / 2]
 }
