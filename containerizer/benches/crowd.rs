@@ -17,7 +17,9 @@ use containerizer::audit::{self, Keeper, Scope};
 use containerizer::{Container, Containerizer, Stopwatch, Then, Timings};
 use isolators::ContainerId;
 
-use support::{CGROUPS, builtin, bundle, open, phases_of, remove_cgroups, silence, spec};
+use support::{
+    CGROUPS, builtin, bundle, open, percentile, phases_of, remove_cgroups, silence, spec,
+};
 
 mod support;
 
@@ -92,7 +94,7 @@ fn audit(runtime_dir: &Path) -> Duration {
         cgroups_root: CGROUPS.to_owned(),
         directories: vec![],
     };
-    let mut taken: Vec<_> = (0..9)
+    let taken: Vec<_> = (0..9)
         .map(|_| {
             let started = Instant::now();
             let found = audit::differences(&scope, BTreeSet::new(), Keeper::Running).unwrap();
@@ -100,8 +102,7 @@ fn audit(runtime_dir: &Path) -> Duration {
             started.elapsed()
         })
         .collect();
-    taken.sort_unstable();
-    taken[taken.len() / 2]
+    percentile(&taken, 50)
 }
 
 /// All at once, as an agent is given them.
@@ -148,19 +149,13 @@ impl Launches {
 }
 
 fn compare(what: &str, alone: &[Duration], among: &[Duration]) {
-    let (alone, among) = (median(alone), median(among));
+    let (alone, among) = (percentile(alone, 50), percentile(among, 50));
     println!(
         "{what} {} alone, {} among them: {:.2} x",
         shown(alone),
         shown(among),
         among.as_secs_f64() / alone.as_secs_f64()
     );
-}
-
-fn median(taken: &[Duration]) -> Duration {
-    let mut taken = taken.to_vec();
-    taken.sort_unstable();
-    taken[taken.len() / 2]
 }
 
 async fn launch(

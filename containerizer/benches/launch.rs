@@ -22,14 +22,15 @@ use isolators::ContainerId;
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 
-use support::{builtin, bundle, open, phases_of, remove_cgroups, silence, spec};
+use support::{builtin, bundle, open, percentile, phases_of, remove_cgroups, silence, spec};
 
 mod support;
 
 const WARM_UP: usize = 5;
-const ROUNDS: usize = 100;
+/// Enough that a 99th percentile is not one of them by itself.
+const ROUNDS: usize = 300;
 /// Whose phases are shown, too: where the tail comes from.
-const SLOWEST: usize = 5;
+const SLOWEST: usize = 10;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,24 +110,21 @@ async fn compare_on(
     let slowest: Vec<_> = (order.iter().take(SLOWEST))
         .map(|round| phases[*round].clone())
         .collect();
-    let p50 = print("longshore, in the agent", in_process, None);
+    let p50 = print("longshore, in the agent", &in_process, None);
     println!("    of it, p50 in ms: {}", phases_of(&phases));
     println!("    of the {SLOWEST} slowest: {}", phases_of(&slowest));
     if longshore.is_some() {
-        print("longshore oci run", as_program, Some(p50));
+        print("longshore oci run", &as_program, Some(p50));
     }
     for (peer, taken) in peers.iter().zip(others) {
-        print(&format!("{peer} run"), taken, Some(p50));
+        print(&format!("{peer} run"), &taken, Some(p50));
     }
 }
 
 /// Returns the median in milliseconds.
-fn print(name: &str, mut taken: Vec<Duration>, ours: Option<f64>) -> f64 {
-    taken.drain(..WARM_UP);
-    taken.sort_unstable();
-    let at = |percent: usize| taken[(taken.len() * percent / 100).min(taken.len() - 1)];
-    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
-    let (p50, p99) = (milliseconds(at(50)), milliseconds(at(99)));
+fn print(name: &str, taken: &[Duration], ours: Option<f64>) -> f64 {
+    let at = |percent| percentile(&taken[WARM_UP..], percent).as_secs_f64() * 1000.0;
+    let (p50, p99) = (at(50), at(99));
     let ratio = p50 / ours.unwrap_or(p50);
     println!("{name:<24} p50 {p50:>6.2} ms   p99 {p99:>6.2} ms   {ratio:>5.1} x");
     p50

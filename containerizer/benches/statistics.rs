@@ -22,6 +22,11 @@ use isolators::{
 };
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 
+use percentile::percentile;
+
+#[path = "support/percentile.rs"]
+mod percentile;
+
 const WARM_UP: usize = 20;
 const ROUNDS: usize = 1000;
 
@@ -122,8 +127,7 @@ fn measure(name: &str, mut ask: impl FnMut()) {
         })
         .collect();
     taken.drain(..WARM_UP);
-    taken.sort_unstable();
-    let at = |percent: usize| taken[(taken.len() * percent / 100).min(taken.len() - 1)];
+    let at = |percent| percentile(&taken, percent);
     println!(
         "{name:24} p50 {:?}  p90 {:?}  p99 {:?}",
         at(50),

@@ -12,6 +12,10 @@ use isolators::seccomp::{Machine, Profile};
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
+pub use percentile::percentile;
+
+mod percentile;
+
 pub fn open(runtime_dir: &Path) -> Containerizer {
     Containerizer::open(Config {
         runtime_dir: runtime_dir.to_owned(),
@@ -202,9 +206,8 @@ pub fn phases_of(launches: &[Timings]) -> String {
             let mut phases = launch.phases();
             phases.find_map(|(phase, taken)| (phase == *name).then_some(taken))
         };
-        let mut taken: Vec<Duration> = launches.iter().filter_map(of_one).collect();
-        taken.sort_unstable();
-        let median = taken[taken.len() / 2].as_secs_f64() * 1000.0;
+        let taken: Vec<Duration> = launches.iter().filter_map(of_one).collect();
+        let median = percentile(&taken, 50).as_secs_f64() * 1000.0;
         format!("{name} {median:.2}")
     });
     medians.collect::<Vec<_>>().join(", ")
