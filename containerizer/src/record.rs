@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use failpoint::{Point, reach, reach_leaving};
 use init::{ExitRecord, Report};
 use isolators::ContainerId;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use oci_spec::runtime::{Linux, LinuxNamespace, Spec};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +20,9 @@ use crate::runtime_dir::{container, containers};
 use crate::sys::Spawned;
 use crate::timings::Timings;
 use crate::{removal, sealed};
+
+/// More than `init` writes of an end, in bytes.
+const EXIT_RECORD: i64 = 4096;
 
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -185,12 +190,18 @@ impl Record {
         Timings::parse(&text)
     }
 
-    /// The file that `init` writes the exit record to.
+    /// The file that `init` writes the exit record to. It has room for that, whatever fills the disk later.
     pub fn status_file(&self) -> Result<OwnedFd, RecordError> {
         let path = self.directory.join("status");
-        File::create(&path)
-            .map(OwnedFd::from)
-            .map_err(failed("create", &path))
+        let file = File::create(&path).map_err(failed("create", &path))?;
+        match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, EXIT_RECORD) {
+            // A file system that cannot do that.
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {}
+            reserved => reserved
+                .map_err(io::Error::from)
+                .map_err(failed("reserve room in", &path))?,
+        }
+        Ok(OwnedFd::from(file))
     }
 
     /// How the command ended; `None` when `init` did not come to write it, or that is damaged.
