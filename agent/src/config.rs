@@ -170,7 +170,8 @@ fn resources(flags: &Flags, host: &HostFacts) -> Result<Resources, ConfigError> 
     ];
     let mut all = asked.clone();
     for (name, value) in detected {
-        if !asked.names().contains(name) {
+        // What there is none of cannot be offered: the disk of the smallest file systems.
+        if !asked.names().contains(name) && value != "0" {
             let one = format!("{name}:{value}");
             all = all.add(&Resources::parse(&one, &flags.default_role).map_err(bad)?);
         }
@@ -266,6 +267,22 @@ mod tests {
             (2.0, 3072.0)
         );
         assert_eq!(config.resources.ports().to_string(), "[8000-8001]");
+    }
+
+    /// The agent's own checkpoints may fit into less than a megabyte.
+    #[test]
+    fn of_the_smallest_disks_nothing_is_offered() {
+        let host = |disk| HostFacts {
+            cpus: 8,
+            memory: Some(4 << 30),
+            disk: Some(disk),
+            hostname: "n5".into(),
+        };
+        let disk = |disk| {
+            let config = Config::new(&parse(&[]), &host(disk)).unwrap();
+            config.resources.names().contains("disk")
+        };
+        assert_eq!([500 << 10, 3 << 20].map(disk), [false, true]);
     }
 
     #[test]

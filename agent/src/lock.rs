@@ -200,9 +200,11 @@ fn lock_left_by_the_dead(file: &File) -> Result<(), TryLockError> {
 
 /// Leaves this process's id for whoever comes next.
 fn sign(file: &File) -> io::Result<()> {
-    file.set_len(0)?;
-    // Who has signed it before may have left another offset.
-    file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
+    let text = format!("{}\n", std::process::id());
+    // Cut afterwards: a full disk has no room but what the file has already. Who has signed it before may have
+    // left another offset.
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(text.len() as u64)
 }
 
 /// Who has signed a file, as far as that can be read.
