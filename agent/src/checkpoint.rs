@@ -97,7 +97,7 @@ pub fn write<M: Message>(
     replace(file, &content, durability)
 }
 
-/// Replaces `file` with `content`.
+/// Replaces `file` with `content`. On error it is what it was, and nothing else is there.
 pub fn replace(file: &Path, content: &[u8], durability: Durability) -> Result<(), CheckpointError> {
     let fail = |source| CheckpointError::Write {
         file: file.to_owned(),
@@ -107,25 +107,31 @@ pub fn replace(file: &Path, content: &[u8], durability: Durability) -> Result<()
     let temporary = file.with_extension("tmp");
     reach(Point::CheckpointDue);
     fs::create_dir_all(directory).map_err(fail)?;
+    let renamed = fill(&temporary, content, durability)
+        .and_then(|()| fs::rename(&temporary, file))
+        .inspect_err(|_full| drop(fs::remove_file(&temporary)));
+    renamed.map_err(fail)?;
+    reach(Point::CheckpointNamed);
+    sync_directory(directory, durability).map_err(fail)
+}
+
+fn fill(temporary: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     let mut out = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
-        .open(&temporary)
-        .map_err(fail)?;
+        .open(temporary)?;
     reach_leaving(Point::CheckpointCut, || {
         drop(out.write_all(&content[..content.len() / 2]))
     });
-    out.write_all(content).map_err(fail)?;
+    out.write_all(content)?;
     reach(Point::CheckpointWritten);
-    if durability == Durability::Reboot {
-        out.sync_all().map_err(fail)?;
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Reboot => out.sync_all(),
     }
-    fs::rename(&temporary, file).map_err(fail)?;
-    reach(Point::CheckpointNamed);
-    sync_directory(directory, durability).map_err(fail)
 }
 
 /// Points the link at `link` to `target`, atomically.

@@ -17,6 +17,7 @@ mod adoption;
 pub mod audit;
 mod book;
 mod checkpoint;
+mod complaint;
 mod config;
 mod devices;
 mod disks;
@@ -44,6 +45,8 @@ mod rights;
 mod runs;
 mod sandbox;
 mod service;
+#[cfg(test)]
+mod small_disk;
 mod start;
 mod supervisor;
 mod task;

@@ -216,6 +216,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         quotas: Arc::clone(&quotas),
         start_timeout: flags.executor_registration_timeout,
         turns: Turns::new(),
+        complaint: Arc::default(),
     });
     let is_known = info.id.is_some();
     let book = Book::new(info, flags.max_completed_executors_per_framework);

@@ -6,22 +6,20 @@
 mod draining;
 mod duty;
 mod executors;
+mod kept;
 mod orders;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use failpoint::{Point, reach};
-use proto::error::chain;
 use proto::link::{FromAgent, Register, Registered, Unregister, from_agent, to_agent};
 use proto::v1::{self, TaskState};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::book::{Book, ExecutorState};
-use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::drain::Wish;
 use crate::executor;
 use crate::executor::messages::Order;
@@ -140,6 +138,7 @@ pub struct Supervisor {
     outgoing: Option<Outgoing>,
     /// What the master has heard of a drain.
     told_drain: Option<v1::DrainInfo>,
+    owed: kept::Owed,
     leaving: Option<(Leaving, oneshot::Sender<Farewell>)>,
     duty: Duty,
 }
@@ -172,6 +171,7 @@ impl Supervisor {
             hosted: HashMap::new(),
             outgoing: None,
             told_drain: None,
+            owed: kept::Owed::default(),
             leaving: None,
             duty: Duty::Working,
         }
@@ -299,13 +299,8 @@ impl Supervisor {
             Some(_) => {}
             None => {
                 reach(Point::IdGiven);
-                if let Err(error) = self.adopt_id(id.clone()).await {
-                    let error = chain(&error);
-                    tracing::error!(
-                        error,
-                        "cannot keep the agent id; a restart will be a new agent"
-                    );
-                }
+                // Tried again before a task begins.
+                drop(self.adopt_id(id.clone()).await);
             }
         }
         reach(Point::Registered);
@@ -321,18 +316,6 @@ impl Supervisor {
             resident.tell(Message::Connected(outgoing.clone()));
         }
         self.connect_executors(&outgoing);
-    }
-
-    /// On disk before anything is run under that id.
-    async fn adopt_id(&mut self, id: v1::AgentId) -> Result<(), CheckpointError> {
-        self.book.info.id = Some(id.clone());
-        let (info, paths) = (self.book.info.clone(), self.host.paths.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            checkpoint::write(&paths.agent_info(&id.value), &info, Durability::Reboot)?;
-            let (link, target) = (paths.latest_agent(), Path::new(&id.value));
-            checkpoint::relink(&link, target, Durability::Reboot)
-        });
-        written.await.unwrap_or(Ok(()))
     }
 
     fn kill_all(&self) {

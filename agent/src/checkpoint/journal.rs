@@ -1,5 +1,6 @@
 //! A file that records are appended to.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -22,6 +23,8 @@ pub struct Journal {
     end: usize,
     /// Something that is no record may follow.
     is_torn: bool,
+    /// What could not be written yet, oldest first.
+    behind: VecDeque<(Vec<u8>, Durability)>,
 }
 
 /// What a journal holds.
@@ -94,6 +97,7 @@ impl<M: Message + Default> Journalled<M> {
             file: None,
             end: self.end,
             is_torn: self.torn > 0,
+            behind: VecDeque::new(),
         };
         (journal, self.records)
     }
@@ -124,24 +128,47 @@ impl Journal {
             file: None,
             end: 0,
             is_torn: false,
+            behind: VecDeque::new(),
         }
     }
 
+    /// Appends a record. On error it is kept, and goes before whatever is appended next: a record may be
+    /// late, but the order is that in which they came.
     pub fn append<M: Message>(
         &mut self,
         message: &M,
         durability: Durability,
     ) -> Result<(), CheckpointError> {
         let payload = message.encode_to_vec();
-        let bytes = match self.end {
-            0 => format::file([payload]),
-            end => format::record(&payload, end),
-        };
-        let bytes = bytes.ok_or_else(|| too_long(&self.path))?;
-        self.write(&bytes, durability).map_err(|source| {
-            let file = self.path.clone();
-            CheckpointError::Write { file, source }
-        })
+        if payload.len() > format::MAX_RECORD {
+            return Err(too_long(&self.path));
+        }
+        self.behind.push_back((payload, durability));
+        self.catch_up()
+    }
+
+    /// Writes what could not be written yet.
+    pub fn catch_up(&mut self) -> Result<(), CheckpointError> {
+        while let Some((payload, durability)) = self.behind.front() {
+            let bytes = match self.end {
+                0 => format::file([payload]),
+                end => format::record(payload, end),
+            };
+            let bytes = bytes.ok_or_else(|| too_long(&self.path))?;
+            let durability = *durability;
+            self.write(&bytes, durability).map_err(|source| {
+                let file = self.path.clone();
+                CheckpointError::Write { file, source }
+            })?;
+            self.behind.pop_front();
+        }
+        // Room for records is needed once in a life.
+        self.behind.shrink_to_fit();
+        Ok(())
+    }
+
+    pub fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
     }
 
     /// As after an append that failed.
@@ -165,13 +192,14 @@ impl Journal {
         let (half, at) = (&bytes[..bytes.len() / 2], self.end as u64);
         reach_leaving(Point::JournalCut, || drop(file.write_all_at(half, at)));
         file.write_all_at(bytes, at)?;
-        self.is_torn = false;
-        self.end += bytes.len();
         reach(Point::JournalWritten);
         match durability {
             Durability::Process => {}
+            // One that has failed has forgotten what it was to write: all of it is written again.
             Durability::Reboot => file.sync_all()?,
         }
+        self.is_torn = false;
+        self.end += bytes.len();
         reach(Point::JournalKept);
         Ok(())
     }

@@ -170,6 +170,37 @@ fn a_record_that_a_full_disk_cut_off_does_not_stand_in_the_way_of_the_next() {
 }
 
 #[test]
+fn what_could_not_be_appended_goes_before_what_comes_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (above, file) = (dir.path().join("x"), dir.path().join("x/task.updates"));
+    fs::write(&above, "in the way").unwrap();
+    let mut journal = Journal::new(&file);
+    for value in ["one", "2"] {
+        let kept_off = journal.append(&id(value), Durability::Reboot).unwrap_err();
+        assert!(matches!(kept_off, CheckpointError::Write { .. }));
+    }
+    assert!(journal.is_behind() && journal.catch_up().is_err());
+    fs::remove_file(&above).unwrap();
+    journal.append(&id("three"), Durability::Process).unwrap();
+    assert!(!journal.is_behind());
+    let found = Journalled::<TaskId>::read(&file).unwrap();
+    assert_eq!(
+        (found.records, found.damage, found.torn),
+        (vec![id("one"), id("2"), id("three")], None, 0)
+    );
+}
+
+#[test]
+fn what_cannot_be_replaced_is_what_it_was_and_nothing_is_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("task.info");
+    fs::create_dir(&file).unwrap();
+    assert!(write(&file, &id("one"), Durability::Process).is_err());
+    assert!(file.is_dir());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn links_and_texts_are_read_as_what_they_should_be_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let link = dir.path().join("latest");

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use containerizer::{Container, Stopwatch, Termination};
+use proto::error::chain;
+use proto::v1::executor::Event as Word;
 use proto::v1::{AgentInfo, ExecutorInfo, FrameworkInfo, TaskInfo};
 use tokio::sync::mpsc;
 
@@ -60,6 +62,8 @@ struct Life {
     remains: Option<Container>,
     leftovers: bool,
     abandoned: bool,
+    /// Acknowledgements of what is not written down yet.
+    held: Vec<Word>,
     /// Another process waits for the executor.
     handed_over: bool,
     /// Of the next task that has to wait.
@@ -89,6 +93,7 @@ impl Actor {
             remains: None,
             leftovers: false,
             abandoned: false,
+            held: vec![],
             handed_over: false,
             next_number: 0,
         };
@@ -136,11 +141,10 @@ impl Life {
         match beginning {
             Beginning::Launch(task) => {
                 let mut watch = Stopwatch::start();
-                if self.actor.framework().checkpoint() {
-                    let (host, run) = (&self.actor.host, &self.actor.run);
-                    self.record = Some(Record::create(host, run).await);
-                }
                 self.on_task(*task).await;
+                if self.machine.phase != Phase::Launching {
+                    return self.step(Event::LaunchCancelled).await;
+                }
                 watch.lap("checkpoint");
                 let launching = {
                     let host = Arc::clone(&self.actor.host);
@@ -243,20 +247,36 @@ impl Life {
     async fn on_task(&mut self, task: TaskInfo) {
         let id = task.task_id.value.clone();
         let mut delivery = self.delivery(&id);
-        if self.actor.framework().checkpoint() {
-            let (host, info) = (&self.actor.host, &self.actor.info);
-            delivery.create_journal(host, info, &task).await;
-            // Only those that wait have an order to be kept.
-            if !self.machine.listens() {
-                let number = self.next_number;
-                self.next_number += 1;
-                delivery
-                    .write_down(move |journal| journal.came_as(number))
-                    .await;
-            }
-        }
+        let created = match self.actor.framework().checkpoint() {
+            true => self.write_task(&mut delivery, &task).await,
+            false => Ok(()),
+        };
         self.deliveries.insert(id, delivery);
-        self.step(Event::Task(Box::new(task))).await;
+        let task = Box::new(task);
+        self.step(match created {
+            Ok(()) => Event::Task(task),
+            Err(why) => Event::Unwritten { task, why },
+        })
+        .await;
+    }
+
+    async fn write_task(&mut self, delivery: &mut Delivery, task: &TaskInfo) -> Result<(), String> {
+        let (host, info) = (&self.actor.host, &self.actor.info);
+        if self.record.is_none() {
+            let created = Record::create(host, &self.actor.run).await;
+            let created = created.map_err(|error| chain(&error));
+            self.record = Some(created.inspect_err(|error| delivery.complain(error))?);
+        }
+        delivery.create_journal(host, info, task).await?;
+        // Only those that wait have an order to be kept.
+        if !self.machine.listens() {
+            let number = self.next_number;
+            self.next_number += 1;
+            delivery
+                .write_down(move |journal| journal.came_as(number))
+                .await;
+        }
+        Ok(())
     }
 
     fn delivery(&self, task: &str) -> Delivery {
@@ -265,6 +285,7 @@ impl Life {
             actor.identity(task),
             actor.supervisor.clone(),
             actor.outgoing.clone(),
+            Arc::clone(&actor.host.complaint),
         );
         delivery.custom = Some(actor.key.executor_id());
         delivery.abandoned = self.abandoned;
@@ -335,6 +356,7 @@ impl Life {
         for delivery in self.deliveries.values_mut() {
             delivery.woke().await;
         }
+        self.say_held();
         self.step(Event::Woke).await;
     }
 
@@ -381,6 +403,7 @@ impl Life {
     }
 
     async fn close(mut self) {
+        self.forget_remains().await;
         super::record::close(&self.actor.host, &self.actor.run, self.record.take()).await;
         self.actor.orders.close();
         let mut late = Vec::new();

@@ -89,6 +89,11 @@ pub enum Event {
     LaunchFailed(String),
     LaunchCancelled,
     Task(Box<TaskInfo>),
+    /// It cannot be written down, and so is not to begin; why, as a sentence.
+    Unwritten {
+        task: Box<TaskInfo>,
+        why: String,
+    },
     KillTask {
         task: String,
         policy: Option<KillPolicy>,
@@ -190,6 +195,12 @@ impl Machine {
             Event::LaunchFailed(why) => self.on_launch_failed(why),
             Event::LaunchCancelled => self.on_launch_cancelled(),
             Event::Task(task) => self.on_task(*task),
+            Event::Unwritten { task, why } => {
+                let id = task.task_id.value.clone();
+                self.tasks.add(Assigned::new(*task));
+                let report = self.report(&id, ending::launch_failed(why));
+                [report].into_iter().chain(self.end_if_idle(now)).collect()
+            }
             Event::KillTask { task, policy } => self.on_kill_task(&task, policy, now),
             Event::FromFramework(data) => self.say(word(event::Type::Message, |word| {
                 word.message = Some(event::Message { data });

@@ -27,14 +27,15 @@ pub struct Record {
 
 impl Record {
     /// Says what kind of an executor it is, before anything else is written down of it.
-    pub async fn create(host: &Arc<Host>, run: &Run) -> Record {
-        let record = Record::of(host, run);
-        record
-            .write(|paths, run| {
-                checkpoint::replace(&paths.http_marker(run), b"", Durability::Process)
-            })
-            .await;
-        record
+    pub async fn create(host: &Arc<Host>, run: &Run) -> Result<Record, CheckpointError> {
+        let (kept, run_of) = (Arc::clone(host), run.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            let marker = kept.paths.http_marker(&run_of);
+            checkpoint::replace(&marker, b"", Durability::Process)
+        });
+        // The runtime shuts down where that does not end.
+        written.await.unwrap_or(Ok(()))?;
+        Ok(Record::of(host, run))
     }
 
     pub fn of(host: &Arc<Host>, run: &Run) -> Record {

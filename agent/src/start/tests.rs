@@ -3,6 +3,7 @@
 mod disks;
 mod drains;
 mod executors;
+mod full;
 mod handover;
 mod isolation;
 mod logs;

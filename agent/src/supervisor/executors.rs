@@ -1,5 +1,6 @@
 //! Custom executors, as the supervisor reaches them.
 
+use proto::error::chain;
 use proto::v1::task_status::Reason;
 use proto::v1::{self, ExecutorInfo, KillPolicy, TaskInfo, TaskState};
 use tokio::sync::mpsc;
@@ -62,7 +63,10 @@ impl Supervisor {
         if let Err(refusal) = checked {
             return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
         }
-        self.update_framework(framework.clone()).await;
+        if let Err(error) = self.keep(&framework).await {
+            let report = ending::launch_failed(chain(&error));
+            return self.answer(&framework, &task, report);
+        }
         let task_key = task::Key {
             framework: key.framework.clone(),
             task: task.task_id.value.clone(),

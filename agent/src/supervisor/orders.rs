@@ -10,7 +10,6 @@ use proto::v1::{self, TaskState};
 
 use super::{Dismissal, Supervisor};
 use crate::book::{Executor, ExecutorState, Kind};
-use crate::checkpoint::{self, Durability};
 use crate::executor;
 use crate::executor::messages::Order;
 use crate::paths::Run;
@@ -61,7 +60,8 @@ impl Supervisor {
                 self.abandon_framework(&shutdown.framework_id.value);
             }
             to_agent::Message::UpdateFramework(update) => {
-                self.update_framework(update.framework).await;
+                // Tried again with its next task.
+                drop(self.update_framework(update.framework).await);
             }
             to_agent::Message::Shutdown(shutdown) => {
                 let message = shutdown.message().to_owned();
@@ -140,7 +140,10 @@ impl Supervisor {
             let refusal = Refusal::Taken;
             return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
         }
-        self.update_framework(framework.clone()).await;
+        if let Err(error) = self.keep(&framework).await {
+            let report = ending::launch_failed(chain(&error));
+            return self.answer(&framework, &task, report);
+        }
         let run = Run {
             agent: ours.value,
             framework: key.framework.clone(),
@@ -239,31 +242,6 @@ impl Supervisor {
     /// The task is here, whoever runs it.
     fn has(&self, key: &Key) -> bool {
         self.tasks.contains_key(key) || self.hosted.contains_key(key)
-    }
-
-    /// Notes what a framework says of itself, on disk when it checkpoints.
-    pub(super) async fn update_framework(&mut self, info: v1::FrameworkInfo) {
-        let id = info.id.clone().unwrap_or_default().value;
-        let known = self
-            .book
-            .frameworks
-            .get(&id)
-            .is_some_and(|f| f.info == info);
-        if known || proto::ids::check(&id).is_err() {
-            return;
-        }
-        if let (true, Some(agent)) = (info.checkpoint(), &self.book.info.id) {
-            let file = self.host.paths.framework_info(&agent.value, &id);
-            let record = info.clone();
-            let written = tokio::task::spawn_blocking(move || {
-                checkpoint::write(&file, &record, Durability::Process)
-            });
-            if let Ok(Err(error)) = written.await {
-                let error = chain(&error);
-                tracing::error!(framework = id, error, "cannot checkpoint a framework");
-            }
-        }
-        self.book.framework(&info);
     }
 }
 

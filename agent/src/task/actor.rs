@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use containerizer::{Container, Stopwatch, Termination};
 use failpoint::{Point, reach};
+use proto::error::chain;
 use proto::v1::TaskStatus;
 use tokio::sync::mpsc;
 
@@ -125,7 +126,8 @@ enum Input {
 
 impl Actor {
     pub async fn run(self, beginning: Beginning) {
-        let delivery = Delivery::new(self.identity, self.supervisor, self.outgoing);
+        let complaint = Arc::clone(&self.host.complaint);
+        let delivery = Delivery::new(self.identity, self.supervisor, self.outgoing, complaint);
         let mut life = Life {
             host: self.host,
             mailbox: self.mailbox,
@@ -172,9 +174,13 @@ impl Life {
                 self.machine = Machine::start(policy);
                 let mut watch = Stopwatch::start();
                 if job.framework.checkpoint() {
-                    self.delivery
+                    let created = self
+                        .delivery
                         .create_journal(&self.host, &job.executor, &job.task)
                         .await;
+                    if let Err(why) = created {
+                        return self.step(Event::LaunchFailed(why)).await;
+                    }
                     watch.lap("checkpoint");
                 } else {
                     self.unwritten = Some(Box::new(Unwritten::new((*job).clone())));
@@ -218,8 +224,8 @@ impl Life {
             let written = tokio::task::spawn_blocking(move || unwritten.write(&host.paths));
             match written.await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => self.delivery.complain(&error),
-                Err(error) => self.delivery.complain(&error),
+                Ok(Err(error)) => self.delivery.complain(&chain(&error)),
+                Err(error) => self.delivery.complain(&chain(&error)),
             }
         }
     }
@@ -321,6 +327,7 @@ impl Life {
 
     async fn on_woke(&mut self) {
         self.delivery.woke().await;
+        self.forget_remains().await;
         self.step(Event::Woke).await;
     }
 
@@ -371,17 +378,26 @@ impl Life {
         self.delivery.note(&status).await;
         self.unwritten.iter_mut().for_each(|it| it.updated(&status));
         reach(Point::UpdateWritten);
-        if let Some(remains) = self.remains.take() {
-            let forgotten = tokio::task::spawn_blocking(move || remains.forget()).await;
-            forgotten.unwrap_or_else(|error| self.delivery.complain(&error));
-        }
+        self.forget_remains().await;
         let leftovers = std::mem::take(&mut self.leftovers);
         self.delivery
             .announce(status, self.container.clone(), leftovers)
             .await;
     }
 
+    /// Once its end is written down, which a full disk may put off.
+    async fn forget_remains(&mut self) {
+        if self.delivery.is_behind() {
+            return;
+        }
+        if let Some(remains) = self.remains.take() {
+            let forgotten = tokio::task::spawn_blocking(move || remains.forget()).await;
+            forgotten.unwrap_or_else(|error| self.delivery.complain(&chain(&error)));
+        }
+    }
+
     async fn close(&mut self) {
+        self.forget_remains().await;
         if let Some(run) = self.delivery.identity.run.clone() {
             let host = Arc::clone(&self.host);
             let is_checkpointed = self.delivery.is_checkpointed();
@@ -396,8 +412,8 @@ impl Life {
             });
             match marked.await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => self.delivery.complain(&error),
-                Err(error) => self.delivery.complain(&error),
+                Ok(Err(error)) => self.delivery.complain(&chain(&error)),
+                Err(error) => self.delivery.complain(&chain(&error)),
             }
         }
         reach(Point::Closed);

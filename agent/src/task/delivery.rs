@@ -2,10 +2,11 @@
 //! until it is acknowledged.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use containerizer::Container;
 use failpoint::{Point, reach};
+use proto::error::chain;
 use proto::link::{FromAgent, StatusUpdate, from_agent};
 use proto::v1::{self, TaskStatus};
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use super::journal::{History, TaskJournal};
 use super::launch::Host;
 use super::updates::Stream;
 use crate::checkpoint::CheckpointError;
+use crate::complaint::{Complaint, Untold};
 use crate::link::Outgoing;
 use crate::supervisor;
 
@@ -30,15 +32,23 @@ pub struct Delivery {
     /// The update that was sent last.
     forwarded: Vec<u8>,
     journal: Option<TaskJournal>,
+    /// When what could not be written down is tried again.
+    retry: Option<Instant>,
+    /// Of all tasks of this agent.
+    complaint: Arc<Complaint>,
     /// Nobody wants updates.
     pub abandoned: bool,
 }
+
+/// Between two tries to write down what could not be.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Delivery {
     pub fn new(
         identity: Identity,
         supervisor: mpsc::Sender<supervisor::Event>,
         outgoing: Option<Outgoing>,
+        complaint: Arc<Complaint>,
     ) -> Delivery {
         Delivery {
             identity,
@@ -48,6 +58,8 @@ impl Delivery {
             stream: Stream::default(),
             forwarded: vec![],
             journal: None,
+            retry: None,
+            complaint,
             abandoned: false,
         }
     }
@@ -60,25 +72,31 @@ impl Delivery {
         }
     }
 
-    /// Writes a task down, before anything is done for it.
+    /// Writes a task down, before anything is done for it. One that cannot be is not to begin: no restart
+    /// would know of it.
     pub async fn create_journal(
         &mut self,
         host: &Arc<Host>,
         executor: &v1::ExecutorInfo,
         task: &v1::TaskInfo,
-    ) {
+    ) -> Result<(), String> {
         let Some(run) = self.identity.run.clone() else {
-            return;
+            return Ok(());
         };
         let (host, executor, task) = (Arc::clone(host), executor.clone(), task.clone());
         let created = tokio::task::spawn_blocking(move || {
             TaskJournal::create(&host.paths, &run, &executor, &task)
         });
-        match created.await {
-            Ok(Ok(journal)) => self.journal = Some(journal),
-            Ok(Err(error)) => self.complain(&error),
-            Err(error) => self.complain(&error),
-        }
+        let error = match created.await {
+            Ok(Ok(journal)) => {
+                self.journal = Some(journal);
+                return Ok(());
+            }
+            Ok(Err(error)) => chain(&error),
+            Err(error) => chain(&error),
+        };
+        self.complain(&error);
+        Err(error)
     }
 
     /// Its framework checkpoints: it is found again after a restart.
@@ -86,18 +104,27 @@ impl Delivery {
         self.journal.is_some()
     }
 
-    /// Nothing is left to be told.
+    /// Nothing is left to be told, or to be written down.
     pub fn is_done(&self) -> bool {
-        self.abandoned || self.stream.is_empty()
+        self.abandoned || (self.stream.is_empty() && !self.is_behind())
+    }
+
+    /// Something could not be written down yet, and somebody wants it to be.
+    pub fn is_behind(&self) -> bool {
+        self.retry.is_some() && !self.abandoned
     }
 
     /// When `woke` should be called.
     pub fn wake_at(&self) -> Option<Instant> {
-        self.stream.wake_at()
+        let retry = self.retry.filter(|_| !self.abandoned);
+        retry.into_iter().chain(self.stream.wake_at()).min()
     }
 
-    /// What to send again, when the time has come.
+    /// What to send again, and to write down again, when the time has come.
     pub async fn woke(&mut self) {
+        if self.retry.is_some_and(|at| at <= Instant::now()) {
+            self.write_down(TaskJournal::catch_up).await;
+        }
         let again = self.stream.woke(Instant::now()).cloned();
         self.send(again).await;
     }
@@ -209,17 +236,35 @@ impl Delivery {
             (journal, outcome)
         });
         match written.await {
-            Ok((journal, outcome)) => {
-                self.journal = Some(journal);
-                outcome.unwrap_or_else(|error| self.complain(&error));
-            }
-            Err(error) => self.complain(&error),
+            Ok((journal, outcome)) => self.written(journal, outcome),
+            Err(error) => self.complain(&chain(&error)),
         }
     }
 
-    /// A full disk costs the task its recovery, not its life or its updates.
-    pub fn complain(&self, error: &dyn std::error::Error) {
-        let error = proto::error::chain(error);
-        tracing::error!(task = %self.identity.key, error, "cannot checkpoint a task");
+    fn written(&mut self, journal: TaskJournal, outcome: Result<(), CheckpointError>) {
+        self.retry = journal.is_behind().then(|| Instant::now() + AGAIN);
+        self.journal = Some(journal);
+        match outcome {
+            Err(error) => self.complain(&chain(&error)),
+            Ok(()) => {
+                if let Some(Untold(untold)) = self.complaint.settle() {
+                    tracing::info!(untold, "tasks are written down again");
+                }
+            }
+        }
+    }
+
+    /// A full disk costs a task that runs the writing down of its updates for as long as it is full, not its
+    /// life, and not the updates.
+    pub fn complain(&self, error: &str) {
+        let task = &self.identity.key;
+        match self.complaint.renew(Instant::now()) {
+            Some(Untold(untold)) => tracing::error!(
+                %task, error, untold,
+                "cannot write down what becomes of a task: tried again, and no more said of other tasks for a \
+                 minute; make room in the work directory"
+            ),
+            None => tracing::debug!(%task, error, "cannot write down what becomes of a task"),
+        }
     }
 }

@@ -71,6 +71,11 @@ static EXECUTORS: Mutex<()> = Mutex::new(());
 pub fn forget_executor(paths: &Paths, run: &Run) -> io::Result<()> {
     // There is nothing in it that a panic could leave half done.
     let _only_one = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    forget_executor_alone(paths, run)
+}
+
+/// For who is the only one.
+fn forget_executor_alone(paths: &Paths, run: &Run) -> io::Result<()> {
     let runs = paths.meta_runs(run);
     match fs::remove_dir(&runs) {
         // Another run is there.
@@ -94,8 +99,22 @@ pub fn forget_executor(paths: &Paths, run: &Run) -> io::Result<()> {
     }
 }
 
+/// A task that could not be written down: of its run, too, if there is nothing else of that. What cannot be
+/// removed either is for recovery, which takes it for no task.
+fn forget_task_alone(paths: &Paths, run: &Run, task: &str) {
+    let of_task = paths.meta_task(run, task);
+    let empty = [of_task, paths.meta_tasks(run), paths.meta_run(run)].map(fs::remove_dir);
+    let forgotten = forget_executor_alone(paths, run);
+    tracing::debug!(
+        task,
+        ?empty,
+        ?forgotten,
+        "a task that was not written down is forgotten"
+    );
+}
+
 impl TaskJournal {
-    /// Writes down a task, and its executor, before anything is done for it.
+    /// Writes down a task, and its executor, before anything is done for it. On error nothing is left of it.
     pub fn create(
         paths: &Paths,
         run: &Run,
@@ -103,10 +122,16 @@ impl TaskJournal {
         task: &v1::TaskInfo,
     ) -> Result<TaskJournal, CheckpointError> {
         let _only_one = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
-        checkpoint::write(&paths.executor_info(run), executor, Durability::Process)?;
-        reach(Point::ExecutorWritten);
         let id = &task.task_id.value;
-        checkpoint::write(&paths.task_info(run, id), task, Durability::Process)?;
+        let written = checkpoint::write(&paths.executor_info(run), executor, Durability::Process)
+            .and_then(|()| {
+                reach(Point::ExecutorWritten);
+                checkpoint::write(&paths.task_info(run, id), task, Durability::Process)
+            });
+        if let Err(error) = written {
+            forget_task_alone(paths, run, id);
+            return Err(error);
+        }
         reach(Point::TaskWritten);
         let journal = Journal::new(&paths.task_updates(run, id));
         Ok(TaskJournal::of(paths, run, id, journal))
@@ -168,6 +193,15 @@ impl TaskJournal {
             ..Record::default()
         };
         self.journal.append(&record, Durability::Process)
+    }
+
+    /// What could not be written yet.
+    pub fn catch_up(&mut self) -> Result<(), CheckpointError> {
+        self.journal.catch_up()
+    }
+
+    pub fn is_behind(&self) -> bool {
+        self.journal.is_behind()
     }
 
     /// A reboot ends what is to be killed, so it does not wait for the disk.

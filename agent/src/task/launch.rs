@@ -24,6 +24,7 @@ use super::request::{Plan, PlanError, plan};
 use super::seccomp::{SeccompError, seccomp};
 use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
+use crate::complaint::Complaint;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::paths::{Paths, Run};
 use crate::quota::{Quotas, quota};
@@ -55,6 +56,8 @@ pub struct Host {
     /// For all of a launch.
     pub start_timeout: Duration,
     pub turns: Turns,
+    /// That tasks cannot be written down.
+    pub complaint: Arc<Complaint>,
 }
 
 impl Host {

@@ -11,6 +11,7 @@ use super::super::machine::{Effect, Event};
 use super::super::resources;
 use super::Life;
 use crate::task;
+use crate::task::delivery::Delivery;
 use crate::task::journal::TaskJournal;
 use crate::task::killing::Killing;
 
@@ -21,7 +22,7 @@ impl Life {
         for effect in effects {
             match effect {
                 Effect::Welcome => self.welcome(),
-                Effect::Say(word) => self.say(&word),
+                Effect::Say(word) => self.say_in_time(*word),
                 Effect::Disconnect => self.connection = None,
                 Effect::HandOver(task) => self.hand_over(*task).await,
                 Effect::NoteKill { task, policy } => {
@@ -96,6 +97,26 @@ impl Life {
         self.say(&word);
     }
 
+    /// What is acknowledged lasts: that of which a full disk has kept the record off waits for that.
+    fn say_in_time(&mut self, word: Word) {
+        match self.is_written(&word) {
+            true => self.say(&word),
+            false => self.held.push(word),
+        }
+    }
+
+    pub(super) fn say_held(&mut self) {
+        for word in std::mem::take(&mut self.held) {
+            self.say_in_time(word);
+        }
+    }
+
+    fn is_written(&self, word: &Word) -> bool {
+        let about = word.acknowledged.as_ref().map(|it| &it.task_id.value);
+        let delivery = about.and_then(|task| self.deliveries.get(task));
+        delivery.is_none_or(|delivery| !delivery.is_behind())
+    }
+
     fn say(&self, word: &Word) {
         if let Some(connection) = &self.connection {
             connection.say(word);
@@ -140,13 +161,20 @@ impl Life {
         }
     }
 
-    /// The ends of all of its tasks are written down.
-    async fn exited(&mut self, status: i32) {
+    /// Once the ends of all of its tasks are written down, which a full disk may put off.
+    pub(super) async fn forget_remains(&mut self) {
+        if self.deliveries.values().any(Delivery::is_behind) {
+            return;
+        }
         if let Some(remains) = self.remains.take()
             && let Err(error) = tokio::task::spawn_blocking(move || remains.forget()).await
         {
             tracing::error!(executor = %self.actor.key, %error, "cannot forget a container");
         }
+    }
+
+    async fn exited(&mut self, status: i32) {
+        self.forget_remains().await;
         let message = from_agent::Message::ExitedExecutor(ExitedExecutor {
             framework_id: self.actor.key.framework_id(),
             executor_id: self.actor.key.executor_id(),

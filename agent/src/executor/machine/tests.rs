@@ -26,6 +26,17 @@ fn task(id: &str) -> Event {
     Event::Task(Box::new(info))
 }
 
+/// A task that no room was found for.
+fn unwritten(id: &str) -> Event {
+    match task(id) {
+        Event::Task(task) => Event::Unwritten {
+            task,
+            why: "the disk is full".into(),
+        },
+        _ => unreachable!(),
+    }
+}
+
 fn status(id: &str, state: TaskState, uuid: u8) -> TaskStatus {
     TaskStatus {
         task_id: TaskId { value: id.into() },
@@ -97,6 +108,18 @@ fn tasks_wait_for_the_subscription_and_come_in_order() {
         words(&machine.step(task("c"), now)),
         ["grow", "hand over c"]
     );
+}
+
+#[test]
+fn a_task_that_cannot_be_written_down_fails_and_an_executor_that_has_no_other_ends() {
+    let (mut machine, now) = running(&["t"]);
+    let failed = "u: TASK_FAILED REASON_CONTAINER_LAUNCH_FAILED";
+    assert_eq!(words(&machine.step(unwritten("u"), now)), [failed]);
+    let (mut machine, now) = (Machine::start(policy()), Instant::now());
+    let effects = machine.step(unwritten("u"), now);
+    assert_eq!(words(&effects), [failed, "cancellaunch"]);
+    let effects = machine.step(Event::LaunchCancelled, now);
+    assert_eq!(words(&effects), ["disconnect", "exited(-1)"]);
 }
 
 #[test]

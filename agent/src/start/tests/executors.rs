@@ -1,7 +1,7 @@
 //! Custom executors: what runs in the container waits, and the test says what an executor would.
 
 mod restarts;
-mod voice;
+pub mod voice;
 
 use proto::link::{ExitedExecutor, FrameworkMessage, ShutdownExecutor, from_agent};
 use proto::media::Encoding;
@@ -39,7 +39,7 @@ fn executor(command: &str) -> ExecutorInfo {
     }
 }
 
-fn hosted(id: &str, command: &str) -> TaskInfo {
+pub fn hosted(id: &str, command: &str) -> TaskInfo {
     TaskInfo {
         command: None,
         executor: Some(executor(command)),
