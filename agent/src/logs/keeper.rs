@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::limits::{Limit, Limits};
 use super::pace;
 use super::rotate::{Done, RotateError, attend};
+use crate::complaint::{Complaint, Untold};
 
 /// Logs that are rotated at one time: it takes the disk, and tasks want that, too.
 const HANDS: usize = 2;
@@ -74,8 +75,6 @@ struct Watched {
     looked: Instant,
     due: Instant,
     state: State,
-    /// It was said in the log that it cannot be rotated.
-    is_told: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +98,7 @@ impl Keeper {
             logs: HashMap::new(),
             due: BTreeSet::new(),
             counters,
+            complaint: Complaint::default(),
             own,
             hands: Arc::clone(&hands),
         };
@@ -147,6 +147,8 @@ struct Watch {
     logs: HashMap<Key, Watched>,
     due: BTreeSet<(Instant, Key)>,
     counters: Arc<Counters>,
+    /// Of all logs: what keeps one from being rotated keeps others, too.
+    complaint: Complaint,
     own: mpsc::WeakUnboundedSender<Word>,
     hands: Arc<Semaphore>,
 }
@@ -194,7 +196,6 @@ impl Watch {
                 looked: now,
                 due: now,
                 state: State::Waiting,
-                is_told: false,
             };
             self.logs.insert(key.clone(), watched);
             match begun {
@@ -291,16 +292,17 @@ impl Watch {
         let wait = match attended {
             Ok(done) => {
                 (watched.start, watched.size) = (done.start, done.size);
-                watched.is_told = false;
                 self.counters.count(&done);
                 pace::SHORTEST
             }
             Err(error) => {
                 self.counters.failures.fetch_add(1, Relaxed);
                 let error = chain(&error);
-                match std::mem::replace(&mut watched.is_told, true) {
-                    false => tracing::warn!(error, "a log is not rotated; tried again"),
-                    true => tracing::debug!(error, "a log is still not rotated"),
+                match self.complaint.renew(Instant::now()) {
+                    Some(Untold(untold)) => {
+                        tracing::warn!(error, untold, "a log is not rotated; tried again");
+                    }
+                    None => tracing::debug!(error, "a log is not rotated; tried again"),
                 }
                 pace::LONGEST
             }

@@ -208,9 +208,14 @@ impl Place {
         let (new, state) = (format!(".{}", self.state()), self.state());
         self.remove(&new)?;
         let mut file = self.create(&new)?;
-        file.write_all(record.text().as_bytes())?;
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        self.rename(&new, &state)
+        let written = file
+            .write_all(record.text().as_bytes())
+            .and_then(|()| file.set_permissions(Permissions::from_mode(0o644)))
+            .and_then(|()| self.rename(&new, &state));
+        if written.is_err() {
+            self.remove(&new)?;
+        }
+        written
     }
 }
 

@@ -170,7 +170,7 @@ impl Rotation {
             Fate::Kept | Fate::KeptWithNews => {
                 // Before there is one more: the disk is bounded at every moment.
                 self.place.remove_rotated(self.keep.saturating_sub(1))?;
-                end = self.copy(start, end, cut.fate)?;
+                end = self.without_leftovers(|it| it.copy(start, end, cut.fate))?;
                 Source::Copied
             }
         };
@@ -188,12 +188,24 @@ impl Rotation {
             source,
             progress: Progress::Begun,
         };
-        self.note(Some(pending))?;
+        self.without_leftovers(|it| it.note(Some(pending)))?;
         reach(Point::LogBegun);
         self.hollow_first_block(start)?;
         reach(Point::LogFirstBlockHollow);
         self.hollowed(pending)?;
         Ok(Copied::Whole)
+    }
+
+    /// A copy that a full disk has cut short must not keep the disk full. Nothing is taken from the log yet.
+    fn without_leftovers<T>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let done = step(self);
+        if done.is_err() {
+            self.place.remove_copy()?;
+        }
+        done
     }
 
     /// Up to where.

@@ -1,5 +1,7 @@
 //! Rotation under a real writer, with deaths at every step, in hostile sandboxes.
 
+mod full;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
