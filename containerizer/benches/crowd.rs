@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use containerizer::audit::{self, Keeper, Scope};
 use containerizer::{Container, Containerizer, Stopwatch, Then, Timings};
 use isolators::ContainerId;
+use oci_spec::runtime::Spec;
 
 use support::{
     CGROUPS, builtin, bundle, open, percentile, phases_of, remove_cgroups, silence, spec,
@@ -112,7 +113,8 @@ async fn start(containerizer: &Containerizer, bundle: &Path) -> Vec<Container> {
             let (containerizer, bundle) = (containerizer.clone(), bundle.to_owned());
             let name = format!("crowd-{}-{n}", std::process::id());
             tokio::spawn(async move {
-                launch(&containerizer, &bundle, &name, &["/bin/sleep", "1000"]).await
+                let order = order(&bundle, &name, &["/bin/sleep", "1000"]);
+                launch(&containerizer, order).await
             })
         })
         .collect();
@@ -137,8 +139,9 @@ impl Launches {
     async fn measure(&mut self, containerizer: &Containerizer, bundle: &Path, name: &str) {
         for round in 0..ROUNDS {
             let name = format!("{name}-{}-{round}", std::process::id());
+            let order = order(bundle, &name, &["/bin/true"]);
             let started = Instant::now();
-            let container = launch(containerizer, bundle, &name, &["/bin/true"]).await;
+            let container = launch(containerizer, order).await;
             self.begun.push(started.elapsed());
             container.wait().await;
             self.ended.push(started.elapsed());
@@ -158,19 +161,17 @@ fn compare(what: &str, alone: &[Duration], among: &[Duration]) {
     );
 }
 
-async fn launch(
-    containerizer: &Containerizer,
-    bundle: &Path,
-    name: &str,
-    command: &[&str],
-) -> Container {
-    let id = ContainerId::try_from(name.to_owned()).unwrap();
+fn order(bundle: &Path, name: &str, command: &[&str]) -> (ContainerId, Spec) {
     let mut spec = spec(bundle, name);
     let mut process = spec.process().clone().unwrap();
     process.set_args(Some(
         command.iter().map(|word| (*word).to_owned()).collect(),
     ));
     spec.set_process(Some(process));
+    (ContainerId::try_from(name.to_owned()).unwrap(), spec)
+}
+
+async fn launch(containerizer: &Containerizer, (id, spec): (ContainerId, Spec)) -> Container {
     let then = Then::Supervise {};
     let launched = containerizer.launch_spec(&id, spec, silence(), then, Stopwatch::start());
     launched.await.unwrap()
