@@ -205,7 +205,7 @@ fn adopt_executor(
     let host = &supervisor.host;
     let sandbox = host.paths.sandbox(&run);
     let none = std::iter::empty();
-    let job = executor::resources::job(&run, &sandbox, framework, &info, none);
+    let job = executor::resources::job(&run, &sandbox, framework, &info, None, none);
     // They were valid when it was launched.
     let limits = host.log_limits.of(&job.task).unwrap_or(host.log_limits);
     host.keeper.watch(&sandbox, limits, Begun::Earlier);

@@ -28,6 +28,7 @@ use crate::config::{Config, ConfigError};
 use crate::devices::DevicesError;
 use crate::disks::DiskError;
 use crate::drain::Drain;
+use crate::executor::authentication::AuthenticationError;
 use crate::flags::Flags;
 use crate::garbage::Collector;
 use crate::ground::Ground;
@@ -76,6 +77,8 @@ pub enum StartError {
     Profiles(#[from] ProfilesError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
     #[error(transparent)]
     Host(#[from] HostError),
     #[error(transparent)]
@@ -156,6 +159,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         config,
         profile,
         policy,
+        authentication,
     } = prepared;
     let paths = Paths::new(&flags.work_dir);
     let (address, site) = (ground.address, Arc::clone(&ground.site));
@@ -211,6 +215,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         },
         capabilities: config.capabilities,
         policy,
+        authentication: Arc::clone(&authentication),
         log_limits: config.logs,
         keeper: Keeper::start(Arc::clone(&site.logs)),
         quotas: Arc::clone(&quotas),
@@ -262,7 +267,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         events.clone(),
     );
     let link = link.map_err(StartError::Client)?;
-    site.open(events.clone());
+    site.open(events.clone(), authentication);
     let (rest, resting) = watch::channel(false);
     let collector = Collector {
         flags: flags.clone(),

@@ -63,7 +63,7 @@ pub enum Event {
     /// Somebody who says to be this executor has something to say.
     Door {
         key: executor::Key,
-        answer: oneshot::Sender<Option<mpsc::Sender<executor::messages::Request>>>,
+        answer: oneshot::Sender<Option<executor::messages::Door>>,
     },
     Snapshot(oneshot::Sender<Book>),
     /// Whether the supervisor is alive.

@@ -30,6 +30,8 @@ struct Executor {
     agent: String,
     framework: String,
     executor: String,
+    /// A header, or nothing.
+    credentials: String,
     running: Mutex<BTreeMap<String, (Child, bool)>>,
     unacknowledged: Mutex<Unacknowledged>,
 }
@@ -40,6 +42,10 @@ fn main() {
         agent: variable("MESOS_AGENT_ENDPOINT"),
         framework: variable("MESOS_FRAMEWORK_ID"),
         executor: variable("MESOS_EXECUTOR_ID"),
+        credentials: match std::env::var("MESOS_EXECUTOR_AUTHENTICATION_TOKEN") {
+            Ok(token) => format!("Authorization: Bearer {token}\r\n"),
+            Err(_none_is_given) => String::new(),
+        },
         running: Mutex::default(),
         unacknowledged: Mutex::default(),
     });
@@ -208,8 +214,9 @@ impl Executor {
         write!(
             stream,
             "POST /api/v1/executor HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAccept: \
-             application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             application/json\r\n{}Content-Length: {}\r\n\r\n{body}",
             self.agent,
+            self.credentials,
             body.len()
         )?;
         Ok(BufReader::new(stream))

@@ -27,9 +27,24 @@ fn task(offer: &Value, id: &str, command: &str) -> Value {
     })
 }
 
+/// From here on the agent listens to executors only that show their token.
+async fn demand_tokens(cluster: &mut Cluster) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let agent = &mut cluster.agents[0];
+    agent.kill();
+    let key = agent.directory().join("key");
+    std::fs::write(&key, [7; 32]).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    agent.add_argument(format!("--jwt_secret_key={}", key.display()));
+    agent.add_argument("--authenticate_http_executors".to_owned());
+    agent.start().await;
+    cluster.registered(1).await;
+}
+
 #[tokio::test]
 async fn root_a_frameworks_executor_works_on_while_its_agent_is_killed_and_comes_back() {
     let mut cluster = Cluster::start(1).await;
+    demand_tokens(&mut cluster).await;
     let end = tempfile::tempdir().unwrap();
     let flag = end.path().join("end");
     let waits = format!("until [ -e {} ]; do sleep 0.05; done", flag.display());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use containerizer::Container;
 use proto::v1::{FrameworkInfo, KillPolicy, TaskInfo};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Key;
 use super::calls::Asked;
@@ -52,6 +52,14 @@ pub struct Request {
     /// With SUBSCRIBE.
     pub connection: Option<Connection>,
     pub answer: oneshot::Sender<Answer>,
+}
+
+/// Where an executor is listened to.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// The one that it runs in.
+    pub container: String,
+    pub requests: mpsc::Sender<Request>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

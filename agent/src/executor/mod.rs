@@ -11,6 +11,7 @@
 
 pub mod actor;
 pub mod adoption;
+pub mod authentication;
 pub mod calls;
 pub mod check;
 pub mod connection;
@@ -19,6 +20,7 @@ pub mod messages;
 pub mod record;
 pub mod resources;
 pub mod tasks;
+pub mod token;
 
 use proto::v1;
 

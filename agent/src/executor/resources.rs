@@ -7,9 +7,12 @@ use std::path::Path;
 
 use containerizer::Container;
 use proto::resources::Resources;
+use proto::v1::environment::Variable;
+use proto::v1::environment::variable::Type;
 use proto::v1::value::Scalar;
-use proto::v1::{ExecutorInfo, FrameworkInfo, TaskId, TaskInfo};
+use proto::v1::{CommandInfo, ExecutorInfo, FrameworkInfo, Secret, TaskId, TaskInfo, secret};
 
+use super::authentication;
 use crate::paths::Run;
 use crate::task::launch::{Host, Job, LaunchError, planned};
 
@@ -27,6 +30,7 @@ pub fn job<'a>(
     sandbox: &Path,
     framework: &FrameworkInfo,
     executor: &ExecutorInfo,
+    token: Option<String>,
     tasks: impl Iterator<Item = &'a TaskInfo>,
 ) -> Job {
     let tasks: Vec<&TaskInfo> = tasks.collect();
@@ -39,7 +43,10 @@ pub fn job<'a>(
             .flat_map(|task| task.resources.clone())
             .collect(),
         limits: limits(&tasks),
-        command: executor.command.clone(),
+        command: executor
+            .command
+            .clone()
+            .map(|command| with_token(command, token)),
         container: executor.container.clone(),
         labels: executor.labels.clone(),
         ..TaskInfo::default()
@@ -51,6 +58,23 @@ pub fn job<'a>(
         executor: executor.clone(),
         task,
     }
+}
+
+fn with_token(mut command: CommandInfo, token: Option<String>) -> CommandInfo {
+    if let Some(token) = token {
+        let variable = Variable {
+            name: authentication::VARIABLE.to_owned(),
+            r#type: Some(Type::Secret as i32),
+            secret: Some(Secret {
+                value: Some(secret::Value { data: token.into() }),
+                ..Secret::default()
+            }),
+            ..Variable::default()
+        };
+        let environment = command.environment.get_or_insert_default();
+        environment.variables.push(variable);
+    }
+    command
 }
 
 /// Of all tasks together. Where one has a limit, those without have their request for one, as they would have
@@ -94,7 +118,14 @@ mod tests {
     fn of(tasks: &[TaskInfo]) -> (f64, Option<f64>, Option<f64>) {
         let (framework, executor) = (FrameworkInfo::default(), ExecutorInfo::default());
         let path = Path::new("/s");
-        let job = job(&Run::default(), path, &framework, &executor, tasks.iter());
+        let job = job(
+            &Run::default(),
+            path,
+            &framework,
+            &executor,
+            None,
+            tasks.iter(),
+        );
         let limit = |name: &str| job.task.limits.get(name).map(|limit| limit.value);
         let sum = crate::book::total(&job.task.resources).mem();
         (sum, limit("cpus"), limit("mem"))

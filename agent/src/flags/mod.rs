@@ -20,7 +20,10 @@ use proto::units::parse_duration;
 use crate::quota::ProjectRange;
 use crate::recovery::Reconfiguration;
 pub use crate::recovery::Recover;
-use values::{id_range, project_range, reregistration_timeout, shm_size, text_or_file};
+use values::{
+    http_authenticators, id_range, path_or_url, project_range, reregistration_timeout, shm_size,
+    text_or_file,
+};
 
 /// What every container has. Mesos' default, posix/cpu and posix/mem, is part of it.
 pub const ISOLATION: &str = "cgroups/all,disk/du,disk/xfs,filesystem/linux,linux/capabilities,linux/nnp,\
@@ -288,6 +291,32 @@ pub struct Flags {
         default_value = "2secs", value_parser = reregistration_timeout
     )]
     pub executor_reregistration_timeout: Duration,
+
+    /// Take what custom executors say only with the token that the agent gave them. Executors that were
+    /// started without --jwt_secret_key have none, and cannot come back: set that first, and this when the
+    /// last of them has gone.
+    #[arg(
+        long = "authenticate_http_executors", env = "MESOS_AUTHENTICATE_HTTP_EXECUTORS",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub authenticate_http_executors: bool,
+
+    /// File with the key that tokens of custom executors are signed with: some random bytes, such as 32,
+    /// which other users may not read. Every executor finds its token in its environment then. Who changes
+    /// the key ends the executors that run.
+    #[arg(
+        long = "jwt_secret_key", env = "MESOS_JWT_SECRET_KEY",
+        value_parser = path_or_url
+    )]
+    pub jwt_secret_key: Option<PathBuf>,
+
+    /// For those used to it: basic or jwt, or both, separated by commas; custom executors have jwt anyway.
+    #[arg(
+        long = "http_authenticators", env = "MESOS_HTTP_AUTHENTICATORS",
+        default_value = "basic", value_parser = http_authenticators
+    )]
+    pub http_authenticators: String,
 
     /// How long custom executors try to come back while there is no agent, before they end themselves.
     #[arg(

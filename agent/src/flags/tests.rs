@@ -79,6 +79,26 @@ fn projects_are_one_range_without_that_of_everything_else() {
 }
 
 #[test]
+fn authenticators_are_those_that_are_built_in_and_a_key_is_a_path() {
+    for good in ["basic", "jwt", "basic,jwt"] {
+        let flags = parse(&[&format!("--http_authenticators={good}")]);
+        assert_eq!(flags.http_authenticators, good);
+    }
+    let module = ["agent", "--master=a:1", "--http_authenticators=org_module"];
+    let error = Line::try_parse_from(module)
+        .map(|line| line.flags)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("modules are not loaded"),
+        "{error}"
+    );
+    for key in ["/etc/key", "file:///etc/key"] {
+        let flags = parse(&[&format!("--jwt_secret_key={key}")]);
+        assert_eq!(flags.jwt_secret_key, Some("/etc/key".into()));
+    }
+}
+
+#[test]
 fn every_flag_is_told_once_it_is_set() {
     use clap::CommandFactory as _;
     let texts = parse(&[
@@ -93,6 +113,7 @@ fn every_flag_is_told_once_it_is_set() {
         "--executor_environment_variables={}",
         "--frameworks_home=/f",
         "--hostname=n5",
+        "--jwt_secret_key=/k",
         "--resources=cpus:1",
         "--seccomp_config_dir=/s",
         "--seccomp_profile_name=p",

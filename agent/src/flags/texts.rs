@@ -23,6 +23,10 @@ impl Flags {
             ),
             ("allowed_devices", self.allowed_devices.clone()),
             ("attributes", self.attributes.clone()),
+            (
+                "authenticate_http_executors",
+                Some(self.authenticate_http_executors.to_string()),
+            ),
             ("bounding_capabilities", self.bounding_capabilities.clone()),
             (
                 "effective_capabilities",
@@ -91,9 +95,17 @@ impl Flags {
             ("gc_delay", duration(self.gc_delay)),
             ("gc_disk_headroom", Some(self.gc_disk_headroom.to_string())),
             ("hostname", self.hostname.clone()),
+            (
+                "http_authenticators",
+                Some(self.http_authenticators.clone()),
+            ),
             ("insecure", Some(self.insecure.to_string())),
             ("isolation", Some(self.isolation.clone())),
             ("ip", Some(self.ip.to_string())),
+            (
+                "jwt_secret_key",
+                self.jwt_secret_key.as_ref().and_then(path),
+            ),
             (
                 "logrotate_stderr_options",
                 Some(self.logrotate_stderr_options.clone()),

@@ -1,5 +1,7 @@
 //! How the values of flags are read, where that is more than a word or a number.
 
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use containerizer::IDS_OF_EACH;
@@ -17,6 +19,22 @@ pub fn text_or_file(text: &str) -> Result<String, String> {
         Some(path) => {
             std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))
         }
+    }
+}
+
+/// As Mesos' users write paths.
+pub fn path_or_url(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(text.strip_prefix("file://").unwrap_or(text).into())
+}
+
+/// Those that are built into Mesos.
+pub fn http_authenticators(text: &str) -> Result<String, String> {
+    let unknown = |name: &&str| !matches!(*name, "basic" | "jwt");
+    match text.split(',').find(unknown) {
+        Some(name) => Err(format!(
+            "{name:?} is not built in, and modules are not loaded: use basic or jwt"
+        )),
+        None => Ok(text.to_owned()),
     }
 }
 

@@ -1,22 +1,24 @@
 //! `POST /api/v1/executor`: how custom executors talk to the agent. Source: spec/mesos-agent.md section 9.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::Request as HttpRequest;
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use endpoint::{BodyError, MAX_BODY_BYTES, bounded_body};
 use proto::media::{self, DecodeError, Encoding, MediaError, MediaType};
 use proto::recordio;
 use proto::v1::executor::{Call, Event as Word, call, event};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::Site;
 use crate::executor::Key;
+use crate::executor::authentication::{Impostor, Unknown};
 use crate::executor::calls::{self, Asked, BadCall};
 use crate::executor::connection;
-use crate::executor::messages::{Answer, Request};
+use crate::executor::messages::{Answer, Door, Request};
+use crate::executor::token::Claims;
 use crate::supervisor::Event;
 
 const MESSAGE_ACCEPT: HeaderName = HeaderName::from_static("message-accept");
@@ -25,10 +27,31 @@ const MESSAGE_CONTENT_TYPE: HeaderName = HeaderName::from_static("message-conten
 /// Keeps what lies between from taking the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(30 * 60);
 
+/// Source: spec/mesos-agent.md section 6.
+const REALM: &str = "mesos-agent-executor";
+
+/// Who says to be an executor.
+struct Sender {
+    key: Key,
+    /// What that is proved with; `None` where nobody asks for it.
+    claims: Option<Claims>,
+}
+
+impl Sender {
+    fn may_speak(&self, container: Option<&str>) -> Result<(), Impostor> {
+        let claims = self.claims.as_ref();
+        claims.map_or(Ok(()), |claims| claims.may_speak_for(&self.key, container))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{path} does not take {method}: use POST")]
     Method { method: Method, path: String },
+    #[error(transparent)]
+    Unauthenticated(#[from] Unknown),
+    #[error(transparent)]
+    Impostor(#[from] Impostor),
     #[error(transparent)]
     Media(#[from] MediaError),
     #[error(transparent)]
@@ -51,13 +74,14 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self {
             Failure::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Failure::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Failure::Media(error) => {
                 StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST)
             }
             Failure::Body(error) => error.status(),
             Failure::Call(BadCall::UnknownType) => StatusCode::NOT_IMPLEMENTED,
             Failure::Decode(_) | Failure::Call(_) | Failure::Unknown(_) => StatusCode::BAD_REQUEST,
-            Failure::NotSubscribed(_) => StatusCode::FORBIDDEN,
+            Failure::NotSubscribed(_) | Failure::Impostor(_) => StatusCode::FORBIDDEN,
             Failure::Recovering | Failure::Leaving => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -69,17 +93,40 @@ pub async fn serve(site: &Site, request: HttpRequest) -> Response {
         Err(failure) => {
             let text = proto::error::chain(&failure);
             let mut response = (failure.status(), text).into_response();
-            if let Failure::Method { .. } = failure {
-                let post = HeaderValue::from_static("POST");
-                response.headers_mut().insert(ALLOW, post);
-            }
+            response.headers_mut().extend(remedy(&failure));
             response
         }
     }
 }
 
+/// A header that says what would do.
+fn remedy(failure: &Failure) -> Option<(HeaderName, HeaderValue)> {
+    match failure {
+        Failure::Method { .. } => Some((ALLOW, HeaderValue::from_static("POST"))),
+        Failure::Unauthenticated(unknown) => {
+            let challenge = challenge(*unknown);
+            Some((WWW_AUTHENTICATE, HeaderValue::try_from(challenge).ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// Source: RFC 6750 section 3; spec/mesos-agent.md section 6 for the name of the realm.
+fn challenge(unknown: Unknown) -> String {
+    match unknown {
+        Unknown::Nobody => format!("Bearer realm=\"{REALM}\""),
+        Unknown::Token(why) => format!(
+            "Bearer realm=\"{REALM}\", error=\"invalid_token\", error_description=\"{why}\""
+        ),
+    }
+}
+
 async fn answer(site: &Site, request: HttpRequest) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
+    let credentials = header(&head.headers, AUTHORIZATION);
+    let claims = site
+        .authentication()
+        .admit(credentials, SystemTime::now())?;
     if head.method != Method::POST {
         return Err(Failure::Method {
             method: head.method,
@@ -89,12 +136,17 @@ async fn answer(site: &Site, request: HttpRequest) -> Result<Response, Failure> 
     let encoding = media::request_encoding(header(&head.headers, CONTENT_TYPE))?;
     let body = bounded_body(body, MAX_BODY_BYTES).await?;
     let call: Call = encoding.decode(&body)?;
-    let key = calls::sender(&call);
+    let sender = Sender {
+        key: calls::sender(&call),
+        claims,
+    };
+    // Who it is not has no business with what there is.
+    sender.may_speak(None)?;
     if call.r#type() == call::Type::Subscribe {
-        return subscribe(site, &head.headers, encoding, key, call).await;
+        return subscribe(site, &head.headers, encoding, sender, call).await;
     }
     let asked = calls::check(call)?;
-    pass_on(site, key, asked, None).await?;
+    pass_on(site, sender, asked, None).await?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
@@ -102,14 +154,14 @@ async fn subscribe(
     site: &Site,
     headers: &HeaderMap,
     encoding: Encoding,
-    key: Key,
+    sender: Sender,
     call: Call,
 ) -> Result<Response, Failure> {
     let (accept, records) = (header(headers, ACCEPT), header(headers, MESSAGE_ACCEPT));
     let stream_type = media::stream_type(accept, records, MediaType::from(encoding))?;
     let asked = calls::check(call)?;
     let (connection, stream) = connection::open(stream_type.records);
-    pass_on(site, key, asked, Some(connection)).await?;
+    pass_on(site, sender, asked, Some(connection)).await?;
     let beat = Word {
         r#type: Some(event::Type::Heartbeat as i32),
         ..Word::default()
@@ -129,12 +181,14 @@ async fn subscribe(
 /// An executor that says more than its agent can write down waits here.
 async fn pass_on(
     site: &Site,
-    key: Key,
+    sender: Sender,
     asked: Asked,
     connection: Option<connection::Connection>,
 ) -> Result<(), Failure> {
-    let door = door(site, &key).await?;
-    let door = door.ok_or_else(|| Failure::Unknown(key.clone()))?;
+    let door = door(site, &sender.key).await?;
+    let door = door.ok_or_else(|| Failure::Unknown(sender.key.clone()))?;
+    sender.may_speak(Some(&door.container))?;
+    let key = sender.key;
     let (answer, answered) = oneshot::channel();
     let request = Request {
         asked,
@@ -143,14 +197,14 @@ async fn pass_on(
     };
     // It ended a moment ago.
     let gone = || Failure::Unknown(key.clone());
-    door.send(request).await.map_err(|_ended| gone())?;
+    door.requests.send(request).await.map_err(|_ended| gone())?;
     match answered.await.map_err(|_ended| gone())? {
         Answer::Taken => Ok(()),
         Answer::NotSubscribed => Err(Failure::NotSubscribed(key)),
     }
 }
 
-async fn door(site: &Site, key: &Key) -> Result<Option<mpsc::Sender<Request>>, Failure> {
+async fn door(site: &Site, key: &Key) -> Result<Option<Door>, Failure> {
     let events = site.events().ok_or(Failure::Recovering)?;
     let (answer, found) = oneshot::channel();
     let key = key.clone();

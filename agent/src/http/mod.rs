@@ -35,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::Tally;
 use crate::book::Book;
+use crate::executor::authentication::Authentication;
 use crate::flags::Flags;
 use crate::gc::Collected;
 use crate::host;
@@ -57,6 +58,8 @@ pub struct Site {
     since: Instant,
     /// Unset while the agent recovers.
     events: RwLock<Option<mpsc::Sender<Event>>>,
+    /// Of executors; nobody is let in before that is known.
+    authentication: RwLock<Arc<Authentication>>,
     /// How long that took.
     recovery: OnceLock<Duration>,
     /// Set once another process is the agent.
@@ -100,6 +103,7 @@ impl Site {
             started: SystemTime::now(),
             since: Instant::now(),
             events: RwLock::new(None),
+            authentication: RwLock::default(),
             recovery: OnceLock::new(),
             successor: OnceLock::new(),
             garbage: Mutex::new(Garbage {
@@ -116,7 +120,9 @@ impl Site {
 
     /// The agent has recovered: from now on there is something to show. Again when it has recovered from
     /// an upgrade that failed.
-    pub fn open(&self, events: mpsc::Sender<Event>) {
+    pub fn open(&self, events: mpsc::Sender<Event>, authentication: Arc<Authentication>) {
+        let known = self.authentication.write();
+        *known.unwrap_or_else(PoisonError::into_inner) = authentication;
         *self.events.write().unwrap_or_else(PoisonError::into_inner) = Some(events);
         // That of its start is what is told.
         let _ = self.recovery.set(self.since.elapsed());
@@ -135,6 +141,11 @@ impl Site {
     fn events(&self) -> Option<mpsc::Sender<Event>> {
         let events = self.events.read();
         events.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn authentication(&self) -> Arc<Authentication> {
+        let known = self.authentication.read();
+        Arc::clone(&known.unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn collected(&self, collected: &Collected) {
@@ -310,7 +321,7 @@ mod tests {
         let flags = parse(&[&format!("--work_dir={work_dir}")]);
         let site = Site::new(&flags, "10.0.0.5:5051".parse().unwrap());
         let (events, mut inbox) = mpsc::channel(1);
-        site.open(events);
+        site.open(events, Arc::default());
         tokio::spawn(async move {
             while let Some(Event::Snapshot(ask)) = inbox.recv().await {
                 let _ = ask.send(book(sandbox.clone()));

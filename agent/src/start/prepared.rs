@@ -1,9 +1,12 @@
 //! What of a start changes nothing: flags are read, and the host is looked at.
 
+use std::sync::Arc;
+
 use isolators::seccomp::Profile;
 
 use super::StartError;
 use crate::config::Config;
+use crate::executor::authentication::Authentication;
 use crate::flags::Flags;
 use crate::host::HostFacts;
 use crate::task::policy::Policy;
@@ -16,6 +19,7 @@ pub struct Prepared {
     pub(super) config: Config,
     pub(super) profile: Profile,
     pub(super) policy: Policy,
+    pub(super) authentication: Arc<Authentication>,
 }
 
 impl Prepared {
@@ -30,6 +34,7 @@ impl Prepared {
         disks::prepare(&config.resources.to_protos(), &flags.work_dir)?;
         let profile = profiles::of_tasks(&flags)?;
         let policy = Policy::of(&flags)?;
+        let authentication = Arc::new(Authentication::of(&flags)?);
         for lack in &config.lacking_isolators {
             tracing::warn!(
                 isolator = lack.isolator,
@@ -42,6 +47,7 @@ impl Prepared {
             config,
             profile,
             policy,
+            authentication,
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::book::{Executor, ExecutorState, Kind};
 use crate::executor::actor::Actor;
 use crate::executor::check::{self, Refusal};
 use crate::executor::machine::Policy;
-use crate::executor::messages::{Beginning, Notice, Order, Request};
+use crate::executor::messages::{Beginning, Door, Notice, Order};
 use crate::executor::{self, Key};
 use crate::link::Outgoing;
 use crate::paths::Run;
@@ -27,7 +27,7 @@ const REQUESTS: usize = 64;
 #[derive(Debug)]
 pub struct Resident {
     orders: mpsc::Sender<Order>,
-    requests: mpsc::Sender<Request>,
+    door: Door,
     is_checkpointed: bool,
 }
 
@@ -122,6 +122,10 @@ impl Supervisor {
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (requests, requested) = mpsc::channel(REQUESTS);
         let is_checkpointed = framework.checkpoint();
+        let door = Door {
+            container: run.container.clone(),
+            requests,
+        };
         let actor = Actor {
             key: key.clone(),
             sandbox: self.host.paths.sandbox(&run),
@@ -141,7 +145,7 @@ impl Supervisor {
             key,
             Resident {
                 orders,
-                requests,
+                door,
                 is_checkpointed,
             },
         );
@@ -195,9 +199,9 @@ impl Supervisor {
     }
 
     /// Where what the executor itself asks for is taken.
-    pub(super) fn door(&self, key: &Key) -> Option<mpsc::Sender<Request>> {
+    pub(super) fn door(&self, key: &Key) -> Option<Door> {
         let resident = self.executors.get(key);
-        resident.map(|resident| resident.requests.clone())
+        resident.map(|resident| resident.door.clone())
     }
 
     /// `false`: no executor has that task.

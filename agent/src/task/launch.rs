@@ -25,6 +25,7 @@ use super::seccomp::{SeccompError, seccomp};
 use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
 use crate::complaint::Complaint;
+use crate::executor::authentication::Authentication;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::paths::{Paths, Run};
 use crate::quota::{Quotas, quota};
@@ -49,6 +50,8 @@ pub struct Host {
     /// Of tasks that name none, and the most that any may name.
     pub capabilities: CapabilitySets,
     pub policy: Policy,
+    /// Of custom executors.
+    pub authentication: Arc<Authentication>,
     /// Of tasks that say nothing else.
     pub log_limits: Limits,
     pub keeper: Keeper,

@@ -142,6 +142,7 @@ impl Life {
             &actor.sandbox,
             actor.framework(),
             &actor.info,
+            actor.host.authentication.token(&actor.run),
             tasks,
         )
     }

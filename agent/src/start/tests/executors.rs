@@ -2,6 +2,7 @@
 
 mod restarts;
 pub mod voice;
+mod tokens;
 
 use proto::link::{ExitedExecutor, FrameworkMessage, ShutdownExecutor, from_agent};
 use proto::media::Encoding;

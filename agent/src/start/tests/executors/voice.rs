@@ -19,6 +19,7 @@ pub struct Voice {
     url: String,
     encoding: Encoding,
     client: reqwest::Client,
+    token: Option<String>,
 }
 
 pub struct Ears {
@@ -43,6 +44,14 @@ impl Voice {
             url: format!("http://{}/api/v1/executor", handle.address()),
             encoding,
             client: reqwest::Client::new(),
+            token: None,
+        }
+    }
+
+    pub fn with_token(self, token: &str) -> Voice {
+        Voice {
+            token: Some(token.to_owned()),
+            ..self
         }
     }
 
@@ -56,10 +65,14 @@ impl Voice {
         call
     }
 
-    async fn send(&self, call: &Call) -> Response {
+    pub async fn send(&self, call: &Call) -> Response {
         let name = MediaType::from(self.encoding).as_str();
         let request = self.client.post(&self.url).body(self.encoding.encode(call));
         let request = request.header("Content-Type", name).header("Accept", name);
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         request.send().await.unwrap()
     }
 
