@@ -221,6 +221,16 @@ fn adopt_executor(
     let killing = killing.as_ref();
     let tasks = open.iter();
     let machine = executor::adoption::resume(policy, killing, tasks, told.len(), now, wall);
+    if container.is_some() {
+        let task = Key {
+            framework: key.framework.clone(),
+            task: key.executor.clone(),
+        };
+        let live = machine.tasks.live().map(|task| &task.info);
+        let job = executor::resources::job(&run, &sandbox, framework, &info, None, live);
+        let quotas = &supervisor.host.quotas;
+        quotas.watch(task, &sandbox, job.disk());
+    }
     let ids = open.iter().map(|task| task.info.task_id.value.clone());
     let ids: Vec<String> = ids.collect();
     supervisor.host_again(&key, ids.into_iter());

@@ -197,11 +197,7 @@ impl Supervisor {
                     self.hosted.remove(&key);
                     self.book.close(&key);
                 }
-                Event::OverDisk { key, overrun } => {
-                    if let Some(resident) = self.tasks.get(&key) {
-                        resident.tell(Message::OverDisk(overrun));
-                    }
-                }
+                Event::OverDisk { key, overrun } => self.on_over_disk(&key, overrun),
                 Event::Executor(notice) => self.on_executor(*notice).await,
                 // Whoever asked may have gone away.
                 Event::Door { key, answer } => drop(answer.send(self.door(&key))),
@@ -381,6 +377,16 @@ impl Supervisor {
             Leaving::Destroy => self.kill_all(),
         }
         self.leaving = Some((how, done));
+    }
+
+    /// Of a task, or of an executor that has a sandbox for its tasks.
+    fn on_over_disk(&self, key: &Key, overrun: Overrun) {
+        let executor = orders::host_of(key);
+        if self.executors.contains_key(&executor) {
+            self.tell_executor(&executor, Order::OverDisk(overrun));
+        } else if let Some(resident) = self.tasks.get(key) {
+            resident.tell(Message::OverDisk(overrun));
+        }
     }
 
     fn pulse(&self) -> Pulse {

@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::machine::Machine;
 use crate::book::ExecutorState;
 use crate::link::Outgoing;
+use crate::quota::Overrun;
 use crate::task::journal::{History, TaskJournal};
 use crate::task::machine::Requester;
 
@@ -33,6 +34,8 @@ pub enum Order {
         /// The most of its own.
         grace: Option<Duration>,
     },
+    /// Its sandbox takes too much of the disk.
+    OverDisk(Overrun),
     /// There is a (new) master.
     Connected(Outgoing),
     /// End it; nobody wants to hear of it any more.

@@ -10,7 +10,7 @@ use super::machine::{Cause, Phase};
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::paths::{Paths, Run};
 use crate::sandbox;
-use crate::task::killing::Killing;
+use crate::task::killing::{Killing, Why};
 use crate::task::launch::Host;
 use crate::task::machine::{self, Requester};
 
@@ -113,24 +113,22 @@ fn forget_task(paths: &Paths, run: &Run, task: &str) -> io::Result<()> {
 
 /// Pure: in the words in which the kill of a task is kept.
 fn begun(phase: &Phase, now: Instant, wall: SystemTime) -> Option<Killing> {
-    let Phase::Terminating {
-        cause,
-        deadline: Some(deadline),
-    } = phase
-    else {
+    let Phase::Terminating { cause, deadline } = phase else {
         return None;
     };
-    let by = match cause {
-        Cause::Asked(by) => *by,
+    let (of_task, overrun) = match cause {
+        Cause::OverDisk(overrun) => (machine::Cause::OverDisk, Some(overrun.clone())),
+        Cause::Asked(by) => (machine::Cause::Asked(*by), None),
         Cause::Idle | Cause::NotRegistered | Cause::NotReregistered | Cause::UpdateFailed(_) => {
-            Requester::Unknown
+            (machine::Cause::Asked(Requester::Unknown), None)
         }
     };
     let of_task = machine::Phase::Killing {
-        cause: machine::Cause::Asked(by),
-        deadline: Some(*deadline),
+        cause: of_task,
+        deadline: *deadline,
     };
-    Killing::begun(&machine::Phase::Launching, &of_task, now, wall)
+    let killing = Killing::begun(&machine::Phase::Launching, &of_task, now, wall)?;
+    Some(Killing { overrun, ..killing })
 }
 
 /// The phase of an executor whose end had begun. Pure.
@@ -139,7 +137,10 @@ pub fn goes_on(killing: &Killing, now: Instant, wall: SystemTime) -> Phase {
         machine::Phase::Killing { deadline, .. } => deadline,
         _ => Some(now),
     };
-    let cause = Cause::Asked(killing.by());
+    let cause = match (&killing.overrun, killing.why()) {
+        (Some(overrun), Why::OverDisk) => Cause::OverDisk(overrun.clone()),
+        _ => Cause::Asked(killing.by()),
+    };
     Phase::Terminating { cause, deadline }
 }
 
@@ -148,6 +149,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::quota::Overrun;
 
     #[test]
     fn an_end_that_was_asked_for_goes_on_for_the_time_that_is_left() {
@@ -166,5 +168,22 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert_eq!(begun(&Phase::Running, now, wall), None);
+    }
+
+    #[test]
+    fn the_next_agent_knows_that_it_was_ended_for_its_disk() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let cause = Cause::OverDisk(Overrun {
+            used: 2,
+            limit: 1,
+            largest: ".".into(),
+        });
+        let phase = |deadline| Phase::Terminating {
+            cause: cause.clone(),
+            deadline,
+        };
+        let kept = begun(&phase(None), now, wall).unwrap();
+        // What has not gone by then is killed again.
+        assert_eq!(goes_on(&kept, now, wall), phase(Some(now)));
     }
 }

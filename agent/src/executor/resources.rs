@@ -98,6 +98,7 @@ fn limits(tasks: &[&TaskInfo]) -> BTreeMap<String, Scalar> {
 
 /// Gives the container what `job` says now. Blocks.
 pub fn resize(host: &Host, job: &Job, container: &Container) -> Result<(), ResizeError> {
+    host.quotas.adjust(&job.sandbox, job.disk());
     let plan = planned(host, job)?;
     Ok(host.containerizer.resize(container, &plan.container)?)
 }

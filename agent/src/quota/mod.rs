@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use containerizer::project_quota::ProjectQuota;
+use containerizer::project_quota::{ProjectQuota, ProjectUse, QuotaError};
 use proto::error::chain;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
@@ -124,7 +124,6 @@ impl Quotas {
             quotas: Arc::clone(self),
             key,
             sandbox: sandbox.to_owned(),
-            quota,
         };
         let latest = Use {
             used: None,
@@ -135,6 +134,20 @@ impl Quotas {
         let watch = tokio::spawn(watch.run()).abort_handle();
         if let Some(earlier) = watched.insert(sandbox.to_owned(), Watched { latest, watch }) {
             earlier.watch.abort();
+        }
+    }
+
+    /// A sandbox that is looked after may take another amount from now on. Blocks.
+    pub fn adjust(&self, sandbox: &Path, quota: Option<u64>) {
+        match self.watched().get_mut(sandbox) {
+            Some(watched) if watched.latest.limit != quota => watched.latest.limit = quota,
+            Some(_) | None => return,
+        }
+        if let Some(projects) = &self.projects
+            && let Some(project) = projects.of(sandbox)
+        {
+            // One that fails is tried again with each look.
+            let _ = self.hold(projects, project, sandbox);
         }
     }
 
@@ -169,6 +182,29 @@ impl Quotas {
         self.projects.as_ref().map(Projects::counts)
     }
 
+    /// `None` when nobody looks after it.
+    fn limit(&self, sandbox: &Path) -> Option<Option<u64>> {
+        Some(self.watched().get(sandbox)?.latest.limit)
+    }
+
+    /// Has the file system hold a project to what is its sandbox's now. Blocks.
+    fn hold(
+        &self,
+        projects: &Projects,
+        project: u32,
+        sandbox: &Path,
+    ) -> Option<Result<ProjectUse, QuotaError>> {
+        let mut quota = self.limit(sandbox)?;
+        loop {
+            let used = projects.hold(project, self.policy.hard_limit(quota));
+            // Somebody else may have said and done something else meanwhile.
+            match self.limit(sandbox)? {
+                same if same == quota => return Some(used),
+                other => quota = other,
+            }
+        }
+    }
+
     /// What a look at a sandbox found, and whether that is too much. One that is `thorough` does not trust
     /// the project. Blocks.
     fn look(
@@ -184,7 +220,7 @@ impl Quotas {
             _ => Holder::Agent,
         };
         let counted = counted.and_then(|(projects, project)| {
-            let used = projects.hold(project, self.policy.hard_limit(quota));
+            let used = self.hold(projects, project, sandbox)?;
             let used = used.inspect_err(|error| {
                 let error = chain(error);
                 tracing::debug!(error, "a sandbox is measured");
@@ -237,7 +273,6 @@ struct Watch {
     quotas: Arc<Quotas>,
     key: Key,
     sandbox: PathBuf,
-    quota: Option<u64>,
 }
 
 impl Watch {
@@ -254,8 +289,10 @@ impl Watch {
             let Ok(hand) = Arc::clone(&self.quotas.hands).acquire_owned().await else {
                 return;
             };
-            let (quotas, sandbox, quota) =
-                (Arc::clone(&self.quotas), self.sandbox.clone(), self.quota);
+            let Some(quota) = self.quotas.limit(&self.sandbox) else {
+                return;
+            };
+            let (quotas, sandbox) = (Arc::clone(&self.quotas), self.sandbox.clone());
             let begun = Instant::now();
             let look = tokio::task::spawn_blocking(move || {
                 let _hand = hand;
@@ -270,14 +307,16 @@ impl Watch {
             if let Some(watched) = self.quotas.watched().get_mut(&self.sandbox) {
                 watched.latest.used = Some(used);
             }
-            if let Some(overrun) = overrun {
+            // What was too much a moment ago may not be now.
+            let is_current = self.quotas.limit(&self.sandbox) == Some(quota);
+            if let Some(overrun) = overrun.filter(|_| is_current) {
                 let overrun = Event::OverDisk {
                     key: self.key.clone(),
                     overrun,
                 };
-                // The agent may have gone.
+                // The agent may have gone. Whoever is to end it may not have listened: it is said until he
+                // has.
                 let _ = self.quotas.events.send(overrun).await;
-                return;
             }
         }
     }

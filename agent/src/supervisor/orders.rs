@@ -254,7 +254,7 @@ fn key(framework: &v1::FrameworkInfo, task: &v1::TaskId) -> Key {
 }
 
 /// The executor that has the id of a task.
-fn host_of(key: &Key) -> executor::Key {
+pub(super) fn host_of(key: &Key) -> executor::Key {
     executor::Key {
         framework: key.framework.clone(),
         executor: key.task.clone(),

@@ -85,6 +85,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// What all in the sandbox may take; `None` when nobody has thought of it.
+    pub fn disk(&self) -> Option<u64> {
+        quota(&[&self.executor.resources[..], &self.task.resources].concat())
+    }
+
     fn key(&self) -> Key {
         Key {
             framework: self.run.framework.clone(),
@@ -274,7 +279,7 @@ async fn attempt(
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
     let directory = job.sandbox.clone();
-    let (key, disk) = (job.key(), quota(&job.task.resources));
+    let (key, disk) = (job.key(), job.disk());
     let (sandbox, planned) = {
         let host = Arc::clone(host);
         let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job));
@@ -367,8 +372,8 @@ fn prepare(host: &Host, job: &Job) -> Result<Prepared, LaunchError> {
         .map_err(LaunchError::from)
         .and_then(|user| planned_for(host, job, user));
     let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
-    let disk = quota(&job.task.resources);
-    host.quotas.admit(&job.sandbox, &sandbox.files(), disk);
+    host.quotas
+        .admit(&job.sandbox, &sandbox.files(), job.disk());
     let planned = planned.and_then(|plan| {
         sandbox.create_directories(&plan.directories)?;
         Ok(plan)

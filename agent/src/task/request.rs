@@ -114,7 +114,8 @@ pub fn plan(
     Ok(Plan {
         container,
         fetch,
-        disk_limit: disk_limit(task)?,
+        // One that asks for no disk gets the fetcher's own limit.
+        disk_limit: job.disk(),
         directories: mounts.sandbox_directories,
         logs: host.log_limits.of(task)?,
         notes: [notes(task), logs::notes(task)].concat(),
@@ -196,12 +197,6 @@ fn bytes(megabytes: f64) -> u64 {
     (megabytes * f64::from(1 << 20)) as u64
 }
 
-/// A task that asks for no disk has not thought of it: it gets the fetcher's own limit.
-fn disk_limit(task: &v1::TaskInfo) -> Result<Option<u64>, PlanError> {
-    let disk = bytes(Resources::from_protos(&task.resources)?.disk());
-    Ok((disk > 0).then_some(disk))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,16 +233,6 @@ mod tests {
                 limit: Limit::Default
             }
         );
-    }
-
-    #[test]
-    fn a_tasks_disk_bounds_what_is_fetched() {
-        let asking = |resources: &str| v1::TaskInfo {
-            resources: Resources::parse(resources, "*").unwrap().to_protos(),
-            ..Default::default()
-        };
-        assert_eq!(disk_limit(&asking("disk:2")).unwrap(), Some(2 << 20));
-        assert_eq!(disk_limit(&asking("cpus:1")).unwrap(), None);
     }
 
     #[test]

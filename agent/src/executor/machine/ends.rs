@@ -6,6 +6,7 @@ use containerizer::{ExitStatus, Termination};
 use proto::v1::executor::event;
 
 use super::{Assigned, Cause, Effect, Line, Machine, Phase, Requester, word};
+use crate::quota::Overrun;
 use crate::task::ending::{self, Report, executors};
 
 impl Machine {
@@ -77,6 +78,24 @@ impl Machine {
         }
     }
 
+    /// No grace: each moment takes more.
+    pub(super) fn on_over_disk(&mut self, overrun: Overrun) -> Vec<Effect> {
+        match &self.phase {
+            Phase::Registering { .. } | Phase::Reconnecting { .. } | Phase::Running => {
+                self.kill(Cause::OverDisk(overrun))
+            }
+            Phase::Terminating {
+                cause,
+                deadline: Some(_),
+            } => self.kill(cause.clone()),
+            // What takes too much before it runs is the fetcher's to stop.
+            Phase::Launching
+            | Phase::Aborting { .. }
+            | Phase::Terminating { deadline: None, .. }
+            | Phase::Terminated => vec![],
+        }
+    }
+
     pub(super) fn kill(&mut self, cause: Cause) -> Vec<Effect> {
         if self.phase == Phase::Terminated {
             return vec![];
@@ -104,6 +123,7 @@ impl Machine {
             Some(Cause::NotReregistered) => {
                 executors::not_reregistered(&policy.framework, policy.reregistration)
             }
+            Some(Cause::OverDisk(overrun)) => ending::disk_exceeded(&overrun),
             Some(Cause::UpdateFailed(why)) => executors::update_failed(&policy.framework, &why),
         };
         self.over(raw(termination.status), |_| report.clone())

@@ -143,6 +143,39 @@ fn an_executor_that_does_not_subscribe_in_time_is_killed_and_its_tasks_say_so() 
 }
 
 #[test]
+fn an_executor_that_takes_too_much_of_the_disk_is_killed_and_all_of_its_tasks_say_so() {
+    let overrun = Overrun {
+        used: 2 << 20,
+        limit: 1 << 20,
+        largest: ".".into(),
+    };
+    let over = || Event::OverDisk(overrun.clone());
+    let (mut machine, now) = running(&["a", "b"]);
+    assert_eq!(words(&machine.step(over(), now)), ["kill"]);
+    assert!(machine.step(over(), now).is_empty());
+    let effects = machine.step(ended(Some(ExitStatus::Signaled(9))), now);
+    assert_eq!(
+        words(&effects),
+        [
+            "a: TASK_FAILED REASON_CONTAINER_LIMITATION_DISK",
+            "b: TASK_FAILED REASON_CONTAINER_LIMITATION_DISK",
+            "disconnect",
+            "exited(9)"
+        ]
+    );
+    // Who was asked to end before ends at once, and for that.
+    let (mut machine, now) = running(&["a"]);
+    let by = Requester::FrameworkOfExecutor;
+    machine.step(Event::ShutDown { by, grace: None }, now);
+    assert_eq!(words(&machine.step(over(), now)), ["kill"]);
+    let effects = machine.step(ended(Some(ExitStatus::Signaled(9))), now);
+    assert_eq!(
+        words(&effects)[0],
+        "a: TASK_FAILED REASON_EXECUTOR_TERMINATED"
+    );
+}
+
+#[test]
 fn an_update_is_stored_before_that_is_said_and_a_repeated_one_is_only_acknowledged() {
     let (mut machine, now) = running(&["t"]);
     let effects = machine.step(update("t", TaskRunning, 1), now);

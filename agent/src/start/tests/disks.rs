@@ -30,7 +30,7 @@ fn sandbox(node: &Node, task: &str) -> PathBuf {
 }
 
 /// What a running task takes of the disk, and may take, once the first is more than nothing.
-async fn disk_of(handle: &Handle, task: &str, at_least: u64) -> (u64, u64) {
+pub async fn disk_of(handle: &Handle, task: &str, at_least: u64) -> (u64, u64) {
     let wait = async {
         loop {
             let all = get(handle, "/monitor/statistics").await;

@@ -1,5 +1,6 @@
 //! Custom executors: what runs in the container waits, and the test says what an executor would.
 
+mod disks;
 mod restarts;
 pub mod voice;
 mod tokens;
