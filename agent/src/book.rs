@@ -357,17 +357,9 @@ pub fn total(resources: &[v1::Resource]) -> Resources {
     sum
 }
 
-/// Of consecutive statuses of one state only the newest is kept.
-fn note(task: &mut v1::Task, status: &TaskStatus) {
+pub fn note(task: &mut v1::Task, status: &TaskStatus) {
     task.state = status.state;
-    if task
-        .statuses
-        .last()
-        .is_some_and(|last| last.state == status.state)
-    {
-        task.statuses.pop();
-    }
-    task.statuses.push(status.clone());
+    proto::task::keep(&mut task.statuses, status);
 }
 
 #[cfg(test)]

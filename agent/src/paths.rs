@@ -28,7 +28,7 @@
 //!                         ├── executor.killing  t  of one of those: that it is to end, and when
 //!                         └── tasks/<task>
 //!                             ├── task.info     t  TaskInfo
-//!                             └── task.updates  t  journal of updates and acknowledgements
+//!                             └── task.updates  t  journal of updates and acknowledgements, rewritten as it grows
 //! ```
 //!
 //! `r` is on the disk before anyone acts on it. So are terminal updates in a journal, with copies of the other

@@ -34,6 +34,25 @@ pub fn new(info: &v1::TaskInfo, framework: &v1::FrameworkId, state: TaskState) -
     }
 }
 
+/// Statuses of one task that are kept; the oldest makes room. An executor may go back and forth
+/// between two states for ever.
+const MAX_STATUSES: usize = 64;
+
+/// Adds the newest status of a task to those that are shown: of consecutive ones of one state only the newest
+/// is, and what a framework and its executor say to each other in it never.
+pub fn keep(statuses: &mut Vec<v1::TaskStatus>, status: &v1::TaskStatus) {
+    let kept = v1::TaskStatus {
+        data: None,
+        ..status.clone()
+    };
+    match statuses.last_mut() {
+        Some(last) if last.state == status.state => *last = kept,
+        Some(_) | None => statuses.push(kept),
+    }
+    let surplus = statuses.len().saturating_sub(MAX_STATUSES);
+    statuses.drain(..surplus);
+}
+
 /// Whether a task in this state has ended: no other state follows.
 #[must_use]
 pub fn is_terminal(state: TaskState) -> bool {
@@ -101,6 +120,31 @@ mod tests {
         let info = v1::TaskInfo { executor, ..info() };
         let task = new(&info, &v1::FrameworkId::default(), TaskState::TaskRunning);
         assert_eq!(task.executor_id, Some(executor_id));
+    }
+
+    #[test]
+    fn the_statuses_of_a_task_are_its_newest_and_few() {
+        let status = |state: TaskState, message: usize| v1::TaskStatus {
+            state: state.into(),
+            message: Some(message.to_string()),
+            data: Some(vec![1]),
+            ..v1::TaskStatus::default()
+        };
+        let mut statuses = Vec::new();
+        for number in 0..100 {
+            keep(&mut statuses, &status(TaskState::TaskStarting, number));
+            keep(&mut statuses, &status(TaskState::TaskRunning, number));
+            keep(
+                &mut statuses,
+                &status(TaskState::TaskRunning, 1000 + number),
+            );
+        }
+        assert_eq!(statuses.len(), MAX_STATUSES);
+        let newest = v1::TaskStatus {
+            data: None,
+            ..status(TaskState::TaskRunning, 1099)
+        };
+        assert_eq!(statuses.last(), Some(&newest));
     }
 
     #[test]

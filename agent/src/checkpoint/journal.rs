@@ -171,6 +171,35 @@ impl Journal {
         !self.behind.is_empty()
     }
 
+    /// Bytes that it has.
+    pub fn len(&self) -> usize {
+        self.end
+    }
+
+    /// What is in it now.
+    pub fn read<M: Message + Default>(&self) -> Result<Journalled<M>, CheckpointError> {
+        Journalled::read(&self.path)
+    }
+
+    /// Puts `records` in place of all that is there, when that is whole: whoever reads it finds the one or the
+    /// other.
+    pub fn rewrite<M: Message>(&mut self, records: &[M]) -> Result<(), CheckpointError> {
+        if self.is_torn {
+            return Ok(());
+        }
+        let payloads: Vec<_> = records.iter().map(Message::encode_to_vec).collect();
+        let content = format::file(&payloads).ok_or_else(|| too_long(&self.path))?;
+        let replaced = replace(&self.path, &content, Durability::Reboot);
+        // It has got another name by now, or none.
+        self.file = None;
+        self.end = match &replaced {
+            Ok(()) => content.len(),
+            // Either may be there: the last step may be what has failed.
+            Err(_) => fs::metadata(&self.path).map_or(self.end, |found| found.len() as usize),
+        };
+        replaced
+    }
+
     /// As after an append that failed.
     #[cfg(test)]
     pub(super) fn is_torn(&mut self) {

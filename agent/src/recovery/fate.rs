@@ -6,6 +6,7 @@ use proto::task::is_terminal;
 use proto::v1::{self, TaskState};
 
 use super::StoredTask;
+use crate::book;
 use crate::task::command_executor::policy;
 use crate::task::ending::{self, Report};
 use crate::task::journal::History;
@@ -87,8 +88,7 @@ pub fn record(task: &StoredTask, framework: &v1::FrameworkInfo) -> v1::Task {
     let id = framework.id.clone().unwrap_or_default();
     let mut record = proto::task::new(&task.info, &id, TaskState::TaskStaging);
     for status in &task.history.updates {
-        record.state = status.state;
-        record.statuses.push(status.clone());
+        book::note(&mut record, status);
     }
     let told = &task.history.updates[..task.history.acknowledged];
     if let Some(status) = told.last() {

@@ -1,5 +1,7 @@
 //! The checkpoint of one task: what it is (`task.info`) and its updates (`task.updates`).
 
+mod compaction;
+
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -32,10 +34,15 @@ pub struct Record {
     pub came_as: Option<u64>,
 }
 
+/// Bytes that a journal may have before what is told is taken out of it. Few tasks come to that.
+const COMPACT: usize = 64 << 10;
+
 /// Appends to a task's `task.updates`. Blocks.
 #[derive(Debug)]
 pub struct TaskJournal {
     journal: Journal,
+    /// The length at which it is to be compacted next.
+    due: usize,
     described_by: [PathBuf; 3],
 }
 
@@ -141,6 +148,7 @@ impl TaskJournal {
     pub fn of(paths: &Paths, run: &Run, task: &str, journal: Journal) -> TaskJournal {
         TaskJournal {
             journal,
+            due: COMPACT,
             described_by: described_by(paths, run, task),
         }
     }
@@ -152,6 +160,9 @@ impl TaskJournal {
     /// update has a copy of it with itself, and one wait is for all.
     pub fn update(&mut self, status: &TaskStatus) -> Result<(), CheckpointError> {
         let is_terminal = proto::task::is_terminal(status.state());
+        if !is_terminal && self.journal.len() >= self.due {
+            self.compact();
+        }
         let (durability, descriptions) = match is_terminal {
             false => (Durability::Process, vec![]),
             true => {
@@ -166,6 +177,27 @@ impl TaskJournal {
             ..Record::default()
         };
         self.journal.append(&record, durability)
+    }
+
+    /// Nothing is lost when this fails: what is there is there, and it is tried again when there is more. It
+    /// is for the task's lifetime, so there is no terminal update.
+    fn compact(&mut self) {
+        if let Err(error) = self.try_compact() {
+            let error = proto::error::chain(&error);
+            tracing::warn!(error, "the journal of a task grows on");
+        }
+        // What nobody acknowledges stays, and is not written again and again.
+        self.due = COMPACT.max(self.journal.len().saturating_mul(2));
+    }
+
+    fn try_compact(&mut self) -> Result<(), CheckpointError> {
+        let found = self.journal.read::<Record>()?;
+        // A next start tells of what is damaged.
+        if found.damage.is_some() {
+            return Ok(());
+        }
+        self.journal
+            .rewrite(&compaction::compacted(&history(found.records)))
     }
 
     /// A lost acknowledgement is only repeated work, so it does not wait for the disk.
@@ -333,6 +365,57 @@ mod tests {
             0
         );
         forget_executor(&paths, &run).unwrap();
+    }
+
+    #[test]
+    fn the_journal_of_a_task_that_says_something_for_ever_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, run) = (Paths::new(dir.path()), Run::default());
+        let (executor, task) = (v1::ExecutorInfo::default(), v1::TaskInfo::default());
+        let mut journal = TaskJournal::create(&paths, &run, &executor, &task).unwrap();
+        journal.handed_over().unwrap();
+        let file = paths.task_updates(&run, "");
+        let mut longest = 0;
+        for number in 0..5000_u64 {
+            let uuid = number.to_le_bytes().repeat(2);
+            let mut status = update(0, TaskState::TaskRunning).update.unwrap();
+            status.uuid = Some(uuid.clone());
+            status.data = Some(vec![7; 500]);
+            journal.update(&status).unwrap();
+            journal.acknowledged(&uuid).unwrap();
+            longest = longest.max(fs::metadata(&file).unwrap().len());
+        }
+        assert!(longest <= 2 * COMPACT as u64, "{longest}");
+        let waits = update(9, TaskState::TaskRunning).update.unwrap();
+        journal.update(&waits).unwrap();
+        let found = Journalled::<Record>::read(&file).unwrap();
+        assert_eq!((found.damage.is_some(), found.torn), (false, 0));
+        let history = history(found.records);
+        assert!(history.handed_over);
+        assert_eq!(history.updates[history.acknowledged..], [waits]);
+        let newest = &history.updates[history.acknowledged - 1];
+        assert_eq!(newest.uuid(), 4999_u64.to_le_bytes().repeat(2));
+    }
+
+    #[test]
+    fn what_nobody_acknowledges_is_kept_and_not_written_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, run) = (Paths::new(dir.path()), Run::default());
+        let (executor, task) = (v1::ExecutorInfo::default(), v1::TaskInfo::default());
+        let mut journal = TaskJournal::create(&paths, &run, &executor, &task).unwrap();
+        let file = paths.task_updates(&run, "");
+        let mut files = std::collections::BTreeSet::new();
+        for number in 0..2000_u64 {
+            let mut status = update(0, TaskState::TaskRunning).update.unwrap();
+            status.uuid = Some(number.to_le_bytes().repeat(2));
+            status.data = Some(vec![7; 500]);
+            journal.update(&status).unwrap();
+            use std::os::unix::fs::MetadataExt as _;
+            files.insert(fs::metadata(&file).unwrap().ino());
+        }
+        let found = Journalled::<Record>::read(&file).unwrap();
+        assert_eq!(history(found.records).updates.len(), 2000);
+        assert!(files.len() <= 8, "{}", files.len());
     }
 
     #[test]

@@ -8,10 +8,6 @@ use proto::v1::{TaskState, TaskStatus};
 use super::clock::Now;
 use super::ids::{AgentId, TaskId};
 
-/// Statuses of one task that are kept; the oldest makes room. An executor may go back and forth
-/// between two states for ever.
-const MAX_STATUSES: usize = 64;
-
 #[derive(Debug, Clone)]
 pub struct Task {
     pub id: TaskId,
@@ -54,16 +50,7 @@ impl Task {
         }
         self.wire.set_status_update_state(status.state());
         self.wire.status_update_uuid = status.uuid.clone();
-        let kept = TaskStatus {
-            data: None,
-            ..status.clone()
-        };
-        match self.wire.statuses.last_mut() {
-            Some(last) if last.state == status.state => *last = kept,
-            Some(_) | None => self.wire.statuses.push(kept),
-        }
-        let surplus = self.wire.statuses.len().saturating_sub(MAX_STATUSES);
-        self.wire.statuses.drain(..surplus);
+        proto::task::keep(&mut self.wire.statuses, status);
     }
 }
 
