@@ -199,8 +199,13 @@ impl Supervisor {
                 }
                 Event::OverDisk { key, overrun } => self.on_over_disk(&key, overrun),
                 Event::Executor(notice) => self.on_executor(*notice).await,
-                // Whoever asked may have gone away.
-                Event::Door { key, answer } => drop(answer.send(self.door(&key))),
+                // While nobody here speaks for executors there is no answer.
+                Event::Door { key, answer } => {
+                    if self.is_the_agent() && self.leaving.is_none() {
+                        // Whoever asked may have gone away.
+                        let _ = answer.send(self.door(&key));
+                    }
+                }
                 Event::Snapshot(ask) => drop(ask.send(self.book.clone())),
                 Event::Pulse(ask) => drop(ask.send(self.pulse())),
                 Event::Drain { wish, done } => drop(done.send(self.on_drain(wish).await)),

@@ -133,6 +133,42 @@ async fn root_a_frameworks_executor_works_on_while_its_agent_is_killed_and_comes
 }
 
 #[tokio::test]
+async fn root_a_frameworks_executor_works_on_while_its_agent_is_upgraded() {
+    let mut cluster = Cluster::start_upgradable().await;
+    demand_tokens(&mut cluster).await;
+    let mut framework = Framework::subscribe(&cluster.api.address, "crews").await;
+    let offer = framework
+        .launch(|offer| vec![task(offer, "stays", "exec sleep 1000")])
+        .await;
+    let running = framework.update().await;
+    assert_eq!(running["state"], "TASK_RUNNING", "{running:#}");
+    for number in 0..3 {
+        let answer = cluster.agents[0].upgrade().await;
+        assert!(answer.success, "{answer:?}");
+        // The same executor, by its container.
+        framework
+            .launch(|offer| vec![task(offer, &format!("t{number}"), "exit 3")])
+            .await;
+        for state in ["TASK_RUNNING", "TASK_FAILED"] {
+            let update = framework.update().await;
+            assert_eq!(update["state"], state, "{update:#}");
+            assert_eq!(
+                update["container_status"]["container_id"],
+                running["container_status"]["container_id"]
+            );
+        }
+    }
+    let shutdown = json!({
+        "executor_id": { "value": "crew" },
+        "agent_id": offer["agent_id"],
+    });
+    framework.call("SHUTDOWN", shutdown).await;
+    let failure = framework.hear("FAILURE").await;
+    assert_eq!(failure["executor_id"]["value"], "crew");
+    cluster.nothing_left().await;
+}
+
+#[tokio::test]
 async fn root_a_framework_hears_of_the_end_of_an_executor_that_is_killed() {
     let cluster = Cluster::start(1).await;
     let mut framework = Framework::subscribe(&cluster.api.address, "crews").await;

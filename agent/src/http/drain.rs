@@ -3,8 +3,10 @@
 //! The only path here that changes something. A page in a browser on this machine cannot: it may not say
 //! that a body is JSON, nor ask with DELETE, without asking first, and is not answered.
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use endpoint::{bounded_body, jsonp};
@@ -17,7 +19,7 @@ use super::reply::Failure;
 use super::route::Route;
 use crate::book::Book;
 use crate::drain::Wish;
-use crate::supervisor::Event;
+use crate::supervisor::{DrainError, Event};
 
 /// A few words.
 const MAX_BYTES: usize = 4096;
@@ -62,20 +64,33 @@ pub fn changes(request: &Request) -> bool {
 }
 
 pub async fn change(site: &Site, request: Request) -> Response {
-    match attempt(site, request).await {
+    let (head, body) = request.into_parts();
+    let body = match bounded_body(body, MAX_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return Failure::from(error).into_response(),
+    };
+    let mut hands = site.hands();
+    let mut told = attempt(site, &head, &body).await;
+    if let Err(Failure::NoDrain(DrainError::HandedOver)) = told {
+        // Whoever is the agent then does it. With this process it changes only by its end.
+        let _ = hands.changed().await;
+        if let Some(successor) = site.successor.get() {
+            let request = Request::from_parts(head, Body::from(body));
+            return successor.answer(request).await;
+        }
+        told = attempt(site, &head, &body).await;
+    }
+    match told {
         Ok(told) => jsonp::answer(&told, None),
         Err(failure) => failure.into_response(),
     }
 }
 
-async fn attempt(site: &Site, request: Request) -> Result<Value, Failure> {
-    let wish = match *request.method() {
+async fn attempt(site: &Site, head: &Parts, body: &[u8]) -> Result<Value, Failure> {
+    let wish = match head.method {
         Method::DELETE => None,
-        _ if !is_json(request.headers()) => return Err(Failure::NotJson),
-        _ => {
-            let body = bounded_body(request.into_body(), MAX_BYTES).await?;
-            Some(wish(&body)?)
-        }
+        _ if !is_json(&head.headers) => return Err(Failure::NotJson),
+        _ => Some(wish(body)?),
     };
     let events = site.events().ok_or(Failure::Recovering)?;
     let (done, outcome) = oneshot::channel();

@@ -66,7 +66,7 @@ enum Failure {
     NotSubscribed(Key),
     #[error("the agent is still recovering: try again")]
     Recovering,
-    #[error("the agent is going away")]
+    #[error("the agent is going away, or another process takes its place just now: try again")]
     Leaving,
 }
 
@@ -185,22 +185,25 @@ async fn pass_on(
     asked: Asked,
     connection: Option<connection::Connection>,
 ) -> Result<(), Failure> {
-    let door = door(site, &sender.key).await?;
-    let door = door.ok_or_else(|| Failure::Unknown(sender.key.clone()))?;
-    sender.may_speak(Some(&door.container))?;
-    let key = sender.key;
+    let found = door(site, &sender.key).await?;
+    let found = found.ok_or_else(|| Failure::Unknown(sender.key.clone()))?;
+    sender.may_speak(Some(&found.container))?;
     let (answer, answered) = oneshot::channel();
     let request = Request {
         asked,
         connection,
         answer,
     };
-    // It ended a moment ago.
-    let gone = || Failure::Unknown(key.clone());
-    door.requests.send(request).await.map_err(|_ended| gone())?;
-    match answered.await.map_err(|_ended| gone())? {
-        Answer::Taken => Ok(()),
-        Answer::NotSubscribed => Err(Failure::NotSubscribed(key)),
+    // One that has been passed on and gets no answer was not taken, either.
+    let _ = found.requests.send(request).await;
+    match answered.await {
+        Ok(Answer::Taken) => Ok(()),
+        Ok(Answer::NotSubscribed) => Err(Failure::NotSubscribed(sender.key)),
+        // It has ended, or goes on in other hands: executors give up on the first, and must not on the other.
+        Err(_gone) => match door(site, &sender.key).await? {
+            None => Err(Failure::Unknown(sender.key)),
+            Some(_) => Err(Failure::Leaving),
+        },
     }
 }
 

@@ -29,6 +29,7 @@ impl Site {
                 tracing::warn!(error, "answers for the agent as it was before the upgrade");
             }
         }
+        self.hands.send_replace(());
     }
 }
 

@@ -31,7 +31,7 @@ use endpoint::Query;
 use endpoint::jsonp::{self, Callback};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::audit::Tally;
 use crate::book::Book;
@@ -64,6 +64,8 @@ pub struct Site {
     recovery: OnceLock<Duration>,
     /// Set once another process is the agent.
     successor: OnceLock<Successor>,
+    /// Changes with that, and when it is this process again.
+    hands: watch::Sender<()>,
     garbage: Mutex<Garbage>,
     pub logs: Arc<Counters>,
     /// Unset while the agent recovers.
@@ -106,6 +108,7 @@ impl Site {
             authentication: RwLock::default(),
             recovery: OnceLock::new(),
             successor: OnceLock::new(),
+            hands: watch::Sender::new(()),
             garbage: Mutex::new(Garbage {
                 max_age: flags.gc_delay,
                 ..Garbage::default()
@@ -124,6 +127,7 @@ impl Site {
         let known = self.authentication.write();
         *known.unwrap_or_else(PoisonError::into_inner) = authentication;
         *self.events.write().unwrap_or_else(PoisonError::into_inner) = Some(events);
+        self.hands.send_replace(());
         // That of its start is what is told.
         let _ = self.recovery.set(self.since.elapsed());
     }
@@ -141,6 +145,11 @@ impl Site {
     fn events(&self) -> Option<mpsc::Sender<Event>> {
         let events = self.events.read();
         events.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells when it has been decided which process is the agent, if that is open.
+    fn hands(&self) -> watch::Receiver<()> {
+        self.hands.subscribe()
     }
 
     fn authentication(&self) -> Arc<Authentication> {

@@ -113,7 +113,7 @@ impl Failure {
             Failure::Forbidden(_) => StatusCode::FORBIDDEN,
             Failure::Io { .. } | Failure::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Failure::Recovering
-            | Failure::NoDrain(DrainError::Leaving)
+            | Failure::NoDrain(DrainError::Leaving | DrainError::HandedOver)
             | Failure::Leaving
             | Failure::Leased(_)
             | Failure::Crowded => StatusCode::SERVICE_UNAVAILABLE,

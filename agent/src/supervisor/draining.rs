@@ -21,11 +21,17 @@ pub enum DrainError {
     Checkpoint(#[from] CheckpointError),
     #[error("the agent is going away")]
     Leaving,
+    #[error("the agent is handed over to another process just now: try again")]
+    HandedOver,
 }
 
 impl Supervisor {
     /// On disk before anything is refused or killed: who was told of a drain can rely on it.
     pub(super) async fn on_drain(&mut self, wish: Option<Wish>) -> Result<(), DrainError> {
+        // It may have read already whether it is to drain.
+        if !self.is_the_agent() {
+            return Err(DrainError::HandedOver);
+        }
         let agent = self.book.info.id.as_ref().ok_or(DrainError::NoAgent)?;
         let file = self.host.paths.drain_config(&agent.value);
         let drain = wish.map(|wish| Drain::begun(&wish, SystemTime::now()));

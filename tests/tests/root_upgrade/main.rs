@@ -3,6 +3,7 @@
 
 mod clients;
 mod deaths;
+mod drains;
 mod hand_over;
 mod load;
 mod roll_back;

@@ -8,8 +8,12 @@ use serde_json::json;
 
 use super::*;
 
-async fn ask(handle: &Handle, method: Method, body: Option<Value>) -> (u16, Value) {
-    let url = format!("http://{}/drain", handle.address());
+pub async fn ask(handle: &Handle, method: Method, body: Option<Value>) -> (u16, Value) {
+    ask_at(handle.address(), method, body).await
+}
+
+pub async fn ask_at(address: SocketAddr, method: Method, body: Option<Value>) -> (u16, Value) {
+    let url = format!("http://{address}/drain");
     let mut request = reqwest::Client::new().request(method, url);
     if let Some(body) = body {
         request = request

@@ -4,7 +4,11 @@
 use std::collections::BTreeSet;
 
 use proto::v1::TaskState;
+use proto::v1::task_status::Reason;
+use reqwest::Method;
+use serde_json::json;
 
+use super::drains::ask_at;
 use super::*;
 
 /// Of a framework that does not checkpoint.
@@ -72,6 +76,36 @@ async fn root_tasks_and_orders_outlast_an_agent_that_lets_go() {
         }
     }
     assert_eq!(seen, wanted);
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_drain_that_is_ordered_while_nobody_is_the_agent_is_begun_by_who_is_next() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    link.say(run(task("lasting", "exec sleep 1000"))).await;
+    while link.update().await.state() != TaskState::TaskRunning {}
+    handle.settle().await.await.unwrap();
+    let address = handle.address();
+    let (relieved, in_time) = handle.relieve().await;
+    assert!(in_time);
+    let mut asked = tokio::spawn(ask_at(address, Method::POST, Some(json!({}))));
+    // Who has let go says nothing to it; one that did would do so at once.
+    let answered = tokio::time::timeout(Duration::from_millis(300), &mut asked).await;
+    assert!(answered.is_err(), "{answered:?}");
+
+    let (handle, mut link) = again(&mut node, relieved, link).await;
+    let (status, told) = asked.await.unwrap();
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["drain_info"]["state"], "DRAINING");
+    link.say(run(task("late", "true"))).await;
+    let refused = loop {
+        let update = link.update().await;
+        if update.task_id.value == "late" {
+            break update;
+        }
+    };
+    assert_eq!(refused.reason(), Reason::AgentDraining);
     node.end(handle).await;
 }
 

@@ -107,6 +107,9 @@ async fn root_a_custom_executor_loses_an_agent_that_lets_go_and_comes_back_to_th
     let (relieved, in_time) = handle.relieve().await;
     assert!(in_time);
     ears.until_closed().await;
+    // It is there, and nobody who could say so: an executor that was told that it is not would give up.
+    let (status, said) = voice.post(&voice.subscription(&["t"], &[])).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{said}");
 
     let (handle, mut link) = handover::again(&mut node, relieved, link).await;
     let voice = Voice::of(&handle, Encoding::Json);
