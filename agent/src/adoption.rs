@@ -180,7 +180,9 @@ fn adopt_executor(
         tasks,
         ..
     } = stored;
-    let (told, open): (Vec<_>, Vec<_>) = tasks.into_iter().partition(executor::adoption::is_told);
+    let (mut told, open): (Vec<_>, Vec<_>) =
+        tasks.into_iter().partition(executor::adoption::is_told);
+    executor::adoption::oldest_first(&mut told);
     let container = found.get(&run.container).cloned();
     let mut entry = Executor {
         kind: Kind::Custom,
@@ -241,6 +243,9 @@ fn adopt_executor(
     let resumed = executor::messages::Resumed {
         machine,
         deliveries: deliveries.collect(),
+        told: (told.into_iter())
+            .map(|task| task.info.task_id.value)
+            .collect(),
         container,
         rebooted,
     };

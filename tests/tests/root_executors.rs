@@ -1,4 +1,5 @@
 //! A framework's own executor, through the whole cluster.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use serde_json::{Value, json};
 use tests::cluster::Cluster;

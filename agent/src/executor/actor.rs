@@ -156,10 +156,12 @@ impl Life {
                 let Resumed {
                     machine,
                     deliveries,
+                    told,
                     container,
                     rebooted,
                 } = *resumed;
-                self.record = Some(Record::of(&self.actor.host, &self.actor.run));
+                let (host, run) = (&self.actor.host, &self.actor.run);
+                self.record = Some(Record::going_on(host, run, told));
                 self.machine = machine;
                 for (id, journal, history) in deliveries {
                     let after = history.came_as.map_or(0, |number| number + 1);

@@ -55,9 +55,55 @@ fn assigned(stored: &StoredTask) -> Assigned {
     task
 }
 
+/// By when their stories ended.
+pub fn oldest_first(told: &mut [StoredTask]) {
+    let end = |task: &StoredTask| {
+        let last = task.history.updates.last();
+        last.and_then(|update| update.timestamp).unwrap_or_default()
+    };
+    told.sort_by(|one, other| end(one).total_cmp(&end(other)));
+}
+
 /// Everything about the task is told.
 pub fn is_told(stored: &StoredTask) -> bool {
     let history = &stored.history;
     let last: Option<TaskState> = history.updates.last().map(|update| update.state());
     last.is_some_and(is_terminal) && history.acknowledged == history.updates.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::v1::{TaskInfo, TaskStatus};
+
+    use super::*;
+    use crate::checkpoint::Journal;
+    use crate::paths::{Paths, Run};
+    use crate::task::journal::{History, TaskJournal};
+
+    #[test]
+    fn tasks_that_have_ended_are_in_the_order_of_their_ends() {
+        let paths = Paths::new("/w".as_ref());
+        let task = |id: &str, end| {
+            let mut info = TaskInfo::default();
+            info.task_id.value = id.into();
+            let last = TaskStatus {
+                timestamp: Some(end),
+                ..Default::default()
+            };
+            let journal = Journal::new("/w/j".as_ref());
+            StoredTask {
+                info,
+                journal: TaskJournal::of(&paths, &Run::default(), id, journal),
+                history: History {
+                    updates: vec![TaskStatus::default(), last],
+                    acknowledged: 2,
+                    ..History::default()
+                },
+            }
+        };
+        let mut told = [task("a", 3.0), task("b", 1.0), task("c", 2.0)];
+        oldest_first(&mut told);
+        let ids = told.map(|task| task.info.task_id.value);
+        assert_eq!(ids, ["b", "c", "a"]);
+    }
 }

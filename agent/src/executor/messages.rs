@@ -102,6 +102,8 @@ pub enum Beginning {
 pub struct Resumed {
     pub machine: Machine,
     pub deliveries: Vec<(String, TaskJournal, History)>,
+    /// Its tasks whose story was told to the end, oldest first.
+    pub told: Vec<String>,
     pub container: Option<Container>,
     pub rebooted: bool,
 }

@@ -46,6 +46,14 @@ impl Record {
         }
     }
 
+    /// The same after a restart, with the tasks whose story was told before.
+    pub fn going_on(host: &Arc<Host>, run: &Run, told: Vec<String>) -> Record {
+        Record {
+            told: told.into(),
+            ..Record::of(host, run)
+        }
+    }
+
     /// The executor is in another phase: an end that was asked for is written down.
     pub async fn ending(&mut self, phase: &Phase, now: Instant) {
         if let Some(killing) = begun(phase, now, SystemTime::now()) {

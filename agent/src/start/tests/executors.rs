@@ -2,8 +2,8 @@
 
 mod disks;
 mod restarts;
-pub mod voice;
 mod tokens;
+pub mod voice;
 
 use proto::link::{ExitedExecutor, FrameworkMessage, ShutdownExecutor, from_agent};
 use proto::media::Encoding;
