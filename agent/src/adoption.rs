@@ -2,13 +2,14 @@
 //! decided.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use containerizer::Container;
 use tokio::task::JoinHandle;
 
 use crate::book::{Executor, ExecutorState, Kind};
 use crate::checkpoint::{self, Durability};
+use crate::clock::Clock;
 use crate::executor;
 use crate::logs::Begun;
 use crate::paths::Run;
@@ -92,7 +93,7 @@ fn adopt_run(
     };
     let decide = |task: &StoredTask| {
         let is_alive = found.contains_key(&run.container);
-        let (now, wall) = (Instant::now(), SystemTime::now());
+        let (now, clock) = (Instant::now(), Clock::read());
         decide(
             framework,
             &task.info,
@@ -100,7 +101,7 @@ fn adopt_run(
             is_alive,
             rebooted,
             now,
-            wall,
+            clock,
         )
     };
     let fates: Vec<_> = tasks
@@ -219,10 +220,10 @@ fn adopt_executor(
         executor: run.executor.clone(),
     };
     let policy = supervisor.policy(framework.clone(), &info);
-    let (now, wall) = (Instant::now(), SystemTime::now());
+    let (now, clock) = (Instant::now(), Clock::read());
     let killing = killing.as_ref();
     let tasks = open.iter();
-    let machine = executor::adoption::resume(policy, killing, tasks, told.len(), now, wall);
+    let machine = executor::adoption::resume(policy, killing, tasks, told.len(), now, clock);
     if container.is_some() {
         let task = Key {
             framework: key.framework.clone(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -27,6 +27,7 @@ pub struct Collector {
     pub quotas: Arc<Quotas>,
     /// Set when the next pause is to be the last.
     pub resting: watch::Receiver<bool>,
+    pub ages: gc::Ages,
 }
 
 impl Collector {
@@ -67,7 +68,7 @@ impl Collector {
     }
 
     /// `None` once the agent has gone.
-    async fn collect(&self, policy: &gc::Policy) -> io::Result<Option<gc::Collected>> {
+    async fn collect(&mut self, policy: &gc::Policy) -> io::Result<Option<gc::Collected>> {
         let listed = self.paths.clone();
         let mut candidates = tokio::task::spawn_blocking(move || gc::candidates(&listed)).await??;
         candidates
@@ -84,6 +85,8 @@ impl Collector {
             .executors()
             .map(|(_, executor)| executor.run.clone())
             .collect();
+        candidates.runs.retain(|it| !live.contains(&it.run));
+        self.ages.correct(&mut candidates.runs, Instant::now());
         let (policy, paths) = (policy.clone(), self.paths.clone());
         let collect = move || gc::collect(&paths, &policy, candidates, &live);
         Ok(Some(tokio::task::spawn_blocking(collect).await??))

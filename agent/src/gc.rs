@@ -2,6 +2,7 @@
 //!
 //! Source: spec/mesos-agent.md section 15.
 
+mod ages;
 mod remains;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use crate::paths::{Paths, Run};
 use crate::removal::{RemoveError, remove_tree};
 use crate::runs::{Tree, runs};
 use crate::task::journal;
+pub use ages::Ages;
 use remains::Remains;
 
 #[derive(Debug, Clone)]
@@ -31,7 +33,22 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     pub run: Run,
-    pub modified: SystemTime,
+    pub age: Duration,
+}
+
+impl Candidate {
+    /// `modified`: in the future of a clock that was set back, it is as young as can be.
+    fn new(run: Run, modified: SystemTime, now: SystemTime) -> Candidate {
+        let age = now.duration_since(modified).unwrap_or_default();
+        let is_rest = modified == SystemTime::UNIX_EPOCH;
+        let age = if is_rest { Duration::MAX } else { age };
+        Candidate { run, age }
+    }
+
+    /// A removal has begun, and has not come to its end.
+    fn is_rest(&self) -> bool {
+        self.age == Duration::MAX
+    }
 }
 
 /// What may be removed, as a look has found it.
@@ -60,16 +77,8 @@ pub fn max_age(policy: &Policy, usage: f64) -> Duration {
 }
 
 /// Pure: the runs to remove.
-pub fn due(
-    candidates: Vec<Candidate>,
-    live: &BTreeSet<Run>,
-    max_age: Duration,
-    now: SystemTime,
-) -> Vec<Run> {
-    let is_old = |c: &Candidate| {
-        now.duration_since(c.modified)
-            .is_ok_and(|age| age >= max_age)
-    };
+pub fn due(candidates: Vec<Candidate>, live: &BTreeSet<Run>, max_age: Duration) -> Vec<Run> {
+    let is_old = |c: &Candidate| c.age >= max_age;
     let due = candidates
         .into_iter()
         .filter(|c| !live.contains(&c.run) && is_old(c));
@@ -94,7 +103,7 @@ pub fn collect(
         max_age,
         ..Collected::default()
     };
-    for run in due(candidates, live, max_age, SystemTime::now()) {
+    for run in due(candidates, live, max_age) {
         match remove(paths, &run) {
             Ok(()) => collected.removed += 1,
             Err(error) => {
@@ -113,16 +122,16 @@ pub fn collect(
 /// their tasks were killed before it was made, or somebody removed it. Blocks.
 pub fn candidates(paths: &Paths) -> io::Result<Candidates> {
     let remains = Remains::find(paths)?;
-    let mut found = Vec::new();
+    let (mut found, now) = (Vec::new(), SystemTime::now());
     for run in runs(paths, Tree::Sandboxes)? {
         let modified = fs::symlink_metadata(paths.sandbox(&run))?.modified()?;
-        found.push(Candidate { run, modified });
+        found.push(Candidate::new(run, modified, now));
     }
     for run in runs(paths, Tree::Checkpoints)? {
         let over = fs::symlink_metadata(paths.sentinel(&run));
         if let (Ok(over), false) = (over, paths.sandbox(&run).exists()) {
             let modified = over.modified()?;
-            found.push(Candidate { run, modified });
+            found.push(Candidate::new(run, modified, now));
         }
     }
     Ok(Candidates {
@@ -207,10 +216,9 @@ mod tests {
 
     #[test]
     fn only_old_runs_that_are_not_live_are_due() {
-        let now = SystemTime::now();
         let candidate = |executor, age| Candidate {
             run: run(executor),
-            modified: now - Duration::from_secs(age),
+            age: Duration::from_secs(age),
         };
         let candidates = vec![
             candidate("old", 100),
@@ -219,7 +227,7 @@ mod tests {
         ];
         let live = BTreeSet::from([run("live")]);
         assert_eq!(
-            due(candidates, &live, Duration::from_secs(60), now),
+            due(candidates, &live, Duration::from_secs(60)),
             [run("old")]
         );
     }

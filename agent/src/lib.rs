@@ -17,6 +17,7 @@ mod adoption;
 pub mod audit;
 mod book;
 mod checkpoint;
+mod clock;
 mod complaint;
 mod config;
 mod devices;

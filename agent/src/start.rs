@@ -31,6 +31,7 @@ use crate::drain::Drain;
 use crate::executor::authentication::AuthenticationError;
 use crate::flags::Flags;
 use crate::garbage::Collector;
+use crate::gc;
 use crate::ground::Ground;
 use crate::host::{HostError, boot_id};
 use crate::link::Link;
@@ -278,6 +279,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         auditor,
         quotas,
         resting,
+        ages: gc::Ages::default(),
     };
     let held = Arc::clone(&ground.lock);
     let supervisor = async move {

@@ -1,6 +1,6 @@
 //! What becomes of a custom executor that an earlier process of this agent had. Pure.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use proto::task::is_terminal;
 use proto::v1::TaskState;
@@ -8,6 +8,7 @@ use proto::v1::TaskState;
 use super::machine::{Machine, Phase, Policy};
 use super::record::goes_on;
 use super::tasks::{Assigned, Tasks, Wish};
+use crate::clock::Clock;
 use crate::recovery::StoredTask;
 use crate::task::killing::Killing;
 
@@ -20,7 +21,7 @@ pub fn resume<'a>(
     tasks: impl Iterator<Item = &'a StoredTask>,
     told: usize,
     now: Instant,
-    wall: SystemTime,
+    clock: Clock,
 ) -> Machine {
     let mut all = Tasks::default();
     let mut tasks: Vec<_> = tasks.collect();
@@ -30,7 +31,7 @@ pub fn resume<'a>(
     }
     all.served |= told > 0;
     let phase = match killing {
-        Some(killing) => goes_on(killing, now, wall),
+        Some(killing) => goes_on(killing, now, clock),
         // It may be on its way to its first subscription.
         None if !all.served => Phase::Registering {
             deadline: now + policy.registration.max(policy.reregistration),

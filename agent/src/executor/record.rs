@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::machine::{Cause, Phase};
 use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::clock::Clock;
 use crate::paths::{Paths, Run};
 use crate::sandbox;
 use crate::task::killing::{Killing, Why};
@@ -56,7 +57,7 @@ impl Record {
 
     /// The executor is in another phase: an end that was asked for is written down.
     pub async fn ending(&mut self, phase: &Phase, now: Instant) {
-        if let Some(killing) = begun(phase, now, SystemTime::now()) {
+        if let Some(killing) = begun(phase, now, Clock::read()) {
             self.write(move |paths, run| {
                 let file = paths.executor_killing(run);
                 checkpoint::write(&file, &killing, Durability::Process)
@@ -120,7 +121,7 @@ fn forget_task(paths: &Paths, run: &Run, task: &str) -> io::Result<()> {
 }
 
 /// Pure: in the words in which the kill of a task is kept.
-fn begun(phase: &Phase, now: Instant, wall: SystemTime) -> Option<Killing> {
+fn begun(phase: &Phase, now: Instant, clock: Clock) -> Option<Killing> {
     let Phase::Terminating { cause, deadline } = phase else {
         return None;
     };
@@ -135,13 +136,13 @@ fn begun(phase: &Phase, now: Instant, wall: SystemTime) -> Option<Killing> {
         cause: of_task,
         deadline: *deadline,
     };
-    let killing = Killing::begun(&machine::Phase::Launching, &of_task, now, wall)?;
+    let killing = Killing::begun(&machine::Phase::Launching, &of_task, now, clock)?;
     Some(Killing { overrun, ..killing })
 }
 
 /// The phase of an executor whose end had begun. Pure.
-pub fn goes_on(killing: &Killing, now: Instant, wall: SystemTime) -> Phase {
-    let deadline = match killing.phase(now, wall) {
+pub fn goes_on(killing: &Killing, now: Instant, clock: Clock) -> Phase {
+    let deadline = match killing.phase(now, clock) {
         machine::Phase::Killing { deadline, .. } => deadline,
         _ => Some(now),
     };
@@ -161,13 +162,13 @@ mod tests {
 
     #[test]
     fn an_end_that_was_asked_for_goes_on_for_the_time_that_is_left() {
-        let (now, wall) = (Instant::now(), SystemTime::now());
+        let (now, clock) = (Instant::now(), Clock::read());
         let phase = Phase::Terminating {
             cause: Cause::Asked(Requester::FrameworkOfExecutor),
             deadline: Some(now + Duration::from_secs(5)),
         };
-        let kept = begun(&phase, now, wall).unwrap();
-        let later = wall + Duration::from_secs(2);
+        let kept = begun(&phase, now, clock).unwrap();
+        let later = clock.later(Duration::from_secs(2));
         match goes_on(&kept, now, later) {
             Phase::Terminating {
                 cause: Cause::Asked(Requester::FrameworkOfExecutor),
@@ -175,12 +176,12 @@ mod tests {
             } => assert!(deadline - now <= Duration::from_secs(3)),
             other => panic!("{other:?}"),
         }
-        assert_eq!(begun(&Phase::Running, now, wall), None);
+        assert_eq!(begun(&Phase::Running, now, clock), None);
     }
 
     #[test]
     fn the_next_agent_knows_that_it_was_ended_for_its_disk() {
-        let (now, wall) = (Instant::now(), SystemTime::now());
+        let (now, clock) = (Instant::now(), Clock::read());
         let cause = Cause::OverDisk(Overrun {
             used: 2,
             limit: 1,
@@ -190,8 +191,8 @@ mod tests {
             cause: cause.clone(),
             deadline,
         };
-        let kept = begun(&phase(None), now, wall).unwrap();
+        let kept = begun(&phase(None), now, clock).unwrap();
         // What has not gone by then is killed again.
-        assert_eq!(goes_on(&kept, now, wall), phase(Some(now)));
+        assert_eq!(goes_on(&kept, now, clock), phase(Some(now)));
     }
 }

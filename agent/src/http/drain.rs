@@ -18,7 +18,7 @@ use super::Site;
 use super::reply::Failure;
 use super::route::Route;
 use crate::book::Book;
-use crate::drain::Wish;
+use crate::drain::{Moment, Wish};
 use crate::supervisor::{DrainError, Event};
 
 /// A few words.
@@ -126,7 +126,7 @@ pub fn told(book: &Book) -> Value {
         "drain_info": proto::json::to_value(&drain.info(tasks)),
         "tasks": tasks,
     });
-    if let Some(left) = drain.left(std::time::SystemTime::now()) {
+    if let Some(left) = drain.left(&Moment::now()) {
         let nanoseconds = i64::try_from(left.as_nanos()).unwrap_or(i64::MAX);
         told["deadline"] = proto::json::to_value(&DurationInfo { nanoseconds });
     }

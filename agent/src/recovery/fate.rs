@@ -1,12 +1,13 @@
 //! What becomes of a task that an earlier process of this agent had. Pure.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use proto::task::is_terminal;
 use proto::v1::{self, TaskState};
 
 use super::StoredTask;
 use crate::book;
+use crate::clock::Clock;
 use crate::task::command_executor::policy;
 use crate::task::ending::{self, Report};
 use crate::task::journal::History;
@@ -33,7 +34,7 @@ pub fn decide(
     is_alive: bool,
     rebooted: bool,
     now: Instant,
-    wall: SystemTime,
+    clock: Clock,
 ) -> Fate {
     let last = history.updates.last().map(v1::TaskStatus::state);
     if last.is_some_and(is_terminal) {
@@ -43,7 +44,7 @@ pub fn decide(
     let was_running = last.is_some_and(|state| state != TaskState::TaskStarting);
     if is_alive {
         if let Some(killing) = &history.killing {
-            return Fate::Adopt(killing.phase(now, wall));
+            return Fate::Adopt(killing.phase(now, clock));
         }
         let policy = policy(framework, task);
         return Fate::Adopt(match last {
@@ -54,7 +55,7 @@ pub fn decide(
             _ if was_running => Phase::Running {
                 time_up: policy
                     .max_completion_time
-                    .map(|limit| now + limit.saturating_sub(age(history, wall))),
+                    .map(|limit| now + limit.saturating_sub(age(history, clock))),
             },
             _ => Phase::Launching,
         });
@@ -70,16 +71,17 @@ pub fn decide(
 }
 
 /// How long ago the task said that it was running.
-fn age(history: &History, wall: SystemTime) -> Duration {
+fn age(history: &History, clock: Clock) -> Duration {
+    if let Some(since) = history.running_since {
+        return Duration::from_millis(clock.boot_ms().saturating_sub(since));
+    }
+    // An earlier version of this program has written it.
     let running = history
         .updates
         .iter()
         .find(|s| s.state() == TaskState::TaskRunning);
     let since = running.and_then(|status| status.timestamp).unwrap_or(0.0);
-    let now = wall
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64();
+    let now = Duration::from_millis(clock.wall_ms()).as_secs_f64();
     Duration::try_from_secs_f64(now - since).unwrap_or_default()
 }
 
@@ -100,6 +102,8 @@ pub fn record(task: &StoredTask, framework: &v1::FrameworkInfo) -> v1::Task {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use proto::v1::task_status::Reason;
 
     use super::*;
@@ -117,11 +121,18 @@ mod tests {
             killing: None,
             handed_over: false,
             came_as: None,
+            running_since: None,
+        }
+    }
+
+    fn clock() -> Clock {
+        Clock {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1010),
+            since_boot: Duration::from_secs(500),
         }
     }
 
     fn fate(history: &History, is_alive: bool, rebooted: bool) -> Fate {
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1010);
         let (framework, task) = (v1::FrameworkInfo::default(), v1::TaskInfo::default());
         decide(
             &framework,
@@ -130,7 +141,7 @@ mod tests {
             is_alive,
             rebooted,
             Instant::now(),
-            wall,
+            clock(),
         )
     }
 
@@ -161,8 +172,9 @@ mod tests {
             overrun: None,
             why: Why::Framework as i32,
             during_launch,
-            deadline: 1_015_000,
+            deadline: 0,
             grace: 30_000,
+            boot_deadline: Some(505_000),
         };
         let mut running = history(RUNNING, 2);
         running.killing = Some(killing(false));
@@ -194,19 +206,22 @@ mod tests {
             ..Default::default()
         };
         let now = Instant::now();
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1010);
         let framework = v1::FrameworkInfo::default();
-        let fate = decide(
-            &framework,
-            &task,
-            &history(RUNNING, 2),
-            true,
-            false,
-            now,
-            wall,
-        );
+        let mut history = history(RUNNING, 2);
+        let decide =
+            |history: &History, clock| decide(&framework, &task, history, true, false, now, clock);
         let time_up = Some(now + Duration::from_secs(20));
-        assert_eq!(fate, Fate::Adopt(Phase::Running { time_up }));
+        let wanted = Fate::Adopt(Phase::Running { time_up });
+        assert_eq!(decide(&history, clock()), wanted);
+        history.running_since = Some(490_000);
+        let day = Duration::from_secs(86_400);
+        for set in [
+            clock(),
+            clock().set_forward(day),
+            clock().set_back(day / 100),
+        ] {
+            assert_eq!(decide(&history, set), wanted);
+        }
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! How a drain is begun, gone on with, taken back, and told.
 
-use std::time::SystemTime;
-
 use proto::error::chain;
 use proto::link::{FromAgent, from_agent};
 use proto::v1;
 
 use super::{Event, Supervisor};
 use crate::checkpoint::{self, CheckpointError, Durability};
-use crate::drain::{Drain, Wish};
+use crate::drain::{Drain, Moment, Wish};
 use crate::executor::messages::Order;
 use crate::task::actor::Message;
 use crate::task::machine::Requester;
@@ -34,7 +32,7 @@ impl Supervisor {
         }
         let agent = self.book.info.id.as_ref().ok_or(DrainError::NoAgent)?;
         let file = self.host.paths.drain_config(&agent.value);
-        let drain = wish.map(|wish| Drain::begun(&wish, SystemTime::now()));
+        let drain = wish.map(|wish| Drain::begun(&wish, &Moment::now()));
         let record = drain.clone();
         let written = tokio::task::spawn_blocking(move || match record {
             Some(record) => checkpoint::write(&file, &record, Durability::Reboot),
@@ -45,7 +43,7 @@ impl Supervisor {
             .map_err(|_interrupted| DrainError::Leaving)??;
         match drain {
             Some(drain) => {
-                tracing::info!(deadline = ?drain.left(SystemTime::now()), "draining: no new tasks are taken");
+                tracing::info!(deadline = ?drain.left(&Moment::now()), "draining: no new tasks are taken");
                 self.go_on_draining(drain);
             }
             None => {
@@ -58,7 +56,7 @@ impl Supervisor {
 
     /// Also for what an earlier process of this agent has begun.
     pub fn go_on_draining(&mut self, drain: Drain) {
-        let left = drain.left(SystemTime::now());
+        let left = drain.left(&Moment::now());
         self.book.drain = Some(drain);
         match left {
             Some(left) if left.is_zero() => self.kill_for_drain(),
@@ -77,14 +75,10 @@ impl Supervisor {
 
     /// The deadline of a drain, which may have been taken back since, or begun anew.
     pub(super) fn on_drain_due(&mut self) {
-        let left = self
-            .book
-            .drain
-            .as_ref()
-            .map(|it| it.left(SystemTime::now()));
+        let left = self.book.drain.as_ref().map(|it| it.left(&Moment::now()));
         match left {
             Some(Some(left)) if left.is_zero() => self.kill_for_drain(),
-            // The clock was set back, or it is another's: that has its own.
+            // It is another's: that has its own.
             Some(_) | None => {}
         }
     }

@@ -2,7 +2,7 @@
 //! mean, and carries that out. It lives until the task's last update is acknowledged.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use containerizer::{Container, Stopwatch, Termination};
 use failpoint::{Point, reach};
@@ -21,6 +21,7 @@ use super::launch::{Host, Job, Launching, Outcome, Stage};
 use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
 use super::unwritten::Unwritten;
 use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::clock::Clock;
 use crate::link::Outgoing;
 use crate::quota::Overrun;
 use crate::{sandbox, supervisor};
@@ -334,7 +335,7 @@ impl Life {
     async fn step(&mut self, event: Event) {
         let (before, now) = (self.machine.phase.clone(), Instant::now());
         let effects = self.machine.step(event, now);
-        let begun = Killing::begun(&before, &self.machine.phase, now, SystemTime::now());
+        let begun = Killing::begun(&before, &self.machine.phase, now, Clock::read());
         if let Some(mut killing) = begun {
             killing.overrun.clone_from(&self.machine.overrun);
             self.unwritten

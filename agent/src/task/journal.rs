@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use failpoint::{Point, reach};
-use proto::v1::{self, TaskStatus};
+use proto::v1::{self, TaskState, TaskStatus};
 
 use super::killing::Killing;
 use crate::checkpoint::{self, CheckpointError, Durability, Journal};
+use crate::clock::Clock;
 use crate::paths::{Paths, Run};
 
 /// One record of `task.updates`: an update, an acknowledgement, or a kill that has begun.
@@ -32,6 +33,9 @@ pub struct Record {
     /// Of a task that waits for such an executor: which one it is, of all that came.
     #[prost(uint64, optional, tag = "6")]
     pub came_as: Option<u64>,
+    /// With an update: when, in milliseconds since the kernel started.
+    #[prost(uint64, optional, tag = "7")]
+    pub since_boot: Option<u64>,
 }
 
 /// Bytes that a journal may have before what is told is taken out of it. Few tasks come to that.
@@ -66,6 +70,8 @@ pub struct History {
     pub handed_over: bool,
     /// Those that wait for one are handed over in this order.
     pub came_as: Option<u64>,
+    /// In milliseconds since the kernel started.
+    pub running_since: Option<u64>,
 }
 
 /// The directory of an executor is made and removed by one at a time: else a task could begin in one that
@@ -159,6 +165,15 @@ impl TaskJournal {
     /// What describes the task was written without waiting for the disk, so that a launch need not: the
     /// update has a copy of it with itself, and one wait is for all.
     pub fn update(&mut self, status: &TaskStatus) -> Result<(), CheckpointError> {
+        self.update_of(status, Clock::read().boot_ms())
+    }
+
+    /// The same, of that time.
+    pub fn update_of(
+        &mut self,
+        status: &TaskStatus,
+        since_boot: u64,
+    ) -> Result<(), CheckpointError> {
         let is_terminal = proto::task::is_terminal(status.state());
         if !is_terminal && self.journal.len() >= self.due {
             self.compact();
@@ -174,6 +189,7 @@ impl TaskJournal {
         let record = Record {
             update: Some(status.clone()),
             descriptions,
+            since_boot: Some(since_boot),
             ..Record::default()
         };
         self.journal.append(&record, durability)
@@ -251,6 +267,10 @@ impl TaskJournal {
 pub fn history(records: Vec<Record>) -> History {
     let mut history = History::default();
     for record in records {
+        let is_running = |update: &TaskStatus| update.state() == TaskState::TaskRunning;
+        if history.running_since.is_none() && record.update.as_ref().is_some_and(is_running) {
+            history.running_since = record.since_boot;
+        }
         history.updates.extend(record.update);
         history.handed_over |= record.handed_over;
         history.came_as = record.came_as.or(history.came_as);
@@ -268,8 +288,6 @@ pub fn history(records: Vec<Record>) -> History {
 
 #[cfg(test)]
 mod tests {
-    use proto::v1::TaskState;
-
     use super::*;
     use crate::checkpoint::Journalled;
 
@@ -310,14 +328,18 @@ mod tests {
         journal.update(&finished).unwrap();
         let file = paths.task_updates(&run, "");
         let found = Journalled::<Record>::read(&file).unwrap();
+        let history = history(found.records);
+        let running_since = history.running_since;
+        assert!(running_since.is_some_and(|since| since <= Clock::read().boot_ms()));
         assert_eq!(
-            history(found.records),
+            history,
             History {
                 updates: vec![running, finished],
                 acknowledged: 1,
                 killing: Some(killing),
                 handed_over: false,
                 came_as: None,
+                running_since,
             }
         );
     }

@@ -1,10 +1,11 @@
 //! A kill that goes on, as it is written down: the next process of this agent carries it to its end.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use proto::v1::{DurationInfo, KillPolicy};
 
 use super::machine::{Cause, Phase, Requester};
+use crate::clock::{Clock, milliseconds};
 use crate::quota::Overrun;
 
 /// On the disk: numbers are not to be given to others.
@@ -24,6 +25,9 @@ pub struct Killing {
     /// Why, when it is for its disk.
     #[prost(message, optional, tag = "5")]
     pub overrun: Option<Overrun>,
+    /// Of the SIGKILL, in milliseconds since the kernel started: who is to be killed has lived no longer.
+    #[prost(uint64, optional, tag = "6")]
+    pub boot_deadline: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
@@ -40,7 +44,7 @@ pub enum Why {
 
 impl Killing {
     /// What is to be written down when a task has come from one phase to another. Pure.
-    pub fn begun(before: &Phase, after: &Phase, now: Instant, wall: SystemTime) -> Option<Self> {
+    pub fn begun(before: &Phase, after: &Phase, now: Instant, clock: Clock) -> Option<Self> {
         if before == after {
             return None;
         }
@@ -68,16 +72,21 @@ impl Killing {
         Some(Self {
             why: why as i32,
             during_launch,
-            deadline: since_epoch(wall).saturating_add(grace),
+            deadline: clock.wall_ms().saturating_add(grace),
             grace,
             overrun: None,
+            boot_deadline: Some(clock.boot_ms().saturating_add(grace)),
         })
     }
 
-    /// The phase of a task whose container is still there. Pure. A clock that was set back does not prolong
+    /// The phase of a task whose container is still there. Pure. Whoever sets the wall clock changes nothing of
     /// its time.
-    pub fn phase(&self, now: Instant, wall: SystemTime) -> Phase {
-        let left = self.deadline.saturating_sub(since_epoch(wall));
+    pub fn phase(&self, now: Instant, clock: Clock) -> Phase {
+        let left = match self.boot_deadline {
+            Some(deadline) => deadline.saturating_sub(clock.boot_ms()),
+            // An earlier version of this program has written it.
+            None => self.deadline.saturating_sub(clock.wall_ms()),
+        };
         Phase::Killing {
             cause: match (self.why(), self.during_launch) {
                 (Why::TimeUp, _) => Cause::TimeUp,
@@ -112,6 +121,7 @@ impl Killing {
             deadline: u64::from(grace.is_some()),
             grace: grace.unwrap_or_default(),
             overrun: None,
+            boot_deadline: None,
         }
     }
 
@@ -137,44 +147,43 @@ impl Why {
     }
 }
 
-fn since_epoch(wall: SystemTime) -> u64 {
-    let since = wall.duration_since(SystemTime::UNIX_EPOCH);
-    milliseconds(since.unwrap_or_default())
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const DAY: Duration = Duration::from_secs(86_400);
 
     #[test]
     fn a_kill_goes_on_for_the_time_that_is_left_of_it() {
-        let (now, wall) = (Instant::now(), SystemTime::now());
+        let (now, clock) = (Instant::now(), Clock::read());
         let cause = Cause::Asked(Requester::Framework);
         let deadline = Some(now + 10 * SECOND);
         let asked = Phase::Killing { cause, deadline };
         let running = Phase::Running { time_up: None };
-        let killing = Killing::begun(&running, &asked, now, wall).unwrap();
-        let left = |later: SystemTime| match killing.phase(now, later) {
+        let mut killing = Killing::begun(&running, &asked, now, clock).unwrap();
+        let left = |killing: &Killing, later: Clock| match killing.phase(now, later) {
             Phase::Killing {
                 cause: found,
                 deadline: Some(deadline),
             } if found == cause => deadline - now,
             other => panic!("{other:?}"),
         };
-        assert_eq!(left(wall + 4 * SECOND), 6 * SECOND);
-        assert_eq!(left(wall + 40 * SECOND), Duration::ZERO);
-        assert_eq!(left(wall - 40 * SECOND), 10 * SECOND);
+        let later = clock.later(4 * SECOND);
+        assert_eq!(left(&killing, later), 6 * SECOND);
+        for set in [later.set_forward(40 * DAY), later.set_back(40 * DAY)] {
+            assert_eq!(left(&killing, set), 6 * SECOND);
+        }
+        assert_eq!(left(&killing, clock.later(40 * SECOND)), Duration::ZERO);
+        // Of an earlier version: a clock that was set back does not prolong its time.
+        killing.boot_deadline = None;
+        assert_eq!(left(&killing, later), 6 * SECOND);
+        assert_eq!(left(&killing, later.set_back(DAY)), 10 * SECOND);
     }
 
     #[test]
     fn only_what_a_next_process_must_know_is_written_down() {
-        let (now, wall) = (Instant::now(), SystemTime::now());
+        let (now, clock) = (Instant::now(), Clock::read());
         let by = Requester::Framework;
         let killing = |cause, deadline| Phase::Killing { cause, deadline };
         let running = Phase::Running { time_up: None };
@@ -197,11 +206,11 @@ mod tests {
             (running, Phase::Ended, false),
         ];
         for (before, after, wanted) in table {
-            let begun = Killing::begun(&before, &after, now, wall);
+            let begun = Killing::begun(&before, &after, now, clock);
             assert_eq!(begun.is_some(), wanted, "{before:?} {after:?}");
         }
-        let aborting = Killing::begun(&Phase::Launching, &Phase::Aborting { by }, now, wall);
-        let phase = aborting.unwrap().phase(now, wall);
+        let aborting = Killing::begun(&Phase::Launching, &Phase::Aborting { by }, now, clock);
+        let phase = aborting.unwrap().phase(now, clock);
         assert_eq!(phase, killing(Cause::DuringLaunch(by), early));
     }
 }

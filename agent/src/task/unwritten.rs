@@ -1,12 +1,13 @@
 //! A task that nothing is written down of, because its framework does not checkpoint: it ends with the
 //! agent. To be handed over to another process it is written down after all, and lasts from then on.
 
-use proto::v1::TaskStatus;
+use proto::v1::{TaskState, TaskStatus};
 
 use super::journal::{History, TaskJournal};
 use super::killing::Killing;
 use super::launch::Job;
 use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::clock::Clock;
 use crate::paths::Paths;
 
 #[derive(Debug, Clone)]
@@ -24,6 +25,10 @@ impl Unwritten {
     }
 
     pub fn updated(&mut self, status: &TaskStatus) {
+        if status.state() == TaskState::TaskRunning {
+            let since = self.history.running_since;
+            self.history.running_since = since.or(Some(Clock::read().boot_ms()));
+        }
         self.history.updates.push(status.clone());
     }
 
@@ -49,7 +54,7 @@ impl Unwritten {
         checkpoint::write(&file, framework, Durability::Process)?;
         let mut journal = TaskJournal::create(paths, run, executor, task)?;
         for (number, status) in self.history.updates.iter().enumerate() {
-            journal.update(status)?;
+            journal.update_of(status, self.history.running_since.unwrap_or_default())?;
             if number < self.history.acknowledged {
                 journal.acknowledged(status.uuid())?;
             }
