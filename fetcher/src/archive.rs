@@ -1,6 +1,7 @@
 //! Unpacking. The crates `tar` and `zip` only parse; each entry is judged here and written through
 //! `beneath`, because an archive is content from elsewhere.
 
+mod codec;
 mod holes;
 mod tarball;
 mod zip_end;
@@ -10,12 +11,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path};
 
-use flate2::read::MultiGzDecoder;
-
 use crate::beneath::{BadPath, Batch, Beneath, InnerPath, WriteError};
 use crate::budget::{Budget, OverLimit};
 use crate::plan::Format;
 use holes::Holes;
+
+pub use codec::Codec;
+use codec::decoder;
 
 /// What one archive may hold, besides the bytes, which `Budget` counts. Generous, but a bomb ends.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,8 @@ pub struct Limits {
     pub entries: u64,
     /// Of an entry's header with its extensions, which parsers hold in memory.
     pub header_bytes: u64,
+    /// Behind the end of a tar, where mostly zeros fill a last block.
+    pub trailing_bytes: u64,
     /// Of a zip's list of its entries, which the parser holds in memory as a whole.
     pub directory_bytes: u64,
 }
@@ -32,6 +36,7 @@ impl Default for Limits {
         Self {
             entries: 250_000,
             header_bytes: 1 << 20,
+            trailing_bytes: 64 << 20,
             directory_bytes: 64 << 20,
         }
     }
@@ -74,17 +79,18 @@ pub fn unpack(
     let file = sandbox.read(archive).map_err(ArchiveError::Open)?;
     let mut out = Unpacking::new(sandbox, limits, budget);
     match format {
-        Format::Tar => tarball::read(BufReader::new(file), &mut out)?,
-        Format::TarGz => tarball::read(MultiGzDecoder::new(BufReader::new(file)), &mut out)?,
+        Format::Tar(None) => tarball::read(buffered(file), &mut out)?,
+        Format::Tar(Some(codec)) => tarball::read(decoder(codec, buffered(file)), &mut out)?,
         Format::Zip => zipped::read(file, &mut out)?,
     }
     out.batch.commit();
     Ok(())
 }
 
-/// Decompresses one gzip file of the sandbox into another.
-pub fn gunzip(
+/// Decompresses one file of the sandbox into another.
+pub fn decompress(
     sandbox: &Beneath,
+    codec: Codec,
     from: &InnerPath,
     to: &InnerPath,
     limits: Limits,
@@ -92,13 +98,13 @@ pub fn gunzip(
 ) -> Result<(), ArchiveError> {
     let file = sandbox.read(from).map_err(ArchiveError::Open)?;
     let mut out = Unpacking::new(sandbox, limits, budget);
-    out.file(
-        to.clone(),
-        0o644,
-        &mut MultiGzDecoder::new(BufReader::new(file)),
-    )?;
+    out.file(to.clone(), 0o644, &mut decoder(codec, buffered(file)))?;
     out.batch.commit();
     Ok(())
+}
+
+fn buffered(file: File) -> BufReader<File> {
+    BufReader::with_capacity(holes::PIECE, file)
 }
 
 /// The writing half of an unpacking: keeps the limits and the rules, whatever the format.

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 use serde_json::json;
 
-use crate::archive::{ArchiveError, Limits, gunzip, unpack};
+use crate::archive::{ArchiveError, Limits, decompress, unpack};
 use crate::beneath::{Beneath, WriteError};
 use crate::budget::Budget;
 use crate::confine::{confine, leave_keyring, limit_files};
@@ -188,7 +188,7 @@ impl Fetching<'_> {
     async fn one(&mut self, item: &Item) -> Result<(), ItemError> {
         let mode = match item.then {
             Then::MakeExecutable => 0o755,
-            Then::Keep | Then::KeepWithWarning | Then::Unpack(_) | Then::Gunzip(_) => 0o644,
+            Then::Keep | Then::KeepWithWarning | Then::Unpack(_) | Then::Decompress(..) => 0o644,
         };
         let (sandbox, target) = (self.sandbox, &item.target);
         let mut batch = sandbox.batch();
@@ -207,9 +207,9 @@ impl Fetching<'_> {
                 self.line(&format!("Extracting '{target}' into the sandbox directory"));
                 unpack(sandbox, target, *format, self.limits, &mut self.budget)?;
             }
-            Then::Gunzip(to) => {
+            Then::Decompress(codec, to) => {
                 self.line(&format!("Decompressing '{target}' to '{to}'"));
-                gunzip(sandbox, target, to, self.limits, &mut self.budget)?;
+                decompress(sandbox, *codec, target, to, self.limits, &mut self.budget)?;
             }
         }
         // Last, so that an archive that does not unpack goes away too.

@@ -1,9 +1,14 @@
 //! What to do for each URI, worked out before anything is fetched. Pure.
 
+mod format;
+
 use std::path::{Path, PathBuf};
 
+use crate::archive::Codec;
 use crate::beneath::{BadPath, InnerPath};
 use crate::{Request, Uri};
+
+pub use format::Format;
 
 /// One URI, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,33 +37,8 @@ pub enum Then {
     /// Into the sandbox root; the archive itself stays.
     Unpack(Format),
     /// One file, decompressed next to the original.
-    Gunzip(InnerPath),
+    Decompress(Codec, InnerPath),
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Tar,
-    TarGz,
-    Zip,
-}
-
-enum Suffix {
-    Archive(Format),
-    Compressed,
-    /// Mesos unpacks these; we have no decoder for them yet.
-    Unknown,
-}
-
-/// First match wins, so a suffix stands before its own ending.
-#[rustfmt::skip]
-const SUFFIXES: &[(&str, Suffix)] = &[
-    (".tar", Suffix::Archive(Format::Tar)),
-    (".tar.gz", Suffix::Archive(Format::TarGz)), (".tgz", Suffix::Archive(Format::TarGz)),
-    (".zip", Suffix::Archive(Format::Zip)),
-    (".tar.bz2", Suffix::Unknown), (".tbz2", Suffix::Unknown),
-    (".tar.xz", Suffix::Unknown), (".txz", Suffix::Unknown),
-    (".gz", Suffix::Compressed),
-];
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUri {
@@ -85,11 +65,6 @@ pub enum BadUri {
     Output { path: PathBuf, source: BadPath },
     #[error("the last part of the URI cannot be a file name, so set \"output_file\"")]
     Name(#[source] BadPath),
-    #[error(
-        "archives named *{0} cannot be unpacked: pack it as .tar.gz or .zip, or set \"extract\" to \
-         false"
-    )]
-    Suffix(&'static str),
 }
 
 /// The first bad URI of a request.
@@ -130,7 +105,7 @@ fn item(uri: &Uri, home: Option<&Path>) -> Result<Item, BadUri> {
     let then = match (uri.executable, uri.extract) {
         (true, _) => Then::MakeExecutable,
         (false, false) => Then::Keep,
-        (false, true) => unpacking(&target)?,
+        (false, true) => format::unpacking(&target),
     };
     Ok(Item {
         uri: text.to_owned(),
@@ -177,21 +152,6 @@ fn default_name(text: &str) -> Result<InnerPath, BadUri> {
     InnerPath::parse(Path::new(name)).map_err(BadUri::Name)
 }
 
-fn unpacking(target: &InnerPath) -> Result<Then, BadUri> {
-    let name = target.name().to_string_lossy();
-    let Some((suffix, kind)) = SUFFIXES.iter().find(|(suffix, _)| name.ends_with(suffix)) else {
-        return Ok(Then::KeepWithWarning);
-    };
-    match kind {
-        Suffix::Archive(format) => Ok(Then::Unpack(*format)),
-        Suffix::Unknown => Err(BadUri::Suffix(suffix)),
-        // Nothing would be left of a file that is only called ".gz".
-        Suffix::Compressed => Ok(target
-            .without_extension()
-            .map_or(Then::KeepWithWarning, Then::Gunzip)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,24 +184,6 @@ mod tests {
     }
 
     #[test]
-    fn the_suffix_decides_what_happens_to_the_file() {
-        for (name, then) in [
-            ("a.tar", Then::Unpack(Format::Tar)),
-            ("a.tar.gz", Then::Unpack(Format::TarGz)),
-            ("a.tgz", Then::Unpack(Format::TarGz)),
-            ("a.zip", Then::Unpack(Format::Zip)),
-            ("a.txt.gz", Then::Gunzip(inner("a.txt"))),
-            (".gz", Then::KeepWithWarning),
-            ("a.TGZ", Then::KeepWithWarning),
-            ("a.tgz?x=1", Then::KeepWithWarning),
-            ("a.sh", Then::KeepWithWarning),
-        ] {
-            let value = format!("http://h/{name}");
-            assert_eq!(item(&uri(&value), None).unwrap().then, then, "{name}");
-        }
-    }
-
-    #[test]
     fn an_executable_or_unextracted_archive_is_kept_as_it_is() {
         let mut archive = uri("http://h/a.tar.xz");
         archive.extract = false;
@@ -257,7 +199,7 @@ mod tests {
         named.output_file = Some("lib/app.tgz".into());
         let item = item(&named, None).unwrap();
         assert_eq!(item.target, inner("lib/app.tgz"));
-        assert_eq!(item.then, Then::Unpack(Format::TarGz));
+        assert_eq!(item.then, Then::Unpack(Format::Tar(Some(Codec::Gzip))));
     }
 
     #[test]
@@ -282,7 +224,6 @@ mod tests {
             ("http://h/stderr", BadUri::Name(BadPath::Log)),
             ("hdfs://h/a", BadUri::Scheme("hdfs".to_owned())),
             ("file://host/a", BadUri::RemoteFile),
-            ("http://h/a.tar.xz", BadUri::Suffix(".tar.xz")),
         ] {
             assert_eq!(item(&uri(value), None), Err(why), "{value:?}");
         }

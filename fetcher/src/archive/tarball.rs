@@ -23,7 +23,14 @@ pub fn read(archive: impl Read, out: &mut Unpacking<'_>) -> Result<(), ArchiveEr
         write(&mut entry, out)?;
         allowance.set(out.limits.header_bytes);
     }
-    Ok(())
+    allowance.set(out.limits.trailing_bytes);
+    finish(archive.into_inner())
+}
+
+/// To the end of the stream, where its checksum is.
+fn finish(mut rest: impl Read) -> Result<(), ArchiveError> {
+    let read = io::copy(&mut rest, &mut io::sink());
+    read.map(drop).map_err(ArchiveError::Damaged)
 }
 
 fn write(
@@ -82,7 +89,9 @@ struct Metered<R> {
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.allowance.get() == 0 && !buffer.is_empty() {
-            return Err(io::Error::other("the header of an entry is too large"));
+            return Err(io::Error::other(
+                "the header of an entry, or what follows the last one, is too large",
+            ));
         }
         let most = usize::try_from(self.allowance.get()).unwrap_or(usize::MAX);
         let most = most.min(buffer.len());

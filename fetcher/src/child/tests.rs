@@ -10,6 +10,7 @@ use super::*;
 use crate::Uri;
 
 mod bounds;
+mod formats;
 mod http;
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -349,7 +350,7 @@ async fn an_archive_replaces_files_but_never_reaches_through_a_link() {
     let below = Beneath::open(sandbox.path()).unwrap();
     let name = crate::beneath::InnerPath::parse(Path::new("a.tar")).unwrap();
     let mut budget = Budget::new(None, None);
-    let (tar, limits) = (crate::plan::Format::Tar, Limits::default());
+    let (tar, limits) = (crate::plan::Format::Tar(None), Limits::default());
     unpack(&below, &name, tar, limits, &mut budget).unwrap();
     assert_eq!(
         std::fs::read_to_string(precious.path()).unwrap(),

@@ -10,6 +10,7 @@ async fn a_bomb_ends_at_the_limits() {
     let limits = Limits {
         entries: 10,
         header_bytes: 64 << 10,
+        trailing_bytes: 64 << 10,
         ..Limits::default()
     };
     let file = |name: &str, size| entry(name, EntryType::Regular, "", &vec![0; size]);
@@ -22,7 +23,11 @@ async fn a_bomb_ends_at_the_limits() {
     for (bytes, why) in [
         (tarball(&many), "more than 10 entries"),
         (tarball(&large), "unpacking takes more than the fetch may"),
-        (tarball(&header), "the header of an entry is too large"),
+        (tarball(&header), "the header of an entry, or what follows"),
+        (
+            [tarball(&[file("a", 1)]), vec![0; 128 << 10]].concat(),
+            "the header of an entry, or what follows",
+        ),
     ] {
         let bomb = gzip(&bytes);
         let fetched = fetch_bytes_into("bomb.tgz", &bomb, limits, Some(1 << 20)).await;

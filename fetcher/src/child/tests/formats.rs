@@ -1,0 +1,82 @@
+//! Every format, from a file of this host into a sandbox.
+
+use super::*;
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut out = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::XzOptions::with_preset(1);
+    let mut out = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+type Compress = fn(&[u8]) -> Vec<u8>;
+const CODECS: &[(&str, Compress)] = &[("gz", gzip), ("bz2", bzip2), ("xz", xz), ("zst", zstd)];
+
+#[tokio::test]
+async fn a_compressed_tar_is_unpacked_whatever_compressed_it() {
+    let archive = tarball(&[entry("bin/run", EntryType::Regular, "", b"run")]);
+    for (suffix, compress) in CODECS {
+        let name = format!("app.tar.{suffix}");
+        let fetched = fetch_bytes(&name, &compress(&archive), Limits::default()).await;
+        assert_eq!(fetched.outcome, Ok(()), "{name}: {}", fetched.log);
+        assert_eq!(fetched.file("bin/run"), "run", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_file_is_decompressed_next_to_itself() {
+    for (suffix, compress) in CODECS {
+        let name = format!("data.txt.{suffix}");
+        let fetched = fetch_bytes(&name, &compress(b"hello"), Limits::default()).await;
+        assert_eq!(fetched.outcome, Ok(()), "{name}: {}", fetched.log);
+        assert_eq!(fetched.names(), ["data.txt", &name]);
+        assert_eq!(fetched.file("data.txt"), "hello");
+    }
+}
+
+/// What comes last is a stream's own checksum, which the archive in it does not need.
+#[tokio::test]
+async fn a_stream_whose_end_is_missing_or_wrong_is_damaged() {
+    let archive = tarball(&[entry("x", EntryType::Regular, "", b"x")]);
+    for (suffix, compress) in CODECS {
+        let good = compress(&archive);
+        let short = good[..good.len() - 1].to_vec();
+        let mut flipped = good.clone();
+        // The last byte of bzip2's may be padding.
+        flipped[good.len() - 3] ^= 0x40;
+        for bad in [short, flipped] {
+            let fetched = fetch_bytes(&format!("a.tar.{suffix}"), &bad, Limits::default()).await;
+            let failure = fetched.outcome.as_ref().err();
+            let damaged = failure.is_some_and(|failure| failure.contains("it is damaged"));
+            assert!(damaged, "{suffix}, {} bytes: {failure:?}", bad.len());
+            assert!(fetched.names().is_empty(), "{suffix}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_zip_may_be_compressed_in_any_of_the_ways_that_others_write() {
+    use zip::CompressionMethod as Method;
+    for method in [Method::Stored, Method::Deflated, Method::Bzip2] {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default()
+            .compression_method(method)
+            .large_file(true);
+        zip.start_file("x", options).unwrap();
+        zip.write_all(b"content").unwrap();
+        let archive = zip.finish().unwrap().into_inner();
+        let fetched = fetch_bytes("app.zip", &archive, Limits::default()).await;
+        assert_eq!(fetched.outcome, Ok(()), "{method}: {}", fetched.log);
+        assert_eq!(fetched.file("x"), "content");
+    }
+}
