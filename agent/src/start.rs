@@ -207,6 +207,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
             reregistration_timeout: flags.executor_reregistration_timeout,
         },
         fetch_helper: fetch_helper(&flags),
+        fetching: flags.fetcher.settings(),
         frameworks_home: flags.frameworks_home.clone(),
         seccomp_profiles: flags.seccomp_config_dir.clone(),
         switch_user: flags.switch_user,

@@ -44,7 +44,7 @@ impl Default for Limits {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    #[error("cannot read it back from the sandbox")]
+    #[error("cannot read it back")]
     Open(#[source] io::Error),
     #[error("it is damaged or not what its name says: check the file on the server")]
     Damaged(#[source] io::Error),
@@ -68,37 +68,35 @@ pub enum ArchiveError {
     WriteData { path: String, source: io::Error },
 }
 
-/// Unpacks `archive`, a file of the sandbox, into the sandbox. All or nothing.
+/// Unpacks `archive` into the sandbox. All or nothing.
 pub fn unpack(
     sandbox: &Beneath,
-    archive: &InnerPath,
+    archive: File,
     format: Format,
     limits: Limits,
-    budget: &mut Budget,
+    budget: &Budget,
 ) -> Result<(), ArchiveError> {
-    let file = sandbox.read(archive).map_err(ArchiveError::Open)?;
     let mut out = Unpacking::new(sandbox, limits, budget);
     match format {
-        Format::Tar(None) => tarball::read(buffered(file), &mut out)?,
-        Format::Tar(Some(codec)) => tarball::read(decoder(codec, buffered(file)), &mut out)?,
-        Format::Zip => zipped::read(file, &mut out)?,
+        Format::Tar(None) => tarball::read(buffered(archive), &mut out)?,
+        Format::Tar(Some(codec)) => tarball::read(decoder(codec, buffered(archive)), &mut out)?,
+        Format::Zip => zipped::read(archive, &mut out)?,
     }
     out.batch.commit();
     Ok(())
 }
 
-/// Decompresses one file of the sandbox into another.
+/// Decompresses `from` into a file of the sandbox.
 pub fn decompress(
     sandbox: &Beneath,
     codec: Codec,
-    from: &InnerPath,
+    from: File,
     to: &InnerPath,
     limits: Limits,
-    budget: &mut Budget,
+    budget: &Budget,
 ) -> Result<(), ArchiveError> {
-    let file = sandbox.read(from).map_err(ArchiveError::Open)?;
     let mut out = Unpacking::new(sandbox, limits, budget);
-    out.file(to.clone(), 0o644, &mut decoder(codec, buffered(file)))?;
+    out.file(to.clone(), 0o644, &mut decoder(codec, buffered(from)))?;
     out.batch.commit();
     Ok(())
 }
@@ -111,12 +109,12 @@ fn buffered(file: File) -> BufReader<File> {
 struct Unpacking<'a> {
     batch: Batch<'a>,
     limits: Limits,
-    budget: &'a mut Budget,
+    budget: &'a Budget,
     entries: u64,
 }
 
 impl<'a> Unpacking<'a> {
-    fn new(sandbox: &'a Beneath, limits: Limits, budget: &'a mut Budget) -> Self {
+    fn new(sandbox: &'a Beneath, limits: Limits, budget: &'a Budget) -> Self {
         Self {
             batch: sandbox.batch(),
             limits,

@@ -4,18 +4,25 @@
 //! opened by the kernel with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`, so neither an archive's own
 //! links nor a process that renames things meanwhile can lead a write elsewhere.
 
+mod staging;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+
+pub use staging::Staging;
+
+/// The directory of what is on its way.
+const STAGING: &str = ".fetching";
 
 /// A place in the sandbox that fetched content may take: at least one plain name, no `..`, and not
 /// one of the task's logs.
@@ -32,6 +39,8 @@ pub enum BadPath {
     Empty,
     #[error("stdout and stderr of a sandbox hold the task's output: choose another name")]
     Log,
+    #[error("{STAGING} is where the fetcher keeps what is on its way: choose another name")]
+    Staging,
 }
 
 impl InnerPath {
@@ -48,6 +57,7 @@ impl InnerPath {
         match inner.to_str() {
             Some("") => Err(BadPath::Empty),
             Some("stdout" | "stderr") => Err(BadPath::Log),
+            _ if inner.starts_with(STAGING) => Err(BadPath::Staging),
             _ => Ok(Self(inner)),
         }
     }
@@ -120,13 +130,6 @@ impl Beneath {
             sandbox: self,
             made: Vec::new(),
         }
-    }
-
-    /// Reads back what a batch has written.
-    pub fn read(&self, path: &InnerPath) -> io::Result<File> {
-        let parent = self.directory(path.parent())?;
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        Ok(openat(&parent, path.name(), flags, Mode::empty())?.into())
     }
 
     /// Bytes that this process may still write to the file system; `None` when it does not count.
@@ -221,6 +224,16 @@ impl Batch<'_> {
             },
             other => other,
         })
+    }
+
+    /// Moves the file `name` of another directory here; what is here is replaced, unless it is a directory.
+    fn place(
+        &mut self,
+        from: BorrowedFd<'_>,
+        name: &str,
+        path: &InnerPath,
+    ) -> Result<(), WriteError> {
+        self.create(path, |parent, to| renameat(from, name, parent, to))
     }
 
     pub fn commit(mut self) {

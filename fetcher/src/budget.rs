@@ -1,16 +1,19 @@
 //! How many bytes one request may put into the sandbox, all downloads and archives together.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// For a task that names no disk. Generous, but a bomb ends.
 const DEFAULT: u64 = 64 << 30;
 /// Of what is free at the start; the rest is for the logs of those who run already.
 const FREE_PERCENT: u64 = 90;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One that is cloned is the same budget: downloads and an unpacking take from it at once.
+#[derive(Debug, Clone)]
 pub struct Budget {
     limit: u64,
-    left: u64,
+    left: Arc<AtomicU64>,
     bound: Bound,
 }
 
@@ -46,7 +49,7 @@ impl Budget {
         };
         Self {
             limit,
-            left: limit,
+            left: Arc::new(limit.into()),
             bound,
         }
     }
@@ -56,27 +59,38 @@ impl Budget {
     }
 
     pub fn left(&self) -> u64 {
-        self.left
+        self.left.load(Ordering::Relaxed)
     }
 
     /// Whether as much as was announced could be taken.
     pub fn check(&self, bytes: u64) -> Result<(), OverLimit> {
-        if bytes <= self.left {
-            return Ok(());
+        match self.left() {
+            left if bytes <= left => Ok(()),
+            left => Err(self.over(bytes, left)),
         }
-        Err(OverLimit {
-            asked: bytes,
-            left: self.left,
-            limit: self.limit,
-            bound: self.bound,
-        })
     }
 
     /// To be called before the bytes are written.
-    pub fn take(&mut self, bytes: u64) -> Result<(), OverLimit> {
-        self.check(bytes)?;
-        self.left -= bytes;
-        Ok(())
+    pub fn take(&self, bytes: u64) -> Result<(), OverLimit> {
+        let less = |left: u64| left.checked_sub(bytes);
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.map(drop).map_err(|left| self.over(bytes, left))
+    }
+
+    /// Of what was taken and is not in the sandbox any more.
+    pub fn give_back(&self, bytes: u64) {
+        self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn over(&self, asked: u64, left: u64) -> OverLimit {
+        OverLimit {
+            asked,
+            left,
+            limit: self.limit,
+            bound: self.bound,
+        }
     }
 }
 
@@ -116,13 +130,16 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_gone_for_the_next_file() {
-        let mut budget = Budget::new(Some(100), None);
+        let budget = Budget::new(Some(100), None);
         budget.take(60).unwrap();
         assert_eq!(
             budget.take(50).unwrap_err().to_string(),
             "it needs at least 50 bytes, and 40 are left of 100, which is the task's disk: give \
              the task more disk, or fetch less"
         );
-        assert_eq!(budget.take(40), Ok(()));
+        assert_eq!(budget.clone().take(40), Ok(()));
+        assert_eq!(budget.left(), 0);
+        budget.give_back(60);
+        assert_eq!(budget.take(60), Ok(()));
     }
 }

@@ -1,24 +1,28 @@
-//! The child: becomes the task's user, then fetches one URI after the other.
+//! The child: becomes the task's user, then fetches.
+
+mod fetching;
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
-use serde_json::json;
+use reqwest::Certificate;
 
-use crate::archive::{ArchiveError, Limits, decompress, unpack};
-use crate::beneath::{Beneath, WriteError};
+use crate::archive::Limits;
+use crate::beneath::Beneath;
 use crate::budget::Budget;
 use crate::confine::{confine, leave_keyring, limit_files};
-use crate::download::{DownloadError, client, download};
+use crate::download::{Http, Patience};
+use crate::log::Log;
 use crate::order::Order;
-use crate::plan::{Item, Refused, Then, plan};
-use crate::{Request, chain};
+use crate::{Request, Settings, chain};
+use fetching::{Fetching, FetchingError};
 
-/// Longest wait for bytes from a server, as Mesos' --fetcher_stall_timeout.
-const STALL: Duration = Duration::from_secs(60);
+/// Before a server is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Largest request: thousands of URIs.
 const REQUEST_BYTES: u64 = 8 << 20;
 
@@ -40,20 +44,13 @@ enum ChildError {
     Client(#[source] reqwest::Error),
     #[error("cannot open the sandbox {path}")]
     Sandbox { path: String, source: io::Error },
+    #[error("cannot read the certificate authorities in {file} (this agent's --fetcher_ca_file)")]
+    Authorities {
+        file: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error(transparent)]
-    Refused(#[from] Refused),
-    #[error("failed to fetch '{uri}'")]
-    Item { uri: String, source: ItemError },
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ItemError {
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error(transparent)]
-    Download(#[from] DownloadError),
-    #[error("cannot unpack it")]
-    Unpack(#[from] ArchiveError),
+    Fetching(#[from] FetchingError),
 }
 
 /// Body of the child: reads a `Request` as JSON from stdin, writes its log to stderr. Returns the
@@ -61,27 +58,29 @@ enum ItemError {
 ///
 /// On failure the reason also goes to stdout, one line, for the parent's error.
 pub fn child_main() -> i32 {
-    let mut log = io::stderr();
-    match run(&mut log) {
+    let log = Log::new(io::stderr());
+    match run(log.clone()) {
         Ok(()) => 0,
         Err(error) => {
             let text = chain(&error);
-            line(&mut log, &capitalized(&text));
+            log.line(&capitalized(&text));
             let _nobody_listens = writeln!(io::stdout(), "{text}");
             1
         }
     }
 }
 
-fn run(log: &mut dyn Write) -> Result<(), ChildError> {
+fn run(log: Log) -> Result<(), ChildError> {
     confine().map_err(ChildError::Prepare)?;
     let mut text = Vec::new();
     let mut input = io::stdin().lock().take(REQUEST_BYTES);
     input.read_to_end(&mut text).map_err(ChildError::Read)?;
     let order: Order<'_> = serde_json::from_slice(&text).map_err(ChildError::Parse)?;
     let request = order.request.into_owned();
+    let settings = order.settings.into_owned();
     // Before becoming the user, who may have no way down to its sandbox.
     let sandbox = open_sandbox(&request)?;
+    let authorities = authorities(&settings)?;
     // From here on its rights decide what may be read and written.
     become_user(&request)?;
     nix::sys::prctl::set_no_new_privs().map_err(|e| ChildError::Prepare(e.into()))?;
@@ -95,19 +94,35 @@ fn run(log: &mut dyn Write) -> Result<(), ChildError> {
         .map_err(ChildError::Prepare)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // They only resolve names, and each costs address space.
-        .max_blocking_threads(2)
+        // They resolve names, and one unpacks; each costs address space.
+        .max_blocking_threads(4)
         .build()
         .map_err(ChildError::Prepare)?;
-    let mut fetching = Fetching {
-        sandbox: &sandbox,
-        client: client(STALL).build().map_err(ChildError::Client)?,
-        stall: STALL,
+    let policy = settings.policy;
+    let patience = Patience {
+        stall: settings.stall_timeout,
+        pause: PAUSE,
+    };
+    let fetching = Fetching {
+        sandbox: Arc::new(sandbox),
+        http: Http::new(policy.clone(), patience, &authorities).map_err(ChildError::Client)?,
         limits: Limits::default(),
         budget,
         log,
     };
-    runtime.block_on(fetching.all(&request))
+    Ok(runtime.block_on(fetching.all(&request, &policy))?)
+}
+
+fn authorities(settings: &Settings) -> Result<Vec<Certificate>, ChildError> {
+    let Some(file) = &settings.ca_file else {
+        return Ok(Vec::new());
+    };
+    let failed = |source| ChildError::Authorities {
+        file: file.display().to_string(),
+        source,
+    };
+    let text = std::fs::read(file).map_err(|error| failed(error.into()))?;
+    Certificate::from_pem_bundle(&text).map_err(|error| failed(error.into()))
 }
 
 fn open_sandbox(request: &Request) -> Result<Beneath, ChildError> {
@@ -153,93 +168,6 @@ fn exit_with_parent() {
     {
         std::process::exit(1);
     }
-}
-
-/// One request under way.
-struct Fetching<'a> {
-    sandbox: &'a Beneath,
-    client: reqwest::Client,
-    stall: Duration,
-    limits: Limits,
-    budget: Budget,
-    log: &'a mut dyn Write,
-}
-
-impl Fetching<'_> {
-    async fn all(&mut self, request: &Request) -> Result<(), ChildError> {
-        self.line(&format!("Fetcher Info: {}", info(request)));
-        for item in &plan(request)? {
-            let (uri, path) = (&item.uri, request.sandbox.join(item.target.as_path()));
-            let path = path.display();
-            self.line(&format!("Fetching URI '{uri}'"));
-            self.line("Fetching directly into the sandbox directory");
-            self.line(&format!("Downloading resource from '{uri}' to '{path}'"));
-            self.one(item).await.map_err(|source| ChildError::Item {
-                uri: uri.clone(),
-                source,
-            })?;
-            self.line(&format!("Fetched '{uri}' to '{path}'"));
-        }
-        let directory = request.sandbox.display();
-        self.line(&format!("Successfully fetched all URIs into '{directory}'"));
-        Ok(())
-    }
-
-    async fn one(&mut self, item: &Item) -> Result<(), ItemError> {
-        let mode = match item.then {
-            Then::MakeExecutable => 0o755,
-            Then::Keep | Then::KeepWithWarning | Then::Unpack(_) | Then::Decompress(..) => 0o644,
-        };
-        let (sandbox, target) = (self.sandbox, &item.target);
-        let mut batch = sandbox.batch();
-        let mut file = batch.file(target, mode)?;
-        let budget = &mut self.budget;
-        download(&item.source, &self.client, self.stall, budget, &mut file).await?;
-        drop(file);
-        match &item.then {
-            Then::Keep | Then::MakeExecutable => {}
-            Then::KeepWithWarning => self.line(&format!(
-                "Copying instead of extracting resource from URI with 'extract' flag, because it \
-                 does not seem to be an archive: {}",
-                item.uri
-            )),
-            Then::Unpack(format) => {
-                self.line(&format!("Extracting '{target}' into the sandbox directory"));
-                unpack(sandbox, target, *format, self.limits, &mut self.budget)?;
-            }
-            Then::Decompress(codec, to) => {
-                self.line(&format!("Decompressing '{target}' to '{to}'"));
-                decompress(sandbox, *codec, target, to, self.limits, &mut self.budget)?;
-            }
-        }
-        // Last, so that an archive that does not unpack goes away too.
-        batch.commit();
-        Ok(())
-    }
-
-    fn line(&mut self, text: &str) {
-        line(self.log, text);
-    }
-}
-
-/// The request in the form that readers of Mesos' logs know.
-fn info(request: &Request) -> serde_json::Value {
-    let items: Vec<_> = request
-        .uris
-        .iter()
-        .map(|uri| json!({ "action": "BYPASS_CACHE", "uri": uri }))
-        .collect();
-    json!({
-        "sandbox_directory": request.sandbox,
-        "items": items,
-        "uid": request.user.as_ref().map(|(uid, _, _)| uid),
-        "frameworks_home": request.frameworks_home,
-    })
-}
-
-/// A log that cannot be written must not fail the fetch.
-fn line(log: &mut dyn Write, text: &str) {
-    let _full_disk = log.write_all(format!("{text}\n").as_bytes());
 }
 
 fn capitalized(text: &str) -> String {

@@ -1,20 +1,25 @@
-//! One item's bytes into an open file of the sandbox.
+//! One item's bytes into an open file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+mod http;
+mod local;
+mod resolver;
+mod sink;
+
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
 use reqwest::StatusCode;
 
-use crate::budget::{Budget, OverLimit};
+use crate::budget::OverLimit;
+use crate::checksum::WrongContent;
+use crate::log::Log;
 use crate::plan::Source;
-use crate::redirect::{self, RefusedRedirect};
+use crate::policy::Forbidden;
+use crate::redirect::RefusedRedirect;
 
-/// How long a server may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+pub use http::{Http, Patience};
+pub use sink::Sink;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
@@ -29,7 +34,9 @@ pub enum DownloadError {
     #[error("copying {path} failed")]
     Copy { path: PathBuf, source: io::Error },
     #[error("not a URL that can be asked for")]
-    BadUrl(#[source] reqwest::Error),
+    BadUrl(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("it may not be fetched from")]
+    Forbidden(#[from] Forbidden),
     #[error(
         "cannot connect to the server: check that host and port are right and can be reached from \
          this agent"
@@ -45,90 +52,46 @@ pub enum DownloadError {
     Stalled(Duration),
     #[error("the server broke off")]
     Broken(#[source] reqwest::Error),
+    #[error("the server sent another part of the file than it was asked for")]
+    WrongPart,
+    #[error(transparent)]
+    Content(#[from] WrongContent),
     #[error("cannot write into the sandbox")]
     Write(#[source] io::Error),
 }
 
-/// A client that obeys the proxy variables of the environment. `stall` bounds each wait for bytes.
-pub fn client(stall: Duration) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(stall)
-        .redirect(redirect::policy())
-        .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
+impl DownloadError {
+    /// Whether it may be different the next time.
+    fn passes(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Stalled(_) | Self::Broken(_) | Self::WrongPart => true,
+            Self::Status(status) => {
+                let slow = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                let never = [StatusCode::NOT_IMPLEMENTED];
+                slow.contains(status) || status.is_server_error() && !never.contains(status)
+            }
+            Self::Missing { .. }
+            | Self::Open { .. }
+            | Self::NotAFile { .. }
+            | Self::Copy { .. }
+            | Self::BadUrl(_)
+            | Self::Forbidden(_)
+            | Self::Redirect(_)
+            | Self::TooLarge(_)
+            | Self::Content(_)
+            | Self::Write(_) => false,
+        }
+    }
 }
 
 pub async fn download(
     source: &Source,
-    client: &reqwest::Client,
-    stall: Duration,
-    budget: &mut Budget,
-    into: &mut File,
+    http: &Http,
+    log: &Log,
+    into: &mut Sink,
 ) -> Result<(), DownloadError> {
     match source {
-        Source::File(path) => copy(path, budget, into),
-        Source::Http(url) => get(url, client, stall, budget, into).await,
+        Source::File(path) => local::copy(path, into).await,
+        Source::Http(url) => http.get(url, log, into).await,
     }
-}
-
-fn copy(path: &Path, budget: &mut Budget, into: &mut File) -> Result<(), DownloadError> {
-    // O_NONBLOCK: opening a fifo would wait for a writer.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path);
-    let from = opened.map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => DownloadError::Missing { path: path.into() },
-        _ => DownloadError::Open {
-            path: path.into(),
-            source,
-        },
-    })?;
-    let failed = |source| DownloadError::Copy {
-        path: path.into(),
-        source,
-    };
-    let metadata = from.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(DownloadError::NotAFile { path: path.into() });
-    }
-    budget.check(metadata.len())?;
-    // It may grow meanwhile: one byte too many shows that it did.
-    let most = budget.left().saturating_add(1);
-    let copied = io::copy(&mut from.take(most), into).map_err(failed)?;
-    Ok(budget.take(copied)?)
-}
-
-async fn get(
-    url: &str,
-    client: &reqwest::Client,
-    stall: Duration,
-    budget: &mut Budget,
-    into: &mut File,
-) -> Result<(), DownloadError> {
-    let failed = |error: reqwest::Error| {
-        // The URI stands in front of every message already.
-        let error = error.without_url();
-        if let Some(refused) = redirect::refused(&error) {
-            return DownloadError::Redirect(refused);
-        }
-        match () {
-            // Before "timeout": a connection that takes too long is both.
-            () if error.is_connect() => DownloadError::Connect(error),
-            () if error.is_timeout() => DownloadError::Stalled(stall),
-            () if error.is_builder() => DownloadError::BadUrl(error),
-            () => DownloadError::Broken(error),
-        }
-    };
-    let mut answer = client.get(url).send().await.map_err(failed)?;
-    if answer.status() != StatusCode::OK {
-        return Err(DownloadError::Status(answer.status()));
-    }
-    // Mostly announced; counted all the same.
-    budget.check(answer.content_length().unwrap_or(0))?;
-    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-        budget.take(chunk.len() as u64)?;
-        into.write_all(&chunk).map_err(DownloadError::Write)?;
-    }
-    Ok(())
 }

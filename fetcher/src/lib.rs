@@ -5,9 +5,10 @@
 //! body.
 //!
 //! ```text
-//!  agent ── fetch ──► child_main ── plan ──► items ──► download ─┬─► keep
-//!           (parent)  (child)      (pure)                        └─► archive ──► beneath
+//!  agent ── fetch ──► child_main ── plan ──► items ──► download ──► verify ─┬─► place
+//!           (parent)  (child)      (pure)      several at a time              └─► archive ──► beneath
 //! ```
+//! Downloads run beside each other; what becomes of them happens in the order of the URIs.
 //! Every write goes through `beneath`, which holds the sandbox as a descriptor, and is counted by
 //! `budget`. `confine` bounds what the child may use and hold, whatever a parser does.
 #![forbid(unsafe_code)]
@@ -15,18 +16,26 @@
 mod archive;
 mod beneath;
 mod budget;
+mod checksum;
 mod child;
 mod confine;
 mod download;
+mod log;
 mod order;
 mod parent;
 mod plan;
+mod policy;
+mod redact;
 mod redirect;
+mod settings;
 
 use std::path::PathBuf;
 
 pub use child::child_main;
-pub use parent::{FetchError, fetch, fetch_within};
+pub use parent::{FetchError, Terms, fetch};
+pub use policy::Policy;
+pub use redact::redacted;
+pub use settings::Settings;
 
 /// One file to fetch. Semantics: spec/mesos-agent.md section 16.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

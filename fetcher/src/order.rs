@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::Request;
+use crate::settings::Settings;
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Order<'a> {
@@ -11,4 +12,5 @@ pub struct Order<'a> {
     /// Bytes that everything fetched and unpacked may take together.
     #[serde(default)]
     pub disk_limit: Option<u64>,
+    pub settings: Cow<'a, Settings>,
 }

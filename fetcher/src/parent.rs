@@ -10,9 +10,9 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use crate::Request;
 use crate::confine::MEMORY_BYTES;
 use crate::order::Order;
+use crate::{Request, Settings};
 
 /// Longest reason taken from the child: it handles bytes from elsewhere.
 const REASON_BYTES: u64 = 4096;
@@ -46,27 +46,31 @@ pub enum FetchError {
     Died(ExitStatus),
 }
 
+/// What a fetch is held to.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Bytes that everything fetched and unpacked may take together.
+    pub disk_limit: Option<u64>,
+    pub settings: &'a Settings,
+}
+
 /// Fetches everything or fails at the first URI that cannot be had; each step is a line in `log`
 /// (the sandbox's stderr). `helper` is the program and arguments that end up in `child_main`.
 ///
 /// A URI that cannot be had leaves nothing of itself in the sandbox. Where the child is killed, which
 /// dropping the future does at once, or aborts, part of the one in progress stays: it goes with the
 /// sandbox, in which the caller must not start the task.
-pub async fn fetch(helper: &[String], request: &Request, log: File) -> Result<(), FetchError> {
-    fetch_within(helper, request, None, log).await
-}
-
-/// `fetch`, where everything fetched and unpacked may take `disk_limit` bytes together.
-pub async fn fetch_within(
+pub async fn fetch(
     helper: &[String],
     request: &Request,
-    disk_limit: Option<u64>,
+    terms: &Terms<'_>,
     log: File,
 ) -> Result<(), FetchError> {
     let mut child = start(helper, log)?;
     let order = Order {
         request: Cow::Borrowed(request),
-        disk_limit,
+        disk_limit: terms.disk_limit,
+        settings: Cow::Borrowed(terms.settings),
     };
     hand_over(&mut child, &order).await?;
     let mut reason = Vec::new();
@@ -94,6 +98,8 @@ fn start(helper: &[String], log: File) -> Result<Child, FetchError> {
         .args(arguments)
         .env_clear()
         .envs(proxies(|name| std::env::var_os(name)))
+        // Each arena of malloc's takes from what address space the child may have.
+        .env("MALLOC_ARENA_MAX", "2")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::Codec;
 use crate::beneath::{BadPath, InnerPath};
+use crate::checksum::{BadChecksum, Checksum};
+use crate::policy::{Forbidden, Policy};
+use crate::redact::redacted;
 use crate::{Request, Uri};
 
 pub use format::Format;
@@ -13,9 +16,10 @@ pub use format::Format;
 /// One URI, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// As the user wrote it, without leading blanks.
+    /// As others may read it.
     pub uri: String,
     pub source: Source,
+    pub checksum: Option<Checksum>,
     pub target: InnerPath,
     pub then: Then,
 }
@@ -25,6 +29,22 @@ pub enum Source {
     Http(String),
     /// Absolute path on this host.
     File(PathBuf),
+}
+
+impl Source {
+    fn scheme(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Http(url)
+                if url
+                    .get(..6)
+                    .is_some_and(|it| it.eq_ignore_ascii_case("https:")) =>
+            {
+                "https"
+            }
+            Self::Http(_) => "http",
+        }
+    }
 }
 
 /// What becomes of the file once it is in the sandbox.
@@ -63,6 +83,10 @@ pub enum BadUri {
     NoName,
     #[error("bad output_file {path:?}")]
     Output { path: PathBuf, source: BadPath },
+    #[error(transparent)]
+    Checksum(#[from] BadChecksum),
+    #[error("it may not be fetched from")]
+    Forbidden(#[from] Forbidden),
     #[error("the last part of the URI cannot be a file name, so set \"output_file\"")]
     Name(#[source] BadPath),
 }
@@ -75,11 +99,15 @@ pub struct Refused {
     pub source: BadUri,
 }
 
-pub fn plan(request: &Request) -> Result<Vec<Item>, Refused> {
+pub fn plan(request: &Request, policy: &Policy) -> Result<Vec<Item>, Refused> {
     let home = request.frameworks_home.as_deref();
     let one = |uri: &Uri| {
-        item(uri, home).map_err(|source| Refused {
-            uri: uri.value.escape_debug().to_string(),
+        let item = item(uri, home).and_then(|item| {
+            policy.scheme(item.source.scheme())?;
+            Ok(item)
+        });
+        item.map_err(|source| Refused {
+            uri: redacted(&uri.value).escape_debug().to_string(),
             source,
         })
     };
@@ -94,6 +122,7 @@ fn item(uri: &Uri, home: Option<&Path>) -> Result<Item, BadUri> {
     if let Some(bad) = text.chars().find(refused) {
         return Err(BadUri::Character(bad));
     }
+    let (text, checksum) = Checksum::split(text)?;
     let source = source(text, home)?;
     let target = match &uri.output_file {
         Some(path) => InnerPath::parse(path).map_err(|source| BadUri::Output {
@@ -108,8 +137,9 @@ fn item(uri: &Uri, home: Option<&Path>) -> Result<Item, BadUri> {
         (false, true) => format::unpacking(&target),
     };
     Ok(Item {
-        uri: text.to_owned(),
+        uri: redacted(text),
         source,
+        checksum,
         target,
         then,
     })
@@ -253,7 +283,7 @@ mod tests {
             frameworks_home: None,
         };
         assert_eq!(
-            crate::chain(&plan(&request).unwrap_err()),
+            crate::chain(&plan(&request, &Policy::default()).unwrap_err()),
             "failed to fetch 'ftp://h/a': the scheme ftp is not supported: serve the file by http \
              or https, or name a file on the agent's host"
         );

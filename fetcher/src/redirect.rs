@@ -1,9 +1,11 @@
 //! Where a server may send the fetcher on to.
 
-use std::error::Error;
+use std::sync::Arc;
 
 use reqwest::Url;
-use reqwest::redirect::Policy;
+use reqwest::redirect;
+
+use crate::policy::{Forbidden, Policy};
 
 /// Redirects of one download.
 const MOST: usize = 10;
@@ -19,36 +21,30 @@ pub enum RefusedRedirect {
     Downgrade,
     #[error("it leads to the scheme {0}: only http and https are followed")]
     Scheme(String),
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
 }
 
-pub fn policy() -> Policy {
-    Policy::custom(|attempt| match judge(attempt.previous(), attempt.url()) {
-        Ok(()) => attempt.follow(),
-        Err(refused) => attempt.error(refused),
+pub fn policy(rules: Arc<Policy>) -> redirect::Policy {
+    redirect::Policy::custom(move |attempt| {
+        match judge(attempt.previous(), attempt.url(), &rules) {
+            Ok(()) => attempt.follow(),
+            Err(refused) => attempt.error(refused),
+        }
     })
 }
 
-/// The refusal inside an error of the client, if that is what it is.
-pub fn refused(error: &reqwest::Error) -> Option<RefusedRedirect> {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(refused) = inner.downcast_ref::<RefusedRedirect>() {
-            return Some(refused.clone());
-        }
-        cause = inner.source();
-    }
-    None
-}
-
 /// `previous` are the URLs asked so far, the first one included.
-fn judge(previous: &[Url], next: &Url) -> Result<(), RefusedRedirect> {
+fn judge(previous: &[Url], next: &Url, rules: &Policy) -> Result<(), RefusedRedirect> {
     let secure = previous.last().is_some_and(|url| url.scheme() == "https");
     match next.scheme() {
-        "http" if secure => Err(RefusedRedirect::Downgrade),
-        "http" | "https" if previous.len() > MOST => Err(RefusedRedirect::TooMany),
-        "http" | "https" => Ok(()),
-        other => Err(RefusedRedirect::Scheme(other.to_owned())),
+        "http" if secure => return Err(RefusedRedirect::Downgrade),
+        "http" | "https" if previous.len() > MOST => return Err(RefusedRedirect::TooMany),
+        "http" | "https" => {}
+        other => return Err(RefusedRedirect::Scheme(other.to_owned())),
     }
+    rules.scheme(next.scheme())?;
+    Ok(rules.host(next.host_str().unwrap_or_default())?)
 }
 
 #[cfg(test)]
@@ -58,6 +54,7 @@ mod tests {
     #[test]
     fn a_redirect_never_leaves_https_or_http() {
         use RefusedRedirect::{Downgrade, Scheme};
+        let metadata = Forbidden::Address([169, 254, 169, 254].into());
         for (from, to, verdict) in [
             ("http://h/a", "http://h/b", Ok(())),
             ("http://h/a", "https://h/b", Ok(())),
@@ -69,9 +66,11 @@ mod tests {
                 Err(Scheme("file".into())),
             ),
             ("https://h/a", "ftp://h/b", Err(Scheme("ftp".into()))),
+            // However it is written.
+            ("http://h/a", "http://0xa9fea9fe/b", Err(metadata.into())),
         ] {
             let previous = [Url::parse(from).unwrap()];
-            let found = judge(&previous, &Url::parse(to).unwrap());
+            let found = judge(&previous, &Url::parse(to).unwrap(), &Policy::default());
             assert_eq!(found, verdict, "{from} -> {to}");
         }
     }
@@ -79,8 +78,9 @@ mod tests {
     #[test]
     fn the_eleventh_redirect_is_one_too_many() {
         let url = Url::parse("http://h/a").unwrap();
-        assert_eq!(judge(&vec![url.clone(); 10], &url), Ok(()));
-        let verdict = judge(&vec![url.clone(); 11], &url);
+        let rules = Policy::default();
+        assert_eq!(judge(&vec![url.clone(); 10], &url, &rules), Ok(()));
+        let verdict = judge(&vec![url.clone(); 11], &url, &rules);
         assert_eq!(verdict, Err(RefusedRedirect::TooMany));
     }
 }

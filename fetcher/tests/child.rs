@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fetcher::{FetchError, Request, Uri, fetch, fetch_within};
+use fetcher::{FetchError, Request, Settings, Terms, Uri};
 
 fn helper() -> Vec<String> {
     let deps = std::env::current_exe().unwrap();
@@ -19,6 +19,23 @@ fn helper() -> Vec<String> {
             .unwrap()
             .to_owned(),
     ]
+}
+
+async fn fetch(helper: &[String], request: &Request, log: File) -> Result<(), FetchError> {
+    fetch_within(helper, request, None, log).await
+}
+
+async fn fetch_within(
+    helper: &[String],
+    request: &Request,
+    disk_limit: Option<u64>,
+    log: File,
+) -> Result<(), FetchError> {
+    let terms = Terms {
+        disk_limit,
+        settings: &Settings::default(),
+    };
+    fetcher::fetch(helper, request, &terms, log).await
 }
 
 fn request(value: &Path, sandbox: &Path) -> Request {

@@ -2,6 +2,7 @@
 //!
 //! What can be said is here, how it is read in `values`, how it is told again in `texts`.
 
+mod fetcher;
 #[cfg(test)]
 pub(crate) mod tests;
 mod texts;
@@ -20,6 +21,7 @@ use proto::units::parse_duration;
 use crate::quota::ProjectRange;
 use crate::recovery::Reconfiguration;
 pub use crate::recovery::Recover;
+pub use fetcher::FetcherFlags;
 use values::{
     http_authenticators, id_range, path_or_url, project_range, reregistration_timeout, shm_size,
     text_or_file,
@@ -443,6 +445,9 @@ pub struct Flags {
         default_value = "30secs", value_parser = parse_duration
     )]
     pub upgrade_timeout: Duration,
+
+    #[command(flatten)]
+    pub fetcher: FetcherFlags,
 
     /// Program and arguments that end up in `fetcher::child_main`. Not a flag: the program that
     /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.

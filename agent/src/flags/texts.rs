@@ -171,6 +171,7 @@ impl Flags {
         ];
         table
             .into_iter()
+            .chain(self.fetcher.texts())
             .filter_map(|(name, text)| Some((name, text?)))
             .collect()
     }

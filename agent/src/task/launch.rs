@@ -42,6 +42,7 @@ pub struct Host {
     pub paths: Paths,
     pub variables: AgentVariables,
     pub fetch_helper: Vec<String>,
+    pub fetching: fetcher::Settings,
     pub frameworks_home: Option<PathBuf>,
     /// The directory that the names of tasks' profiles mean files in.
     pub seccomp_profiles: Option<PathBuf>,
@@ -423,7 +424,11 @@ async fn contain(
     }
     if !plan.fetch.uris.is_empty() {
         let log = stderr.try_clone().map_err(LaunchError::Log)?;
-        let fetch = fetcher::fetch_within(&host.fetch_helper, &plan.fetch, plan.disk_limit, log);
+        let terms = fetcher::Terms {
+            disk_limit: plan.disk_limit,
+            settings: &host.fetching,
+        };
+        let fetch = fetcher::fetch(&host.fetch_helper, &plan.fetch, &terms, log);
         tokio::select! {
             fetched = clock.bound("fetching its URIs", fetch) => fetched??,
             () = listener.closed() => return Ok(None),

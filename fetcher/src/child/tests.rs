@@ -2,18 +2,37 @@
 
 use std::io::Cursor;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::sync::Mutex;
 
 use tar::{EntryType, Header};
 
 use super::*;
-use crate::Uri;
+use crate::archive::unpack;
+use crate::{Policy, Uri};
 
 mod bounds;
+mod faults;
 mod formats;
 mod http;
 
-const SHORT: Duration = Duration::from_millis(200);
+const HASTE: Patience = Patience {
+    stall: Duration::from_millis(200),
+    pause: Duration::from_millis(1),
+};
+
+/// A log to look at.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// What one fetch left: the outcome, its log, and the sandbox.
 struct Fetched {
@@ -63,17 +82,25 @@ async fn fetch_within(uri: Uri, limits: Limits, disk: Option<u64>) -> Fetched {
         user: None,
         frameworks_home: None,
     };
-    let mut log = Vec::new();
-    let below = open_sandbox(&request).unwrap();
-    let mut fetching = Fetching {
-        sandbox: &below,
-        client: client(SHORT).no_proxy().build().unwrap(),
-        stall: SHORT,
+    fetch_request(&request, sandbox, limits, disk).await
+}
+
+async fn fetch_request(
+    request: &Request,
+    sandbox: tempfile::TempDir,
+    limits: Limits,
+    disk: Option<u64>,
+) -> Fetched {
+    let log = Written::default();
+    let fetching = Fetching {
+        sandbox: Arc::new(open_sandbox(request).unwrap()),
+        http: Http::new(Policy::default(), HASTE, &[]).unwrap(),
         limits,
         budget: Budget::new(disk, None),
-        log: &mut log,
+        log: Log::new(log.clone()),
     };
-    let outcome = fetching.all(&request).await;
+    let outcome = fetching.all(request, &Policy::default()).await;
+    let log = log.0.lock().unwrap().clone();
     Fetched {
         outcome: outcome.map_err(|error| chain(&error)),
         log: String::from_utf8(log).unwrap(),
@@ -348,10 +375,10 @@ async fn an_archive_replaces_files_but_never_reaches_through_a_link() {
     let bytes = tarball(&[entry("x", EntryType::Regular, "", b"new")]);
     std::fs::write(&archive, bytes).unwrap();
     let below = Beneath::open(sandbox.path()).unwrap();
-    let name = crate::beneath::InnerPath::parse(Path::new("a.tar")).unwrap();
-    let mut budget = Budget::new(None, None);
+    let archive = std::fs::File::open(&archive).unwrap();
+    let budget = Budget::new(None, None);
     let (tar, limits) = (crate::plan::Format::Tar(None), Limits::default());
-    unpack(&below, &name, tar, limits, &mut budget).unwrap();
+    unpack(&below, archive, tar, limits, &budget).unwrap();
     assert_eq!(
         std::fs::read_to_string(precious.path()).unwrap(),
         "precious"

@@ -1,0 +1,74 @@
+//! The flags of the fetcher.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ArgAction;
+use fetcher::{Policy, Settings};
+use proto::units::{format_duration, parse_duration};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct FetcherFlags {
+    /// How long a server may send nothing before the download counts as broken off.
+    #[arg(
+        long = "fetcher_stall_timeout", env = "MESOS_FETCHER_STALL_TIMEOUT",
+        default_value = "1mins", value_parser = parse_duration
+    )]
+    pub stall_timeout: Duration,
+
+    /// Schemes that tasks may fetch by, separated by commas; a path of the agent's host is "file". All when
+    /// this is not set.
+    #[arg(long = "fetcher_allowed_schemes", value_delimiter = ',')]
+    pub allowed_schemes: Vec<String>,
+
+    /// Hosts that tasks may fetch from, separated by commas, redirects included; *.example.com means all below
+    /// example.com. All when this is not set.
+    #[arg(long = "fetcher_allowed_hosts", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+
+    /// Let tasks fetch from link-local addresses and the metadata services of clouds, which give away the
+    /// credentials of the node.
+    #[arg(
+        long = "fetcher_allow_link_local",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub allow_link_local: bool,
+
+    /// A PEM file of certificate authorities that servers may be signed by, beside the usual ones.
+    #[arg(long = "fetcher_ca_file")]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl FetcherFlags {
+    pub fn settings(&self) -> Settings {
+        let lower = |words: &[String]| words.iter().map(|word| word.to_ascii_lowercase()).collect();
+        Settings {
+            policy: Policy {
+                schemes: lower(&self.allowed_schemes),
+                hosts: lower(&self.allowed_hosts),
+                link_local: self.allow_link_local,
+            },
+            stall_timeout: self.stall_timeout,
+            ca_file: self.ca_file.clone(),
+        }
+    }
+
+    pub fn texts(&self) -> Vec<(&'static str, Option<String>)> {
+        let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
+        let path = |path: &PathBuf| path.display().to_string();
+        vec![
+            (
+                "fetcher_stall_timeout",
+                Some(format_duration(self.stall_timeout)),
+            ),
+            ("fetcher_allowed_schemes", list(&self.allowed_schemes)),
+            ("fetcher_allowed_hosts", list(&self.allowed_hosts)),
+            (
+                "fetcher_allow_link_local",
+                Some(self.allow_link_local.to_string()),
+            ),
+            ("fetcher_ca_file", self.ca_file.as_ref().map(path)),
+        ]
+    }
+}

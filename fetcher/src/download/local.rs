@@ -1,0 +1,56 @@
+//! Files of the agent's host.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+use super::{DownloadError, Sink};
+
+const PIECE: usize = 256 << 10;
+
+pub fn open(path: &Path) -> Result<File, DownloadError> {
+    // O_NONBLOCK: opening a fifo would wait for a writer.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path);
+    let from = opened.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => DownloadError::Missing { path: path.into() },
+        _ => DownloadError::Open {
+            path: path.into(),
+            source,
+        },
+    })?;
+    let is_file = from.metadata().map(|metadata| metadata.is_file());
+    match is_file.map_err(|source| failed(path, source))? {
+        true => Ok(from),
+        false => Err(DownloadError::NotAFile { path: path.into() }),
+    }
+}
+
+/// Gives way to other downloads after each piece.
+pub async fn copy(path: &Path, into: &mut Sink) -> Result<(), DownloadError> {
+    let mut from = open(path)?;
+    let length = from.metadata().map(|metadata| metadata.len());
+    into.check(length.map_err(|source| failed(path, source))?)?;
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => into.write(&buffer[..length])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(failed(path, source)),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> DownloadError {
+    DownloadError::Copy {
+        path: path.into(),
+        source,
+    }
+}

@@ -1,0 +1,67 @@
+//! Where a download goes: a file, what the sandbox may still take, and what the content is.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+
+use super::DownloadError;
+use crate::budget::Budget;
+use crate::checksum::{Checksum, Hasher};
+
+pub struct Sink {
+    file: File,
+    budget: Budget,
+    empty: Hasher,
+    content: Hasher,
+    length: u64,
+}
+
+impl Sink {
+    /// `file` is new and empty.
+    pub fn new(file: File, budget: Budget, checksum: Option<&Checksum>) -> Self {
+        let empty = Hasher::new(checksum);
+        Self {
+            file,
+            budget,
+            content: empty.clone(),
+            empty,
+            length: 0,
+        }
+    }
+
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether `more` bytes, which were announced, would find room.
+    pub fn check(&self, more: u64) -> Result<(), DownloadError> {
+        Ok(self.budget.check(more)?)
+    }
+
+    pub fn write(&mut self, piece: &[u8]) -> Result<(), DownloadError> {
+        self.budget.take(piece.len() as u64)?;
+        self.file.write_all(piece).map_err(DownloadError::Write)?;
+        self.content.update(piece);
+        self.length += piece.len() as u64;
+        Ok(())
+    }
+
+    /// As if nothing had come yet.
+    pub fn restart(&mut self) -> Result<(), DownloadError> {
+        let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
+        emptied.map_err(DownloadError::Write)?;
+        self.budget.give_back(self.length);
+        self.content = self.empty.clone();
+        self.length = 0;
+        Ok(())
+    }
+
+    /// The file, to be read from its beginning, when its content is what it must be.
+    pub fn finish(mut self, checksum: Option<&Checksum>) -> Result<File, DownloadError> {
+        if let Some(checksum) = checksum {
+            checksum.check(&self.content)?;
+        }
+        let rewound: io::Result<()> = self.file.rewind();
+        rewound.map_err(DownloadError::Write)?;
+        Ok(self.file)
+    }
+}
