@@ -1,0 +1,38 @@
+//! The network of a node: one bridge, an address for each container on it, and ports of the host that lead
+//! to containers.
+//!
+//! The kernel is told by netlink, without any program. What it should have is data (`ruleset`, `lease`); what
+//! must be done for that is found by comparing (`plan`), and done by `host` and `node`. All rules are there
+//! from the beginning: a container adds elements to maps, so it costs the same whether it is the first or the
+//! thousandth.
+//!
+//! Invariant: this crate changes nothing of a node on which no container has asked for a network of its own,
+//! and never a namespace of the calling thread.
+#![forbid(unsafe_code)]
+
+pub mod files;
+mod host;
+mod lease;
+mod netlink;
+mod nftables;
+mod node;
+mod plan;
+mod pool;
+mod port;
+mod route;
+mod ruleset;
+mod settings;
+mod subnet;
+mod sysctl;
+
+pub use files::Dns;
+pub use host::HostError;
+pub use lease::{JournalError, Lease};
+pub use nftables::Watch;
+pub use node::{AttachError, Namespace, Node, route_socket};
+pub use port::{Port, Protocol};
+pub use settings::{BadSettings, Settings};
+pub use subnet::{BadSubnet, Subnet};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! nf_tables: the kernel's packet filter and address translation.
+//!
+//! Source: include/uapi/linux/netfilter/{nf_tables,nfnetlink}.h of Linux, and what `nft --debug=netlink` prints.
+
+mod element;
+mod events;
+mod expression;
+mod table;
+
+pub use element::{Element, ElementChange, Elements};
+pub use events::Watch;
+pub use expression::Expression;
+pub use table::{Chain, Hook, Kind, Map, Rule, Seen, Table, TableName, delete, seen};
+
+use crate::netlink::{Attributes, Message, Refused, Socket, flag};
+
+/// IPv4 and IPv6 alike.
+const INET: u8 = 1;
+const SUBSYSTEM: u8 = 10;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+
+fn kind(number: u8) -> u16 {
+    u16::from_be_bytes([SUBSYSTEM, number])
+}
+
+fn message(number: u8, flags: u16, attributes: &Attributes) -> Message {
+    Message::new(kind(number), flags, &[INET, 0, 0, 0], attributes)
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    #[error("cannot {attempt} nf_tables table {table}")]
+    Refused {
+        attempt: &'static str,
+        table: String,
+        source: std::io::Error,
+    },
+}
+
+impl FilterError {
+    pub fn is(&self, errno: nix::errno::Errno) -> bool {
+        let Self::Refused { source, .. } = self;
+        source.raw_os_error() == Some(errno as i32)
+    }
+}
+
+/// All of it is done, or nothing.
+pub fn commit(
+    socket: &mut Socket,
+    table: &TableName,
+    attempt: &'static str,
+    messages: Vec<Message>,
+) -> Result<(), FilterError> {
+    let frame = |kind| Message::new(kind, 0, &[0, 0, 0, SUBSYSTEM], &Attributes::default());
+    let begin = std::iter::once(frame(BATCH_BEGIN));
+    let batch = begin.chain(messages).chain([frame(BATCH_END)]);
+    let batch: Vec<_> = batch.collect();
+    socket.tell(&batch).map_err(|refused| {
+        let Refused { at, error } = refused;
+        tracing::debug!(at, %error, table = table.as_str(), "a batch of nf_tables was refused");
+        refuse(table, attempt)(error)
+    })
+}
+
+fn refuse(table: &TableName, attempt: &'static str) -> impl FnOnce(std::io::Error) -> FilterError {
+    let table = table.as_str().to_owned();
+    move |source| FilterError::Refused {
+        attempt,
+        table,
+        source,
+    }
+}
+
+const CREATE: u16 = flag::CREATE;
+const APPEND: u16 = flag::CREATE | flag::APPEND;

@@ -1,0 +1,298 @@
+//! Containers on the node's bridge: each has a lease before it has anything else.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+
+use crate::host::{self, Host, HostError, hardware_address};
+use crate::lease::{Journal, JournalError, Lease};
+use crate::netlink::Socket;
+use crate::nftables::{Element, FilterError};
+use crate::pool::Pool;
+use crate::port::{Port, Protocol};
+use crate::route::{self, Address, Peer, RouteError, Veth};
+use crate::settings::Settings;
+
+/// What a container calls its link.
+const INSIDE: &str = "eth0";
+
+/// The network of a container that is to be.
+#[derive(Debug)]
+pub struct Namespace<'a> {
+    pub namespace: BorrowedFd<'a>,
+    /// A netlink socket of rtnetlink that was opened in it.
+    pub route: OwnedFd,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    #[error("port {port}/{protocol} of this host is that of container {container}")]
+    PortTaken {
+        port: u16,
+        protocol: Protocol,
+        container: String,
+    },
+    #[error("port {0}/{1} is asked for twice")]
+    PortTwice(u16, Protocol),
+    #[error(
+        "all {count} addresses of {subnets} are taken: give the agent a larger --bridge_subnet"
+    )]
+    Exhausted { count: u64, subnets: String },
+    #[error("cannot write down a container's addresses")]
+    Journal(#[from] JournalError),
+    #[error("cannot prepare the node's bridge")]
+    Host(#[from] HostError),
+    #[error("cannot connect a container with the node's bridge")]
+    Link(#[from] RouteError),
+    #[error("cannot lead ports of the host to a container")]
+    Ports(#[from] FilterError),
+    #[error("link {0} is not in the container's network, though it was made there")]
+    NoLink(&'static str),
+}
+
+#[derive(Debug)]
+pub struct Node {
+    settings: Settings,
+    journal: Journal,
+    /// Locked before `books`, where both are.
+    host: Mutex<Option<Host>>,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug)]
+struct Books {
+    pool: Pool,
+    leases: BTreeMap<String, Lease>,
+}
+
+impl Node {
+    /// Of an agent that keeps its leases in `directory`, with those of an earlier one. Touches nothing.
+    pub fn recover(settings: Settings, directory: &Path) -> Result<Self, JournalError> {
+        let journal = Journal::new(directory);
+        let count = settings.subnets().map(|subnet| subnet.count()).min();
+        let mut pool = Pool::new(count.unwrap_or_default());
+        let mut leases = BTreeMap::new();
+        for (container, lease) in journal.read()? {
+            match lease {
+                Some(lease) => {
+                    pool.take_this(lease.number);
+                    leases.insert(container, lease);
+                }
+                None => {
+                    tracing::warn!(
+                        container,
+                        "a container's addresses are not recorded any more"
+                    );
+                    journal.remove(&container)?;
+                }
+            }
+        }
+        Ok(Self {
+            settings,
+            journal,
+            host: Mutex::default(),
+            books: Mutex::new(Books { pool, leases }),
+        })
+    }
+
+    /// Where files of a container lie that has a lease.
+    pub fn place(&self, container: &str) -> PathBuf {
+        self.journal.place(container)
+    }
+
+    /// Never waits for the kernel.
+    pub fn lease(&self, container: &str) -> Option<Lease> {
+        self.books().leases.get(container).cloned()
+    }
+
+    pub fn containers(&self) -> Vec<String> {
+        self.books().leases.keys().cloned().collect()
+    }
+
+    /// Writes down what a container is to have; nothing of it is there yet.
+    pub fn reserve(&self, container: &str, ports: &[Port]) -> Result<Lease, AttachError> {
+        let mut books = self.books();
+        check_ports(&books.leases, container, ports)?;
+        if let Some(lease) = books.leases.get(container) {
+            return Ok(lease.clone());
+        }
+        let number = books.pool.take().ok_or_else(|| AttachError::Exhausted {
+            count: books.pool.count(),
+            subnets: self.subnets(),
+        })?;
+        let lease = Lease::of(number, ports, &self.settings);
+        if let Err(error) = self.journal.write(container, &lease) {
+            books.pool.give_back(number);
+            // The first failure is what the caller must hear.
+            let _ = self.journal.remove(container);
+            return Err(error.into());
+        }
+        books.leases.insert(container.to_owned(), lease.clone());
+        Ok(lease)
+    }
+
+    /// Makes it true. On error nothing is there but the lease, which is the caller's to release.
+    pub fn attach(&self, lease: &Lease, inside: Namespace<'_>) -> Result<(), AttachError> {
+        let mut host = self.host();
+        let host = self.prepared(&mut host)?;
+        let attached = attach(host, &self.settings, lease, inside);
+        if attached.is_err()
+            && let Err(error) = detach(host, lease)
+        {
+            tracing::warn!(%error, link = lease.link(), "a container that could not be connected left something");
+        }
+        attached
+    }
+
+    /// Of a container that is no more, or never came to be. Its link goes with its namespace: to delete it
+    /// takes the kernel long.
+    pub fn release(&self, container: &str) -> Result<(), AttachError> {
+        let Some(lease) = self.lease(container) else {
+            return Ok(());
+        };
+        if !lease.ports.is_empty() {
+            let elements: Vec<_> = lease.elements().collect();
+            let mut host = self.host();
+            self.prepared(&mut host)?.remove(&elements)?;
+        }
+        let mut books = self.books();
+        self.journal.remove(container)?;
+        if books.leases.remove(container).is_some() {
+            books.pool.give_back(lease.number);
+        }
+        Ok(())
+    }
+
+    /// Makes the bridge and the rules what they should be, where somebody has changed them. Of a node that
+    /// no container has wanted, there is nothing.
+    pub fn mend(&self) -> Result<(), HostError> {
+        let mut host = self.host();
+        if host.is_none() && self.books().leases.is_empty() {
+            return Ok(());
+        }
+        *host = None;
+        self.prepared(&mut host).map(|_host| ())
+    }
+
+    /// Takes it all away, when there is no container any more.
+    pub fn remove(&self) -> Result<(), HostError> {
+        let mut host = self.host();
+        *host = None;
+        host::remove(&self.settings)
+    }
+
+    fn prepared<'a>(&self, place: &'a mut Option<Host>) -> Result<&'a mut Host, HostError> {
+        let host = match place.take() {
+            Some(host) => host,
+            None => {
+                let leases: Vec<_> = self.books().leases.values().cloned().collect();
+                Host::open(&self.settings, leases.iter())?
+            }
+        };
+        Ok(place.insert(host))
+    }
+
+    fn subnets(&self) -> String {
+        let subnets = self.settings.subnets().map(|subnet| subnet.to_string());
+        subnets.collect::<Vec<_>>().join(" and ")
+    }
+
+    // No panic leaves them half changed.
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn host(&self) -> MutexGuard<'_, Option<Host>> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_ports(
+    leases: &BTreeMap<String, Lease>,
+    container: &str,
+    ports: &[Port],
+) -> Result<(), AttachError> {
+    for (at, port) in ports.iter().enumerate() {
+        let same = |other: &Port| other.host == port.host && other.protocol == port.protocol;
+        if ports.iter().take(at).any(same) {
+            return Err(AttachError::PortTwice(port.host, port.protocol));
+        }
+        let holder = leases
+            .iter()
+            .find(|(name, lease)| *name != container && lease.ports.iter().any(same));
+        if let Some((holder, _)) = holder {
+            return Err(AttachError::PortTaken {
+                port: port.host,
+                protocol: port.protocol,
+                container: holder.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn attach(
+    host: &mut Host,
+    settings: &Settings,
+    lease: &Lease,
+    inside: Namespace<'_>,
+) -> Result<(), AttachError> {
+    let name = lease.link();
+    let veth = Veth {
+        name: &name,
+        master: Some(host.index()),
+        mtu: host.mtu(),
+        peer: Peer {
+            name: INSIDE,
+            address: hardware_address(settings.v4, lease.number + 1),
+            namespace: inside.namespace,
+        },
+    };
+    let requests = [veth.create(), route::hairpin(&name)];
+    match route::tell(&mut host.route, &requests) {
+        // Of the one that had the number before: the kernel takes its time with namespaces that end.
+        Err(error) if error.is(Errno::EEXIST) => {
+            host.delete_link(&name)?;
+            route::tell(&mut host.route, &requests)?;
+        }
+        told => told?,
+    }
+    furnish(settings, lease, inside.route)?;
+    let elements: Vec<Element> = lease.elements().collect();
+    Ok(host.add(&elements)?)
+}
+
+/// The container's own side.
+fn furnish(settings: &Settings, lease: &Lease, socket: OwnedFd) -> Result<(), AttachError> {
+    let mut socket = Socket::of(socket);
+    let link = route::link(&mut socket, INSIDE)?.ok_or(AttachError::NoLink(INSIDE))?;
+    let index = link.index;
+    let addresses = lease.addresses.iter().zip(settings.subnets());
+    let addresses = addresses.map(|(ip, subnet)| {
+        let (ip, prefix) = (*ip, subnet.prefix());
+        Address { index, ip, prefix }.add()
+    });
+    let gateways = settings.subnets().map(|it| it.gateway());
+    let ways = gateways.map(|gateway: IpAddr| route::default_way(gateway, index));
+    let own = crate::sysctl::has_v6().then(|| route::no_own_addresses(index));
+    let requests = own.into_iter().chain(addresses);
+    let requests = requests.chain([route::up(index)]).chain(ways);
+    let requests: Vec<_> = requests.collect();
+    Ok(route::tell(&mut socket, &requests)?)
+}
+
+fn detach(host: &mut Host, lease: &Lease) -> Result<(), AttachError> {
+    let elements: Vec<_> = lease.elements().collect();
+    host.remove(&elements)?;
+    Ok(host.delete_link(&lease.link())?)
+}
+
+/// For a thread in a network namespace: a netlink socket of it.
+pub fn route_socket() -> io::Result<OwnedFd> {
+    Socket::open(crate::netlink::Protocol::Route).map(OwnedFd::from)
+}

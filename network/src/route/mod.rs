@@ -1,0 +1,62 @@
+//! rtnetlink: links, their addresses, and the way to everywhere else.
+//!
+//! Source: rtnetlink(7), include/uapi/linux/{rtnetlink,if_link,if_addr}.h.
+
+mod address;
+mod link;
+mod way;
+
+pub use address::{Address, addresses};
+pub use link::{
+    Bridge, Link, Peer, Veth, become_port, delete, hairpin, link, links, no_own_addresses, up,
+};
+pub use way::{default_way, ways};
+
+use crate::netlink::{Message, Socket};
+
+/// A request that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {attempt}")]
+pub struct RouteError {
+    pub attempt: String,
+    pub source: std::io::Error,
+}
+
+impl RouteError {
+    pub fn is(&self, errno: nix::errno::Errno) -> bool {
+        self.source.raw_os_error() == Some(errno as i32)
+    }
+}
+
+/// What is asked for, with words for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub attempt: String,
+    pub message: Message,
+}
+
+impl Request {
+    fn new(attempt: impl Into<String>, message: Message) -> Self {
+        Self {
+            attempt: attempt.into(),
+            message,
+        }
+    }
+}
+
+/// All at once, in order. The first that fails is told of.
+pub fn tell(socket: &mut Socket, requests: &[Request]) -> Result<(), RouteError> {
+    let messages: Vec<_> = requests.iter().map(|it| it.message.clone()).collect();
+    socket.tell(&messages).map_err(|refused| {
+        let attempt = requests.get(refused.at).map(|it| it.attempt.clone());
+        RouteError {
+            attempt: attempt.unwrap_or_default(),
+            source: refused.error,
+        }
+    })
+}
+
+fn failed(attempt: impl Into<String>) -> impl FnOnce(std::io::Error) -> RouteError {
+    let attempt = attempt.into();
+    move |source| RouteError { attempt, source }
+}

@@ -1,0 +1,181 @@
+//! Networks for tests: a host that is not ours, containers on it, and neighbours of it.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot make its world fails"
+)]
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::netlink::{Protocol, Socket};
+use crate::route::{self, Address, Peer, Veth};
+use crate::{Namespace, Node, Settings};
+
+/// Long enough for the slowest machine, for what must come; for what must not, `SHORT`.
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(300);
+
+/// A network namespace.
+pub struct Place {
+    namespace: OwnedFd,
+    route: Option<OwnedFd>,
+}
+
+/// On a thread of its own, in a network of its own.
+pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let body = || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network");
+        let mut socket = Socket::open(Protocol::Route).expect("a socket");
+        route::tell(&mut socket, &[route::up(1)]).expect("a loopback");
+        work()
+    };
+    thread::scope(|scope| scope.spawn(body).join().expect("as it should be"))
+}
+
+impl Place {
+    pub fn new() -> Self {
+        apart(|| Self {
+            namespace: File::open("/proc/thread-self/ns/net")
+                .expect("a namespace")
+                .into(),
+            route: Some(crate::route_socket().expect("a socket")),
+        })
+    }
+
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let body = || {
+            setns(&self.namespace, CloneFlags::CLONE_NEWNET).expect("goes there");
+            work()
+        };
+        thread::scope(|scope| scope.spawn(body).join().expect("as it should be"))
+    }
+
+    /// Once.
+    pub fn inside(&mut self) -> Namespace<'_> {
+        Namespace {
+            route: self.route.take().expect("it is not connected yet"),
+            namespace: self.namespace.as_fd(),
+        }
+    }
+
+    /// One that is connected with this thread's network by a cable, `ours` at this end and `theirs` there.
+    pub fn neighbour(cable: &str, ours: &str, theirs: &str) -> Self {
+        let mut place = Self::new();
+        let mut socket = Socket::open(Protocol::Route).expect("a socket");
+        let veth = Veth {
+            name: cable,
+            master: None,
+            mtu: 1500,
+            peer: Peer {
+                name: "eth0",
+                address: [2, 0, 0, 0, 0, 9],
+                namespace: place.namespace.as_fd(),
+            },
+        };
+        route::tell(&mut socket, &[veth.create()]).expect("a cable");
+        let mut there = Socket::of(place.route.take().expect("a socket"));
+        for (socket, link, ip) in [(&mut socket, cable, ours), (&mut there, "eth0", theirs)] {
+            let link = route::link(socket, link).expect("a link").expect("a link");
+            let address = Address {
+                index: link.index,
+                ip: ip.parse().expect("an address"),
+                prefix: 24,
+            };
+            route::tell(socket, &[address.add(), route::up(link.index)]).expect("an address");
+        }
+        let link = route::link(&mut there, "eth0")
+            .expect("a link")
+            .expect("a link");
+        let way = route::default_way(ours.parse().expect("an address"), link.index);
+        route::tell(&mut there, &[way]).expect("a way");
+        place
+    }
+
+    /// Tells everyone who connects by tcp, or says something by udp, its own name and theirs.
+    pub fn serve(&self, name: &'static str, port: u16) {
+        self.within(|| {
+            let all: IpAddr = "::".parse().expect("an address");
+            let tcp = TcpListener::bind((all, port)).expect("listens");
+            let udp = UdpSocket::bind((all, port)).expect("binds");
+            let answer = move |from: SocketAddr| format!("{name} {}", from.ip().to_canonical());
+            thread::spawn(move || {
+                for stream in tcp.incoming().flatten() {
+                    let mut stream = stream;
+                    let from = stream.peer_addr().expect("a peer");
+                    let _ = stream.write_all(answer(from).as_bytes());
+                }
+            });
+            thread::spawn(move || {
+                let mut buffer = [0; 16];
+                while let Ok((_, from)) = udp.recv_from(&mut buffer) {
+                    let _ = udp.send_to(answer(from).as_bytes(), from);
+                }
+            });
+        });
+    }
+}
+
+/// What is said at `address`, by tcp and by udp.
+pub fn asked(address: &str) -> [Option<String>; 2] {
+    let address: SocketAddr = address.parse().expect("an address");
+    [tcp(address, LONG), udp(address, LONG)]
+}
+
+/// Whether nobody answers there.
+pub fn is_silent(address: &str) -> bool {
+    let address: SocketAddr = address.parse().expect("an address");
+    tcp(address, SHORT).is_none() && udp(address, SHORT).is_none()
+}
+
+fn tcp(address: SocketAddr, patience: Duration) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+fn udp(address: SocketAddr, patience: Duration) -> Option<String> {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => "0.0.0.0".parse().ok()?,
+        SocketAddr::V6(_) => "::".parse().ok()?,
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.set_read_timeout(Some(patience)).ok()?;
+    socket.send_to(b"?", address).ok()?;
+    let mut buffer = [0; 64];
+    let (length, _) = socket.recv_from(&mut buffer).ok()?;
+    String::from_utf8(buffer[..length].to_vec()).ok()
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        bridge: "longshore0".to_owned(),
+        v4: "10.90.0.0/24".parse().expect("a subnet"),
+        v6: Some("fd00:90::/64".parse().expect("a subnet")),
+        mtu: None,
+        allows_metadata: false,
+    }
+}
+
+/// A container on the node, with ports of the host that lead to its port 80 by tcp and udp.
+pub fn container(node: &Node, id: &str, ports: &[u16]) -> (Place, crate::Lease) {
+    let both = ports.iter().flat_map(|host| {
+        [crate::Protocol::Tcp, crate::Protocol::Udp].map(|protocol| crate::Port {
+            protocol,
+            host: *host,
+            container: 80,
+        })
+    });
+    let ports: Vec<_> = both.collect();
+    let lease = node.reserve(id, &ports).expect("a lease");
+    let mut place = Place::new();
+    node.attach(&lease, place.inside()).expect("is connected");
+    (place, lease)
+}
