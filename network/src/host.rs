@@ -6,9 +6,11 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::audit::Inventory;
 use crate::lease::{Lease, number_of};
 use crate::netlink::{Message, Protocol, Socket};
-use crate::nftables::{self, Element, ElementChange, Elements, FilterError, Map, Table};
+use crate::nftables::foreign::{self, Chain};
+use crate::nftables::{self, Element, ElementChange, Elements, FilterError, Map, Table, TableName};
 use crate::plan::{self, Change};
 use crate::route::{self, Address, Bridge, Link, RouteError};
 use crate::ruleset;
@@ -24,6 +26,8 @@ pub enum HostError {
     Route(#[from] RouteError),
     #[error(transparent)]
     Filter(#[from] FilterError),
+    #[error("cannot read the packet filters of this host")]
+    Filters(#[source] io::Error),
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
     #[error(
@@ -77,6 +81,7 @@ impl Host {
             table: ruleset::table(settings),
             bridge,
         };
+        host.pass_other_filters(settings)?;
         host.mend_links(leases.clone())?;
         host.mend_rules(leases.flat_map(Lease::elements).collect())?;
         Ok(host)
@@ -89,6 +94,30 @@ impl Host {
 
     pub fn mtu(&self) -> u32 {
         self.bridge.mtu
+    }
+
+    /// What others drop that they do not know is let through where that is for us to say.
+    fn pass_other_filters(&mut self, settings: &Settings) -> Result<(), HostError> {
+        let chains = foreign::chains(&mut self.filter).map_err(HostError::Filters)?;
+        let (bridge, table) = (&settings.bridge, &self.table.name);
+        for Chain { table, name, .. } in foreign::closed(&chains, table.as_str()) {
+            tracing::warn!(
+                table,
+                chain = name,
+                bridge,
+                "a packet filter may drop what containers send and get: let it trust the bridge"
+            );
+        }
+        let places = foreign::to_open(&chains);
+        let ours = foreign::ours(&mut self.filter, bridge).map_err(HostError::Filters)?;
+        let changes = foreign::changes(&places, &ours, bridge, bridge);
+        match changes.is_empty() {
+            true => Ok(()),
+            false => {
+                let attempt = "let packets of the bridge through the packet filter, beside";
+                Ok(nftables::commit(&mut self.filter, table, attempt, changes)?)
+            }
+        }
     }
 
     fn mend_links<'a>(&mut self, leases: impl Iterator<Item = &'a Lease>) -> Result<(), HostError> {
@@ -123,7 +152,9 @@ impl Host {
         let seen = nftables::seen(&mut self.filter, &self.table.name)?;
         // The maps of a table of somebody else's may have other names.
         let elements = match &seen {
-            Some(seen) if *seen == self.table.as_seen() => self.elements().ok(),
+            Some(seen) if *seen == self.table.as_seen() => {
+                elements(&mut self.filter, &self.table).ok()
+            }
             _ => None,
         };
         let seen = seen.as_ref().zip(elements.as_ref());
@@ -147,15 +178,6 @@ impl Host {
         let name = &self.table.name;
         nftables::commit(&mut self.filter, name, "make", messages)?;
         Ok(true)
-    }
-
-    fn elements(&mut self) -> Result<BTreeSet<Element>, FilterError> {
-        let mut all = BTreeSet::new();
-        for Map { name: map, .. } in &self.table.maps {
-            let table = &self.table.name;
-            all.extend(Elements { table, map }.seen(&mut self.filter)?);
-        }
-        Ok(all)
     }
 
     pub fn add(&mut self, elements: &[Element]) -> Result<(), FilterError> {
@@ -200,15 +222,71 @@ impl Host {
     }
 }
 
-/// Takes all of it away.
-pub fn remove(settings: &Settings) -> Result<(), HostError> {
-    let mut route = Socket::open(Protocol::Route).map_err(HostError::Socket)?;
+/// What there is for containers, whoever looks.
+pub fn inventory(settings: &Settings) -> Result<Inventory, HostError> {
+    let route = Socket::open(Protocol::Route).and_then(Socket::with_room);
+    let mut route = route.map_err(HostError::Socket)?;
+    let filter = Socket::open(Protocol::Netfilter).and_then(Socket::with_room);
+    let mut filter = filter.map_err(HostError::Socket)?;
+    let links = route::links(&mut route)?;
+    let bridge = links.iter().find(|link| link.name == settings.bridge);
+    let ports = links
+        .iter()
+        .filter(|link| bridge.is_some_and(|bridge| link.master == Some(bridge.index)));
+    let table = ruleset::table(settings);
+    let elements = match nftables::seen(&mut filter, &table.name)? {
+        Some(seen) if seen == table.as_seen() => elements(&mut filter, &table)?,
+        // All that should be there is lost.
+        _ => BTreeSet::new(),
+    };
+    Ok(Inventory {
+        links: ports.map(|link| link.name.clone()).collect(),
+        elements,
+    })
+}
+
+fn elements(filter: &mut Socket, table: &Table) -> Result<BTreeSet<Element>, FilterError> {
+    let mut all = BTreeSet::new();
+    for Map { name: map, .. } in &table.maps {
+        let table = &table.name;
+        all.extend(Elements { table, map }.seen(filter)?);
+    }
+    Ok(all)
+}
+
+/// Takes the rules of a bridge away, as `nft delete table` does.
+pub fn flush(bridge: &str) -> Result<(), HostError> {
     let mut filter = Socket::open(Protocol::Netfilter).map_err(HostError::Socket)?;
-    let table = ruleset::table(settings).name;
+    let table = TableName::of(bridge);
     if nftables::seen(&mut filter, &table)?.is_some() {
         let messages = vec![nftables::delete(&table)];
         nftables::commit(&mut filter, &table, "delete", messages)?;
     }
+    Ok(())
+}
+
+/// From among the rules of others.
+fn remove_passes(bridge: &str) -> Result<(), HostError> {
+    let mut filter = Socket::open(Protocol::Netfilter).map_err(HostError::Socket)?;
+    let ours = foreign::ours(&mut filter, bridge).map_err(HostError::Filters)?;
+    let changes = foreign::changes(&[], &ours, bridge, bridge);
+    if !changes.is_empty() {
+        let table = TableName::of(bridge);
+        nftables::commit(
+            &mut filter,
+            &table,
+            "remove rules from other tables than",
+            changes,
+        )?;
+    }
+    Ok(())
+}
+
+/// Takes all of it away.
+pub fn remove(settings: &Settings) -> Result<(), HostError> {
+    let mut route = Socket::open(Protocol::Route).map_err(HostError::Socket)?;
+    remove_passes(&settings.bridge)?;
+    flush(&settings.bridge)?;
     let Some(bridge) = route::link(&mut route, &settings.bridge)? else {
         return Ok(());
     };

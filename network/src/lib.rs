@@ -10,6 +10,7 @@
 //! and never a namespace of the calling thread.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod files;
 mod host;
 mod lease;
@@ -26,7 +27,7 @@ mod subnet;
 mod sysctl;
 
 pub use files::Dns;
-pub use host::HostError;
+pub use host::{HostError, flush, remove};
 pub use lease::{JournalError, Lease};
 pub use nftables::Watch;
 pub use node::{AttachError, Namespace, Node, route_socket};

@@ -191,15 +191,23 @@ impl Expression {
         verdict(1)
     }
 
+    /// As `iptables` has its rules.
+    pub fn accept_counted() -> Vec<Self> {
+        [vec![counter()], verdict(1)].concat()
+    }
+
     pub fn drop() -> Vec<Self> {
-        let counter = expression("counter", Attributes::default());
-        [vec![counter], verdict(0)].concat()
+        [vec![counter()], verdict(0)].concat()
     }
 
     pub fn list(all: &[Self]) -> Attributes {
         let attributes = all.iter().map(|it| &it.0);
         attributes.fold(Attributes::default(), Attributes::then)
     }
+}
+
+fn counter() -> Expression {
+    expression("counter", Attributes::default())
 }
 
 fn verdict(code: u32) -> Vec<Expression> {

@@ -5,6 +5,7 @@
 mod element;
 mod events;
 mod expression;
+pub mod foreign;
 mod table;
 
 pub use element::{Element, ElementChange, Elements};

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use world::{Place, apart, asked, container, is_silent, settings};
 
 use crate::netlink::{Protocol as Family, Socket};
-use crate::nftables::{self, TableName};
+use crate::nftables::{self, TableName, foreign};
 use crate::{AttachError, Node, Port, Protocol, Settings, Watch, route};
 
 fn node(directory: &tempfile::TempDir) -> Node {
@@ -145,6 +145,48 @@ fn root_another_agent_takes_over_what_is_there_and_a_removal_leaves_nothing() {
         let mut filter = Socket::open(Family::Netfilter).expect("a socket");
         let table = TableName::of("longshore0");
         assert_eq!(nftables::seen(&mut filter, &table).expect("looks"), None);
+    });
+}
+
+#[test]
+fn root_containers_are_reached_beside_a_filter_that_drops_what_it_does_not_know() {
+    let directory = tempfile::tempdir().expect("a directory");
+    apart(|| {
+        let outside = Place::neighbour("cable", "192.0.2.1", "192.0.2.2");
+        outside.serve("outside", 80);
+        let iptables = || {
+            let iptables = std::process::Command::new("iptables").arg("-V").output();
+            iptables.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains("nf_tables"))
+        };
+        let mut filter = Socket::open(Family::Netfilter).expect("a socket");
+        world::iptables_that_drop(&mut filter);
+        let node = node(&directory);
+        let (web, _) = container(&node, "web", &[31000]);
+        web.serve("web", 80);
+        assert_eq!(
+            outside.within(|| asked("192.0.2.1:31000")),
+            answers("web", "192.0.2.2")
+        );
+        assert_eq!(
+            web.within(|| asked("192.0.2.2:80")),
+            answers("outside", "192.0.2.1")
+        );
+        node.mend().expect("mends");
+        let ours = |filter: &mut Socket| foreign::ours(filter, "longshore0").expect("rules").len();
+        assert_eq!(ours(&mut filter), 2);
+        if iptables() {
+            let shown = std::process::Command::new("iptables")
+                .args(["-S", "FORWARD"])
+                .output();
+            let shown = String::from_utf8(shown.expect("it starts").stdout).expect("text");
+            assert!(
+                shown.contains("-A FORWARD -i longshore0 -j ACCEPT"),
+                "{shown}"
+            );
+        }
+        node.release("web").expect("releases");
+        node.remove().expect("removes");
+        assert_eq!(ours(&mut filter), 0);
     });
 }
 

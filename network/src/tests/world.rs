@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::netlink::{Protocol, Socket};
+use crate::netlink::{Attributes, Message, Protocol, Socket, flag};
+use crate::nftables::TableName;
 use crate::route::{self, Address, Peer, Veth};
 use crate::{Namespace, Node, Settings};
 
@@ -178,4 +179,27 @@ pub fn container(node: &Node, id: &str, ports: &[u16]) -> (Place, crate::Lease) 
     let mut place = Place::new();
     node.attach(&lease, place.inside()).expect("is connected");
     (place, lease)
+}
+
+/// As `iptables -P FORWARD DROP` makes it.
+pub fn iptables_that_drop(socket: &mut Socket) {
+    let filter = TableName::of("filter");
+    let message = |number: u8, attributes: &Attributes| {
+        Message::new(
+            u16::from_be_bytes([10, number]),
+            flag::CREATE,
+            &[2, 0, 0, 0],
+            attributes,
+        )
+    };
+    let table = Attributes::default().text(1, "filter");
+    let hook = Attributes::default().u32_be(1, 2).u32_be(2, 0);
+    let chain = Attributes::default()
+        .text(1, "filter")
+        .text(3, "FORWARD")
+        .nest(4, hook)
+        .u32_be(5, 0)
+        .text(7, "filter");
+    let messages = vec![message(0, &table), message(3, &chain)];
+    crate::nftables::commit(socket, &filter, "make", messages).expect("a table");
 }

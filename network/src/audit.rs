@@ -1,0 +1,149 @@
+//! What of a node's network is not as it is written down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::host::{self, HostError};
+use crate::lease::{Journal, JournalError, Lease, number_of};
+use crate::nftables::Element;
+use crate::port::Protocol;
+use crate::settings::Settings;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// A port of the bridge that is no container's.
+    Link { name: String },
+    /// It leads to where no container is.
+    Leads { port: u16, protocol: Protocol },
+    /// It should lead to a container, and does not.
+    Lost {
+        port: u16,
+        protocol: Protocol,
+        container: String,
+    },
+    /// Addresses of a container that is not there.
+    Lease { container: String },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("cannot look at the node's bridge")]
+    Host(#[from] HostError),
+    #[error("cannot read which addresses containers have")]
+    Journal(#[from] JournalError),
+}
+
+/// What the kernel has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Names of the ports of our bridge.
+    pub links: BTreeSet<String>,
+    pub elements: BTreeSet<Element>,
+}
+
+/// Of this thread's network. `is_there`: whether there is something of a container.
+pub fn audit(
+    settings: &Settings,
+    directory: &Path,
+    is_there: impl Fn(&str) -> bool,
+) -> Result<Vec<Difference>, AuditError> {
+    // In this order: what is made meanwhile is written down first.
+    let inventory = host::inventory(settings)?;
+    let read = Journal::new(directory).read()?;
+    let leases = read
+        .into_iter()
+        .filter_map(|(name, lease)| Some((name, lease?)));
+    Ok(compare(&inventory, &leases.collect(), is_there))
+}
+
+fn compare(
+    inventory: &Inventory,
+    leases: &BTreeMap<String, Lease>,
+    is_there: impl Fn(&str) -> bool,
+) -> Vec<Difference> {
+    let numbers: BTreeSet<u64> = leases.values().map(|lease| lease.number).collect();
+    let is_leased = |name: &String| number_of(name).is_none_or(|number| numbers.contains(&number));
+    let links = inventory.links.iter().filter(|name| !is_leased(name));
+    let links = links.map(|name| Difference::Link { name: name.clone() });
+    let wanted: BTreeSet<Element> = leases.values().flat_map(Lease::elements).collect();
+    let leads = inventory.elements.difference(&wanted);
+    let leads = leads.map(|element| Difference::Leads {
+        port: element.port,
+        protocol: element.protocol,
+    });
+    let lost = leases.iter().flat_map(|(container, lease)| {
+        let lost = lease
+            .elements()
+            .filter(|it| !inventory.elements.contains(it));
+        lost.map(|element| Difference::Lost {
+            port: element.port,
+            protocol: element.protocol,
+            container: container.clone(),
+        })
+    });
+    let gone = leases.keys().filter(|container| !is_there(container));
+    let gone = gone.map(|container| Difference::Lease {
+        container: container.clone(),
+    });
+    let mut all: Vec<_> = links.chain(leads).chain(lost).chain(gone).collect();
+    // IPv4 and IPv6 of one port are told once.
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Port;
+
+    fn lease(number: u64, host: u16) -> Lease {
+        Lease {
+            number,
+            addresses: vec!["10.0.0.2".parse().expect("an address")],
+            ports: vec![Port {
+                protocol: Protocol::Tcp,
+                host,
+                container: 80,
+            }],
+        }
+    }
+
+    #[test]
+    fn what_is_written_down_and_there_is_no_difference() {
+        let leases = BTreeMap::from([("a".to_owned(), lease(1, 31000))]);
+        let inventory = Inventory {
+            links: BTreeSet::from(["lshore1".to_owned(), "eth7".to_owned()]),
+            elements: leases["a"].elements().collect(),
+        };
+        assert_eq!(compare(&inventory, &leases, |_| true), []);
+    }
+
+    #[test]
+    fn each_difference_is_told() {
+        let leases = BTreeMap::from([("a".to_owned(), lease(1, 31000))]);
+        let inventory = Inventory {
+            links: BTreeSet::from(["lshore2".to_owned()]),
+            elements: lease(1, 31001).elements().collect(),
+        };
+        let told = compare(&inventory, &leases, |_| false);
+        let protocol = Protocol::Tcp;
+        let wanted = [
+            Difference::Link {
+                name: "lshore2".to_owned(),
+            },
+            Difference::Leads {
+                port: 31001,
+                protocol,
+            },
+            Difference::Lost {
+                port: 31000,
+                protocol,
+                container: "a".to_owned(),
+            },
+            Difference::Lease {
+                container: "a".to_owned(),
+            },
+        ];
+        assert_eq!(told, wanted);
+    }
+}
