@@ -91,6 +91,7 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
         pid_namespace: PidNamespace::Own,
         terminal: None,
         volumes: vec![],
+        network: isolators::network::Network::Hosts,
         rlimits: vec![],
         capabilities: CapabilitySets::default(),
         seccomp: Seccomp::Default,

@@ -41,6 +41,8 @@ pub struct Order {
     pub stdio: Stdio,
     pub then: Then,
     pub layout: Layout,
+    /// One that was connected before; otherwise one that is not, when the spec asks for its own.
+    pub network: Option<Network>,
 }
 
 pub async fn launch(
@@ -162,6 +164,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         stdio,
         then,
         layout,
+        network,
     } = order;
     watch.lap("queue");
     let cgroup = shared.cgroup(&id, &spec, layout);
@@ -171,7 +174,7 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         .and_then(|linux| linux.resources().as_ref());
     let limits = cgroup.plan(limits)?;
     let network = match compile::takes_network(&spec) {
-        true => shared.ahead.network(),
+        true => network.or_else(|| shared.ahead.network()),
         false => None,
     };
     let ipc = match compile::takes_ipc(&spec) {

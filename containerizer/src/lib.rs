@@ -59,6 +59,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
 use tokio::sync::{Semaphore, SetOnce};
 
+pub use ahead::Network;
 pub use begun::Begun;
 pub use compile::{
     Command, CompileError, Lines, SeccompError, hooks, mount_options, notifies, takes_seccomp,
@@ -83,7 +84,7 @@ pub use snapshot::Snapshot;
 pub use stage::{
     Child, Gate, HandOn, Progress, Stage, Staged, inherited, received, remove_when_empty, signal,
 };
-pub use sys::{release_unused_memory, share_memory};
+pub use sys::{readable, release_unused_memory, share_memory};
 pub use terminal::{Terminal, copy_window_size};
 pub use termination::{ExitStatus, Termination};
 pub use timings::{Stopwatch, Timings};
@@ -242,6 +243,17 @@ impl Containerizer {
         &self,
         request: &Request,
         out: Output,
+        watch: Stopwatch,
+    ) -> Result<Container, LaunchError> {
+        self.launch_in(None, request, out, watch).await
+    }
+
+    /// The same in a network that was connected before, for a request that asks for one of its own.
+    pub async fn launch_in(
+        &self,
+        network: Option<Network>,
+        request: &Request,
+        out: Output,
         mut watch: Stopwatch,
     ) -> Result<Container, LaunchError> {
         let mut request = resolved(request);
@@ -261,8 +273,20 @@ impl Containerizer {
         };
         let (stdout, stderr) = out.bounds;
         let then = Then::Bound { stdout, stderr };
-        self.launch_spec(&request.id, spec, stdio, then, watch)
-            .await
+        let order = launch::Order {
+            id: request.id.clone(),
+            spec,
+            stdio,
+            then,
+            layout: Layout::Lean,
+            network,
+        };
+        launch::launch(self.0.clone(), order, watch).await
+    }
+
+    /// A network that nothing is connected with, for a container that is to be launched. Blocks.
+    pub fn network(&self) -> std::io::Result<Network> {
+        self.0.ahead.network_now()
     }
 
     /// The same for a ready-made OCI runtime spec. With `Then::Become` the command is process 1 of
@@ -281,6 +305,7 @@ impl Containerizer {
             stdio,
             then,
             layout: Layout::Lean,
+            network: None,
         };
         launch::launch(self.0.clone(), order, watch).await
     }

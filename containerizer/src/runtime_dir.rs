@@ -5,6 +5,7 @@
 //! <runtime_dir>
 //! ├── runtime.lock        held by the agent that runs here, with its pid
 //! ├── upgrade             how its upgrades went, and which process can be asked for one
+//! ├── network/<id>       of a container with a network of its own: its agent's
 //! ├── ids/<first id>      a link to the name of the container that has the ids from there on
 //! └── containers/<id>     from before the container's first process until its end is known elsewhere
 //!     ├── config.json     the OCI spec that was executed, with a checksum: see `sealed`
@@ -27,6 +28,12 @@ pub fn lock(runtime_dir: &Path) -> PathBuf {
 /// Of an agent that can be upgraded in place.
 pub fn upgrade(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("upgrade")
+}
+
+/// Whether there is something of a container of that name.
+pub fn is_recorded(runtime_dir: &Path, container: &str) -> bool {
+    let id = ContainerId::try_from(container.to_owned());
+    id.is_ok_and(|id| self::container(runtime_dir, &id).exists())
 }
 
 pub(crate) fn ids(runtime_dir: &Path) -> PathBuf {

@@ -72,6 +72,7 @@ impl Host {
             pid_namespace: PidNamespace::Own,
             terminal: None,
             volumes: vec![],
+            network: isolators::network::Network::Hosts,
             rlimits: vec![],
             capabilities: CapabilitySets::default(),
             seccomp,

@@ -12,6 +12,7 @@ use crate::cgroups::{Cpu, Devices, Memory, Pids, Version};
 use crate::filesystem::Filesystem;
 use crate::ipc::Ipc;
 use crate::namespaces::Namespaces;
+use crate::network::Connection;
 use crate::process::Command;
 use crate::request::{Request, Terminal};
 use crate::rlimits::Rlimits;
@@ -60,6 +61,7 @@ const ISOLATORS: &[&dyn Isolator] = &[
     &Ipc,
     &Terminals,
     &Volumes,
+    &Connection,
     &Command,
     &Rlimits,
     &Capabilities,
@@ -124,6 +126,8 @@ pub struct Draft {
     pub masked_paths: Vec<String>,
     pub readonly_paths: Vec<String>,
     pub hostname: Option<String>,
+    /// Kernel parameters of namespaces of the container's own.
+    pub sysctls: std::collections::HashMap<String, String>,
     pub cgroups_path: PathBuf,
     pub cpu: Option<oci_spec::runtime::LinuxCpu>,
     pub memory: Option<oci_spec::runtime::LinuxMemory>,
@@ -213,6 +217,7 @@ impl Draft {
             .readonly_paths(self.readonly_paths.clone())
             .build()?;
         linux.set_devices(None);
+        linux.set_sysctl((!self.sysctls.is_empty()).then(|| self.sysctls.clone()));
         let mappings = (!self.id_mappings.is_empty()).then(|| self.id_mappings.clone());
         linux.set_uid_mappings(mappings.clone());
         linux.set_gid_mappings(mappings);
@@ -277,6 +282,7 @@ pub(crate) mod tests {
             ipc: crate::Ipc::OwnNamespace,
             pid_namespace: crate::PidNamespace::Own,
             volumes: vec![],
+            network: crate::network::Network::Hosts,
             terminal: None,
             rlimits: vec![],
             capabilities: crate::CapabilitySets::default(),

@@ -10,7 +10,6 @@ use crate::request::{IdRange, PidNamespace, Request, User};
 
 pub(crate) struct Namespaces;
 
-/// The network stays the host's: a task without networks of its own shares the agent's.
 const OWN: &[LinuxNamespaceType] = &[
     LinuxNamespaceType::Mount,
     LinuxNamespaceType::Uts,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Capability, PosixRlimitType};
 
+use crate::network::Network;
 use crate::seccomp::Profile;
 
 /// Names a container: 1 to 242 bytes that are safe as one component of a path and of a cgroup.
@@ -78,6 +79,7 @@ pub struct Request {
     pub ipc: Ipc,
     pub pid_namespace: PidNamespace,
     pub volumes: Vec<Volume>,
+    pub network: Network,
     /// One for a resource.
     /// For a terminal of its own instead of standard streams.
     pub terminal: Option<Terminal>,

@@ -199,6 +199,7 @@ impl Field {
             pid_namespace: PidNamespace::Own,
             terminal: None,
             volumes: Vec::new(),
+            network: isolators::network::Network::Hosts,
             rlimits: Vec::new(),
             capabilities: self.settings.capabilities.clone(),
             seccomp: Seccomp::Default,

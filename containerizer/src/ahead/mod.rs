@@ -12,6 +12,7 @@ pub use mount::{Entry, Recipe};
 pub use network::Network;
 pub use plan::{use_made, wanted};
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -31,6 +32,17 @@ impl Ahead {
     /// `None` when none is ready: it is to be made with the container then.
     pub fn network(&self) -> Option<Network> {
         self.shop()?.take_network()
+    }
+
+    /// One that is ready, or one that is made now. Blocks.
+    pub fn network_now(&self) -> io::Result<Network> {
+        match self.network() {
+            Some(network) => Ok(network),
+            // It goes there, and must not come back.
+            None => thread::spawn(network::make)
+                .join()
+                .unwrap_or_else(|_panicked| Err(io::ErrorKind::Other.into())),
+        }
     }
 
     /// The same for an ipc namespace.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 use crate::sys;
 
@@ -16,6 +17,8 @@ pub struct Network {
     pub namespace: OwnedFd,
     /// A detached mount of a sysfs that shows it.
     pub sysfs: OwnedFd,
+    /// A netlink socket in it, for who connects it with others.
+    pub route: OwnedFd,
 }
 
 impl Network {
@@ -29,8 +32,26 @@ impl Network {
 pub fn make() -> io::Result<Network> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     sys::loopback_up()?;
+    distrust_routers()?;
+    let route = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )?;
     Ok(Network {
         namespace: File::open("/proc/thread-self/ns/net")?.into(),
         sysfs: sys::detached_mount("sysfs", "sysfs", &[])?,
+        route,
     })
+}
+
+/// Of links that come to be in it: another container on the same bridge could say to be their router.
+fn distrust_routers() -> io::Result<()> {
+    match std::fs::write("/proc/sys/net/ipv6/conf/default/accept_ra", "0") {
+        // A kernel without IPv6, or a host on which this cannot be changed: it is for the host to say then.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        written => written,
+    }
 }

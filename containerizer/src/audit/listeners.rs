@@ -25,11 +25,11 @@ pub enum Protocol {
 impl Protocol {
     const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
 
-    /// As proc_pid_net(5) has them, for both kinds of addresses.
+    /// As proc_pid_net(5) calls them, for both kinds of addresses.
     fn tables(self) -> [&'static str; 2] {
         match self {
-            Self::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
-            Self::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+            Self::Tcp => ["tcp", "tcp6"],
+            Self::Udp => ["udp", "udp6"],
         }
     }
 
@@ -56,7 +56,9 @@ impl fmt::Display for Protocol {
 pub fn foreign_listeners(scope: &Scope, is_meant: impl Fn(u16) -> bool) -> Vec<Listener> {
     let all = Protocol::ALL.into_iter().flat_map(|protocol| {
         let tables = protocol.tables();
-        let tables = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
+        // Of /proc/self it is the first thread that counts.
+        let file = |table| format!("/proc/thread-self/net/{table}");
+        let tables = tables.map(|table| fs::read_to_string(file(table)).unwrap_or_default());
         let all = tables.iter().flat_map(|table| listening(protocol, table));
         let all = all.map(|(port, socket)| (socket, (port, protocol)));
         all.collect::<Vec<_>>()

@@ -228,6 +228,7 @@ impl Bundle {
             pid_namespace: PidNamespace::Own,
             terminal: None,
             volumes: vec![],
+            network: isolators::network::Network::Hosts,
             rlimits: vec![],
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,

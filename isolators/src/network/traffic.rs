@@ -1,4 +1,4 @@
-//! `network`: what has gone over the links of a container's network namespace.
+//! What has gone over the links of a container's network namespace.
 //!
 //! Read from `/proc/<pid>/net/dev`: no netlink socket to be made in each namespace, no thread that goes
 //! there, and unlike netlink's answer it does not wait for links that are being made or deleted.
