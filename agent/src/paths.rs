@@ -38,9 +38,18 @@
 //! by a start with `--strict=false`.
 //!
 //! Disks of `--resources` that name a root relative to `work_dir` are made there, where they say.
-//! What lies in `runtime_dir`: `containerizer::runtime_dir`.
+//! What lies in `runtime_dir`: `containerizer::runtime_dir`, and of containers with a network of their own:
+//!
+//! ```text
+//! <runtime_dir>/network/<container>    its addresses, ports and files: see `network::Lease`
+//! ```
 
 use std::path::{Component, Path, PathBuf};
+
+/// Dies with the kernel.
+pub fn network(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("network")
+}
 
 /// The tree below one `--work_dir`.
 #[derive(Debug, Clone)]

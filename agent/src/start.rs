@@ -37,6 +37,7 @@ use crate::host::{HostError, boot_id};
 use crate::link::Link;
 use crate::lock::LockError;
 use crate::logs::Keeper;
+use crate::networks::{NetworkError, Networks, Watching};
 use crate::paths::Paths;
 use crate::profiles::ProfilesError;
 use crate::quota::{self, Quotas};
@@ -46,7 +47,7 @@ use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
 use crate::task::turns::Turns;
 use crate::task::user_namespace::UserNamespaces;
-use crate::{adoption, recovery};
+use crate::{adoption, networks, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
@@ -80,6 +81,8 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Authentication(#[from] AuthenticationError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     #[error(transparent)]
     Host(#[from] HostError),
     #[error(transparent)]
@@ -131,6 +134,8 @@ pub struct Handle {
     rest: watch::Sender<bool>,
     orphans: Vec<JoinHandle<()>>,
     host: Arc<Host>,
+    /// Ends with this.
+    _watching: Watching,
     destroy_timeout: Duration,
     ground: Ground,
 }
@@ -195,6 +200,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     let drain = drain(&paths, &info, flags.strict).await?;
     let quotas = quotas(&flags, &paths, &events).await?;
     site.measure_with(&quotas);
+    let networks = Networks::open(&flags.network, &flags.runtime_dir)?;
     let host = Arc::new(Host {
         containerizer,
         paths: paths.clone(),
@@ -221,10 +227,12 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         log_limits: config.logs,
         keeper: Keeper::start(Arc::clone(&site.logs)),
         quotas: Arc::clone(&quotas),
+        networks: networks.clone(),
         start_timeout: flags.executor_registration_timeout,
         turns: Turns::new(),
         complaint: Arc::default(),
     });
+    let watching = networks::watch(&networks, host.containerizer.clone());
     let is_known = info.id.is_some();
     let book = Book::new(info, flags.max_completed_executors_per_framework);
     let mut supervisor = Supervisor::new(
@@ -300,6 +308,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         rest,
         orphans,
         host,
+        _watching: watching,
         destroy_timeout: shutdown_grace + flags.cgroups_destroy_timeout + FAREWELL,
         ground,
     })

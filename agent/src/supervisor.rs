@@ -349,6 +349,7 @@ impl Supervisor {
                 agent: self.book.info.id.clone().unwrap_or_default(),
                 run,
                 ip: self.constants.ip,
+                networks: self.host.networks.clone(),
             },
             host: Arc::clone(&self.host),
             mailbox: inbox,

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command::{
-    agent, attach as attach_command, audit as audit_command, drain, exec as exec_command,
+    agent, attach as attach_command, audit as audit_command, cleanup, drain, exec as exec_command,
     inspect as inspect_command, master, run as run_command, scheduler,
     selftest as selftest_command, up, upgrade, version, why as why_command,
 };
@@ -65,6 +65,8 @@ enum Command {
     Drain(Box<drain::Flags>),
     /// Tell what of this machine is not as its agent has written it down, and mend it if asked to
     Audit(Box<audit_command::Flags>),
+    /// Take away the bridge of tasks, and its rules, that an agent of this machine has left
+    Cleanup(Box<cleanup::Flags>),
     /// Let the agent of this machine go on with the program that is on the disk now; tasks and clients notice
     /// nothing
     Upgrade(Box<upgrade::Flags>),
@@ -109,6 +111,7 @@ fn main() -> ExitCode {
         Command::Exec(flags) => exec_command::run(*flags),
         Command::Drain(flags) => drain::run(*flags),
         Command::Audit(flags) => audit_command::run(*flags),
+        Command::Cleanup(flags) => cleanup::run(*flags),
         Command::Upgrade(flags) => upgrade::run(*flags),
         Command::Selftest(flags) => selftest_command::run(*flags),
         // Not reached but by an empty command line of it.

@@ -9,6 +9,7 @@ const PHASES: &[(&str, &str)] = &[
     ("turn", "launches of other tasks go first"),
     ("sandbox", "the sandbox is made"),
     ("fetch", "URIs are fetched into it"),
+    ("network", "the container gets its address and ports"),
     ("plan", "the OCI runtime spec is planned"),
     ("queue", "other launches go first"),
     ("compile", "the spec becomes a program for init"),

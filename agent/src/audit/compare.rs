@@ -22,17 +22,23 @@ pub struct Seen {
     pub listeners: Vec<Listener>,
     /// Of the range for sandboxes, in use, and no sandbox's.
     pub projects: Vec<ProjectUse>,
+    pub network: Vec<network::audit::Difference>,
+    /// The bridge of tasks, which stays when there is none.
+    pub bridge: String,
 }
 
 /// In the order in which they can be repaired.
 pub fn compare(scope: &Scope, paths: &Paths, seen: &Seen) -> Vec<Difference> {
     let containers = audit::compare(scope, &seen.inventory, &seen.journal).into_iter();
+    let is_bridge = |it: &audit::Difference| matches!(it, audit::Difference::Link(name) if *name == seen.bridge);
+    let containers = containers.filter(move |it| !is_bridge(it));
     let containers = containers.map(Difference::Container);
     let all = in_sandboxes(paths, seen)
         .chain(containers)
         .chain(sandboxes(paths, seen))
         .chain(checkpoints(paths, seen))
         .chain(seen.projects.iter().copied().map(Difference::Project))
+        .chain(seen.network.iter().cloned().map(Difference::Network))
         .chain(ports(seen))
         .chain(seen.listeners.iter().cloned().map(Difference::Listener));
     all.collect()

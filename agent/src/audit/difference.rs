@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use containerizer::audit::{LoopDevice, Mount, Remedy};
 use containerizer::project_quota::ProjectUse;
+use network::audit::Difference as OfNetwork;
 
 use crate::paths::Run;
 use crate::quota::amount;
@@ -27,6 +28,8 @@ pub enum Difference {
     Project(ProjectUse),
     /// One port of the host for two.
     Port { port: u64, containers: [String; 2] },
+    /// Of the networks of tasks.
+    Network(network::audit::Difference),
     /// A port that this agent offers is in use by somebody else.
     Listener(containerizer::audit::Listener),
 }
@@ -40,6 +43,7 @@ impl Difference {
             Self::Sandbox { .. } => "sandbox",
             Self::Checkpoint { .. } => "checkpoint",
             Self::Project(_) => "project quota",
+            Self::Network(_) => "network",
             Self::Port { .. } | Self::Listener(_) => "port",
         }
     }
@@ -53,7 +57,10 @@ impl Difference {
                 containers: [one, _],
                 ..
             } => Some(one),
-            Self::Project(_) | Self::Listener(_) => None,
+            Self::Network(OfNetwork::Lost { container, .. } | OfNetwork::Lease { container }) => {
+                Some(container)
+            }
+            Self::Project(_) | Self::Network(_) | Self::Listener(_) => None,
         }
     }
 
@@ -66,6 +73,13 @@ impl Difference {
                 path.display().to_string()
             }
             Self::Project(used) => format!("project {}", used.project),
+            Self::Network(difference) => match difference {
+                OfNetwork::Link { name } => format!("link {name}"),
+                OfNetwork::Leads { port, protocol } | OfNetwork::Lost { port, protocol, .. } => {
+                    format!("port {port}/{protocol}")
+                }
+                OfNetwork::Lease { container } => format!("addresses of {container}"),
+            },
             Self::Port { port, .. } => format!("port {port}"),
             Self::Listener(listener) => format!("port {}/{}", listener.port, listener.protocol),
         }
@@ -99,6 +113,15 @@ impl Difference {
                 "{} count for it, and it is no sandbox's: --xfs_project_range is for sandboxes only",
                 amount(*bytes)
             ),
+            Self::Network(difference) => match difference {
+                OfNetwork::Link { .. } => "it is a port of the bridge, and no container's",
+                OfNetwork::Leads { .. } => "it leads to where no container is",
+                OfNetwork::Lost { .. } => {
+                    "it should lead to a container, and nobody reaches that by it"
+                }
+                OfNetwork::Lease { .. } => "they are those of a container that is not there",
+            }
+            .to_owned(),
             Self::Port { containers: [one, other], .. } => {
                 format!("the tasks in the containers {one} and {other} both hold it")
             }
@@ -131,6 +154,9 @@ impl Difference {
                 "find its files with lsattr -pR in the file system of --work_dir, and give them project 0 \
                  with chattr -p 0; or leave {project} out of --xfs_project_range"
             )),
+            Self::Network(_) => {
+                repair("make the bridge and its rules what the containers there need, and no more")
+            }
             Self::Port { .. } => Remedy::Advice("restart one of the two tasks".to_owned()),
             Self::Listener(listener) => Remedy::Advice(format!(
                 "end process {}, or leave port {} out of --resources",

@@ -15,7 +15,7 @@ use super::repair::{OrphansError, end_orphans, mend};
 use crate::flags::Flags;
 use crate::host::boot_id;
 use crate::lock::{Lock, LockError, holder_of};
-use crate::paths::{Paths, Run};
+use crate::paths::{self, Paths, Run};
 use crate::quota::{ProjectRange, UnownedError, unowned};
 use crate::recovery::RecoveryError;
 use crate::runs::ListError;
@@ -49,6 +49,10 @@ pub enum AuditError {
     Projects(#[from] UnownedError),
     #[error("cannot tell what the next agent would take over")]
     Recovery(#[from] RecoveryError),
+    #[error("the flags of the agent's bridge are not valid")]
+    Bridge(#[from] network::BadSettings),
+    #[error(transparent)]
+    Network(#[from] network::audit::AuditError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -64,6 +68,8 @@ pub struct Node {
     pub scope: Scope,
     /// Of sandboxes.
     pub projects: ProjectRange,
+    /// Of tasks.
+    pub bridge: network::Settings,
 }
 
 /// What the agent that runs knows of its tasks.
@@ -111,6 +117,7 @@ impl Node {
             },
             paths,
             projects: flags.xfs_project_range,
+            bridge: network::Settings::try_from(&flags.network)?,
         })
     }
 
@@ -144,7 +151,14 @@ impl Node {
         let is_free = |port: &u16| !ports.values().any(|held| held.contains(u64::from(*port)));
         let is_meant = |port: u16| offered.contains(u64::from(port)) && is_free(&port);
         let listeners = foreign_listeners(&self.scope, is_meant);
+        let directory = paths::network(&self.scope.runtime_dir);
+        let records = &journal.records;
+        let network = network::audit::audit(&self.bridge, &directory, |container| {
+            records.keys().any(|id| id.as_str() == container)
+        })?;
         let seen = Seen {
+            network,
+            bridge: self.bridge.bridge.clone(),
             inventory,
             journal,
             disk,

@@ -11,6 +11,8 @@ use super::difference::{Difference, Outcome};
 use super::node::Node;
 use crate::adoption;
 use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::lock::holder_of;
+use crate::paths;
 use crate::quota::{UnownedError, disown};
 use crate::sandbox::{self, SandboxError};
 
@@ -24,6 +26,14 @@ enum MendError {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Project(#[from] UnownedError),
+    #[error("the agent that runs here does it by itself, within a minute")]
+    Agents,
+    #[error(transparent)]
+    Leases(#[from] network::JournalError),
+    #[error(transparent)]
+    Bridge(#[from] network::HostError),
+    #[error(transparent)]
+    Release(#[from] network::AttachError),
     #[error("its other half is back: somebody makes use of it")]
     InUse,
     #[error("it is not for a repair to decide")]
@@ -58,11 +68,26 @@ fn attempt(node: &Node, difference: &Difference) -> Result<(), MendError> {
             Ok(())
         }
         Difference::Project(used) => Ok(disown(paths, node.projects, used.project)?),
+        Difference::Network(difference) => mend_network(node, difference),
         Difference::Mount { .. }
         | Difference::Loop { .. }
         | Difference::Port { .. }
         | Difference::Listener(_) => Err(MendError::NotOurs),
     }
+}
+
+/// The agent that runs knows which addresses it has given away.
+fn mend_network(node: &Node, difference: &network::audit::Difference) -> Result<(), MendError> {
+    let runtime_dir = &node.scope.runtime_dir;
+    if holder_of(runtime_dir).is_none_or(|pid| pid != std::process::id()) {
+        return Err(MendError::Agents);
+    }
+    let directory = paths::network(runtime_dir);
+    let bridge = network::Node::recover(node.bridge.clone(), &directory)?;
+    if let network::audit::Difference::Lease { container } = difference {
+        bridge.release(container)?;
+    }
+    Ok(bridge.mend()?)
 }
 
 fn unless(in_use: bool) -> Result<(), MendError> {

@@ -166,7 +166,9 @@ impl Auditor {
 
 fn settle(node: &Node, look: &Look, difference: &Difference, repairs: bool) -> Finding {
     let mut finding = look.explain(difference);
-    if repairs && matches!(finding.remedy, Remedy::Repair(_)) {
+    // `networks::watch` looks after those.
+    let is_cared_for = matches!(difference, Difference::Network(_));
+    if repairs && !is_cared_for && matches!(finding.remedy, Remedy::Repair(_)) {
         finding.outcome = mend(node, difference);
     }
     finding

@@ -128,6 +128,7 @@ impl Actor {
             agent: self.agent.id.clone().unwrap_or_default(),
             run: Some(self.run.clone()),
             ip: self.ip,
+            networks: self.host.networks.clone(),
         }
     }
 
@@ -352,6 +353,8 @@ impl Life {
         self.remains = self.container.take();
         self.actor.host.keeper.release(&self.actor.sandbox);
         self.actor.host.quotas.release(&self.actor.sandbox);
+        let container = self.actor.run.container.clone();
+        self.actor.host.leave_network(container).await;
         self.step(Event::Ended(termination)).await;
     }
 

@@ -6,7 +6,7 @@ mod fetcher;
 #[cfg(test)]
 pub(crate) mod tests;
 mod texts;
-mod values;
+pub(crate) mod values;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ use proto::address::Master;
 use proto::sizes::parse_size;
 use proto::units::parse_duration;
 
+use crate::networks::NetworkFlags;
 use crate::quota::ProjectRange;
 use crate::recovery::Reconfiguration;
 pub use crate::recovery::Recover;
@@ -448,6 +449,9 @@ pub struct Flags {
 
     #[command(flatten)]
     pub fetcher: FetcherFlags,
+
+    #[command(flatten)]
+    pub network: NetworkFlags,
 
     /// Program and arguments that end up in `fetcher::child_main`. Not a flag: the program that
     /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.

@@ -172,6 +172,7 @@ impl Flags {
         table
             .into_iter()
             .chain(self.fetcher.texts())
+            .chain(self.network.texts())
             .filter_map(|(name, text)| Some((name, text?)))
             .collect()
     }

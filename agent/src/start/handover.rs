@@ -96,6 +96,7 @@ impl Handle {
         orphans.iter().for_each(JoinHandle::abort);
         rest.send_replace(true);
         host.containerizer.leave();
+        host.networks.leave();
         let let_go = async {
             let (relieved, says) = oneshot::channel();
             let _ = events.send(Event::Relieve(relieved)).await;

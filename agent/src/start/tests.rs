@@ -7,6 +7,7 @@ mod full;
 mod handover;
 mod isolation;
 mod logs;
+mod networks;
 mod restarts;
 mod starts;
 mod tasks;

@@ -7,6 +7,7 @@ use proto::v1::{self, TaskStatus};
 
 use super::Key;
 use super::ending::Report;
+use crate::networks::{Networks, address};
 use crate::paths::Run;
 
 #[derive(Debug, Clone)]
@@ -15,8 +16,9 @@ pub struct Identity {
     pub agent: v1::AgentId,
     /// `None` for a task that never got so far as to have an executor.
     pub run: Option<Run>,
-    /// Of the agent: tasks share the host's network.
+    /// Of the agent, for tasks that share the host's network.
     pub ip: IpAddr,
+    pub networks: Networks,
 }
 
 impl Identity {
@@ -72,9 +74,11 @@ impl Identity {
     }
 
     fn container_status(&self, run: &Run, pid: Option<u32>) -> v1::ContainerStatus {
-        let protocol = match self.ip {
-            IpAddr::V4(_) => v1::network_info::Protocol::IPv4,
-            IpAddr::V6(_) => v1::network_info::Protocol::IPv6,
+        let of_host = || {
+            vec![v1::NetworkInfo {
+                ip_addresses: vec![address(self.ip)],
+                ..Default::default()
+            }]
         };
         v1::ContainerStatus {
             container_id: Some(v1::ContainerId {
@@ -83,13 +87,7 @@ impl Identity {
             }),
             // It is 0 once nobody knows it any more.
             executor_pid: pid.filter(|pid| *pid != 0),
-            network_infos: vec![v1::NetworkInfo {
-                ip_addresses: vec![v1::network_info::IpAddress {
-                    protocol: Some(protocol as i32),
-                    ip_address: Some(self.ip.to_string()),
-                }],
-                ..Default::default()
-            }],
+            network_infos: (self.networks.infos(&run.container)).unwrap_or_else(of_host),
             ..Default::default()
         }
     }

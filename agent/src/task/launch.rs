@@ -11,6 +11,7 @@ use std::time::Duration;
 use containerizer::{Begun as LaunchBegun, Container, Containerizer, Output, Stopwatch};
 use failpoint::{Point, reach};
 use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId, User};
+use network::Port;
 use proto::error::chain;
 use proto::units::format_duration;
 use proto::v1;
@@ -27,6 +28,8 @@ use super::user_namespace::UserNamespaces;
 use crate::complaint::Complaint;
 use crate::executor::authentication::Authentication;
 use crate::logs::{Begun, Keeper, Limits};
+use crate::networks::wish::Wish;
+use crate::networks::{ConnectError, Connected, Networks};
 use crate::paths::{Paths, Run};
 use crate::quota::{Quotas, quota};
 use crate::sandbox::{self, Sandbox, SandboxError};
@@ -57,6 +60,7 @@ pub struct Host {
     pub log_limits: Limits,
     pub keeper: Keeper,
     pub quotas: Arc<Quotas>,
+    pub networks: Networks,
     /// For all of a launch.
     pub start_timeout: Duration,
     pub turns: Turns,
@@ -65,6 +69,18 @@ pub struct Host {
 }
 
 impl Host {
+    /// Of a container that has ended. Of one with the host's network there is nothing to do.
+    pub async fn leave_network(&self, container: String) {
+        if self.networks.infos(&container).is_none() {
+            return;
+        }
+        let networks = self.networks.clone();
+        let released = tokio::task::spawn_blocking(move || networks.release(&container));
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "a container's addresses and ports stay taken");
+        }
+    }
+
     /// Leaves nothing of an agent that goes, unless containers stay.
     pub async fn remove_cgroups_root(&self) {
         let containerizer = self.containerizer.clone();
@@ -135,6 +151,8 @@ pub enum LaunchError {
     Log(#[source] io::Error),
     #[error("cannot fetch what the task needs")]
     Fetch(#[from] fetcher::FetchError),
+    #[error("cannot connect the container with its network")]
+    Network(#[from] ConnectError),
     #[error(transparent)]
     Container(#[from] containerizer::LaunchError),
     #[error(
@@ -240,7 +258,8 @@ async fn launch(
         Ok(()) = cancel => Outcome::Cancelled,
     };
     if !matches!(reached, Outcome::Launched(_)) {
-        until_put_away(&host.containerizer, container).await;
+        until_put_away(&host.containerizer, container.clone()).await;
+        host.leave_network(container).await;
     }
     reached
 }
@@ -444,7 +463,34 @@ async fn contain(
         stderr: stderr.into(),
         bounds: plan.logs.bounds(),
     };
-    let launch = host.containerizer.launch(&plan.container, out, watch);
+    let mut connected = match plan.network {
+        Wish::Hosts => None,
+        Wish::Bridge { ports, hostname } => {
+            let connect = connect(host, plan.container.id.as_str(), ports, hostname);
+            let connected = clock
+                .bound("connecting it with its network", connect)
+                .await??;
+            watch.lap("network");
+            Some(connected)
+        }
+    };
+    let network = connected.as_mut().and_then(Connected::take);
+    let launch = (host.containerizer).launch_in(network, &plan.container, out, watch);
+    // From here on it may be there, also when nobody waits any more.
+    connected.iter_mut().for_each(Connected::keep);
     let launched = clock.bound("starting its command in the container", launch);
     Ok(Some(launched.await??))
+}
+
+async fn connect(
+    host: &Host,
+    container: &str,
+    ports: Vec<Port>,
+    hostname: String,
+) -> Result<Connected, LaunchError> {
+    let (networks, containerizer) = (host.networks.clone(), host.containerizer.clone());
+    let container = container.to_owned();
+    // What becomes of this when nobody waits for it is dropped, and by that undone.
+    let connect = move || networks.connect(&containerizer, &container, &ports, &hostname);
+    Ok(tokio::task::spawn_blocking(connect).await??)
 }

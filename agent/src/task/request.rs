@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use isolators::network::Network;
 use isolators::{Command, ContainerId, Limit, Request, Seccomp, Share, User};
 use proto::resources::Resources;
 use proto::v1;
@@ -16,11 +17,13 @@ use super::terminal::{BadTerminal, terminal};
 use super::user_namespace::BadLabel;
 use super::volumes::{VolumeError, mounts};
 use crate::logs::{self, BadLimit, Limits};
+use crate::networks::wish::{BadNetwork, Wish, wish};
 
 /// Everything the launch of one task consists of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub container: Request,
+    pub network: Wish,
     pub fetch: fetcher::Request,
     /// Bytes that all that is fetched may take together.
     pub disk_limit: Option<u64>,
@@ -37,6 +40,8 @@ pub enum PlanError {
     Volume(#[from] VolumeError),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    #[error(transparent)]
+    Network(#[from] BadNetwork),
     #[error("the task's rlimit_info is not valid")]
     Rlimit(#[from] BadRlimit),
     #[error("the task's linux_info is not valid")]
@@ -90,13 +95,24 @@ pub fn plan(
     let linux = task.container.as_ref().and_then(|c| c.linux_info.as_ref());
     let tty = task.container.as_ref().and_then(|c| c.tty_info.as_ref());
     let policy = &host.policy;
+    let networks = &host.networks;
+    let held = Resources::from_protos(&task.resources)?;
+    let network = wish(task, &held, networks.name(), id.as_str())?;
+    let hostname = task.container.as_ref().and_then(|c| c.hostname.clone());
+    let (files, hostname) = match &network {
+        Wish::Hosts => (Network::Hosts, hostname),
+        Wish::Bridge { hostname, .. } => {
+            let files = networks.files(id.as_str());
+            (Network::Own { files }, Some(hostname.clone()))
+        }
+    };
     let container = Request {
         id,
         command: command(info),
         env,
         user,
         sandbox: job.sandbox.clone(),
-        hostname: task.container.as_ref().and_then(|c| c.hostname.clone()),
+        hostname,
         cpus,
         memory,
         swap: policy.swap,
@@ -105,6 +121,7 @@ pub fn plan(
         ipc: policy.sharing.ipc(linux)?,
         pid_namespace: policy.sharing.pids(linux)?,
         volumes: mounts.volumes,
+        network: files,
         terminal: terminal(tty)?,
         rlimits: rlimits(limits)?,
         capabilities: capabilities(linux, &host.capabilities)?,
@@ -113,6 +130,7 @@ pub fn plan(
     };
     Ok(Plan {
         container,
+        network,
         fetch,
         // One that asks for no disk gets the fetcher's own limit.
         disk_limit: job.disk(),

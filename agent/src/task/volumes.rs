@@ -80,13 +80,8 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
         (docker.privileged(), "docker.privileged"),
         (!docker.parameters.is_empty(), "docker.parameters"),
         (
-            !docker.port_mappings.is_empty()
-                || (container.network_infos.iter()).any(|n| !n.port_mappings.is_empty()),
-            "a port mapping",
-        ),
-        (
-            container.network_infos.iter().any(|n| n.name.is_some()),
-            "a named network",
+            !docker.port_mappings.is_empty(),
+            "a port mapping of Docker's",
         ),
     ];
     match table.iter().find(|(wanted, _)| *wanted) {

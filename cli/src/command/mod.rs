@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod attach;
 pub mod audit;
+pub mod cleanup;
 pub mod drain;
 pub mod exec;
 pub mod inspect;

@@ -180,7 +180,8 @@ fn root_containers_are_reached_beside_a_filter_that_drops_what_it_does_not_know(
                 .output();
             let shown = String::from_utf8(shown.expect("it starts").stdout).expect("text");
             assert!(
-                shown.contains("-A FORWARD -i longshore0 -j ACCEPT"),
+                shown
+                    .contains("-A FORWARD -i longshore0 -m comment --comment longshore0 -j ACCEPT"),
                 "{shown}"
             );
         }

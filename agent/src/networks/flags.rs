@@ -1,0 +1,83 @@
+//! What an operator says of the networks of tasks.
+
+use clap::ArgAction;
+use network::{BadSettings, Settings, Subnet};
+
+use crate::flags::values::text_or_file;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct NetworkFlags {
+    /// The name by which tasks join this node's bridge.
+    #[arg(long = "bridge_network", default_value = "mesos-bridge")]
+    pub bridge_network: String,
+
+    /// The bridge itself, and the nf_tables table of its rules. Neither is made before a task wants it.
+    #[arg(long = "bridge_name", default_value = "longshore0")]
+    pub bridge_name: String,
+
+    /// IPv4 network of the containers on it, of which the bridge has the first address.
+    #[arg(long = "bridge_subnet", default_value = "10.211.0.0/16")]
+    pub bridge_subnet: Subnet,
+
+    /// IPv6 network, such as fd00:211::/64, for containers that are to have such an address, too.
+    #[arg(long = "bridge_subnet_v6")]
+    pub bridge_subnet_v6: Option<Subnet>,
+
+    /// Bytes of a packet on it; by default as on the link that leads this host everywhere else.
+    #[arg(long = "bridge_mtu", value_parser = clap::value_parser!(u32).range(1280..=65535))]
+    pub bridge_mtu: Option<u32>,
+
+    /// Let tasks on the bridge ask the cloud what it tells this machine, its credentials included
+    /// (169.254.169.254).
+    #[arg(
+        long = "bridge_allows_metadata",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub bridge_allows_metadata: bool,
+
+    /// Name servers of tasks with a network of their own, as JSON: {"mesos": [{"network_mode": "CNI", "dns":
+    /// {"nameservers": ["10.0.0.53"], "search": ["example.com"]}}]}. By default this host's, as far as
+    /// they can be reached from elsewhere.
+    #[arg(
+        long = "default_container_dns", env = "MESOS_DEFAULT_CONTAINER_DNS",
+        value_parser = text_or_file
+    )]
+    pub default_container_dns: Option<String>,
+}
+
+impl TryFrom<&NetworkFlags> for Settings {
+    type Error = BadSettings;
+
+    fn try_from(flags: &NetworkFlags) -> Result<Self, BadSettings> {
+        let settings = Self {
+            bridge: flags.bridge_name.clone(),
+            v4: flags.bridge_subnet,
+            v6: flags.bridge_subnet_v6,
+            mtu: flags.bridge_mtu,
+            allows_metadata: flags.bridge_allows_metadata,
+        };
+        settings.check()
+    }
+}
+
+impl NetworkFlags {
+    /// As an operator would write them: `/flags`.
+    pub fn texts(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![
+            (
+                "bridge_allows_metadata",
+                Some(self.bridge_allows_metadata.to_string()),
+            ),
+            ("bridge_mtu", self.bridge_mtu.map(|mtu| mtu.to_string())),
+            ("bridge_name", Some(self.bridge_name.clone())),
+            ("bridge_network", Some(self.bridge_network.clone())),
+            ("bridge_subnet", Some(self.bridge_subnet.to_string())),
+            (
+                "bridge_subnet_v6",
+                self.bridge_subnet_v6.map(|it| it.to_string()),
+            ),
+            ("default_container_dns", self.default_container_dns.clone()),
+        ]
+    }
+}

@@ -1,0 +1,98 @@
+//! Looks after what is there: rules that somebody has flushed come back at once, a bridge that somebody has
+//! deleted within a minute; and what containers had that are no more is free again.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use containerizer::Containerizer;
+use isolators::ContainerId;
+use network::Watch;
+use tokio::io::unix::AsyncFd;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Networks;
+
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Between two looks: who changes rules changes many of them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Tells when there is something to be read, and reads it.
+struct Sight {
+    watch: Watch,
+    readable: AsyncFd<OwnedFd>,
+}
+
+fn open(table: &str) -> io::Result<Sight> {
+    let watch = Watch::open(table)?;
+    let readable = containerizer::readable(watch.as_fd().try_clone_to_owned()?);
+    let readable = readable.map_err(|(_fd, error)| error)?;
+    Ok(Sight { watch, readable })
+}
+
+/// Ends when it is dropped.
+#[derive(Debug)]
+pub struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+pub fn watch(networks: &Networks, containerizer: Containerizer) -> Watching {
+    let opened = open(&networks.0.table).inspect_err(|error| {
+        tracing::warn!(%error, "who flushes the rules of tasks' ports is noticed a minute later only");
+    });
+    Watching(tokio::spawn(run(
+        networks.clone(),
+        opened.ok(),
+        containerizer,
+    )))
+}
+
+async fn run(networks: Networks, sight: Option<Sight>, containerizer: Containerizer) {
+    loop {
+        let (networks, containerizer) = (networks.clone(), containerizer.clone());
+        let looked = tokio::task::spawn_blocking(move || look(&networks, &containerizer));
+        if let Err(error) = looked.await {
+            tracing::warn!(%error, "cannot look after the networks of tasks");
+        }
+        sleep(PAUSE).await;
+        let next = Instant::now() + INTERVAL;
+        tokio::select! {
+            () = lost(sight.as_ref()) => {}
+            () = sleep_until(next) => {}
+        }
+    }
+}
+
+fn look(networks: &Networks, containerizer: &Containerizer) {
+    if networks.is_left() {
+        return;
+    }
+    networks.release_all_but(|container| {
+        let id = ContainerId::try_from(container.to_owned());
+        id.is_ok_and(|id| containerizer.holds(&id))
+    });
+    if let Err(error) = networks.0.node.mend() {
+        let error = proto::error::chain(&error);
+        tracing::warn!(error, "the ports of tasks may not be reached");
+    }
+}
+
+/// Returns when something was deleted.
+async fn lost(sight: Option<&Sight>) {
+    let Some(sight) = sight else {
+        return std::future::pending().await;
+    };
+    while let Ok(mut ready) = sight.readable.readable().await {
+        // Before looking, so that what comes meanwhile is seen in the next round.
+        ready.clear_ready();
+        if sight.watch.has_seen_a_loss() {
+            return;
+        }
+    }
+    std::future::pending().await
+}
