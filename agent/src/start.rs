@@ -376,6 +376,7 @@ async fn quotas(
         kills: flags.xfs_kill_containers,
         headroom: flags.xfs_quota_headroom,
         interval: flags.container_disk_watch_interval,
+        inodes: flags.sandbox_inodes_limit,
     };
     let (paths, range, events) = (paths.clone(), flags.xfs_project_range, events.clone());
     let open = move || Quotas::open(&paths, policy, range, events);

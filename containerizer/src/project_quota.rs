@@ -23,6 +23,31 @@ pub struct ProjectQuota {
     enforces: bool,
 }
 
+/// What a project may use; `None` for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProjectLimit {
+    /// Held to in whole kilobytes, rounded up.
+    pub bytes: Option<u64>,
+    /// Files, directories and links.
+    pub inodes: Option<u64>,
+}
+
+impl ProjectLimit {
+    pub fn is_that_of(&self, used: &ProjectUse) -> bool {
+        (used.limit, used.inode_limit) == (self.rounded(), self.files())
+    }
+
+    /// As it is read again. Nothing at all would be no limit.
+    fn rounded(&self) -> u64 {
+        let blocks = |bytes: u64| bytes.div_ceil(QUOTA_BLOCK).max(1);
+        self.bytes.map_or(0, |bytes| blocks(bytes) * QUOTA_BLOCK)
+    }
+
+    fn files(&self) -> u64 {
+        self.inodes.map_or(0, |inodes| inodes.max(1))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum QuotaError {
     #[error("cannot open {}", .path.display())]
@@ -79,10 +104,9 @@ impl ProjectQuota {
         })
     }
 
-    /// In whole kilobytes, rounded up; `None` for none.
-    pub fn limit(&self, project: u32, bytes: Option<u64>) -> Result<(), QuotaError> {
-        let blocks = ProjectQuota::rounded(bytes) / QUOTA_BLOCK;
-        let set = sys::set_project_limit(open(&self.path)?.as_fd(), project, blocks);
+    pub fn limit(&self, project: u32, limit: ProjectLimit) -> Result<(), QuotaError> {
+        let (blocks, inodes) = (limit.rounded() / QUOTA_BLOCK, limit.files());
+        let set = sys::set_project_limit(open(&self.path)?.as_fd(), project, blocks, inodes);
         set.map_err(|source| QuotaError::Limit {
             path: self.path.clone(),
             project,
@@ -90,18 +114,12 @@ impl ProjectQuota {
         })
     }
 
-    /// A limit as it is read again. Nothing at all would be no limit.
-    pub fn rounded(bytes: Option<u64>) -> u64 {
-        bytes.map_or(0, |bytes| bytes.div_ceil(QUOTA_BLOCK).max(1) * QUOTA_BLOCK)
-    }
-
     /// Takes as long for a large tree as for a small one.
     pub fn read(&self, project: u32) -> Result<ProjectUse, QuotaError> {
         match sys::project_use(open(&self.path)?.as_fd(), project) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ProjectUse {
                 project,
-                bytes: 0,
-                limit: 0,
+                ..ProjectUse::default()
             }),
             used => used.map_err(|source| self.unread(project, source)),
         }
@@ -122,7 +140,11 @@ impl ProjectQuota {
                 break;
             }
             next = used.project.checked_add(1);
-            if used.bytes > 0 || used.limit > 0 {
+            let nothing = ProjectUse {
+                project: used.project,
+                ..ProjectUse::default()
+            };
+            if used != nothing {
                 found.push(used);
             }
         }

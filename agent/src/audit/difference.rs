@@ -106,11 +106,11 @@ impl Difference {
                 "its task runs and its sandbox was removed: what the task writes is lost until it is restarted"
                     .to_owned()
             }
-            Self::Project(ProjectUse { bytes: 0, .. }) => {
+            Self::Project(ProjectUse { bytes: 0, inodes: 0, .. }) => {
                 "it has a limit, and its sandbox has gone: it was not freed".to_owned()
             }
-            Self::Project(ProjectUse { bytes, .. }) => format!(
-                "{} count for it, and it is no sandbox's: --xfs_project_range is for sandboxes only",
+            Self::Project(ProjectUse { bytes, inodes, .. }) => format!(
+                "{} in {inodes} files and directories count for it, and it is no sandbox's: --xfs_project_range is for sandboxes only",
                 amount(*bytes)
             ),
             Self::Network(difference) => match difference {
@@ -149,7 +149,11 @@ impl Difference {
             Self::Checkpoint { .. } => repair(
                 "make an empty sandbox in its place; to have what the task writes, restart that",
             ),
-            Self::Project(ProjectUse { bytes: 0, .. }) => repair("take its limit away"),
+            Self::Project(ProjectUse {
+                bytes: 0,
+                inodes: 0,
+                ..
+            }) => repair("take its limit away"),
             Self::Project(ProjectUse { project, .. }) => Remedy::Advice(format!(
                 "find its files with lsattr -pR in the file system of --work_dir, and give them project 0 \
                  with chattr -p 0; or leave {project} out of --xfs_project_range"

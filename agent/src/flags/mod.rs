@@ -439,6 +439,12 @@ pub struct Flags {
         default_value = "10MB", value_parser = parse_size
     )]
     pub xfs_quota_headroom: u64,
+
+    /// Files and directories that each sandbox may have, logs included, so that no task takes all inodes of
+    /// the disk; only where the file system of the work directory has project quotas.
+    #[arg(long = "sandbox_inodes_limit", value_parser = clap::value_parser!(u64).range(16..))]
+    pub sandbox_inodes_limit: Option<u64>,
+
     /// How long the program that replaces this one in an upgrade may take to say that it can, and again to
     /// take over; if it does not, this one goes on.
     #[arg(

@@ -121,6 +121,7 @@ fn every_flag_is_told_once_it_is_set() {
         "--hostname=n5",
         "--jwt_secret_key=/k",
         "--resources=cpus:1",
+        "--sandbox_inodes_limit=1000",
         "--seccomp_config_dir=/s",
         "--seccomp_profile_name=p",
     ])

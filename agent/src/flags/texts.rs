@@ -143,6 +143,10 @@ impl Flags {
             ("resources", self.resources.clone()),
             ("runtime_dir", path(&self.runtime_dir)),
             (
+                "sandbox_inodes_limit",
+                self.sandbox_inodes_limit.map(|n| n.to_string()),
+            ),
+            (
                 "seccomp_config_dir",
                 self.seccomp_config_dir.as_ref().and_then(path),
             ),

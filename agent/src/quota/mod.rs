@@ -97,6 +97,14 @@ impl Quotas {
                 None
             }
         };
+        let holds = projects.as_ref().is_some_and(Projects::file_system_holds);
+        if policy.inodes.is_some() && !holds {
+            let work_dir = paths.work_dir().display();
+            tracing::warn!(
+                %work_dir,
+                "--sandbox_inodes_limit is not held to: the file system of --work_dir has no project quotas"
+            );
+        }
         Quotas {
             policy,
             projects,

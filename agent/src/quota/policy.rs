@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use containerizer::project_quota::ProjectLimit;
 use proto::v1;
 
 use super::measure::Measured;
@@ -18,6 +19,8 @@ pub struct Policy {
     /// Beyond its quota, which a task may use before the file system stops it and it is killed.
     pub headroom: u64,
     pub interval: Duration,
+    /// That each sandbox may have, where the file system holds to that.
+    pub inodes: Option<u64>,
 }
 
 /// Who holds a sandbox to its limit.
@@ -42,11 +45,14 @@ pub struct Overrun {
 
 impl Policy {
     /// At which the file system refuses more to a task that may use `quota`.
-    pub fn hard_limit(&self, quota: Option<u64>) -> Option<u64> {
-        let quota = quota.filter(|_| self.enforces)?;
-        match self.kills {
-            true => Some(quota.saturating_add(self.headroom)),
-            false => Some(quota),
+    pub fn hard_limit(&self, quota: Option<u64>) -> ProjectLimit {
+        let quota = quota.filter(|_| self.enforces);
+        ProjectLimit {
+            bytes: quota.map(|quota| match self.kills {
+                true => quota.saturating_add(self.headroom),
+                false => quota,
+            }),
+            inodes: self.inodes,
         }
     }
 
@@ -128,6 +134,7 @@ mod tests {
             kills,
             headroom: 10 * MB,
             interval: Duration::from_secs(15),
+            inodes: Some(100),
         }
     }
 
@@ -141,10 +148,12 @@ mod tests {
             (true, false, Some(64 * MB), true, false),
             (true, true, Some(74 * MB), true, true),
         ];
-        for (enforces, kills, hard, by_agent, by_file_system) in table {
+        for (enforces, kills, bytes, by_agent, by_file_system) in table {
             let policy = policy(enforces, kills);
             let quota = Some(64 * MB);
-            assert_eq!(policy.hard_limit(quota), hard);
+            let inodes = Some(100);
+            let hard = |bytes| ProjectLimit { bytes, inodes };
+            assert_eq!(policy.hard_limit(quota), hard(bytes));
             assert_eq!(policy.is_over(quota, Agent, 64 * MB + 1), by_agent);
             assert_eq!(
                 policy.is_over(quota, FileSystem, 64 * MB + 1),
@@ -154,7 +163,7 @@ mod tests {
                 assert!(!policy.is_over(quota, holder, 64 * MB));
                 assert!(!policy.is_over(None, holder, u64::MAX));
             }
-            assert_eq!(policy.hard_limit(None), None);
+            assert_eq!(policy.hard_limit(None), hard(None));
         }
     }
 

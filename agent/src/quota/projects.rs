@@ -11,7 +11,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use containerizer::project_quota::{ProjectQuota, ProjectUse, QuotaError, project_of};
+use containerizer::project_quota::{
+    ProjectLimit, ProjectQuota, ProjectUse, QuotaError, project_of,
+};
 use nix::fcntl::OFlag;
 use proto::error::chain;
 
@@ -87,14 +89,14 @@ impl Projects {
         &self,
         sandbox: &Path,
         files: &[BorrowedFd<'_>],
-        limit: Option<u64>,
+        limit: ProjectLimit,
     ) -> Result<u32, NoProject> {
         // Who is in the ledger has it to himself; what the kernel counts besides is told by an audit.
         let project = loop {
             let taken = self.ledger().take(self.range, sandbox);
             let project = taken.ok_or(NoProject::AllTaken(self.range.len()))?;
             match self.quota.read(project) {
-                Ok(used) if used.bytes == 0 => break project,
+                Ok(used) if is_unused(&used) => break project,
                 Ok(_used_by_others) => self.ledger().spoil(project),
                 Err(error) => {
                     self.ledger().free(project);
@@ -121,7 +123,7 @@ impl Projects {
             .iter()
             .map(|file| self.quota.assign(*file, EVERYTHING_ELSE));
         let failed = undone.find_map(Result::err);
-        match failed.or(self.quota.limit(project, None).err()) {
+        match failed.or(self.quota.limit(project, ProjectLimit::default()).err()) {
             None => self.ledger().free(project),
             Some(error) => {
                 let error = chain(&error);
@@ -140,9 +142,9 @@ impl Projects {
     }
 
     /// The same, with `limit` in force from now on: an earlier agent may have had other flags.
-    pub fn hold(&self, project: u32, limit: Option<u64>) -> Result<ProjectUse, QuotaError> {
+    pub fn hold(&self, project: u32, limit: ProjectLimit) -> Result<ProjectUse, QuotaError> {
         let used = self.quota.read(project)?;
-        if used.limit != ProjectQuota::rounded(limit) {
+        if !limit.is_that_of(&used) {
             self.quota.limit(project, limit)?;
         }
         Ok(used)
@@ -156,7 +158,7 @@ impl Projects {
             found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
         for (sandbox, project) in held.iter().filter(|(sandbox, _)| gone(sandbox)) {
-            match self.quota.limit(*project, None) {
+            match self.quota.limit(*project, ProjectLimit::default()) {
                 Ok(()) => self.ledger().free(*project),
                 Err(error) => {
                     let (error, sandbox) = (chain(&error), sandbox.display());
@@ -208,14 +210,18 @@ pub fn unowned(paths: &Paths, range: ProjectRange) -> Result<Vec<ProjectUse>, Un
 /// Takes away the limit of a project that is nobody's and that nothing counts for. Blocks.
 pub fn disown(paths: &Paths, range: ProjectRange, project: u32) -> Result<(), UnownedError> {
     let unowned = unowned(paths, range)?;
-    let is_free = |used: &ProjectUse| used.project == project && used.bytes == 0;
+    let is_free = |used: &ProjectUse| used.project == project && is_unused(used);
     match (
         unowned.iter().any(is_free),
         ProjectQuota::at(paths.work_dir())?,
     ) {
-        (true, Some(quota)) => Ok(quota.limit(project, None)?),
+        (true, Some(quota)) => Ok(quota.limit(project, ProjectLimit::default())?),
         _ => Err(UnownedError::InUse(project)),
     }
+}
+
+fn is_unused(used: &ProjectUse) -> bool {
+    (used.bytes, used.inodes) == (0, 0)
 }
 
 /// What sandboxes carry of `range`. Blocks.

@@ -10,7 +10,7 @@ const Q_GETQUOTA: i32 = 0x80_0007;
 const Q_SETQUOTA: i32 = 0x80_0008;
 const Q_GETNEXTQUOTA: i32 = 0x80_0009;
 const Q_XGETQSTAT: i32 = ((b'X' as i32) << 8) + 5;
-const QIF_BLIMITS: u32 = 1;
+const QIF_LIMITS: u32 = 1 | 4;
 const FS_QUOTA_PDQ_ACCT: u16 = 1 << 4;
 const FS_QUOTA_PDQ_ENFD: u16 = 1 << 5;
 const FS_XFLAG_PROJINHERIT: u32 = 0x200;
@@ -63,12 +63,14 @@ pub struct Counting {
     pub enforces: bool,
 }
 
-/// What a project uses and may use, in bytes; a limit of 0 is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a project uses and may use, in bytes and in inodes; a limit of 0 is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProjectUse {
     pub project: u32,
     pub bytes: u64,
     pub limit: u64,
+    pub inodes: u64,
+    pub inode_limit: u64,
 }
 
 /// Errors: `ENOSYS` and `EINVAL` where it counts nothing. Linux 5.14.
@@ -105,12 +107,19 @@ pub fn next_project_use(file: BorrowedFd<'_>, project: u32) -> io::Result<Projec
     Ok(block.told())
 }
 
-/// `blocks` of `QUOTA_BLOCK`, 0 for no limit.
-pub fn set_project_limit(file: BorrowedFd<'_>, project: u32, blocks: u64) -> io::Result<()> {
+/// `blocks` of `QUOTA_BLOCK`, 0 of either for no limit.
+pub fn set_project_limit(
+    file: BorrowedFd<'_>,
+    project: u32,
+    blocks: u64,
+    inodes: u64,
+) -> io::Result<()> {
     let mut block = Block {
         hard: blocks,
         soft: blocks,
-        valid: QIF_BLIMITS,
+        hard_inodes: inodes,
+        soft_inodes: inodes,
+        valid: QIF_LIMITS,
         ..Block::default()
     };
     // SAFETY: Q_SETQUOTA reads the struct if_dqblk that `Block` begins with.
@@ -185,6 +194,8 @@ impl Block {
             project: self.id,
             bytes: self.bytes,
             limit: self.hard.saturating_mul(QUOTA_BLOCK),
+            inodes: self.inodes,
+            inode_limit: self.hard_inodes,
         }
     }
 }

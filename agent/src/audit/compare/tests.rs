@@ -130,11 +130,11 @@ const BROKEN: &[Row] = &[
         seen.disk.sandboxes.remove(&run("c1"));
     }, "checkpoint", Some("c1"), true, "what the task writes is lost"),
     ("a project whose sandbox has gone", |seen| {
-        seen.projects.push(ProjectUse { project: 5003, bytes: 0, limit: 1024 });
+        seen.projects.push(ProjectUse { project: 5003, limit: 1024, ..ProjectUse::default() });
     }, "project quota", None, true, "its sandbox has gone"),
     ("a project of somebody else", |seen| {
-        seen.projects.push(ProjectUse { project: 5003, bytes: 4096, limit: 0 });
-    }, "project quota", None, false, "4KB count for it"),
+        seen.projects.push(ProjectUse { project: 5003, bytes: 4096, inodes: 2, ..ProjectUse::default() });
+    }, "project quota", None, false, "4KB in 2 files and directories count for it"),
     ("a port that two have", |seen| {
         seen.ports.insert("c2".to_owned(), ports("[2-3]"));
         seen.inventory.living.insert("c2".to_owned());

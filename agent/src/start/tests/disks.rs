@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use containerizer::project_quota::{ProjectQuota, project_of};
+use containerizer::project_quota::{ProjectLimit, ProjectQuota, project_of};
 use proto::v1::TaskState;
 use proto::v1::task_status::Reason;
 
@@ -235,13 +235,58 @@ async fn is_held_to_its_disk_on(kind: &str) {
     }
     assert_eq!(in_use, [], "their projects are free");
     stop(handle, link).await;
-    quota.limit(last, Some(MB)).unwrap();
+    let bytes = Some(MB);
+    let limit = ProjectLimit {
+        bytes,
+        inodes: None,
+    };
+    quota.limit(last, limit).unwrap();
     let audit = crate::audit::audit(&node.flags, true).await.unwrap();
     let kinds: Vec<_> = audit.findings.iter().map(|it| it.kind).collect();
     assert!(kinds.contains(&"project quota"), "{kinds:?}");
     assert_eq!(limits(&quota), []);
     let (handle, _link) = node.start().await;
     node.end_on(handle, quota, image).await;
+}
+
+/// Where the kernel has no project quotas for `kind`, nobody is kept from it.
+async fn has_so_many_files_and_no_more_on(kind: &str) {
+    let mut node = node().await;
+    let image = Image::mount(node.dir.path(), kind);
+    if let Some(image) = &image {
+        node.flags.work_dir = image.mount.join("work");
+    }
+    node.flags.sandbox_inodes_limit = Some(20);
+    let (handle, mut link) = node.start().await;
+    let greedy = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); true > f$i || break; done; \
+                  touch stopped || rm f1 f2; true > done; exec sleep 1000";
+    link.say(run(task("t", greedy))).await;
+    while link.update().await.state() != TaskState::TaskRunning {}
+    let greedy = sandbox(&node, "t");
+    until("it has tried", || greedy.join("done").exists()).await;
+    match image {
+        // The sandbox itself is one.
+        Some(image) => {
+            let has = std::fs::read_dir(&greedy).unwrap().count();
+            assert!((10..20).contains(&has), "{has}");
+            let quota = image.quota().unwrap();
+            node.end_on(handle, quota, image).await;
+        }
+        None => {
+            assert!(greedy.join("f100").exists());
+            node.end(handle).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_has_so_many_files_and_no_more_on_ext4() {
+    has_so_many_files_and_no_more_on("ext4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_has_so_many_files_and_no_more_on_xfs() {
+    has_so_many_files_and_no_more_on("xfs").await;
 }
 
 impl Node {
