@@ -198,6 +198,9 @@ fn adopt_executor(
         container: container.clone(),
     };
     if completed || (container.is_none() && open.is_empty()) {
+        if !completed {
+            close(supervisor, &run);
+        }
         return supervisor.book.add_completed(framework, entry);
     }
     found.remove(&run.container);

@@ -119,7 +119,8 @@ pub fn collect(
 }
 
 /// Every run of every agent id that ever was here and has a sandbox, and those that are over without one:
-/// their tasks were killed before it was made, or somebody removed it. Blocks.
+/// their tasks were killed before it was made, or somebody removed it; or an agent has died before it had
+/// written down whose they are, and so had begun nothing for them. Blocks.
 pub fn candidates(paths: &Paths) -> io::Result<Candidates> {
     let remains = Remains::find(paths)?;
     let (mut found, now) = (Vec::new(), SystemTime::now());
@@ -128,7 +129,11 @@ pub fn candidates(paths: &Paths) -> io::Result<Candidates> {
         found.push(Candidate::new(run, modified, now));
     }
     for run in runs(paths, Tree::Checkpoints)? {
-        let over = fs::symlink_metadata(paths.sentinel(&run));
+        let over = match paths.executor_info(&run).exists() {
+            true => paths.sentinel(&run),
+            false => paths.meta_run(&run),
+        };
+        let over = fs::symlink_metadata(over);
         if let (Ok(over), false) = (over, paths.sandbox(&run).exists()) {
             let modified = over.modified()?;
             found.push(Candidate::new(run, modified, now));
@@ -236,8 +241,11 @@ mod tests {
     fn a_checkpoint_whose_run_is_over_is_collected_also_when_there_is_no_sandbox() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::new(dir.path());
-        for executor in ["over", "unfinished"] {
+        for executor in ["over", "unfinished", "not_begun"] {
             fs::create_dir_all(paths.meta_tasks(&run(executor))).unwrap();
+        }
+        for executor in ["over", "unfinished"] {
+            fs::write(paths.executor_info(&run(executor)), "").unwrap();
         }
         fs::write(paths.sentinel(&run("over")), "").unwrap();
         let now = Policy {
@@ -246,8 +254,9 @@ mod tests {
         };
         let none = BTreeSet::new();
         let collected = collect(&paths, &now, candidates(&paths).unwrap(), &none).unwrap();
-        assert_eq!(collected.removed, 1);
+        assert_eq!(collected.removed, 2);
         assert!(!paths.meta_run(&run("over")).exists());
+        assert!(!paths.meta_run(&run("not_begun")).exists());
         assert!(paths.meta_run(&run("unfinished")).exists());
     }
 
