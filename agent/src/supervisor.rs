@@ -387,6 +387,7 @@ impl Supervisor {
 
     /// Of a task, or of an executor that has a sandbox for its tasks.
     fn on_over_disk(&self, key: &Key, overrun: Overrun) {
+        reach(Point::OverDisk);
         let executor = orders::host_of(key);
         if self.executors.contains_key(&executor) {
             self.tell_executor(&executor, Order::OverDisk(overrun));

@@ -2,6 +2,7 @@
 //! at random for some minutes.
 //!
 //! ```text
+//!  places ──► where points are
 //!  points, pairs ──► trial ──► node    the real agent with real containers
 //!                      │  └──► master  a master that does as it is told
 //!                      └─────► story   what was heard of a task, and whether that can be true
@@ -11,7 +12,10 @@
 
 mod master;
 mod node;
+mod pairs;
+mod places;
 mod points;
+mod remains;
 mod scenario;
 mod story;
 mod trial;
@@ -21,7 +25,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use points::Times;
 
-const USAGE: &str = "crash points [NAME…] | crash each [NAME…] | crash pairs [NAME…]";
+const USAGE: &str = "crash points [NAME…] | crash each [NAME…] | crash pairs [NAME…] | \
+                     crash sample NAME…";
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> ExitCode {
@@ -41,7 +46,8 @@ async fn run(words: &[&str]) -> anyhow::Result<bool> {
     match words {
         ["points", names @ ..] => points::singles(names, Times::First).await,
         ["each", names @ ..] => points::singles(names, Times::Each).await,
-        ["pairs", names @ ..] => points::pairs(names).await,
+        ["sample", names @ ..] if !names.is_empty() => points::sample(names).await,
+        ["pairs", names @ ..] => pairs::pairs(names).await,
         _ => bail!("usage: {USAGE}"),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use proto::link::{KillTask, RunTask, to_agent};
+use proto::link::{KillTask, RunTask, ShutdownExecutor, to_agent};
 use proto::resources::Resources;
 use proto::v1::{self, TaskState};
 
@@ -30,6 +30,14 @@ pub enum Kind {
     Missing,
     /// Of a framework that does not want its tasks to outlive an agent.
     Unkept,
+    /// Takes more of the disk than it may, and is killed for it.
+    Greedy,
+    /// Ends well, in an executor that has nothing else and is told to end then.
+    Hosted,
+    /// Runs in another executor until it is killed in the last life.
+    HostedSteady,
+    /// Comes to the same executor when that runs, and is killed once it runs itself.
+    HostedKilled,
 }
 
 pub const ALL: &[Kind] = &[
@@ -43,6 +51,10 @@ pub const ALL: &[Kind] = &[
     Kind::Early,
     Kind::Missing,
     Kind::Unkept,
+    Kind::Greedy,
+    Kind::Hosted,
+    Kind::HostedSteady,
+    Kind::HostedKilled,
 ];
 
 /// Lines that a steady task writes: two rotations.
@@ -71,7 +83,13 @@ impl Kind {
             Self::Fetching => format!("{mark}; cat fetched"),
             Self::Mapped => mark,
             Self::Steady => format!("{mark}; seq {LINES}; exec sleep 100000"),
-            Self::Killed | Self::Early | Self::Unkept => format!("{mark}; exec sleep 100000"),
+            Self::Killed | Self::Early | Self::Unkept | Self::HostedSteady | Self::HostedKilled => {
+                format!("{mark}; exec sleep 100000")
+            }
+            Self::Hosted => mark,
+            Self::Greedy => {
+                format!("{mark}; head -c 3000000 /dev/zero > much; exec sleep 100000")
+            }
             Self::Stubborn => format!("{mark}; trap '' TERM; while true; do sleep 1; done"),
             Self::Missing => "/no/such/command".to_owned(),
         }
@@ -80,11 +98,15 @@ impl Kind {
     /// How it ends when it comes to its own end.
     pub fn end(self) -> TaskState {
         match self {
-            Self::Brief | Self::Unheard | Self::Missing => TaskState::TaskFailed,
-            Self::Fetching | Self::Mapped => TaskState::TaskFinished,
-            Self::Steady | Self::Killed | Self::Stubborn | Self::Early | Self::Unkept => {
-                TaskState::TaskKilled
-            }
+            Self::Brief | Self::Unheard | Self::Missing | Self::Greedy => TaskState::TaskFailed,
+            Self::Fetching | Self::Mapped | Self::Hosted => TaskState::TaskFinished,
+            Self::Steady
+            | Self::Killed
+            | Self::Stubborn
+            | Self::Early
+            | Self::Unkept
+            | Self::HostedSteady
+            | Self::HostedKilled => TaskState::TaskKilled,
         }
     }
 
@@ -93,25 +115,58 @@ impl Kind {
         match self {
             Self::Brief | Self::Unheard => "status 3",
             Self::Missing => "/no/such/command",
+            Self::Greedy => "exceeds quota",
             _ => "",
         }
     }
 
     /// The life goes on when it runs, not when it has ended.
     pub fn stays(self) -> bool {
-        matches!(self, Self::Steady | Self::Unkept)
+        matches!(self, Self::Steady | Self::Unkept | Self::HostedSteady)
     }
 
     /// When it is asked to end, if that is within the life that began it.
     pub fn killed_when(self) -> Option<TaskState> {
         match self {
-            Self::Killed | Self::Stubborn => Some(TaskState::TaskRunning),
+            Self::Killed | Self::Stubborn | Self::HostedKilled => Some(TaskState::TaskRunning),
             Self::Early => Some(TaskState::TaskStaging),
             _ => None,
         }
     }
 
-    pub fn run(self, task: &str, agent: &str, place: &Path) -> to_agent::Message {
+    /// Of the same life, whose running it waits for.
+    pub fn begins_after(self) -> Option<Kind> {
+        (self == Self::HostedKilled).then_some(Self::HostedSteady)
+    }
+
+    /// Which executor has it: a command task has one for itself, that is named as it is.
+    pub fn executor(self, life: usize) -> String {
+        match self {
+            Self::Hosted => format!("{life}-solo"),
+            Self::HostedSteady | Self::HostedKilled => format!("{life}-crew"),
+            _ => self.task(life),
+        }
+    }
+
+    pub fn task(self, life: usize) -> String {
+        format!("{life}-{self:?}")
+    }
+
+    pub fn is_hosted(self) -> bool {
+        matches!(self, Self::Hosted | Self::HostedSteady | Self::HostedKilled)
+    }
+
+    pub fn shut_down(self, life: usize) -> to_agent::Message {
+        to_agent::Message::ShutdownExecutor(ShutdownExecutor {
+            framework_id: self.framework().id.unwrap_or_default(),
+            executor_id: v1::ExecutorId {
+                value: self.executor(life),
+            },
+        })
+    }
+
+    pub fn run(self, life: usize, agent: &str, place: &Path) -> to_agent::Message {
+        let task = &self.task(life);
         let uris = match self {
             Self::Fetching => vec![v1::command_info::Uri {
                 value: place.join("fetched").display().to_string(),
@@ -119,19 +174,40 @@ impl Kind {
             }],
             _ => vec![],
         };
+        let command = self.command(&place.join("marks"), task);
+        let label = match self {
+            Self::Mapped => Some(("LONGSHORE_USER_NAMESPACE", "true".to_owned())),
+            _ if self.is_hosted() => Some(("command", command.clone())),
+            _ => None,
+        };
         let command = v1::CommandInfo {
             shell: Some(self != Self::Missing),
-            value: Some(self.command(&place.join("marks"), task)),
+            value: Some(command),
             uris,
             ..Default::default()
         };
-        let labels = (self == Self::Mapped).then(|| v1::Labels {
+        let labels = label.map(|(key, value)| v1::Labels {
             labels: vec![v1::Label {
-                key: "LONGSHORE_USER_NAMESPACE".into(),
-                value: Some("true".into()),
+                key: key.into(),
+                value: Some(value),
             }],
         });
-        let resources = Resources::parse("cpus:0.1;mem:32", "*").unwrap_or_default();
+        let resources = |text| Resources::parse(text, "*").unwrap_or_default().to_protos();
+        let executor = self.is_hosted().then(|| v1::ExecutorInfo {
+            executor_id: v1::ExecutorId {
+                value: self.executor(life),
+            },
+            framework_id: self.framework().id,
+            command: Some(v1::CommandInfo {
+                value: Some(place.join("executor").display().to_string()),
+                ..Default::default()
+            }),
+            resources: resources("cpus:0.1;mem:32"),
+            // One of them has no time to end by itself.
+            shutdown_grace_period: (self == Self::Hosted)
+                .then_some(v1::DurationInfo { nanoseconds: 0 }),
+            ..Default::default()
+        });
         to_agent::Message::RunTask(RunTask {
             framework: self.framework(),
             task: v1::TaskInfo {
@@ -140,8 +216,12 @@ impl Kind {
                 agent_id: v1::AgentId {
                     value: agent.into(),
                 },
-                resources: resources.to_protos(),
-                command: Some(command),
+                resources: resources(match self {
+                    Self::Greedy => "cpus:0.1;mem:32;disk:1",
+                    _ => "cpus:0.1;mem:32",
+                }),
+                command: Some(command).filter(|_| !self.is_hosted()),
+                executor,
                 labels,
                 ..Default::default()
             },

@@ -117,8 +117,19 @@ impl Story {
                     Reason::Reconciliation,
                     // A kill that is repeated for one that the agent never had.
                     Reason::ExecutorTerminated,
+                    Reason::AgentDraining,
                 ];
                 ensure!(known.contains(&last.reason()), "it is lost: {last:?}");
+                Ok(())
+            }
+            // Its executor's launch was cut short, and so had nothing of it.
+            TaskState::TaskFailed
+                if self.kind.is_hosted()
+                    && died_under_it
+                    && runs == 0
+                    && last.reason() == Reason::ExecutorTerminated =>
+            {
+                ensure!(!self.was_running(), "it is told to have run: {last:?}");
                 Ok(())
             }
             other => bail!("it has ended as {other:?}: {last:?}"),

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pause};
 
-use crate::{DIE_AT, Point, REACHED};
+use crate::{DIE_AT, OF_SUCCESSOR, Point, REACHED, SUCCESSOR_DIES_AT};
 
 /// Where to die, and how often the point is passed before that.
 struct Death {
@@ -37,6 +38,18 @@ pub fn reach(point: Point, part: impl FnOnce()) {
         loop {
             pause();
         }
+    }
+}
+
+pub fn hand_on(command: &mut Command) {
+    match std::env::var_os(SUCCESSOR_DIES_AT) {
+        Some(death) => command.env(DIE_AT, death),
+        None => command.env_remove(DIE_AT),
+    };
+    command.env_remove(SUCCESSOR_DIES_AT);
+    if let Some(mut file) = std::env::var_os(REACHED) {
+        file.push(OF_SUCCESSOR);
+        command.env(REACHED, file);
     }
 }
 

@@ -22,6 +22,21 @@ pub const DIE_AT: &str = "LONGSHORE_DIE_AT";
 /// The file that takes the name of each point that is reached.
 pub const REACHED: &str = "LONGSHORE_POINTS";
 
+/// The same of the process that replaces this one in an upgrade, which has a file of its own, too.
+pub const SUCCESSOR_DIES_AT: &str = "LONGSHORE_SUCCESSOR_DIES_AT";
+
+/// What the name of the file of a process is followed by in that of its successor.
+pub const OF_SUCCESSOR: &str = ".successor";
+
+/// Tells a process that is to replace this one what it is to do at its points.
+#[inline]
+pub fn hand_on(command: &mut std::process::Command) {
+    #[cfg(debug_assertions)]
+    armed::hand_on(command);
+    #[cfg(not(debug_assertions))]
+    let _ = command;
+}
+
 /// The process has come to `point`, and may end here.
 #[inline]
 pub fn reach(point: Point) {

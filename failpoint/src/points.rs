@@ -120,6 +120,44 @@ points! {
     /// A launch has failed, and nothing says so yet.
     LaunchFailed,
 
+    // Custom executors and their tasks.
+    /// The master has sent a task for one.
+    HostedTaskTaken,
+    /// It is written down that the executor speaks for itself.
+    ExecutorMarked,
+    /// So is a task that waits for it, and as which it came.
+    HostedTaskWaits,
+    /// It has subscribed, and was told nothing.
+    ExecutorSubscribed,
+    /// Its container has what its tasks need.
+    ExecutorResized,
+    /// It is written down that a task is handed over.
+    HandOverWritten,
+    /// The executor was sent it.
+    HandedOver,
+    /// It has said something of a task.
+    ExecutorSpoke,
+    /// That is in the task's journal, and neither acknowledged nor passed on.
+    ExecutorsUpdateWritten,
+    /// It is written down that one of its tasks is to end.
+    HostedKillWritten,
+    /// It is written down that it is to end itself.
+    ExecutorEndWritten,
+    /// It was made to end.
+    ExecutorKilled,
+    /// Its owner hears that its container has ended.
+    ExecutorEndHeard,
+    /// The ends of its tasks are written down, and its container's record is gone.
+    ExecutorForgotten,
+    /// It is over, and that is written down.
+    ExecutorClosed,
+
+    // Quotas.
+    /// A sandbox was looked at.
+    SandboxMeasured,
+    /// A task has taken too much, and goes on to.
+    OverDisk,
+
     // What is said of it.
     /// An update is in its journal, and what is told by that is let go.
     UpdateWritten,
@@ -161,6 +199,50 @@ points! {
     SandboxAged,
     /// That is written down.
     Closed,
+
+    // A drain.
+    /// It is written down, or that it is taken back.
+    DrainWritten,
+    /// Its deadline has come.
+    DrainDue,
+    /// Whatever runs was told to end.
+    DrainKilled,
+    /// The master was told of it.
+    DrainTold,
+
+    // An upgrade in place: of the agent that goes.
+    /// It is noted that one is under way.
+    UpgradeBegun,
+    /// The new process has the locks, too.
+    SuccessorStarted,
+    /// Nothing that runs is in its hands any more.
+    Relieved,
+    /// The other one was told to recover.
+    GoSaid,
+    /// It has recovered, and the master has said its last here.
+    HeardOut,
+    /// The agent is the other one's, from when it hears that.
+    HandedOn,
+    /// It has heard.
+    ServingHeard,
+
+    // And of the one that comes.
+    /// It has the socket and the locks.
+    GroundInherited,
+    /// It can take over.
+    SuccessorPrepared,
+    /// It has all that runs, and the master has taken it.
+    TakenOver,
+    /// It has said so.
+    ReadySaid,
+    /// It is the agent.
+    TurnedIntoAgent,
+    /// Clients are let in.
+    DoorOpened,
+    /// The locks name it.
+    LocksOwned,
+    /// It has said that it serves, and nobody has written that down.
+    ServingSaid,
 
     // Logs.
     /// There is a file that will be the newest rotated one.

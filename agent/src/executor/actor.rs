@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use containerizer::{Container, Stopwatch, Termination};
+use failpoint::{Point, reach};
 use proto::error::chain;
 use proto::v1::executor::Event as Word;
 use proto::v1::{AgentInfo, ExecutorInfo, FrameworkInfo, TaskInfo};
@@ -279,6 +280,7 @@ impl Life {
             delivery
                 .write_down(move |journal| journal.came_as(number))
                 .await;
+            reach(Point::HostedTaskWaits);
         }
         Ok(())
     }
@@ -306,6 +308,7 @@ impl Life {
             (Asked::Subscribe { tasks, updates }, Some(connection)) => {
                 // The one before ends by that.
                 self.connection = Some(connection);
+                reach(Point::ExecutorSubscribed);
                 Event::Subscribed { tasks, updates }
             }
             _ if self.machine.line == Line::NeverUp => {
@@ -313,7 +316,10 @@ impl Life {
                 let _ = answer.send(Answer::NotSubscribed);
                 return;
             }
-            (Asked::Update(status), _) => Event::Update(status),
+            (Asked::Update(status), _) => {
+                reach(Point::ExecutorSpoke);
+                Event::Update(status)
+            }
             (Asked::Message(data), _) => Event::FromExecutor(data),
             (Asked::Heartbeat | Asked::Subscribe { .. }, _) => {
                 let _ = answer.send(Answer::Taken);
@@ -351,6 +357,7 @@ impl Life {
         }
         self.leftovers = !termination.leftovers.is_empty();
         self.remains = self.container.take();
+        reach(Point::ExecutorEndHeard);
         self.actor.host.keeper.release(&self.actor.sandbox);
         self.actor.host.quotas.release(&self.actor.sandbox);
         let container = self.actor.run.container.clone();

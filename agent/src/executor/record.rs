@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use failpoint::{Point, reach};
+
 use super::machine::{Cause, Phase};
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::clock::Clock;
@@ -36,6 +38,7 @@ impl Record {
         });
         // The runtime shuts down where that does not end.
         written.await.unwrap_or(Ok(()))?;
+        reach(Point::ExecutorMarked);
         Ok(Record::of(host, run))
     }
 
@@ -63,6 +66,7 @@ impl Record {
                 checkpoint::write(&file, &killing, Durability::Process)
             })
             .await;
+            reach(Point::ExecutorEndWritten);
         }
     }
 
@@ -107,6 +111,7 @@ pub async fn close(host: &Arc<Host>, run: &Run, record: Option<Record>) {
         record
             .write(|paths, run| checkpoint::replace(&paths.sentinel(run), b"", Durability::Process))
             .await;
+        reach(Point::ExecutorClosed);
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use containerizer::Container;
+use failpoint::{Point, reach};
 use proto::resources::Resources;
 use proto::v1::environment::Variable;
 use proto::v1::environment::variable::Type;
@@ -100,7 +101,9 @@ fn limits(tasks: &[&TaskInfo]) -> BTreeMap<String, Scalar> {
 pub fn resize(host: &Host, job: &Job, container: &Container) -> Result<(), ResizeError> {
     host.quotas.adjust(&job.sandbox, job.disk());
     let plan = planned(host, job)?;
-    Ok(host.containerizer.resize(container, &plan.container)?)
+    host.containerizer.resize(container, &plan.container)?;
+    reach(Point::ExecutorResized);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use containerizer::project_quota::{ProjectQuota, ProjectUse, QuotaError};
+use failpoint::{Point, reach};
 use proto::error::chain;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
@@ -307,6 +308,7 @@ impl Watch {
                 quotas.look(&sandbox, quota, thorough)
             });
             let look = look.await;
+            reach(Point::SandboxMeasured);
             // A huge tree is measured less often than it would be always.
             wait = interval.max(begun.elapsed().saturating_mul(RARELY));
             let Ok(Some((used, overrun))) = look else {

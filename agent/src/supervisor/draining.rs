@@ -1,5 +1,6 @@
 //! How a drain is begun, gone on with, taken back, and told.
 
+use failpoint::{Point, reach};
 use proto::error::chain;
 use proto::link::{FromAgent, from_agent};
 use proto::v1;
@@ -41,6 +42,7 @@ impl Supervisor {
         written
             .await
             .map_err(|_interrupted| DrainError::Leaving)??;
+        reach(Point::DrainWritten);
         match drain {
             Some(drain) => {
                 tracing::info!(deadline = ?drain.left(&Moment::now()), "draining: no new tasks are taken");
@@ -88,6 +90,7 @@ impl Supervisor {
             return;
         };
         let max_grace = drain.max_grace();
+        reach(Point::DrainDue);
         tracing::warn!(
             tasks = self.book.tasks_left(),
             "the deadline of the drain has come: killing what still runs"
@@ -100,6 +103,7 @@ impl Supervisor {
             grace: max_grace,
         };
         self.tell_executors(|_| true, order);
+        reach(Point::DrainKilled);
     }
 
     pub(super) fn drain_info(&self) -> Option<v1::DrainInfo> {
@@ -126,6 +130,7 @@ impl Supervisor {
                 let state = info.as_ref().map(|info| info.state().as_str_name());
                 tracing::info!(state, "told the master of the drain");
                 self.told_drain = info;
+                reach(Point::DrainTold);
             }
             // It is tried again with the next event, and with the next registration.
             Err(error) => tracing::debug!(error = chain(&error), "cannot tell of the drain yet"),

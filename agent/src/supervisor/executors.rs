@@ -1,5 +1,6 @@
 //! Custom executors, as the supervisor reaches them.
 
+use failpoint::{Point, reach};
 use proto::error::chain;
 use proto::v1::task_status::Reason;
 use proto::v1::{self, ExecutorInfo, KillPolicy, TaskInfo, TaskState};
@@ -63,6 +64,7 @@ impl Supervisor {
         if let Err(refusal) = checked {
             return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
         }
+        reach(Point::HostedTaskTaken);
         if let Err(error) = self.keep(&framework).await {
             let report = ending::launch_failed(chain(&error));
             return self.answer(&framework, &task, report);

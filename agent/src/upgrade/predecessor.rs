@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use failpoint::{Point, reach};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use prost::Message as _;
 use proto::error::chain;
@@ -74,6 +75,7 @@ pub async fn upgrade(
 ) -> Upgrade {
     let tried = Outcome::tried(&flags.runtime_dir) + 1;
     note(&flags.runtime_dir, tried, State::Underway);
+    reach(Point::UpgradeBegun);
     let manager = Manager::of_the_environment();
     manager.tell(&[Notice::Reloading, Notice::Status("an upgrade is under way")]);
     tracing::info!(program = %program.path.display(), "an upgrade begins");
@@ -232,6 +234,7 @@ impl Attempt<'_> {
                 self.agent = match std::mem::replace(&mut self.agent, Agent::Changing) {
                     Agent::Whole(agent) => {
                         let (relieved, in_time) = agent.relieve().await;
+                        reach(Point::Relieved);
                         self.relieved = Some(in_time);
                         Agent::Relieved(relieved)
                     }
@@ -242,12 +245,14 @@ impl Attempt<'_> {
                 self.deadline = Instant::now() + self.flags.upgrade_timeout;
                 let registered = self.registered;
                 self.say(Word::Go { registered }).await;
+                reach(Point::GoSaid);
             }
             Effect::HandOver => {
                 self.deadline = Instant::now() + PARTING;
                 if let Agent::Relieved(relieved) = &mut self.agent {
                     self.orders = relieved.orders.hear_out().await;
                 }
+                reach(Point::HeardOut);
                 for order in self.orders.clone() {
                     let message = Some(order);
                     self.say(Word::Order(ToAgent { message }.encode_to_vec()))
@@ -264,8 +269,10 @@ impl Attempt<'_> {
                     self.manager.tell(&notices);
                 }
                 self.say(Word::Yours).await;
+                reach(Point::HandedOn);
             }
             Effect::Close => {
+                reach(Point::ServingHeard);
                 self.agent = match std::mem::replace(&mut self.agent, Agent::Changing) {
                     Agent::Relieved(relieved) => Agent::Gone(Rest::of(relieved, &self.successor)),
                     other => other,
@@ -329,16 +336,18 @@ impl Successor {
         let descriptors = ground.descriptors().ok_or(SuccessorError::NoSocket)?;
         line::send(&ours, descriptors).map_err(SuccessorError::HandOver)?;
         let line = Line::new(ours).map_err(SuccessorError::Line)?;
-        let child = Command::new(&program.path)
+        let mut command = Command::new(&program.path);
+        command
             .args(&program.arguments)
             .env(VARIABLE, super::successor::mark(std::process::id()))
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-            .spawn()
-            .map_err(|source| SuccessorError::Start {
-                program: program.path.clone(),
-                source,
-            })?;
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+        failpoint::hand_on(command.as_std_mut());
+        let child = command.spawn().map_err(|source| SuccessorError::Start {
+            program: program.path.clone(),
+            source,
+        })?;
         ground.lock.share();
+        reach(Point::SuccessorStarted);
         Ok(Successor { child, line })
     }
 

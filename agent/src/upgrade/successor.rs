@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use failpoint::{Point, reach};
 use nix::unistd::{dup2_stdin, getppid};
 use prost::Message as _;
 use proto::error::chain;
@@ -81,6 +82,7 @@ impl Inheritance {
         dup2_stdin(null).map_err(|errno| InheritError::Receive(errno.into()))?;
         let [socket, of_runtime_dir, of_work_dir] =
             line::receive(&line).map_err(InheritError::Receive)?;
+        reach(Point::GroundInherited);
         Ok(Some(Inheritance {
             line,
             socket,
@@ -116,6 +118,7 @@ impl Inheritance {
                 "the agent before this one did not wait to be replaced"
             );
         }
+        reach(Point::ServingSaid);
         let tried = Outcome::tried(&flags.runtime_dir);
         let state = State::Upgraded { from };
         if let Err(error) = Outcome::write(&flags.runtime_dir, tried, state) {
@@ -137,6 +140,7 @@ async fn take_over(
     line.say(&Word::Prepared)
         .await
         .map_err(InheritError::Gone)?;
+    reach(Point::SuccessorPrepared);
     let registered = match line.hear().await.map_err(InheritError::Gone)? {
         Word::Go { registered } => registered,
         other => return Err(InheritError::OutOfTurn(other)),
@@ -158,13 +162,18 @@ async fn take_over(
             Err(error) => InheritError::Gone(error),
         }),
     };
+    reach(Point::TakenOver);
     line.say(&Word::Ready).await.map_err(InheritError::Gone)?;
+    reach(Point::ReadySaid);
     let orders = orders(line).await?;
     // From here on this process is the agent, whatever becomes of the other.
+    reach(Point::TurnedIntoAgent);
     handle.ground_mut().open().map_err(InheritError::Door)?;
+    reach(Point::DoorOpened);
     if let Err(error) = handle.ground().lock.own() {
         tracing::warn!(%error, "cannot write this process into the agent's locks");
     }
+    reach(Point::LocksOwned);
     handle.resume(orders).await;
     Ok(handle)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use containerizer::Container;
+use failpoint::{Point, reach};
 use proto::link::{ExecutorMessage, ExitedExecutor, FromAgent, from_agent};
 use proto::v1::executor::{Event as Word, event};
 use proto::v1::{ContainerId, TaskInfo};
@@ -31,6 +32,7 @@ impl Life {
                         delivery
                             .write_down(move |journal| journal.killing(killing))
                             .await;
+                        reach(Point::HostedKillWritten);
                     }
                 }
                 Effect::Forward(status) => {
@@ -38,6 +40,7 @@ impl Life {
                     if let Some(delivery) = self.deliveries.get_mut(&status.task_id.value) {
                         let status = delivery.identity.completed(*status, pid);
                         delivery.note(&status).await;
+                        reach(Point::ExecutorsUpdateWritten);
                         delivery.announce(status, None, false).await;
                     }
                 }
@@ -71,7 +74,10 @@ impl Life {
                         launch.call_off();
                     }
                 }
-                Effect::Kill => self.container.iter().for_each(Container::kill),
+                Effect::Kill => {
+                    self.container.iter().for_each(Container::kill);
+                    reach(Point::ExecutorKilled);
+                }
                 Effect::Exited(status) => self.exited(status).await,
             }
         }
@@ -126,12 +132,14 @@ impl Life {
     async fn hand_over(&mut self, task: TaskInfo) {
         if let Some(delivery) = self.deliveries.get_mut(&task.task_id.value) {
             delivery.write_down(TaskJournal::handed_over).await;
+            reach(Point::HandOverWritten);
         }
         self.say(&Word {
             r#type: Some(event::Type::Launch as i32),
             launch: Some(event::Launch { task }),
             ..Word::default()
         });
+        reach(Point::HandedOver);
     }
 
     pub(super) fn job(&self) -> task::launch::Job {
@@ -172,6 +180,7 @@ impl Life {
         {
             tracing::error!(executor = %self.actor.key, %error, "cannot forget a container");
         }
+        reach(Point::ExecutorForgotten);
     }
 
     async fn exited(&mut self, status: i32) {
