@@ -46,6 +46,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
+const FRAMEWORK_INFO: &str = "framework.info";
+const EXECUTOR_INFO: &str = "executor.info";
+const TASK_INFO: &str = "task.info";
+
 /// Dies with the kernel.
 pub fn network(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("network")
@@ -138,7 +142,7 @@ impl Paths {
     pub fn framework_info(&self, agent: &str, framework: &str) -> PathBuf {
         self.meta_frameworks(agent)
             .join(framework)
-            .join("framework.info")
+            .join(FRAMEWORK_INFO)
     }
 
     pub fn meta_executors(&self, agent: &str, framework: &str) -> PathBuf {
@@ -194,7 +198,7 @@ impl Paths {
     }
 
     pub fn executor_info(&self, run: &Run) -> PathBuf {
-        self.meta_executor(run).join("executor.info")
+        self.meta_executor(run).join(EXECUTOR_INFO)
     }
 
     pub fn meta_runs(&self, run: &Run) -> PathBuf {
@@ -226,7 +230,7 @@ impl Paths {
     }
 
     pub fn task_info(&self, run: &Run, task: &str) -> PathBuf {
-        self.meta_task(run, task).join("task.info")
+        self.meta_task(run, task).join(TASK_INFO)
     }
 
     pub fn task_updates(&self, run: &Run, task: &str) -> PathBuf {
@@ -236,6 +240,17 @@ impl Paths {
     fn meta_executor(&self, run: &Run) -> PathBuf {
         executor_below(&self.meta_agent(&run.agent), &run.framework, &run.executor)
     }
+}
+
+/// The files without which nobody would know whose updates are in such a file: of the framework, the executor
+/// and the task. A thousand tasks need not keep them in mind.
+pub fn described_by(task_updates: &Path) -> Vec<PathBuf> {
+    let above = |levels, name| Some(task_updates.ancestors().nth(levels)?.join(name));
+    let files = [(7, FRAMEWORK_INFO), (5, EXECUTOR_INFO), (1, TASK_INFO)];
+    let files = files.into_iter();
+    files
+        .filter_map(|(levels, name)| above(levels, name))
+        .collect()
 }
 
 fn name(component: Component<'_>) -> Option<&str> {
@@ -310,6 +325,14 @@ mod tests {
         assert_eq!(
             paths.task_updates(&run, "T"),
             Path::new("/w/meta/slaves/S0/frameworks/F/executors/E/runs/C/tasks/T/task.updates")
+        );
+        assert_eq!(
+            described_by(&paths.task_updates(&run, "T")),
+            [
+                paths.framework_info("S0", "F"),
+                paths.executor_info(&run),
+                paths.task_info(&run, "T"),
+            ]
         );
     }
 }

@@ -43,6 +43,7 @@ use crate::profiles::ProfilesError;
 use crate::quota::{self, Quotas};
 use crate::recovery::{Recover, RecoveryError, Stored};
 use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
+use crate::task::desk::Desk;
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
 use crate::task::turns::Turns;
@@ -230,6 +231,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         networks: networks.clone(),
         start_timeout: flags.executor_registration_timeout,
         turns: Turns::new(),
+        desk: Desk::new(),
         complaint: Arc::default(),
     });
     let watching = networks::watch(&networks, host.containerizer.clone());

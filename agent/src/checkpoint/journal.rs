@@ -17,7 +17,7 @@ use super::{
 /// Opened with its first record: most that are read again are never written to.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
+    path: Box<Path>,
     file: Option<File>,
     /// Where the next record goes.
     end: usize,
@@ -93,7 +93,7 @@ impl<M: Message + Default> Journalled<M> {
     /// The journal, to go on with, and its records. One that is damaged must be mended first.
     pub fn resume(self, path: &Path) -> (Journal, Vec<M>) {
         let journal = Journal {
-            path: path.to_owned(),
+            path: path.into(),
             file: None,
             end: self.end,
             is_torn: self.torn > 0,
@@ -124,12 +124,16 @@ impl Journal {
     /// One that has no record yet, and no file.
     pub fn new(path: &Path) -> Journal {
         Journal {
-            path: path.to_owned(),
+            path: path.into(),
             file: None,
             end: 0,
             is_torn: false,
             behind: VecDeque::new(),
         }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Appends a record. On error it is kept, and goes before whatever is appended next: a record may be
@@ -157,7 +161,7 @@ impl Journal {
             let bytes = bytes.ok_or_else(|| too_long(&self.path))?;
             let durability = *durability;
             self.write(&bytes, durability).map_err(|source| {
-                let file = self.path.clone();
+                let file = self.path.to_path_buf();
                 CheckpointError::Write { file, source }
             })?;
             self.behind.pop_front();

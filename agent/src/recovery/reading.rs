@@ -249,7 +249,7 @@ impl Reading<'_> {
             let (journal, records) = journal.resume(&file);
             tasks.push(StoredTask {
                 info,
-                journal: TaskJournal::of(self.paths, run, &id, journal),
+                journal: TaskJournal::of(journal),
                 history: history(records),
             });
         }

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::checkpoint::{self, CheckpointError, Durability, Journalled, directories};
-use crate::paths::{Paths, Run};
-use crate::task::journal::{Record, described_by};
+use crate::paths::{Paths, Run, described_by};
+use crate::task::journal::Record;
 
 /// After a reboot. What cannot be listed or read is for `read` to find.
 pub fn restore(paths: &Paths, agent: &str) -> Result<(), CheckpointError> {
@@ -35,7 +35,8 @@ pub fn restore(paths: &Paths, agent: &str) -> Result<(), CheckpointError> {
 }
 
 fn restore_task(paths: &Paths, run: &Run, task: &str) -> Result<(), CheckpointError> {
-    let Ok(journal) = Journalled::<Record>::read(&paths.task_updates(run, task)) else {
+    let updates = paths.task_updates(run, task);
+    let Ok(journal) = Journalled::<Record>::read(&updates) else {
         return Ok(());
     };
     let Some(copies) = (journal.records.into_iter())
@@ -44,7 +45,7 @@ fn restore_task(paths: &Paths, run: &Run, task: &str) -> Result<(), CheckpointEr
     else {
         return Ok(());
     };
-    for (file, copy) in described_by(paths, run, task).iter().zip(copies) {
+    for (file, copy) in described_by(&updates).iter().zip(copies) {
         if !copy.is_empty() && checkpoint::is_missing_or_cut_short(file) {
             tracing::warn!(file = %file.display(), "put back what the stop of the machine took");
             checkpoint::replace(file, &copy, Durability::Reboot)?;

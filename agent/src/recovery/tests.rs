@@ -298,7 +298,7 @@ fn a_terminal_update_is_told_after_a_reboot_that_took_all_else() {
     let run = run("G", "t4", "c4");
     let mut journal = launch(&paths, "G", "t4", "c4");
     journal.update(&update(3, TaskState::TaskFinished)).unwrap();
-    let files = crate::task::journal::described_by(&paths, &run, "t4");
+    let files = crate::paths::described_by(&paths.task_updates(&run, "t4"));
     let whole: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     fs::write(&files[0], "").unwrap();
     fs::remove_file(&files[1]).unwrap();

@@ -83,20 +83,18 @@ impl Delivery {
         let Some(run) = self.identity.run.clone() else {
             return Ok(());
         };
-        let (host, executor, task) = (Arc::clone(host), executor.clone(), task.clone());
-        let created = tokio::task::spawn_blocking(move || {
-            TaskJournal::create(&host.paths, &run, &executor, &task)
-        });
-        let error = match created.await {
-            Ok(Ok(journal)) => {
+        let create = || TaskJournal::create(&host.paths, &run, executor, task);
+        match host.desk.write(create).await {
+            Ok(journal) => {
                 self.journal = Some(journal);
-                return Ok(());
+                Ok(())
             }
-            Ok(Err(error)) => chain(&error),
-            Err(error) => chain(&error),
-        };
-        self.complain(&error);
-        Err(error)
+            Err(error) => {
+                let error = chain(&error);
+                self.complain(&error);
+                Err(error)
+            }
+        }
     }
 
     /// Its framework checkpoints: it is found again after a restart.

@@ -4,7 +4,6 @@ mod compaction;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use failpoint::{Point, reach};
@@ -13,7 +12,7 @@ use proto::v1::{self, TaskState, TaskStatus};
 use super::killing::Killing;
 use crate::checkpoint::{self, CheckpointError, Durability, Journal};
 use crate::clock::Clock;
-use crate::paths::{Paths, Run};
+use crate::paths::{Paths, Run, described_by};
 
 /// One record of `task.updates`: an update, an acknowledgement, or a kill that has begun.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -22,7 +21,7 @@ pub struct Record {
     pub update: Option<TaskStatus>,
     #[prost(bytes = "vec", optional, tag = "2")]
     pub acknowledged: Option<Vec<u8>>,
-    /// With a terminal update: what is in `described_by`.
+    /// With a terminal update: what is in the files that `described_by` names.
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub descriptions: Vec<Vec<u8>>,
     #[prost(message, optional, tag = "4")]
@@ -47,16 +46,6 @@ pub struct TaskJournal {
     journal: Journal,
     /// The length at which it is to be compacted next.
     due: usize,
-    described_by: [PathBuf; 3],
-}
-
-/// The files without which nobody would know whose updates are in a journal.
-pub fn described_by(paths: &Paths, run: &Run, task: &str) -> [PathBuf; 3] {
-    [
-        paths.framework_info(&run.agent, &run.framework),
-        paths.executor_info(run),
-        paths.task_info(run, task),
-    ]
 }
 
 /// What `task.updates` says: the updates in order, and how many of them are acknowledged.
@@ -147,15 +136,14 @@ impl TaskJournal {
         }
         reach(Point::TaskWritten);
         let journal = Journal::new(&paths.task_updates(run, id));
-        Ok(TaskJournal::of(paths, run, id, journal))
+        Ok(TaskJournal::of(journal))
     }
 
     /// Goes on with what an earlier process of this agent has written.
-    pub fn of(paths: &Paths, run: &Run, task: &str, journal: Journal) -> TaskJournal {
+    pub fn of(journal: Journal) -> TaskJournal {
         TaskJournal {
             journal,
             due: COMPACT,
-            described_by: described_by(paths, run, task),
         }
     }
 
@@ -181,8 +169,8 @@ impl TaskJournal {
         let (durability, descriptions) = match is_terminal {
             false => (Durability::Process, vec![]),
             true => {
-                let files = self.described_by.iter();
-                let read = files.map(|file| checkpoint::bytes(file).unwrap_or_default());
+                let files = described_by(self.journal.path()).into_iter();
+                let read = files.map(|file| checkpoint::bytes(&file).unwrap_or_default());
                 (Durability::Reboot, read.collect())
             }
         };

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Key;
+use super::desk::Desk;
 use super::environment::AgentVariables;
 use super::policy::Policy;
 use super::request::{Plan, PlanError, plan};
@@ -64,7 +65,9 @@ pub struct Host {
     /// For all of a launch.
     pub start_timeout: Duration,
     pub turns: Turns,
-    /// That tasks cannot be written down.
+    /// Where they are written down.
+    pub desk: Desk,
+    /// That tasks cannot be.
     pub complaint: Arc<Complaint>,
 }
 

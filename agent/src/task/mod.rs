@@ -8,6 +8,7 @@ pub mod awaited;
 pub mod capabilities;
 pub mod command_executor;
 pub mod delivery;
+pub mod desk;
 pub mod ending;
 pub mod environment;
 pub mod identity;

@@ -63,6 +63,10 @@ impl Stream {
             return Err(UnknownUpdate);
         }
         self.pending.pop_front();
+        if self.pending.is_empty() {
+            // A task may run for a year before its next: no room is kept for that.
+            self.pending = VecDeque::new();
+        }
         Ok(self.send_first(now))
     }
 
