@@ -88,9 +88,9 @@ fn root_an_app_on_the_bridge_is_reached_by_its_ports_and_cleaned_up_after() {
         for (port, ip) in &instances {
             assert!((31000..=32000).contains(port), "{port}");
             assert!(ip.starts_with("10.211.0."), "{ip}");
-            // $PORT0 is the port in the container.
-            assert_eq!(page(&format!("127.0.0.1:{port}")).await, "page of 8080\n");
-            assert_eq!(page(&format!("{ip}:8080")).await, "page of 8080\n");
+            let written = format!("page of {port}\n");
+            assert_eq!(page(&format!("127.0.0.1:{port}")).await, written);
+            assert_eq!(page(&format!("{ip}:8080")).await, written);
         }
         let port = instances[0].0;
         let asks = json!({
@@ -105,7 +105,7 @@ fn root_an_app_on_the_bridge_is_reached_by_its_ports_and_cleaned_up_after() {
             let words = [
                 "grep",
                 "-rlx",
-                "page of 8080",
+                &format!("page of {port}"),
                 &sandboxes.display().to_string(),
             ]
             .map(str::to_owned);
@@ -117,6 +117,17 @@ fn root_an_app_on_the_bridge_is_reached_by_its_ports_and_cleaned_up_after() {
             match found.lines().any(|file| file.ends_with("/stdout")) {
                 true => Ok(()),
                 false => Err(found),
+            }
+        })
+        .await;
+        for app in ["web", "asks"] {
+            let removed = local.scheduler.delete(&format!("/v2/apps/{app}")).await;
+            assert_eq!(removed.status, 200, "{}", removed.text);
+        }
+        eventually("its tasks have ended", || async {
+            match local.processes().is_empty() {
+                true => Ok(()),
+                false => Err("some run".to_owned()),
             }
         })
         .await;
