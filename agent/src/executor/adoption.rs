@@ -78,12 +78,10 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::Journal;
-    use crate::paths::{Paths, Run};
     use crate::task::journal::{History, TaskJournal};
 
     #[test]
     fn tasks_that_have_ended_are_in_the_order_of_their_ends() {
-        let paths = Paths::new("/w".as_ref());
         let task = |id: &str, end| {
             let mut info = TaskInfo::default();
             info.task_id.value = id.into();
@@ -94,7 +92,7 @@ mod tests {
             let journal = Journal::new("/w/j".as_ref());
             StoredTask {
                 info,
-                journal: TaskJournal::of(&paths, &Run::default(), id, journal),
+                journal: TaskJournal::of(journal),
                 history: History {
                     updates: vec![TaskStatus::default(), last],
                     acknowledged: 2,
