@@ -9,7 +9,7 @@ use proto::v1;
 
 use super::agent::Link;
 use super::clock::Timer;
-use super::ids::{AgentId, ExecutorId, FrameworkId};
+use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId};
 use super::{Agent, Cluster, Effect, LinkId, Quantities, Write, events};
 
 /// Why an agent cannot take part as it is.
@@ -83,7 +83,13 @@ impl Cluster {
         }
         self.recovered.remove(&id);
         self.unreachable.remove(&id);
-        self.let_go_of_link(&id);
+        // Nothing has changed for who has its offers when another process goes on as this agent.
+        let goes_on = |agent: &&Agent| {
+            !changed && agent.is_active() && register.drain_info.is_none() && agent.total == total
+        };
+        let offers = self.agents.get(&id).filter(goes_on);
+        let offers = offers.map_or_else(BTreeSet::new, |agent| agent.offers.clone());
+        self.let_go_of_link(&id, &offers);
 
         let again = self.agents.contains_key(&id) || register.agent.id.is_some();
         self.counters.count(match again {
@@ -101,7 +107,7 @@ impl Cluster {
             .map_or(self.now.wall, |agent| agent.registered);
         let had = before.iter().flat_map(|agent| agent.executors.keys());
         let had = had.cloned().collect();
-        let agent = Agent {
+        let mut agent = Agent {
             id: id.clone(),
             info,
             address: register.address.clone(),
@@ -120,9 +126,14 @@ impl Cluster {
             reregistered: again.then_some(self.now.wall),
             tasks: before.map(|agent| agent.tasks).unwrap_or_default(),
             executors: BTreeMap::new(),
-            offers: BTreeSet::new(),
+            offers,
             drain: register.drain_info,
         };
+        for offer in agent.offers.clone() {
+            if let Some(offer) = self.offers.get(&offer) {
+                agent.occupy(&offer.resources);
+            }
+        }
         self.agents.insert(id.clone(), agent);
         self.unallocated.include(&id);
         self.welcome(&id);
@@ -213,8 +224,8 @@ impl Cluster {
         }
     }
 
-    /// Ends the older link, the offers made over it, and its deadline.
-    fn let_go_of_link(&mut self, id: &AgentId) {
+    /// Ends the older link, all offers but those that stay, and its deadline.
+    fn let_go_of_link(&mut self, id: &AgentId, staying: &BTreeSet<OfferId>) {
         let Some(agent) = self.agents.get(id) else {
             return;
         };
@@ -225,7 +236,7 @@ impl Cluster {
             self.effects.push(Effect::CloseLink(older));
         }
         if let Some(agent) = self.agents.get(id) {
-            for offer in agent.offers.clone() {
+            for offer in &agent.offers - staying {
                 self.rescind(&offer);
             }
         }

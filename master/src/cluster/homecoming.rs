@@ -38,8 +38,19 @@ impl Cluster {
         self.ask_about_missing(id, &reported);
         self.note_early_kills(id);
         self.repeat_kills(id);
+        self.make_offers_fit(id);
         if let Some(agent) = self.agents.get(id).filter(|agent| agent.overcommitted) {
             tracing::warn!(agent = %agent.id, total = %agent.total, "agent has less than what runs on it");
+        }
+    }
+
+    /// What is offered of it is not there if more runs on it than we knew.
+    fn make_offers_fit(&mut self, id: &AgentId) {
+        let offers = self.agents.get(id).map(|agent| agent.offers.clone());
+        for offer in offers.unwrap_or_default() {
+            if self.agents.get(id).is_some_and(|agent| agent.overcommitted) {
+                self.rescind(&offer);
+            }
         }
     }
 

@@ -218,6 +218,35 @@ async fn a_new_link_of_an_agent_replaces_the_older() {
 }
 
 #[tokio::test]
+async fn offers_outlast_a_new_link_of_an_agent_unless_that_tells_something_else() {
+    let master = master(&[]).await;
+    let old = FakeAgent::join(&master, register(agent_info(NODE))).await;
+    let mut framework = FakeFramework::subscribe(&master, framework_info()).await;
+    let offer = framework.offer().await;
+    let info = v1::AgentInfo {
+        id: Some(old.id.clone()),
+        ..agent_info(NODE)
+    };
+    let mut new = FakeAgent::join(&master, register(info.clone())).await;
+    let other = v1::AgentInfo {
+        hostname: "another".into(),
+        ..info
+    };
+    let _newer = FakeAgent::join(&master, register(other.clone())).await;
+    assert!(new.is_closed().await);
+    assert_eq!(
+        framework.event().await.rescind.expect("a rescind").offer_id,
+        offer.id
+    );
+    let offer = framework.offer().await;
+    let mut newest = FakeAgent::join(&master, register(other)).await;
+    framework.launch(&offer, "t", "cpus:1;mem:64").await;
+    let heard = newest.next().await;
+    assert!(matches!(heard, to_agent::Message::RunTask(_)), "{heard:?}");
+    master.stop().await;
+}
+
+#[tokio::test]
 async fn a_restarted_master_knows_its_agents_and_gets_their_tasks_back() {
     let dir = tempfile::tempdir().expect("a directory");
     let work_dir = format!("--work_dir={}", dir.path().display());
