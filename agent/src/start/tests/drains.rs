@@ -6,6 +6,7 @@ use proto::v1::{DrainState, TaskState};
 use reqwest::Method;
 use serde_json::json;
 
+use super::logs::until;
 use super::*;
 
 pub async fn ask(handle: &Handle, method: Method, body: Option<Value>) -> (u16, Value) {
@@ -136,12 +137,14 @@ async fn root_what_runs_at_the_deadline_of_a_drain_is_killed_and_told_why() {
     launch(
         &mut link,
         "hard",
-        "trap '' TERM; while :; do sleep 0.1; done",
+        "trap '' TERM; touch deaf; while :; do sleep 0.1; done",
     )
     .await;
+    let hard = (node.flags.work_dir).join("slaves/M-S0/frameworks/F/executors/hard/runs/latest");
+    until("it does not hear", || hard.join("deaf").exists()).await;
     // Also when nobody was there when it came.
     let soon = json!({"deadline": {"nanoseconds": 50_000_000},
-                      "max_grace_period": {"nanoseconds": 100_000_000}});
+                      "max_grace_period": {"nanoseconds": 3_000_000_000_u64}});
     let (status, _) = ask(&handle, Method::POST, Some(soon)).await;
     assert_eq!(status, 200);
     stop(handle, link).await;
