@@ -149,9 +149,10 @@ impl Executor {
         unacknowledged.tasks.insert(id.clone(), task.clone());
         drop(unacknowledged);
         let child = Command::new("/bin/sh").args(["-c", command]).spawn();
-        let running = self.running.lock();
-        running.unwrap().insert(id.clone(), (child.unwrap(), false));
+        // Before its end is looked for, which may have come already.
         self.update(&id, "TASK_RUNNING");
+        let running = self.running.lock();
+        running.unwrap().insert(id, (child.unwrap(), false));
     }
 
     /// Tells of tasks that end.
