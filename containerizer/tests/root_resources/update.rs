@@ -90,3 +90,15 @@ async fn root_a_change_that_is_refused_half_way_is_taken_back() {
     host.end(&container).await;
     host.finish();
 }
+
+#[tokio::test]
+async fn root_a_container_that_has_ended_gets_no_cgroup_any_more() {
+    let host = Host::new("ended");
+    let container = host.launched("sleep 1000", json!({})).await;
+    host.end(&container).await;
+    let change = json!({"memory": {"limit": 67_108_864}, "cpu": {"cpus": "0"}});
+    container
+        .update(&resources(change))
+        .expect_err("it has ended");
+    host.finish();
+}

@@ -324,7 +324,11 @@ impl Cgroup {
                 wanted.try_for_each(|mount| self.extend_to(mount, &mut made))
             }
         };
-        extended.inspect_err(|_| made.unmake())
+        // One that has ended has left its cgroup, or is about to: nobody would remove what is made anew.
+        if extended.is_err() || !self.processes_directory().exists() {
+            made.unmake();
+        }
+        extended
     }
 
     fn extend_to(&self, mount: &ControllerMount, made: &mut Made) -> Result<(), CgroupError> {
