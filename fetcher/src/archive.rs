@@ -2,6 +2,8 @@
 //! `beneath`, because an archive is content from elsewhere.
 
 mod codec;
+#[cfg(test)]
+mod corpus;
 mod holes;
 mod tarball;
 mod zip_end;
@@ -23,6 +25,8 @@ use codec::decoder;
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub entries: u64,
+    /// Directories above an entry.
+    pub depth: usize,
     /// Of an entry's header with its extensions, which parsers hold in memory.
     pub header_bytes: u64,
     /// Behind the end of a tar, where mostly zeros fill a last block.
@@ -35,6 +39,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             entries: 250_000,
+            depth: 256,
             header_bytes: 1 << 20,
             trailing_bytes: 64 << 20,
             directory_bytes: 64 << 20,
@@ -50,6 +55,8 @@ pub enum ArchiveError {
     Damaged(#[source] io::Error),
     #[error("it holds more than {0} entries")]
     TooManyEntries(u64),
+    #[error("an entry has more than {0} directories above it")]
+    TooDeep(usize),
     #[error("its list of entries is larger than {0} bytes")]
     LargeDirectory(u64),
     #[error("unpacking takes more than the fetch may")]
@@ -130,6 +137,9 @@ impl<'a> Unpacking<'a> {
             return Err(ArchiveError::TooManyEntries(self.limits.entries));
         }
         match InnerPath::parse(name) {
+            Ok(path) if path.depth() > self.limits.depth => {
+                Err(ArchiveError::TooDeep(self.limits.depth))
+            }
             Ok(path) => Ok(Some(path)),
             Err(BadPath::Empty) => Ok(None),
             Err(source) => Err(ArchiveError::Path {

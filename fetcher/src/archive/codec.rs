@@ -36,12 +36,12 @@ pub fn decoder<'a>(codec: Codec, from: impl BufRead + 'a) -> Box<dyn Read + 'a> 
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::io::Write as _;
 
     use super::*;
 
-    fn encode(codec: Codec, bytes: &[u8]) -> Vec<u8> {
+    pub fn encode(codec: Codec, bytes: &[u8]) -> Vec<u8> {
         match codec {
             Codec::Gzip => {
                 let fast = flate2::Compression::fast();
@@ -55,7 +55,7 @@ mod tests {
                 out.finish().unwrap()
             }
             Codec::Xz => {
-                let options = lzma_rust2::XzOptions::with_preset(1);
+                let options = lzma_rust2::XzOptions::with_preset(0);
                 let mut out = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
                 out.write_all(bytes).unwrap();
                 out.finish().unwrap()

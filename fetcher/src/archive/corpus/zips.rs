@@ -1,0 +1,243 @@
+//! zips, byte by byte.
+
+use super::Verdict::{Refused, Safe, Unpacked};
+use super::*;
+
+/// One entry, and what its headers say of it.
+#[derive(Clone)]
+struct Entry {
+    name: Vec<u8>,
+    /// Of the local header, when that differs.
+    local_name: Option<Vec<u8>>,
+    content: Vec<u8>,
+    method: u16,
+    flags: u16,
+    mode: u32,
+    crc: u32,
+    size: u32,
+    /// Shares the local header of the first entry.
+    overlaps: bool,
+}
+
+fn entry(name: &str, content: &[u8]) -> Entry {
+    Entry {
+        name: name.as_bytes().to_vec(),
+        local_name: None,
+        content: content.to_vec(),
+        method: 0,
+        flags: 0,
+        mode: 0o100_644,
+        crc: crc(content),
+        size: content.len() as u32,
+        overlaps: false,
+    }
+}
+
+fn crc(content: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(content);
+    crc.sum()
+}
+
+fn with(name: &str, change: impl Fn(&mut Entry)) -> Entry {
+    let mut entry = entry(name, b"dead");
+    change(&mut entry);
+    entry
+}
+
+fn symlink(name: &str, to: &str) -> Entry {
+    let mut entry = entry(name, to.as_bytes());
+    entry.mode = 0o120_777;
+    entry
+}
+
+fn zip(entries: &[Entry]) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let at = if entry.overlaps {
+            0
+        } else {
+            bytes.len() as u32
+        };
+        let fields = |name: &[u8]| {
+            let mut fields = [20_u16, entry.flags, entry.method, 0, 0]
+                .map(u16::to_le_bytes)
+                .concat();
+            for number in [entry.crc, entry.content.len() as u32, entry.size] {
+                fields.extend(number.to_le_bytes());
+            }
+            fields.extend((name.len() as u16).to_le_bytes());
+            fields.extend([0, 0]);
+            fields
+        };
+        if !entry.overlaps {
+            let name = entry.local_name.as_ref().unwrap_or(&entry.name);
+            bytes.extend([&b"PK\x03\x04"[..], &fields(name), name, &entry.content].concat());
+        }
+        // Made on Unix.
+        directory.extend([&b"PK\x01\x02\x14\x03"[..], &fields(&entry.name), &[0; 6]].concat());
+        directory.extend((entry.mode << 16).to_le_bytes());
+        directory.extend(at.to_le_bytes());
+        directory.extend(&entry.name);
+    }
+    let (start, size) = (bytes.len() as u32, directory.len() as u32);
+    let count = (entries.len() as u16).to_le_bytes();
+    bytes.extend(directory);
+    bytes.extend([&b"PK\x05\x06"[..], &[0; 4], &count, &count].concat());
+    bytes.extend([size.to_le_bytes(), start.to_le_bytes()].concat());
+    bytes.extend([0, 0]);
+    bytes
+}
+
+fn deflated(name: &str, content: &[u8], size: u32) -> Entry {
+    let mut out = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    io::Write::write_all(&mut out, content).unwrap();
+    let mut entry = entry(name, &out.finish().unwrap());
+    (entry.method, entry.crc, entry.size) = (8, crc(content), size);
+    entry
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |name: &str, bytes: Vec<u8>, verdict| {
+        cases.push(Case {
+            name: format!("zip: {name}"),
+            format: Format::Zip,
+            bytes,
+            verdict,
+        });
+    };
+    for name in [
+        "../x",
+        "a/../../x",
+        "/x",
+        "..",
+        "//x",
+        "stderr",
+        "./stdout",
+        ".fetching/0",
+        "../canary",
+        "a/..",
+    ] {
+        add(
+            &format!("file {name}"),
+            zip(&[entry("first", b"1"), entry(name, b"dead")]),
+            Refused,
+        );
+    }
+    for name in ["..x", "a/b", "./x", "a//b", "~/x", "a/stderr", "\u{e9}"] {
+        add(
+            &format!("harmless {name}"),
+            zip(&[entry(name, b"x")]),
+            Unpacked,
+        );
+    }
+    for to in ["/", "/etc/passwd", "..", "../canary", "a/../..", ""] {
+        let link = [symlink("l", to), entry("l/x", b"dead")];
+        add(&format!("symlink to {to}"), zip(&link), Refused);
+    }
+    let endless = "a/".repeat(3000);
+    add(
+        "symlink of 6000 bytes",
+        zip(&[symlink("l", &endless)]),
+        Refused,
+    );
+    add(
+        "through a link of its own",
+        zip(&[entry("d/x", b"1"), symlink("l", "d"), entry("l/x", b"dead")]),
+        Refused,
+    );
+    add(
+        "link, then a file of its name",
+        zip(&[entry("x", b"1"), symlink("l", "x"), entry("l", b"2")]),
+        Unpacked,
+    );
+    for (mode, name) in [
+        (0o020_666, "char"),
+        (0o060_666, "block"),
+        (0o010_666, "fifo"),
+        (0o140_666, "socket"),
+    ] {
+        add(name, zip(&[with("d", |it| it.mode = mode)]), Refused);
+    }
+    add(
+        "setuid",
+        zip(&[with("run", |it| it.mode = 0o107_777)]),
+        Unpacked,
+    );
+    add(
+        "wrong checksum",
+        zip(&[with("x", |it| it.crc ^= 1)]),
+        Refused,
+    );
+    add("encrypted", zip(&[with("x", |it| it.flags = 1)]), Refused);
+    add(
+        "of an unknown method",
+        zip(&[with("x", |it| it.method = 77)]),
+        Refused,
+    );
+    add(
+        "names that differ",
+        zip(&[with("x", |it| it.local_name = Some(b"../x".to_vec()))]),
+        Safe,
+    );
+    add(
+        "names that differ the other way",
+        zip(&[with("../x", |it| it.local_name = Some(b"y".to_vec()))]),
+        Refused,
+    );
+    add("NUL in a name", zip(&[entry("a\0../x", b"dead")]), Refused);
+    add("line in a name", zip(&[entry("a\nb", b"x")]), Unpacked);
+    add("no name", zip(&[entry("", b"x")]), Safe);
+    add(
+        "a directory with content",
+        zip(&[entry("d/", b"dead")]),
+        Safe,
+    );
+    add(
+        "file below a file",
+        zip(&[entry("x", b"1"), entry("x/y", b"2")]),
+        Refused,
+    );
+    add(
+        "the same twice",
+        zip(&[entry("x", b"1"), entry("x", b"2")]),
+        Safe,
+    );
+    add(
+        "name that is no UTF-8",
+        zip(&[with("x", |it| it.name = vec![0xff, 0xfe])]),
+        Safe,
+    );
+    add(
+        "bomb",
+        zip(&[deflated("x", &vec![0; 8 << 20], 8 << 20)]),
+        Refused,
+    );
+    add(
+        "bomb that says it is small",
+        zip(&[deflated("x", &vec![0; 8 << 20], 10)]),
+        Refused,
+    );
+    let first = deflated("0", &vec![0; 1 << 20], 1 << 20);
+    let overlapping = (0..20).map(|n| Entry {
+        name: n.to_string().into_bytes(),
+        overlaps: n > 0,
+        ..first.clone()
+    });
+    add(
+        "entries that overlap",
+        zip(&overlapping.collect::<Vec<_>>()),
+        Refused,
+    );
+    let many: Vec<Entry> = (0..501).map(|n| entry(&n.to_string(), b"")).collect();
+    add("too many entries", zip(&many), Refused);
+    add(
+        "behind something else",
+        [b"#!/bin/sh\nexit\n".to_vec(), zip(&[entry("x", b"1")])].concat(),
+        Safe,
+    );
+    add("nothing", zip(&[]), Unpacked);
+    add("no zip", b"<html>".to_vec(), Refused);
+    cases
+}
