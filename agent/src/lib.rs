@@ -25,6 +25,7 @@ mod devices;
 mod disks;
 mod drain;
 mod executor;
+mod fetching;
 mod flags;
 mod garbage;
 mod gc;

@@ -10,6 +10,7 @@
 //! │   │   ├── stdout.logrotate.state         see `logs::record`
 //! │   │   └── whatever was fetched and written
 //! │   └── latest -> <container>
+//! ├── fetch                                the fetcher's cache: see `fetcher::Cache`
 //! └── meta                                 hidden from containers
 //!     ├── agent.lock                       held by the agent that runs here, with its pid
 //!     ├── boot_id                       r  text: the boot that all of it was last recovered in

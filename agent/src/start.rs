@@ -48,7 +48,7 @@ use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
 use crate::task::turns::Turns;
 use crate::task::user_namespace::UserNamespaces;
-use crate::{adoption, networks, recovery};
+use crate::{adoption, fetching, networks, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
@@ -200,8 +200,12 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     };
     let drain = drain(&paths, &info, flags.strict).await?;
     let quotas = quotas(&flags, &paths, &events).await?;
-    site.measure_with(&quotas);
     let networks = Networks::open(&flags.network, &flags.runtime_dir)?;
+    let fetcher = {
+        let flags = flags.clone();
+        Arc::new(tokio::task::spawn_blocking(move || fetching::fetcher(&flags)).await?)
+    };
+    site.measure_with(&quotas, &fetcher);
     let host = Arc::new(Host {
         containerizer,
         paths: paths.clone(),
@@ -213,8 +217,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
             recovery_timeout: flags.recovery_timeout,
             reregistration_timeout: flags.executor_reregistration_timeout,
         },
-        fetch_helper: fetch_helper(&flags),
-        fetching: flags.fetcher.settings(),
+        fetcher,
         frameworks_home: flags.frameworks_home.clone(),
         seccomp_profiles: flags.seccomp_config_dir.clone(),
         switch_user: flags.switch_user,
@@ -457,14 +460,6 @@ async fn remember(paths: &Paths, stored: &Stored, info: &v1::AgentInfo) -> Resul
         Ok::<(), CheckpointError>(())
     };
     Ok(tokio::task::spawn_blocking(write).await??)
-}
-
-/// This program again, even if its file has been replaced meanwhile.
-fn fetch_helper(flags: &Flags) -> Vec<String> {
-    match flags.fetch_helper.is_empty() {
-        true => ["/proc/self/exe", "fetcher"].map(str::to_owned).to_vec(),
-        false => flags.fetch_helper.clone(),
-    }
 }
 
 impl Handle {

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -123,6 +123,10 @@ impl Beneath {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let root = openat(AT_FDCWD, directory, flags, Mode::empty())?;
         Ok(Self { root })
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
     }
 
     pub fn batch(&self) -> Batch<'_> {

@@ -54,6 +54,11 @@ impl Checksum {
         Ok((rest, Some(checksum)))
     }
 
+    /// Of content with this checksum in the cache.
+    pub fn file_name(&self) -> String {
+        format!("{}-{}", self.name, hex(&self.digest))
+    }
+
     pub fn check(&self, content: &Hasher) -> Result<(), WrongContent> {
         let found = content.digest();
         if found.as_ref() == self.digest {
@@ -92,12 +97,19 @@ impl Hasher {
         self.0.update(piece);
     }
 
+    /// Of the content so far in the cache.
+    pub fn file_name(&self) -> String {
+        let same = |(_, algorithm): &&(&str, &Algorithm)| *algorithm == self.0.algorithm();
+        let name = ALGORITHMS.iter().find(same).map_or("", |(name, _)| *name);
+        format!("{name}-{}", hex(self.digest().as_ref()))
+    }
+
     fn digest(&self) -> Digest {
         self.0.clone().finish()
     }
 }
 
-pub fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,8 +1,10 @@
 //! The child: becomes the task's user, then fetches.
 
+mod cached;
 mod fetching;
+mod placing;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +16,16 @@ use reqwest::Certificate;
 use crate::archive::Limits;
 use crate::beneath::Beneath;
 use crate::budget::Budget;
-use crate::confine::{confine, leave_keyring, limit_files};
+use crate::confine::{cage, confine, leave_keyring, limit_files};
 use crate::download::{Http, Patience};
 use crate::log::Log;
-use crate::order::Order;
-use crate::{Request, Settings, chain};
+use crate::order::{Order, Said};
+use crate::{Request, Settings, Uri, chain};
+use cached::opened;
 use fetching::{Fetching, FetchingError};
 
+/// Longest reason that is told.
+const REASON_CHARS: usize = 4096;
 /// Before a server is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Largest request: thousands of URIs.
@@ -40,6 +45,8 @@ enum ChildError {
     },
     #[error("cannot prepare the fetcher")]
     Prepare(#[source] io::Error),
+    #[error("cannot give up what a fetch does not need")]
+    Cage(#[source] io::Error),
     #[error("cannot prepare the HTTP client")]
     Client(#[source] reqwest::Error),
     #[error("cannot open the sandbox {path}")]
@@ -49,6 +56,8 @@ enum ChildError {
         file: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("cannot open a file of the fetcher's cache")]
+    Cache(#[source] io::Error),
     #[error(transparent)]
     Fetching(#[from] FetchingError),
 }
@@ -56,7 +65,7 @@ enum ChildError {
 /// Body of the child: reads a `Request` as JSON from stdin, writes its log to stderr. Returns the
 /// exit code.
 ///
-/// On failure the reason also goes to stdout, one line, for the parent's error.
+/// What the agent has to know goes to stdout, line by line; on failure the reason is the last.
 pub fn child_main() -> i32 {
     let log = Log::new(io::stderr());
     match run(log.clone()) {
@@ -64,7 +73,8 @@ pub fn child_main() -> i32 {
         Err(error) => {
             let text = chain(&error);
             log.line(&capitalized(&text));
-            let _nobody_listens = writeln!(io::stdout(), "{text}");
+            let text: String = text.chars().take(REASON_CHARS).collect();
+            say(&Log::new(io::stdout()), &Said::Failed(text));
             1
         }
     }
@@ -81,6 +91,9 @@ fn run(log: Log) -> Result<(), ChildError> {
     // Before becoming the user, who may have no way down to its sandbox.
     let sandbox = open_sandbox(&request)?;
     let authorities = authorities(&settings)?;
+    // Nor may it have anything to do with the cache.
+    let cached: io::Result<Vec<_>> = order.cached.into_iter().map(opened).collect();
+    let cached = cached.map_err(ChildError::Cache)?;
     // From here on its rights decide what may be read and written.
     become_user(&request)?;
     nix::sys::prctl::set_no_new_privs().map_err(|e| ChildError::Prepare(e.into()))?;
@@ -88,6 +101,7 @@ fn run(log: Log) -> Result<(), ChildError> {
     let free = sandbox.free_bytes().map_err(ChildError::Prepare)?;
     let budget = Budget::new(order.disk_limit, free);
     limit_files(budget.limit()).map_err(ChildError::Prepare)?;
+    cage(&sandbox, reads_all(&request)).map_err(ChildError::Cage)?;
     std::thread::Builder::new()
         .name("parent-watch".to_owned())
         .spawn(exit_with_parent)
@@ -109,8 +123,9 @@ fn run(log: Log) -> Result<(), ChildError> {
         limits: Limits::default(),
         budget,
         log,
+        tell: Log::new(io::stdout()),
     };
-    Ok(runtime.block_on(fetching.all(&request, &policy))?)
+    Ok(runtime.block_on(fetching.all(&request, cached, &policy))?)
 }
 
 fn authorities(settings: &Settings) -> Result<Vec<Certificate>, ChildError> {
@@ -154,6 +169,12 @@ fn become_user(request: &Request) -> Result<(), ChildError> {
     })
 }
 
+/// Root may read every file of the host that its task names. Without a scheme, or with this one, it is one.
+fn reads_all(request: &Request) -> bool {
+    let is_local = |uri: &Uri| !uri.value.contains("://") || uri.value.contains("file://");
+    geteuid().is_root() && request.uris.iter().any(is_local)
+}
+
 /// Ends the process when nobody reads its stdout any more: the agent died, and the next one counts
 /// this fetch as failed.
 fn exit_with_parent() {
@@ -167,6 +188,12 @@ fn exit_with_parent() {
         .is_some_and(|seen| seen.intersects(gone))
     {
         std::process::exit(1);
+    }
+}
+
+fn say(tell: &Log, said: &Said) {
+    if let Ok(text) = serde_json::to_string(said) {
+        tell.line(&text);
     }
 }
 

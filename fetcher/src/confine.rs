@@ -1,5 +1,8 @@
 //! What the child gives up before it reads a byte from elsewhere.
 
+mod cage;
+mod calls;
+
 use std::io;
 use std::os::fd::RawFd;
 
@@ -8,6 +11,8 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::close;
+
+pub use cage::cage;
 
 /// Address space of the child: any parser of a hostile file ends here. Of it the program, its few
 /// threads and TLS take less than half.

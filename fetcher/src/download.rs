@@ -12,6 +12,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::budget::OverLimit;
+use crate::cache::Validators;
 use crate::checksum::WrongContent;
 use crate::log::Log;
 use crate::plan::Source;
@@ -62,7 +63,7 @@ pub enum DownloadError {
 
 impl DownloadError {
     /// Whether it may be different the next time.
-    fn passes(&self) -> bool {
+    pub fn passes(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Stalled(_) | Self::Broken(_) | Self::WrongPart => true,
             Self::Status(status) => {
@@ -84,14 +85,24 @@ impl DownloadError {
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
+pub enum Came {
+    /// And what tells later whether it is still the same.
+    Content(Validators),
+    /// What is known of it still holds.
+    NotModified,
+}
+
+/// Fetches it, unless it is still as `known`.
 pub async fn download(
     source: &Source,
     http: &Http,
+    known: Option<&Validators>,
     log: &Log,
     into: &mut Sink,
-) -> Result<(), DownloadError> {
+) -> Result<Came, DownloadError> {
     match source {
-        Source::File(path) => local::copy(path, into).await,
-        Source::Http(url) => http.get(url, log, into).await,
+        Source::File(path) => local::copy(path, known, into).await,
+        Source::Http(url) => http.get(url, known, log, into).await,
     }
 }

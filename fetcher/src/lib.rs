@@ -9,6 +9,8 @@
 //!           (parent)  (child)      (pure)      several at a time              └─► archive ──► beneath
 //! ```
 //! Downloads run beside each other; what becomes of them happens in the order of the URIs.
+//! With a `cache` the agent's side says which file of it is wanted or to be filled.
+//!
 //! Every write goes through `beneath`, which holds the sandbox as a descriptor, and is counted by
 //! `budget`. `confine` bounds what the child may use and hold, whatever a parser does.
 #![forbid(unsafe_code)]
@@ -16,6 +18,7 @@
 mod archive;
 mod beneath;
 mod budget;
+mod cache;
 mod checksum;
 mod child;
 mod confine;
@@ -31,8 +34,9 @@ mod settings;
 
 use std::path::PathBuf;
 
+pub use cache::{Cache, CacheError, Figures};
 pub use child::child_main;
-pub use parent::{FetchError, Terms, fetch};
+pub use parent::{FetchError, Fetcher};
 pub use policy::Policy;
 pub use redact::redacted;
 pub use settings::Settings;

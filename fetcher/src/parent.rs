@@ -1,21 +1,26 @@
 //! The agent's side: starts the child, hands it the request, waits for the outcome.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
 
+use crate::cache::{Cache, Entry, Key, Use};
+use crate::checksum::Checksum;
 use crate::confine::MEMORY_BYTES;
-use crate::order::Order;
+use crate::order::{self, Cached, Order, Said};
 use crate::{Request, Settings};
 
-/// Longest reason taken from the child: it handles bytes from elsewhere.
-const REASON_BYTES: u64 = 4096;
+/// Longest line taken from the child: it handles bytes from elsewhere.
+const LINE_BYTES: u64 = 16 << 10;
 
 /// Variables of the agent that reach the child; its environment is empty otherwise. Only in lower
 /// case: CGI programs find a request's "Proxy" header in HTTP_PROXY.
@@ -29,6 +34,8 @@ pub enum FetchError {
     Start { program: String, source: io::Error },
     #[error("cannot hand the request to the fetch helper")]
     HandOver(#[source] io::Error),
+    #[error("cannot use the fetcher's cache")]
+    Cache(#[source] io::Error),
     #[error("cannot wait for the fetch helper")]
     Wait(#[source] io::Error),
     /// The child's own words: the URI, what failed and how to mend it.
@@ -46,49 +53,166 @@ pub enum FetchError {
     Died(ExitStatus),
 }
 
-/// What a fetch is held to.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
-    /// Bytes that everything fetched and unpacked may take together.
-    pub disk_limit: Option<u64>,
-    pub settings: &'a Settings,
+/// Fetches for tasks.
+#[derive(Debug)]
+pub struct Fetcher {
+    /// The program and arguments that end up in `child_main`.
+    helper: Vec<String>,
+    settings: Settings,
+    cache: Option<Arc<Cache>>,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
 }
 
-/// Fetches everything or fails at the first URI that cannot be had; each step is a line in `log`
-/// (the sandbox's stderr). `helper` is the program and arguments that end up in `child_main`.
-///
-/// A URI that cannot be had leaves nothing of itself in the sandbox. Where the child is killed, which
-/// dropping the future does at once, or aborts, part of the one in progress stays: it goes with the
-/// sandbox, in which the caller must not start the task.
-pub async fn fetch(
-    helper: &[String],
-    request: &Request,
-    terms: &Terms<'_>,
-    log: File,
-) -> Result<(), FetchError> {
-    let mut child = start(helper, log)?;
-    let order = Order {
-        request: Cow::Borrowed(request),
-        disk_limit: terms.disk_limit,
-        settings: Cow::Borrowed(terms.settings),
-    };
-    hand_over(&mut child, &order).await?;
-    let mut reason = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        let mut stdout = stdout.take(REASON_BYTES);
-        stdout
-            .read_to_end(&mut reason)
-            .await
-            .map_err(FetchError::Wait)?;
+impl Fetcher {
+    pub fn new(helper: Vec<String>, settings: Settings, cache: Option<Arc<Cache>>) -> Self {
+        Self {
+            helper,
+            settings,
+            cache,
+            succeeded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
     }
-    let status = child.wait().await.map_err(FetchError::Wait)?;
-    if status.success() {
-        return Ok(());
+
+    pub fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.as_ref()
     }
-    match String::from_utf8_lossy(&reason).trim() {
-        "" if status.signal() == Some(nix::libc::SIGABRT) => Err(FetchError::Aborted),
-        "" => Err(FetchError::Died(status)),
-        reason => Err(FetchError::Failed(reason.to_owned())),
+
+    /// Fetches that succeeded, and those that failed.
+    pub fn totals(&self) -> (u64, u64) {
+        let load = |total: &AtomicU64| total.load(Ordering::Relaxed);
+        (load(&self.succeeded), load(&self.failed))
+    }
+
+    /// Fetches everything or fails at the first URI that cannot be had; each step is a line in `log`
+    /// (the sandbox's stderr). All of it may take `disk_limit` bytes.
+    ///
+    /// A URI that cannot be had leaves nothing of itself in the sandbox. Where the child is killed, which
+    /// dropping the future does at once, or aborts, part of what was in progress stays: it goes with the
+    /// sandbox, in which the caller must not start the task.
+    pub async fn fetch(
+        &self,
+        request: &Request,
+        disk_limit: Option<u64>,
+        log: File,
+    ) -> Result<(), FetchError> {
+        let fetched = self.through_child(request, disk_limit, log).await;
+        let total = match fetched {
+            Ok(()) => &self.succeeded,
+            Err(_) => &self.failed,
+        };
+        total.fetch_add(1, Ordering::Relaxed);
+        fetched
+    }
+
+    async fn through_child(
+        &self,
+        request: &Request,
+        disk_limit: Option<u64>,
+        log: File,
+    ) -> Result<(), FetchError> {
+        let mut uses = match &self.cache {
+            Some(cache) => uses(cache, request).await.map_err(FetchError::Cache)?,
+            None => request.uris.iter().map(|_| None).collect(),
+        };
+        let mut child = start(&self.helper, log)?;
+        let order = Order {
+            request: Cow::Borrowed(request),
+            disk_limit,
+            settings: Cow::Borrowed(&self.settings),
+            cached: uses.iter().map(|used| used.as_ref().map(told)).collect(),
+        };
+        hand_over(&mut child, &order).await?;
+        let mut reason = None;
+        if let Some(stdout) = child.stdout.take() {
+            let mut lines = BufReader::new(stdout);
+            while let Some(said) = next(&mut lines).await.map_err(FetchError::Wait)? {
+                match said {
+                    Said::Failed(why) => reason = Some(why),
+                    said => self.heed(said, &mut uses).await,
+                }
+            }
+        }
+        let status = child.wait().await.map_err(FetchError::Wait)?;
+        match reason {
+            _ if status.success() => Ok(()),
+            Some(reason) => Err(FetchError::Failed(reason)),
+            None if status.signal() == Some(nix::libc::SIGABRT) => Err(FetchError::Aborted),
+            None => Err(FetchError::Died(status)),
+        }
+    }
+
+    async fn heed(&self, said: Said, uses: &mut [Option<Use>]) {
+        let Some(cache) = &self.cache else { return };
+        match said {
+            Said::Kept { .. } => cache.hit(),
+            Said::Filled {
+                index,
+                content,
+                length,
+                validators,
+            } => {
+                let Some(mut used) = uses.get_mut(index).and_then(Option::take) else {
+                    return;
+                };
+                let cache = Arc::clone(cache);
+                let taken = tokio::task::spawn_blocking(move || {
+                    cache.take(&mut used, Entry::new(content, length, validators))
+                });
+                // The task has its file all the same.
+                if let Ok(Err(error)) = taken.await {
+                    tracing::warn!(%error, "a fetched file cannot be kept in the cache");
+                }
+            }
+            Said::Failed(_) => {}
+        }
+    }
+}
+
+/// What each URI has to do with the cache, waiting for others who are just fetching the same.
+async fn uses(cache: &Arc<Cache>, request: &Request) -> io::Result<Vec<Option<Use>>> {
+    let uid = request.user.as_ref().map(|(uid, _, _)| *uid);
+    let uid = uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw());
+    // In the order of the keys, so that no two fetches wait for each other. One that asks twice for the same
+    // has it from the cache once.
+    let mut wanted = BTreeMap::new();
+    for (index, uri) in request.uris.iter().enumerate().filter(|(_, uri)| uri.cache) {
+        // A checksum that is none is the child's to refuse.
+        if let Ok((uri, checksum)) = Checksum::split(uri.value.trim_start()) {
+            let uri = uri.to_owned();
+            wanted.entry(Key { uid, uri }).or_insert((index, checksum));
+        }
+    }
+    let mut uses: Vec<Option<Use>> = request.uris.iter().map(|_| None).collect();
+    for (key, (index, checksum)) in wanted {
+        uses[index] = Some(cache.prepare(key, checksum.as_ref()).await?);
+    }
+    Ok(uses)
+}
+
+fn told(used: &Use) -> Cached {
+    Cached {
+        fill: used.fill.clone(),
+        kept: used.kept.as_ref().map(|kept| order::Kept {
+            path: kept.path.clone(),
+            validators: kept.entry.validators.clone(),
+            fresh: kept.proven || kept.entry.validators.are_none(),
+        }),
+    }
+}
+
+/// The next line that makes sense.
+async fn next(lines: &mut BufReader<ChildStdout>) -> io::Result<Option<Said>> {
+    loop {
+        let mut line = Vec::new();
+        let mut bounded = lines.take(LINE_BYTES);
+        if bounded.read_until(b'\n', &mut line).await? == 0 {
+            return Ok(None);
+        }
+        if let Ok(said) = serde_json::from_slice(&line) {
+            return Ok(Some(said));
+        }
     }
 }
 

@@ -5,10 +5,23 @@ use std::time::Duration;
 
 use clap::ArgAction;
 use fetcher::{Policy, Settings};
+use proto::sizes::{format_size, parse_size};
 use proto::units::{format_duration, parse_duration};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct FetcherFlags {
+    /// What tasks ask to be cached, of each user apart; of one agent only. "fetch" in --work_dir when this is
+    /// not set.
+    #[arg(long = "fetcher_cache_dir", env = "MESOS_FETCHER_CACHE_DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// The most that the cache takes; 0B is none.
+    #[arg(
+        long = "fetcher_cache_size", env = "MESOS_FETCHER_CACHE_SIZE",
+        default_value = "2GB", value_parser = parse_size
+    )]
+    pub cache_size: u64,
+
     /// How long a server may send nothing before the download counts as broken off.
     #[arg(
         long = "fetcher_stall_timeout", env = "MESOS_FETCHER_STALL_TIMEOUT",
@@ -58,6 +71,8 @@ impl FetcherFlags {
         let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
         let path = |path: &PathBuf| path.display().to_string();
         vec![
+            ("fetcher_cache_dir", self.cache_dir.as_ref().map(path)),
+            ("fetcher_cache_size", Some(format_size(self.cache_size))),
             (
                 "fetcher_stall_timeout",
                 Some(format_duration(self.stall_timeout)),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Site;
 use crate::book::{Book, ExecutorState, total};
-use crate::host;
+use crate::{fetching, host};
 
 /// A resource as metrics name it, and how much of it there is in a sum.
 type Quantity = (&'static str, fn(&Resources) -> f64);
@@ -146,6 +146,9 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
         let name = |kind: &str| format!("containerizer/mesos/disk/project_ids_{kind}");
         set(name("total"), total as f64);
         set(name("free"), free as f64);
+    }
+    for (name, value) in site.fetcher().iter().flat_map(fetching::metrics) {
+        set(format!("containerizer/fetcher/{name}"), value);
     }
     let audit = site.audit();
     set("audit/differences".into(), audit.differences as f64);

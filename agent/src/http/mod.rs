@@ -29,6 +29,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 use endpoint::Query;
 use endpoint::jsonp::{self, Callback};
+use fetcher::Fetcher;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -70,6 +71,7 @@ pub struct Site {
     pub logs: Arc<Counters>,
     /// Unset while the agent recovers.
     quotas: RwLock<Option<Arc<Quotas>>>,
+    fetcher: RwLock<Option<Arc<Fetcher>>>,
     /// What the last round found, and what all mended.
     audited: Mutex<Tally>,
     reading: Gate,
@@ -115,6 +117,7 @@ impl Site {
             }),
             logs: Arc::default(),
             quotas: RwLock::new(None),
+            fetcher: RwLock::new(None),
             audited: Mutex::default(),
             reading: Gate::new(READERS),
             listing: Gate::new(LISTERS),
@@ -132,9 +135,15 @@ impl Site {
         let _ = self.recovery.set(self.since.elapsed());
     }
 
-    pub fn measure_with(&self, quotas: &Arc<Quotas>) {
+    pub fn measure_with(&self, quotas: &Arc<Quotas>, fetcher: &Arc<Fetcher>) {
         // Those that the agent has now: it may have recovered from an upgrade that failed.
         *self.quotas.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(quotas));
+        *self.fetcher.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(fetcher));
+    }
+
+    fn fetcher(&self) -> Option<Arc<Fetcher>> {
+        let fetcher = self.fetcher.read();
+        fetcher.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn quotas(&self) -> Option<Arc<Quotas>> {

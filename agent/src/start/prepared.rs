@@ -58,6 +58,7 @@ fn with_whole_paths(mut flags: Flags) -> Result<Flags, StartError> {
         ("work_dir", Some(&mut flags.work_dir)),
         ("runtime_dir", Some(&mut flags.runtime_dir)),
         ("frameworks_home", flags.frameworks_home.as_mut()),
+        ("fetcher_cache_dir", flags.fetcher.cache_dir.as_mut()),
         ("fetcher_ca_file", flags.fetcher.ca_file.as_mut()),
         ("seccomp_config_dir", flags.seccomp_config_dir.as_mut()),
     ];

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use containerizer::{Begun as LaunchBegun, Container, Containerizer, Output, Stopwatch};
 use failpoint::{Point, reach};
+use fetcher::Fetcher;
 use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId, User};
 use network::Port;
 use proto::error::chain;
@@ -45,8 +46,7 @@ pub struct Host {
     pub containerizer: Containerizer,
     pub paths: Paths,
     pub variables: AgentVariables,
-    pub fetch_helper: Vec<String>,
-    pub fetching: fetcher::Settings,
+    pub fetcher: Arc<Fetcher>,
     pub frameworks_home: Option<PathBuf>,
     /// The directory that the names of tasks' profiles mean files in.
     pub seccomp_profiles: Option<PathBuf>,
@@ -446,11 +446,7 @@ async fn contain(
     }
     if !plan.fetch.uris.is_empty() {
         let log = stderr.try_clone().map_err(LaunchError::Log)?;
-        let terms = fetcher::Terms {
-            disk_limit: plan.disk_limit,
-            settings: &host.fetching,
-        };
-        let fetch = fetcher::fetch(&host.fetch_helper, &plan.fetch, &terms, log);
+        let fetch = host.fetcher.fetch(&plan.fetch, plan.disk_limit, log);
         tokio::select! {
             fetched = clock.bound("fetching its URIs", fetch) => fetched??,
             () = listener.closed() => return Ok(None),

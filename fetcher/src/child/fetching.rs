@@ -1,21 +1,24 @@
 //! The work itself: several downloads at a time, and in the order of the URIs what becomes of them.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::archive::{ArchiveError, Limits, decompress, unpack};
+use super::cached::{CachedFiles, KeptFile};
+use super::placing::Placing;
+use super::say;
+use crate::archive::{ArchiveError, Limits};
 use crate::beneath::{Beneath, Staging, WriteError};
-use crate::budget::Budget;
-use crate::download::{DownloadError, Http, Sink, download};
+use crate::budget::{Budget, OverLimit};
+use crate::cache::Validators;
+use crate::download::{Came, DownloadError, Http, Sink, download};
 use crate::log::Log;
-use crate::plan::{Item, Refused, Then, plan};
+use crate::order::Said;
+use crate::plan::{Item, Refused, plan};
 use crate::redact::redacted;
 use crate::{Policy, Request, Uri};
 
@@ -40,6 +43,10 @@ pub enum ItemError {
     Download(#[from] DownloadError),
     #[error("cannot set the mode of the file")]
     Mode(#[source] io::Error),
+    #[error("cannot copy it from the cache into the sandbox")]
+    HandOut(#[source] io::Error),
+    #[error("the file is too large")]
+    TooLarge(#[from] OverLimit),
     #[error("cannot unpack it")]
     Unpack(#[from] ArchiveError),
     #[error("it was interrupted")]
@@ -53,20 +60,38 @@ pub struct Fetching {
     pub limits: Limits,
     pub budget: Budget,
     pub log: Log,
+    /// The agent.
+    pub tell: Log,
+}
+
+/// A file whose content is there, and verified.
+#[derive(Debug)]
+pub enum Arrival {
+    /// In the staging directory.
+    Staged(File),
+    /// Of the cache, which keeps it.
+    Kept(File),
 }
 
 impl Fetching {
-    pub async fn all(&self, request: &Request, policy: &Policy) -> Result<(), FetchingError> {
-        self.log.line(&format!("Fetcher Info: {}", info(request)));
+    /// `cached` has one for each URI.
+    pub async fn all(
+        &self,
+        request: &Request,
+        cached: Vec<Option<CachedFiles>>,
+        policy: &Policy,
+    ) -> Result<(), FetchingError> {
+        let info = info(request, &cached);
+        self.log.line(&format!("Fetcher Info: {info}"));
         let items = plan(request, policy)?;
         let staging = Staging::make(&self.sandbox).map_err(FetchingError::Staging)?;
         let staging = Arc::new(staging);
         let (tell, mut told) = mpsc::channel(items.len().max(1));
         let downloads = async {
-            let one = |(index, item)| self.download(index, item, request, &staging);
-            let mut files = stream::iter(items.iter().enumerate())
-                .map(one)
-                .buffer_unordered(PARALLEL);
+            let one =
+                |(index, (item, cached))| self.arrival(index, item, cached, request, &staging);
+            let each = items.iter().zip(cached).enumerate();
+            let mut files = stream::iter(each).map(one).buffer_unordered(PARALLEL);
             while let Some(file) = files.next().await {
                 // There is room for all.
                 let _ = tell.send(file?).await;
@@ -74,7 +99,7 @@ impl Fetching {
             Ok::<(), FetchingError>(())
         };
         let placing = async {
-            let mut files: Vec<Option<File>> = items.iter().map(|_| None).collect();
+            let mut files: Vec<Option<Arrival>> = items.iter().map(|_| None).collect();
             for (index, item) in items.iter().enumerate() {
                 let file = loop {
                     if let Some(file) = files[index].take() {
@@ -97,31 +122,91 @@ impl Fetching {
         Ok(())
     }
 
-    async fn download(
+    async fn arrival(
         &self,
         index: usize,
         item: &Item,
+        cached: Option<CachedFiles>,
         request: &Request,
         staging: &Staging,
-    ) -> Result<(usize, File), FetchingError> {
-        let (uri, path) = (&item.uri, shown(request, item));
-        for line in [
-            format!("Fetching URI '{uri}'"),
-            "Fetching directly into the sandbox directory".to_owned(),
-            format!("Downloading resource from '{uri}' to '{path}'"),
-        ] {
-            self.log.line(&line);
-        }
-        let checksum = item.checksum.as_ref();
-        let downloaded = async {
-            let mut sink = Sink::new(staging.file(index)?, self.budget.clone(), checksum);
-            download(&item.source, &self.http, &self.log, &mut sink).await?;
-            Ok(sink.finish(checksum)?)
+    ) -> Result<(usize, Arrival), FetchingError> {
+        let uri = &item.uri;
+        self.log.line(&format!("Fetching URI '{uri}'"));
+        let arrived = match cached {
+            None => {
+                let path = shown(request, item);
+                self.log
+                    .line("Fetching directly into the sandbox directory");
+                self.log
+                    .line(&format!("Downloading resource from '{uri}' to '{path}'"));
+                self.staged(index, item, staging).await.map(Arrival::Staged)
+            }
+            Some(cached) => self.kept(index, item, cached).await.map(Arrival::Kept),
         };
-        match downloaded.await {
-            Ok(file) => Ok((index, file)),
-            Err(source) => Err(failed(item, source)),
-        }
+        let arrived = arrived.map_err(|source| failed(item, source))?;
+        Ok((index, arrived))
+    }
+
+    async fn staged(
+        &self,
+        index: usize,
+        item: &Item,
+        staging: &Staging,
+    ) -> Result<File, ItemError> {
+        let checksum = item.checksum.as_ref();
+        let mut sink = Sink::new(staging.file(index)?, self.budget.clone(), checksum);
+        download(&item.source, &self.http, None, &self.log, &mut sink).await?;
+        Ok(sink.finish(checksum)?)
+    }
+
+    /// What the cache has, as long as it is what the server has; else what it will have.
+    async fn kept(
+        &self,
+        index: usize,
+        item: &Item,
+        cached: CachedFiles,
+    ) -> Result<File, ItemError> {
+        let uri = &item.uri;
+        let from_cache = |kept: KeptFile| {
+            say(&self.tell, &Said::Kept { index });
+            self.log.line(&format!("Fetching URI '{uri}' from cache"));
+            Ok(kept.file)
+        };
+        let kept = match cached.kept {
+            Some(kept) if kept.fresh => return from_cache(kept),
+            kept => kept,
+        };
+        let known = kept.as_ref().map(|kept| &kept.validators);
+        let checksum = item.checksum.as_ref();
+        let mut sink = Sink::new(cached.fill, self.budget.clone(), checksum);
+        let came = download(&item.source, &self.http, known, &self.log, &mut sink).await;
+        let validators = match (came, kept) {
+            (Ok(Came::NotModified), Some(kept)) => return from_cache(kept),
+            (Ok(Came::Content(validators)), _) => validators,
+            (Ok(Came::NotModified), None) => Validators::default(),
+            // Whoever asks for the cache would rather have what was there than nothing.
+            (Err(error), Some(kept)) if error.passes() => {
+                let why = crate::chain(&error);
+                self.log
+                    .line(&format!("Whether '{uri}' has changed is not known: {why}"));
+                return from_cache(kept);
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        let (content, length) = (sink.content(), sink.length());
+        let file = sink.finish(checksum)?;
+        // The sandbox does not have it.
+        self.budget.give_back(length);
+        self.log
+            .line(&format!("Downloaded resource from '{uri}' into the cache"));
+        let said = Said::Filled {
+            index,
+            content,
+            length,
+            validators,
+        };
+        say(&self.tell, &said);
+        Ok(file)
     }
 
     async fn place(
@@ -129,13 +214,13 @@ impl Fetching {
         index: usize,
         item: &Item,
         request: &Request,
-        file: File,
+        arrival: Arrival,
         staging: &Arc<Staging>,
     ) -> Result<(), FetchingError> {
         let placing = Placing {
             index,
             item: item.clone(),
-            file,
+            arrival,
             staging: Arc::clone(staging),
             sandbox: Arc::clone(&self.sandbox),
             limits: self.limits,
@@ -149,55 +234,6 @@ impl Fetching {
         let path = shown(request, item);
         self.log
             .line(&format!("Fetched '{}' to '{path}'", item.uri));
-        Ok(())
-    }
-}
-
-/// What becomes of one file that has come. Blocks.
-struct Placing {
-    index: usize,
-    item: Item,
-    file: File,
-    staging: Arc<Staging>,
-    sandbox: Arc<Beneath>,
-    limits: Limits,
-    budget: Budget,
-    log: Log,
-}
-
-impl Placing {
-    fn run(self) -> Result<(), ItemError> {
-        let Item { target, then, .. } = &self.item;
-        let mode = match then {
-            Then::MakeExecutable => 0o755,
-            Then::Keep | Then::KeepWithWarning | Then::Unpack(_) | Then::Decompress(..) => 0o644,
-        };
-        let set = self.file.set_permissions(Permissions::from_mode(mode));
-        set.map_err(ItemError::Mode)?;
-        let (sandbox, limits, budget) = (&*self.sandbox, self.limits, &self.budget);
-        let mut batch = sandbox.batch();
-        self.staging.place(self.index, &mut batch, target)?;
-        match then {
-            Then::Keep | Then::MakeExecutable => {}
-            Then::KeepWithWarning => self.log.line(&format!(
-                "Copying instead of extracting resource from URI with 'extract' flag, because it \
-                 does not seem to be an archive: {}",
-                self.item.uri
-            )),
-            Then::Unpack(format) => {
-                let name = redacted(&target.to_string());
-                self.log
-                    .line(&format!("Extracting '{name}' into the sandbox directory"));
-                unpack(sandbox, self.file, *format, limits, budget)?;
-            }
-            Then::Decompress(codec, to) => {
-                self.log
-                    .line(&format!("Decompressing '{target}' to '{to}'"));
-                decompress(sandbox, *codec, self.file, to, limits, budget)?;
-            }
-        }
-        // Last, so that an archive that does not unpack goes away too.
-        batch.commit();
         Ok(())
     }
 }
@@ -216,21 +252,26 @@ fn failed(item: &Item, source: ItemError) -> FetchingError {
 }
 
 /// The request in the form that readers of Mesos' logs know.
-fn info(request: &Request) -> serde_json::Value {
+fn info(request: &Request, cached: &[Option<CachedFiles>]) -> serde_json::Value {
+    let action = |cached: &Option<CachedFiles>| match cached {
+        None => "BYPASS_CACHE",
+        Some(CachedFiles { kept: None, .. }) => "DOWNLOAD_AND_CACHE",
+        Some(CachedFiles { kept: Some(_), .. }) => "RETRIEVE_FROM_CACHE",
+    };
+    let shown = |uri: &Uri| Uri {
+        value: redacted(&uri.value),
+        ..uri.clone()
+    };
     let items: Vec<_> = request
         .uris
         .iter()
-        .map(|uri| Uri {
-            value: redacted(&uri.value),
-            ..uri.clone()
-        })
-        .map(|uri| json!({ "action": "BYPASS_CACHE", "uri": uri }))
+        .zip(cached)
+        .map(|(uri, cached)| json!({ "action": action(cached), "uri": shown(uri) }))
         .collect();
-    let home: Option<&PathBuf> = request.frameworks_home.as_ref();
     json!({
         "sandbox_directory": request.sandbox,
         "items": items,
         "uid": request.user.as_ref().map(|(uid, _, _)| uid),
-        "frameworks_home": home,
+        "frameworks_home": request.frameworks_home,
     })
 }

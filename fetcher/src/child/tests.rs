@@ -1,14 +1,14 @@
 //! The child's work in this process, on files and hostile archives of this host.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 
 use tar::{EntryType, Header};
 
 use super::*;
+use crate::Policy;
 use crate::archive::unpack;
-use crate::{Policy, Uri};
 
 mod bounds;
 mod faults;
@@ -98,8 +98,10 @@ async fn fetch_request(
         limits,
         budget: Budget::new(disk, None),
         log: Log::new(log.clone()),
+        tell: Log::new(io::sink()),
     };
-    let outcome = fetching.all(request, &Policy::default()).await;
+    let cached = request.uris.iter().map(|_| None).collect();
+    let outcome = fetching.all(request, cached, &Policy::default()).await;
     let log = log.0.lock().unwrap().clone();
     Fetched {
         outcome: outcome.map_err(|error| chain(&error)),

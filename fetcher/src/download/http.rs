@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{
-    CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+    CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    LAST_MODIFIED, RANGE,
 };
-use reqwest::{Certificate, Response, StatusCode, Url};
+use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
 
 use super::resolver::Resolver;
-use super::{DownloadError, Sink};
+use super::{Came, DownloadError, Sink};
+use crate::cache::Validators;
 use crate::log::Log;
 use crate::policy::{Forbidden, Policy};
 use crate::redirect::{self, RefusedRedirect};
@@ -64,13 +66,21 @@ impl Http {
         })
     }
 
-    pub async fn get(&self, url: &str, log: &Log, into: &mut Sink) -> Result<(), DownloadError> {
+    pub async fn get(
+        &self,
+        url: &str,
+        known: Option<&Validators>,
+        log: &Log,
+        into: &mut Sink,
+    ) -> Result<Came, DownloadError> {
         let url = Url::parse(url).map_err(|error| DownloadError::BadUrl(error.into()))?;
         self.policy.host(url.host_str().unwrap_or_default())?;
         let (mut fruitless, mut furthest, mut validator) = (0, 0, None);
-        for attempt in 1.. {
-            let error = match self.attempt(&url, &mut validator, into).await {
-                Ok(()) => return Ok(()),
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let error = match self.attempt(&url, known, &mut validator, into).await {
+                Ok(came) => return Ok(came),
                 Err(error) => error,
             };
             fruitless = if into.length() > furthest {
@@ -86,15 +96,15 @@ impl Http {
             log.line(&format!("Trying again after {furthest} bytes: {why}"));
             tokio::time::sleep(self.patience.pause * 2_u32.pow(fruitless - 1)).await;
         }
-        Ok(())
     }
 
     async fn attempt(
         &self,
         url: &Url,
+        known: Option<&Validators>,
         validator: &mut Option<HeaderValue>,
         into: &mut Sink,
-    ) -> Result<(), DownloadError> {
+    ) -> Result<Came, DownloadError> {
         let resume = match (into.length(), &*validator) {
             (0, _) => None,
             (length, Some(validator)) => Some((length, validator.clone())),
@@ -109,11 +119,14 @@ impl Http {
             request = request
                 .header(RANGE, format!("bytes={length}-"))
                 .header(IF_RANGE, validator.clone());
+        } else if let Some(known) = known {
+            request = asking_for_news(request, known);
         }
         let failed = |error| self.failed(error);
         let mut answer = request.send().await.map_err(failed)?;
         match (answer.status(), &resume) {
             (StatusCode::OK, _) => into.restart()?,
+            (StatusCode::NOT_MODIFIED, None) if known.is_some() => return Ok(Came::NotModified),
             (StatusCode::PARTIAL_CONTENT, Some((length, _))) => {
                 if begins_at(answer.headers()) != Some(*length) {
                     into.restart()?;
@@ -132,7 +145,7 @@ impl Http {
         while let Some(piece) = answer.chunk().await.map_err(failed)? {
             into.write(&piece)?;
         }
-        Ok(())
+        Ok(Came::Content(validators(answer.headers())))
     }
 
     fn failed(&self, error: reqwest::Error) -> DownloadError {
@@ -151,6 +164,27 @@ impl Http {
             () if error.is_builder() => DownloadError::BadUrl(error.into()),
             () => DownloadError::Broken(error),
         }
+    }
+}
+
+fn asking_for_news(request: RequestBuilder, known: &Validators) -> RequestBuilder {
+    let headers = [
+        (IF_NONE_MATCH, &known.etag),
+        (IF_MODIFIED_SINCE, &known.last_modified),
+    ];
+    let set = headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    set.fold(request, |request, (name, value)| {
+        request.header(name, value)
+    })
+}
+
+fn validators(headers: &HeaderMap) -> Validators {
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.to_owned());
+    Validators {
+        etag: text(ETAG),
+        last_modified: text(LAST_MODIFIED),
     }
 }
 

@@ -1,13 +1,14 @@
 //! Files of the agent's host.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::{DownloadError, Sink};
+use super::{Came, DownloadError, Sink};
+use crate::cache::Validators;
 
 const PIECE: usize = 256 << 10;
 
@@ -32,20 +33,44 @@ pub fn open(path: &Path) -> Result<File, DownloadError> {
 }
 
 /// Gives way to other downloads after each piece.
-pub async fn copy(path: &Path, into: &mut Sink) -> Result<(), DownloadError> {
+pub async fn copy(
+    path: &Path,
+    known: Option<&Validators>,
+    into: &mut Sink,
+) -> Result<Came, DownloadError> {
     let mut from = open(path)?;
-    let length = from.metadata().map(|metadata| metadata.len());
-    into.check(length.map_err(|source| failed(path, source))?)?;
+    let metadata = from.metadata().map_err(|source| failed(path, source))?;
+    let validators = Validators {
+        etag: Some(etag(&metadata)),
+        last_modified: None,
+    };
+    if known == Some(&validators) {
+        return Ok(Came::NotModified);
+    }
+    into.check(metadata.len())?;
     let mut buffer = vec![0; PIECE];
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(Came::Content(validators)),
             Ok(length) => into.write(&buffer[..length])?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(source) => return Err(failed(path, source)),
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Any write or replacement changes it.
+fn etag(metadata: &Metadata) -> String {
+    [
+        metadata.dev() as i64,
+        metadata.ino() as i64,
+        metadata.size() as i64,
+        metadata.ctime(),
+        metadata.ctime_nsec(),
+    ]
+    .map(|number| number.to_string())
+    .join("-")
 }
 
 fn failed(path: &Path, source: io::Error) -> DownloadError {

@@ -55,6 +55,11 @@ impl Sink {
         Ok(())
     }
 
+    /// The name that the content has in the cache.
+    pub fn content(&self) -> String {
+        self.content.file_name()
+    }
+
     /// The file, to be read from its beginning, when its content is what it must be.
     pub fn finish(mut self, checksum: Option<&Checksum>) -> Result<File, DownloadError> {
         if let Some(checksum) = checksum {

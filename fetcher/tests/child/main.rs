@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod cache;
+
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fetcher::{FetchError, Request, Settings, Terms, Uri};
+use fetcher::{FetchError, Fetcher, Request, Settings, Uri};
 
 fn helper() -> Vec<String> {
     let deps = std::env::current_exe().unwrap();
@@ -31,11 +33,8 @@ async fn fetch_within(
     disk_limit: Option<u64>,
     log: File,
 ) -> Result<(), FetchError> {
-    let terms = Terms {
-        disk_limit,
-        settings: &Settings::default(),
-    };
-    fetcher::fetch(helper, request, &terms, log).await
+    let fetcher = Fetcher::new(helper.to_vec(), Settings::default(), None);
+    fetcher.fetch(request, disk_limit, log).await
 }
 
 fn request(value: &Path, sandbox: &Path) -> Request {
@@ -151,6 +150,13 @@ async fn the_child_keeps_nothing_of_its_parent_and_is_limited() {
     };
     assert!(status.contains("\nUmask:\t0022\n"), "{status}");
     assert!(status.contains("\nNoNewPrivs:\t1\n"), "{status}");
+    assert!(status.contains("\nSeccomp:\t2\n"), "{status}");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert!(
+            status.contains(&format!("\n{set}:\t0000000000000000\n")),
+            "{status}"
+        );
+    }
     let limit = |name: &str| {
         let line = limits.lines().find(|line| line.starts_with(name));
         line.and_then(|line| line[name.len()..].split_whitespace().next())
