@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
 use reqwest::Certificate;
 
 use crate::archive::Limits;
@@ -94,6 +94,13 @@ fn run(log: Log) -> Result<(), ChildError> {
     // Nor may it have anything to do with the cache.
     let cached: io::Result<Vec<_>> = order.cached.into_iter().map(opened).collect();
     let cached = cached.map_err(ChildError::Cache)?;
+    let user = User::from_uid(
+        request
+            .user
+            .as_ref()
+            .map_or(geteuid(), |user| Uid::from_raw(user.0)),
+    );
+    let user = user.ok().flatten().map(|user| user.name);
     // From here on its rights decide what may be read and written.
     become_user(&request)?;
     nix::sys::prctl::set_no_new_privs().map_err(|e| ChildError::Prepare(e.into()))?;
@@ -117,9 +124,12 @@ fn run(log: Log) -> Result<(), ChildError> {
         stall: settings.stall_timeout,
         pause: PAUSE,
     };
+    let mut http = Http::new(policy.clone(), patience, &authorities).map_err(ChildError::Client)?;
+    http.store = settings.s3;
+    http.user = user;
     let fetching = Fetching {
         sandbox: Arc::new(sandbox),
-        http: Http::new(policy.clone(), patience, &authorities).map_err(ChildError::Client)?,
+        http,
         limits: Limits::default(),
         budget,
         log,

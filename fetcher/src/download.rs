@@ -1,15 +1,18 @@
 //! One item's bytes into an open file.
 
+mod ask;
 mod http;
 mod local;
 mod resolver;
+mod s3;
 mod sink;
+mod webhdfs;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 
 use crate::budget::OverLimit;
 use crate::cache::Validators;
@@ -19,8 +22,11 @@ use crate::plan::Source;
 use crate::policy::Forbidden;
 use crate::redirect::RefusedRedirect;
 
+use ask::Ask;
 pub use http::{Http, Patience};
+pub use s3::{Object, S3, S3Credentials};
 pub use sink::Sink;
+pub use webhdfs::HdfsFile;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
@@ -103,6 +109,19 @@ pub async fn download(
 ) -> Result<Came, DownloadError> {
     match source {
         Source::File(path) => local::copy(path, known, into).await,
-        Source::Http(url) => http.get(url, known, log, into).await,
+        Source::Http(url) => {
+            let url = Url::parse(url).map_err(|error| DownloadError::BadUrl(error.into()))?;
+            http.get(Ask { url, store: None }, known, log, into).await
+        }
+        Source::S3(object) => {
+            let store = Some(&http.store);
+            let url = http.store.url(object).map_err(DownloadError::BadUrl)?;
+            http.get(Ask { url, store }, known, log, into).await
+        }
+        Source::Hdfs(file) => {
+            let url = file.url(http.user.as_deref());
+            let url = url.map_err(DownloadError::BadUrl)?;
+            http.get(Ask { url, store: None }, known, log, into).await
+        }
     }
 }

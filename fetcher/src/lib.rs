@@ -36,6 +36,7 @@ use std::path::PathBuf;
 
 pub use cache::{Cache, CacheError, Figures};
 pub use child::child_main;
+pub use download::{S3, S3Credentials};
 pub use parent::{FetchError, Fetcher};
 pub use policy::Policy;
 pub use redact::redacted;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::archive::Codec;
 use crate::beneath::{BadPath, InnerPath};
 use crate::checksum::{BadChecksum, Checksum};
+use crate::download::{HdfsFile, Object};
 use crate::policy::{Forbidden, Policy};
 use crate::redact::redacted;
 use crate::{Request, Uri};
@@ -29,6 +30,8 @@ pub enum Source {
     Http(String),
     /// Absolute path on this host.
     File(PathBuf),
+    S3(Object),
+    Hdfs(HdfsFile),
 }
 
 impl Source {
@@ -43,6 +46,8 @@ impl Source {
                 "https"
             }
             Self::Http(_) => "http",
+            Self::S3(_) => "s3",
+            Self::Hdfs(_) => "hdfs",
         }
     }
 }
@@ -69,8 +74,8 @@ pub enum BadUri {
     #[error("it has no path after the host: name a file, as in http://host/file")]
     NoPath,
     #[error(
-        "the scheme {0} is not supported: serve the file by http or https, or name a file on the \
-         agent's host"
+        "the scheme {0} is not supported: serve the file by http, https, s3 or hdfs, or name a file on \
+         the agent's host"
     )]
     Scheme(String),
     #[error("a file:// URI must hold an absolute path, as in file:///opt/app.tar.gz")]
@@ -169,6 +174,24 @@ fn source(text: &str, home: Option<&Path>) -> Result<Source, BadUri> {
             }
             Ok(Source::File(path.into()))
         }
+        // Those with a letter more are Hadoop's names for it.
+        "s3" | "s3a" | "s3n" => match rest.split_once('/') {
+            Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
+                Ok(Source::S3(Object {
+                    bucket: bucket.to_owned(),
+                    key: key.to_owned(),
+                }))
+            }
+            _ => Err(BadUri::NoPath),
+        },
+        "hdfs" | "webhdfs" | "swebhdfs" => {
+            let authority = rest.split('/').next().unwrap_or_default();
+            let path = path.filter(|path| *path != "/" && !authority.is_empty());
+            let path = path.ok_or(BadUri::NoPath)?;
+            let file = HdfsFile::parse(&scheme.to_ascii_lowercase(), authority, path);
+            file.map(Source::Hdfs)
+                .ok_or_else(|| BadUri::Scheme(scheme.to_owned()))
+        }
         _ => Err(BadUri::Scheme(scheme.to_owned())),
     }
 }
@@ -252,7 +275,11 @@ mod tests {
             ("http://h/dir/", BadUri::NoName),
             ("http://h/..", BadUri::Name(BadPath::Parent)),
             ("http://h/stderr", BadUri::Name(BadPath::Log)),
-            ("hdfs://h/a", BadUri::Scheme("hdfs".to_owned())),
+            ("gopher://h/a", BadUri::Scheme("gopher".to_owned())),
+            ("s3://bucket", BadUri::NoPath),
+            ("s3:///key", BadUri::NoPath),
+            ("hdfs://nn/", BadUri::NoPath),
+            ("hdfs:///x", BadUri::NoPath),
             ("file://host/a", BadUri::RemoteFile),
         ] {
             assert_eq!(item(&uri(value), None), Err(why), "{value:?}");
@@ -284,8 +311,8 @@ mod tests {
         };
         assert_eq!(
             crate::chain(&plan(&request, &Policy::default()).unwrap_err()),
-            "failed to fetch 'ftp://h/a': the scheme ftp is not supported: serve the file by http \
-             or https, or name a file on the agent's host"
+            "failed to fetch 'ftp://h/a': the scheme ftp is not supported: serve the file by http, \
+             https, s3 or hdfs, or name a file on the agent's host"
         );
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::download::S3;
 use crate::policy::Policy;
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -12,6 +13,7 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// Authorities in PEM that are trusted beside the usual ones.
     pub ca_file: Option<PathBuf>,
+    pub s3: S3,
 }
 
 impl Default for Settings {
@@ -21,6 +23,7 @@ impl Default for Settings {
             // As Mesos' --fetcher_stall_timeout.
             stall_timeout: Duration::from_secs(60),
             ca_file: None,
+            s3: S3::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgAction;
-use fetcher::{Policy, Settings};
+use fetcher::{Policy, S3, S3Credentials, Settings};
 use proto::sizes::{format_size, parse_size};
 use proto::units::{format_duration, parse_duration};
 
@@ -51,6 +51,19 @@ pub struct FetcherFlags {
     /// A PEM file of certificate authorities that servers may be signed by, beside the usual ones.
     #[arg(long = "fetcher_ca_file")]
     pub ca_file: Option<PathBuf>,
+
+    /// URL of the store that s3 means, if it is not Amazon's. Who asks is told by AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN in the agent's environment; without them nobody in particular.
+    #[arg(long = "fetcher_s3_endpoint", env = "AWS_ENDPOINT_URL_S3")]
+    pub s3_endpoint: Option<String>,
+
+    /// Region of the buckets.
+    #[arg(
+        long = "fetcher_s3_region",
+        env = "AWS_REGION",
+        default_value = "us-east-1"
+    )]
+    pub s3_region: String,
 }
 
 impl FetcherFlags {
@@ -64,6 +77,11 @@ impl FetcherFlags {
             },
             stall_timeout: self.stall_timeout,
             ca_file: self.ca_file.clone(),
+            s3: S3 {
+                endpoint: self.s3_endpoint.clone(),
+                region: Some(self.s3_region.clone()),
+                credentials: credentials(|name| std::env::var(name).ok()),
+            },
         }
     }
 
@@ -84,6 +102,18 @@ impl FetcherFlags {
                 Some(self.allow_link_local.to_string()),
             ),
             ("fetcher_ca_file", self.ca_file.as_ref().map(path)),
+            ("fetcher_s3_endpoint", self.s3_endpoint.clone()),
+            ("fetcher_s3_region", Some(self.s3_region.clone())),
         ]
     }
+}
+
+/// No flags: others read what a process was started with.
+fn credentials(variable: impl Fn(&str) -> Option<String>) -> Option<S3Credentials> {
+    let set = |name| variable(name).filter(|value| !value.is_empty());
+    Some(S3Credentials {
+        access_key: set("AWS_ACCESS_KEY_ID")?,
+        secret_key: set("AWS_SECRET_ACCESS_KEY")?,
+        session_token: set("AWS_SESSION_TOKEN"),
+    })
 }

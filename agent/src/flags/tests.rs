@@ -118,6 +118,7 @@ fn every_flag_is_told_once_it_is_set() {
         "--fetcher_allowed_hosts=h",
         "--fetcher_ca_file=/c",
         "--fetcher_cache_dir=/d",
+        "--fetcher_s3_endpoint=http://s",
         "--frameworks_home=/f",
         "--hostname=n5",
         "--jwt_secret_key=/k",

@@ -14,6 +14,7 @@ mod bounds;
 mod faults;
 mod formats;
 mod http;
+mod stores;
 
 const HASTE: Patience = Patience {
     stall: Duration::from_millis(200),
@@ -91,10 +92,21 @@ async fn fetch_request(
     limits: Limits,
     disk: Option<u64>,
 ) -> Fetched {
+    let http = Http::new(Policy::default(), HASTE, &[]).unwrap();
+    fetch_with(http, request, sandbox, limits, disk).await
+}
+
+async fn fetch_with(
+    http: Http,
+    request: &Request,
+    sandbox: tempfile::TempDir,
+    limits: Limits,
+    disk: Option<u64>,
+) -> Fetched {
     let log = Written::default();
     let fetching = Fetching {
         sandbox: Arc::new(open_sandbox(request).unwrap()),
-        http: Http::new(Policy::default(), HASTE, &[]).unwrap(),
+        http,
         limits,
         budget: Budget::new(disk, None),
         log: Log::new(log.clone()),

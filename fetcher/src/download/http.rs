@@ -8,9 +8,11 @@ use reqwest::header::{
     CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     LAST_MODIFIED, RANGE,
 };
-use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, RequestBuilder, Response, StatusCode};
 
+use super::ask::Ask;
 use super::resolver::Resolver;
+use super::s3::S3;
 use super::{Came, DownloadError, Sink};
 use crate::cache::Validators;
 use crate::log::Log;
@@ -37,6 +39,9 @@ pub struct Http {
     client: reqwest::Client,
     policy: Arc<Policy>,
     patience: Patience,
+    pub store: S3,
+    /// Whom a file system is told that it is.
+    pub user: Option<String>,
 }
 
 impl Http {
@@ -63,23 +68,24 @@ impl Http {
             client,
             policy,
             patience,
+            store: S3::default(),
+            user: None,
         })
     }
 
     pub async fn get(
         &self,
-        url: &str,
+        ask: Ask<'_>,
         known: Option<&Validators>,
         log: &Log,
         into: &mut Sink,
     ) -> Result<Came, DownloadError> {
-        let url = Url::parse(url).map_err(|error| DownloadError::BadUrl(error.into()))?;
-        self.policy.host(url.host_str().unwrap_or_default())?;
+        self.policy.host(ask.url.host_str().unwrap_or_default())?;
         let (mut fruitless, mut furthest, mut validator) = (0, 0, None);
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let error = match self.attempt(&url, known, &mut validator, into).await {
+            let error = match self.attempt(&ask, known, &mut validator, into).await {
                 Ok(came) => return Ok(came),
                 Err(error) => error,
             };
@@ -100,7 +106,7 @@ impl Http {
 
     async fn attempt(
         &self,
-        url: &Url,
+        ask: &Ask<'_>,
         known: Option<&Validators>,
         validator: &mut Option<HeaderValue>,
         into: &mut Sink,
@@ -114,7 +120,7 @@ impl Http {
                 None
             }
         };
-        let mut request = self.client.get(url.clone());
+        let mut request = ask.sign(self.client.get(ask.url.clone()));
         if let Some((length, validator)) = &resume {
             request = request
                 .header(RANGE, format!("bytes={length}-"))

@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 
 /// What a server says on one connection before it closes it.
-type Answer = Vec<u8>;
+pub type Answer = Vec<u8>;
 
 /// A server that gives each connection the next answer, and what it was asked.
-async fn script(answers: Vec<Answer>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+pub async fn script(answers: Vec<Answer>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -30,7 +30,7 @@ async fn script(answers: Vec<Answer>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     (address, asked)
 }
 
-fn answer(status: &str, headers: &str, body: &str) -> Answer {
+pub fn answer(status: &str, headers: &str, body: &str) -> Answer {
     let end = "connection: close\r\n\r\n";
     format!("HTTP/1.1 {status}\r\n{headers}{end}{body}").into_bytes()
 }
