@@ -21,6 +21,8 @@ pub enum Difference {
         protocol: Protocol,
         container: String,
     },
+    /// A container's link is no port of the bridge: nobody reaches it.
+    Cut { container: String },
     /// Addresses of a container that is not there.
     Lease { container: String },
 }
@@ -81,11 +83,22 @@ fn compare(
             container: container.clone(),
         })
     });
+    let cut = leases.iter().filter(|(container, lease)| {
+        is_there(container) && !inventory.links.contains(&lease.link())
+    });
+    let cut = cut.map(|(container, _)| Difference::Cut {
+        container: container.clone(),
+    });
     let gone = leases.keys().filter(|container| !is_there(container));
     let gone = gone.map(|container| Difference::Lease {
         container: container.clone(),
     });
-    let mut all: Vec<_> = links.chain(leads).chain(lost).chain(gone).collect();
+    let mut all: Vec<_> = links
+        .chain(leads)
+        .chain(lost)
+        .chain(cut)
+        .chain(gone)
+        .collect();
     // IPv4 and IPv6 of one port are told once.
     all.dedup();
     all
@@ -127,6 +140,10 @@ mod tests {
         };
         let told = compare(&inventory, &leases, |_| false);
         let protocol = Protocol::Tcp;
+        let of_a = |told: &[Difference]| told.last().cloned();
+        let cut = compare(&inventory, &leases, |_| true);
+        let container = "a".to_owned();
+        assert_eq!(of_a(&cut), Some(Difference::Cut { container }));
         let wanted = [
             Difference::Link {
                 name: "lshore2".to_owned(),

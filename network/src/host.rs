@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 
 use nix::errno::Errno;
 
@@ -309,10 +310,11 @@ fn bridge(socket: &mut Socket, settings: &Settings) -> Result<Link, HostError> {
     let links = route::links(socket)?;
     let found = links.iter().find(|link| link.name == *name);
     let addresses = route::addresses(socket)?;
-    if let Some(found) = found {
-        check(found, &addresses, settings)?;
+    match found {
+        Some(found) => check(found, &addresses, settings)?,
+        // What comes later is not for us to judge: containers are there.
+        None => check_overlaps(socket, &links, &addresses, settings)?,
     }
-    check_overlaps(socket, &links, &addresses, settings)?;
     if found.is_none() {
         let create = Bridge {
             name,
@@ -359,7 +361,7 @@ fn check(link: &Link, addresses: &[Address], settings: &Settings) -> Result<(), 
     }
     let own = addresses.iter().filter(|it| it.index == link.index);
     let odd = own.into_iter().find(|it| {
-        let is_of_link = matches!(it.ip, std::net::IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let is_of_link = matches!(it.ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let mut subnets = settings.subnets();
         !is_of_link && !subnets.any(|s| s.gateway() == it.ip && s.prefix() == it.prefix)
     });
@@ -429,8 +431,8 @@ pub fn hardware_address(subnet: Subnet, number: u64) -> [u8; 6] {
         number => subnet.of_container(number - 1),
     };
     let octets = match ip {
-        std::net::IpAddr::V4(ip) => ip.octets(),
-        std::net::IpAddr::V6(_) => [0; 4],
+        IpAddr::V4(ip) => ip.octets(),
+        IpAddr::V6(_) => [0; 4],
     };
     let [a, b, c, d] = octets;
     [0x0a, 0x58, a, b, c, d]

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+mod conntrack;
 pub mod files;
 mod host;
 mod lease;
@@ -25,15 +26,16 @@ mod ruleset;
 mod settings;
 mod subnet;
 mod sysctl;
+mod watch;
 
 pub use files::Dns;
 pub use host::{HostError, flush, remove};
 pub use lease::{JournalError, Lease};
-pub use nftables::Watch;
-pub use node::{AttachError, Namespace, Node, route_socket};
+pub use node::{AttachError, Namespace, Node, Rates, route_socket};
 pub use port::{Port, Protocol};
 pub use settings::{BadSettings, Settings};
 pub use subnet::{BadSubnet, Subnet};
+pub use watch::Watch;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
+use crate::conntrack;
 use crate::host::{self, Host, HostError, hardware_address};
 use crate::lease::{Journal, JournalError, Lease};
 use crate::netlink::Socket;
@@ -27,6 +28,14 @@ pub struct Namespace<'a> {
     pub namespace: BorrowedFd<'a>,
     /// A netlink socket of rtnetlink that was opened in it.
     pub route: OwnedFd,
+    pub rates: Rates,
+}
+
+/// Bytes a second that a container gets and sends at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    pub receives: Option<u64>,
+    pub sends: Option<u64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +177,28 @@ impl Node {
         Ok(())
     }
 
+    /// Who has talked to udp ports of the host before, and goes on, talks to who has them now. To be called when
+    /// that has changed; nobody needs to wait for it.
+    pub fn forget_talks(&self, ports: &[Port]) {
+        let udp = ports.iter().filter(|it| it.protocol == Protocol::Udp);
+        let udp: Vec<u16> = udp.map(|it| it.host).collect();
+        if udp.is_empty() {
+            return;
+        }
+        let right: Vec<_> = (self.books().leases.values())
+            .filter(|lease| lease.ports.iter().any(|it| udp.contains(&it.host)))
+            .flat_map(|lease| lease.addresses.clone())
+            .collect();
+        let families: &[u8] = match self.settings.v6 {
+            Some(_) => &[2, 10],
+            None => &[2],
+        };
+        // A kernel that cannot tell is no reason to do without a network.
+        if let Err(error) = conntrack::forget(&udp, families, &right) {
+            tracing::debug!(%error, "who talks to a port by udp may go on with another");
+        }
+    }
+
     /// Makes the bridge and the rules what they should be, where somebody has changed them. Of a node that
     /// no container has wanted, there is nothing.
     pub fn mend(&self) -> Result<(), HostError> {
@@ -262,13 +293,24 @@ fn attach(
         }
         told => told?,
     }
-    furnish(settings, lease, inside.route)?;
+    let Namespace { route, rates, .. } = inside;
+    if let Some(rate) = rates.receives {
+        // What leaves at this end comes in at the other.
+        let link = route::link(&mut host.route, &name)?.ok_or(AttachError::NoLink(INSIDE))?;
+        route::tell(&mut host.route, &[route::limit(link.index, rate)])?;
+    }
+    furnish(settings, lease, route, rates.sends)?;
     let elements: Vec<Element> = lease.elements().collect();
     Ok(host.add(&elements)?)
 }
 
 /// The container's own side.
-fn furnish(settings: &Settings, lease: &Lease, socket: OwnedFd) -> Result<(), AttachError> {
+fn furnish(
+    settings: &Settings,
+    lease: &Lease,
+    socket: OwnedFd,
+    sends: Option<u64>,
+) -> Result<(), AttachError> {
     let mut socket = Socket::of(socket);
     let link = route::link(&mut socket, INSIDE)?.ok_or(AttachError::NoLink(INSIDE))?;
     let index = link.index;
@@ -280,7 +322,8 @@ fn furnish(settings: &Settings, lease: &Lease, socket: OwnedFd) -> Result<(), At
     let gateways = settings.subnets().map(|it| it.gateway());
     let ways = gateways.map(|gateway: IpAddr| route::default_way(gateway, index));
     let own = crate::sysctl::has_v6().then(|| route::no_own_addresses(index));
-    let requests = own.into_iter().chain(addresses);
+    let limit = sends.map(|rate| route::limit(index, rate));
+    let requests = own.into_iter().chain(limit).chain(addresses);
     let requests = requests.chain([route::up(index)]).chain(ways);
     let requests: Vec<_> = requests.collect();
     Ok(route::tell(&mut socket, &requests)?)

@@ -9,7 +9,7 @@ pub mod foreign;
 mod table;
 
 pub use element::{Element, ElementChange, Elements};
-pub use events::Watch;
+pub use events::{events, is_loss};
 pub use expression::Expression;
 pub use table::{Chain, Hook, Kind, Map, Rule, Seen, Table, TableName, delete, seen};
 

@@ -7,13 +7,13 @@ use nix::errno::Errno;
 use super::{Request, RouteError, failed};
 use crate::netlink::{Attributes, Message, Reply, Socket, find, flag, text, u32_of};
 
-pub const NEWLINK: u16 = 16;
-const DELLINK: u16 = 17;
+const NEWLINK: u16 = 16;
+pub const DELLINK: u16 = 17;
 const GETLINK: u16 = 18;
 const SETLINK: u16 = 19;
 
 const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
+pub const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;

@@ -3,13 +3,19 @@
 //! Source: rtnetlink(7), include/uapi/linux/{rtnetlink,if_link,if_addr}.h.
 
 mod address;
+mod events;
 mod link;
+mod rate;
 mod way;
 
 pub use address::{Address, addresses};
+pub use events::{events, is_loss};
 pub use link::{
     Bridge, Link, Peer, Veth, become_port, delete, hairpin, link, links, no_own_addresses, up,
 };
+pub use rate::limit;
+#[cfg(test)]
+pub use rate::limits;
 pub use way::{default_way, ways};
 
 use crate::netlink::{Message, Socket};

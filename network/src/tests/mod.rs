@@ -5,11 +5,11 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use world::{Place, apart, asked, container, is_silent, settings};
+use world::{LONG, Place, SHORT, apart, asked, container, is_silent, settings};
 
 use crate::netlink::{Protocol as Family, Socket};
 use crate::nftables::{self, TableName, foreign};
-use crate::{AttachError, Node, Port, Protocol, Settings, Watch, route};
+use crate::{AttachError, Namespace, Node, Port, Protocol, Rates, Settings, Watch, route};
 
 fn node(directory: &tempfile::TempDir) -> Node {
     Node::recover(settings(), directory.path()).expect("a node")
@@ -72,6 +72,58 @@ fn root_a_port_of_the_host_is_reached_from_everywhere_and_nothing_else_is() {
         );
         node.release("web").expect("releases");
         assert!(outside.within(|| is_silent("192.0.2.1:31000")));
+    });
+}
+
+#[test]
+fn root_who_goes_on_talking_by_udp_talks_to_the_container_that_is_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    apart(|| {
+        let outside = Place::neighbour("cable", "192.0.2.1", "192.0.2.2");
+        let node = node(&directory);
+        let (_other, _) = container(&node, "other", &[]);
+        let bind = || std::net::UdpSocket::bind("192.0.2.2:5000").expect("binds");
+        // It stays there, whoever talks by it.
+        let socket = outside.within(bind);
+        let hears = |patience| world::hears(&socket, "192.0.2.1:31000", patience);
+        assert_eq!(hears(SHORT), None);
+        for name in ["first", "second"] {
+            let (place, lease) = container(&node, name, &[31000]);
+            node.forget_talks(&lease.ports);
+            place.serve(name, 80);
+            assert_eq!(hears(LONG), Some(format!("{name} 192.0.2.2")));
+            node.release(name).expect("releases");
+            node.forget_talks(&lease.ports);
+            assert_eq!(hears(SHORT), None);
+        }
+    });
+}
+
+#[test]
+fn root_a_container_is_held_to_what_it_may_get_and_send() {
+    let directory = tempfile::tempdir().expect("a directory");
+    apart(|| {
+        let node = node(&directory);
+        let lease = node.reserve("slow", &[]).expect("a lease");
+        let mut place = Place::new();
+        let rates = Rates {
+            receives: Some(1_000_000),
+            sends: Some(2_000_000),
+        };
+        let inside = Namespace {
+            rates,
+            ..place.inside()
+        };
+        node.attach(&lease, inside).expect("is connected");
+        let told = || {
+            let mut socket = Socket::open(Family::Route).expect("a socket");
+            let limits = route::limits(&mut socket).expect("limits");
+            limits.into_iter().map(|(_, rate)| rate).collect::<Vec<_>>()
+        };
+        assert_eq!(told(), [1_000_000]);
+        assert_eq!(place.within(told), [2_000_000]);
+        place.serve("slow", 80);
+        assert_eq!(asked("10.90.0.2:80"), answers("slow", "10.90.0.1"));
     });
 }
 
@@ -282,6 +334,10 @@ fn root_a_flush_is_noticed_and_what_containers_do_is_none() {
         let mut filter = Socket::open(Family::Netfilter).expect("a socket");
         let flush = vec![nftables::delete(&table)];
         nftables::commit(&mut filter, &table, "delete", flush).expect("flushes");
+        assert!(watch.has_seen_a_loss());
+        assert!(!watch.has_seen_a_loss());
+        let mut socket = Socket::open(Family::Route).expect("a socket");
+        route::tell(&mut socket, &[route::delete("longshore0")]).expect("deletes");
         assert!(watch.has_seen_a_loss());
         assert!(!watch.has_seen_a_loss());
     });

@@ -17,11 +17,11 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::netlink::{Attributes, Message, Protocol, Socket, flag};
 use crate::nftables::TableName;
 use crate::route::{self, Address, Peer, Veth};
-use crate::{Namespace, Node, Settings};
+use crate::{Namespace, Node, Rates, Settings};
 
 /// Long enough for the slowest machine, for what must come; for what must not, `SHORT`.
-const LONG: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(300);
+pub const LONG: Duration = Duration::from_secs(60);
+pub const SHORT: Duration = Duration::from_millis(300);
 
 /// A network namespace.
 pub struct Place {
@@ -63,6 +63,7 @@ impl Place {
         Namespace {
             route: self.route.take().expect("it is not connected yet"),
             namespace: self.namespace.as_fd(),
+            rates: Rates::default(),
         }
     }
 
@@ -140,6 +141,17 @@ fn tcp(address: SocketAddr, patience: Duration) -> Option<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     Some(text)
+}
+
+/// What is said to one who goes on talking from the same port.
+pub fn hears(socket: &UdpSocket, address: &str, patience: Duration) -> Option<String> {
+    socket.set_read_timeout(Some(patience)).expect("a patience");
+    let mut buffer = [0; 64];
+    // A socket keeps word that nobody was there for who uses it next.
+    let _ = socket.take_error();
+    socket.send_to(b"?", address).expect("is sent");
+    let (length, _) = socket.recv_from(&mut buffer).ok()?;
+    String::from_utf8(buffer[..length].to_vec()).ok()
 }
 
 fn udp(address: SocketAddr, patience: Duration) -> Option<String> {
