@@ -173,9 +173,10 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         .as_ref()
         .and_then(|linux| linux.resources().as_ref());
     let limits = cgroup.plan(limits)?;
-    let network = match compile::takes_network(&spec) {
-        true => network.or_else(|| shared.ahead.network()),
-        false => None,
+    let network = match (network, compile::takes_network(&spec)) {
+        (Some(connected), _) => Some(connected),
+        (None, true) => shared.ahead.network(),
+        (None, false) => None,
     };
     let ipc = match compile::takes_ipc(&spec) {
         true => shared.ahead.ipc(),

@@ -126,8 +126,6 @@ pub struct Draft {
     pub masked_paths: Vec<String>,
     pub readonly_paths: Vec<String>,
     pub hostname: Option<String>,
-    /// Kernel parameters of namespaces of the container's own.
-    pub sysctls: std::collections::HashMap<String, String>,
     pub cgroups_path: PathBuf,
     pub cpu: Option<oci_spec::runtime::LinuxCpu>,
     pub memory: Option<oci_spec::runtime::LinuxMemory>,
@@ -217,7 +215,6 @@ impl Draft {
             .readonly_paths(self.readonly_paths.clone())
             .build()?;
         linux.set_devices(None);
-        linux.set_sysctl((!self.sysctls.is_empty()).then(|| self.sysctls.clone()));
         let mappings = (!self.id_mappings.is_empty()).then(|| self.id_mappings.clone());
         linux.set_uid_mappings(mappings.clone());
         linux.set_gid_mappings(mappings);

@@ -34,15 +34,21 @@ impl Ahead {
         self.shop()?.take_network()
     }
 
-    /// One that is ready, or one that is made now. Blocks.
+    /// One that is ready, or one that is made now, for a container whose programs may listen on any port of
+    /// it. Blocks.
     pub fn network_now(&self) -> io::Result<Network> {
-        match self.network() {
-            Some(network) => Ok(network),
-            // It goes there, and must not come back.
-            None => thread::spawn(network::make)
-                .join()
-                .unwrap_or_else(|_panicked| Err(io::ErrorKind::Other.into())),
-        }
+        let ready = self.network();
+        // It goes there, and must not come back.
+        let furnish = move || {
+            let network = match ready {
+                Some(network) => network::enter(network)?,
+                None => network::make()?,
+            };
+            network::open_all_ports()?;
+            Ok(network)
+        };
+        let furnished = thread::spawn(furnish).join();
+        furnished.unwrap_or_else(|_panicked| Err(io::ErrorKind::Other.into()))
     }
 
     /// The same for an ipc namespace.

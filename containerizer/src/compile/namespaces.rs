@@ -107,9 +107,17 @@ pub fn steps(
             });
         }
     }
-    if forks(spec, linux) {
+    let join_network = network.map(|pidfd| Step::Join {
+        pidfd,
+        flags: libc::CLONE_NEWNET as u32,
+    });
+    let forks = forks(spec, linux);
+    if forks {
+        // With the host's rights: in a user namespace of its own it has none over what was made outside.
+        steps.extend(join_network.clone());
+        let joined = network.map_or(0, |_| flag(LinuxNamespaceType::Network));
         steps.push(Step::Fork {
-            flags: new(linux) & !flag(LinuxNamespaceType::Time),
+            flags: new(linux) & !flag(LinuxNamespaceType::Time) & !joined,
             maps,
             becomes_root: has(linux, LinuxNamespaceType::User),
         });
@@ -124,11 +132,9 @@ pub fn steps(
             flags: libc::CLONE_NEWIPC as u32,
         });
     }
-    match network {
-        Some(pidfd) => steps.push(Step::Join {
-            pidfd,
-            flags: libc::CLONE_NEWNET as u32,
-        }),
+    match join_network {
+        Some(_) if forks => {}
+        Some(join) => steps.push(join),
         None if has_new(linux, LinuxNamespaceType::Network) => steps.push(Step::LoopbackUp {}),
         None => {}
     }
@@ -267,6 +273,26 @@ mod tests {
         let linux = spec.linux().as_ref().expect("a linux section");
         let steps = steps(&spec, linux, None, None).map_err(|error| error.to_string())?;
         Ok((clone_flags(&spec), steps))
+    }
+
+    #[test]
+    fn a_network_that_was_made_outside_is_joined_before_a_fork() {
+        let spec = json!({"ociVersion": "1.2.0", "linux": {"namespaces": [
+            {"type": "mount"}, {"type": "network"}, {"type": "pid", "path": "/proc/1/ns/pid"},
+        ]}});
+        let spec: Spec = serde_json::from_value(spec).expect("a spec");
+        let linux = spec.linux().as_ref().expect("a linux section");
+        let steps = steps(&spec, linux, Some(9), None).expect("plans");
+        let join = Step::Join {
+            pidfd: 9,
+            flags: libc::CLONE_NEWNET as u32,
+        };
+        let fork = Step::Fork {
+            flags: libc::CLONE_NEWNS as u64,
+            maps: None,
+            becomes_root: false,
+        };
+        assert_eq!(steps[1..], [join, fork]);
     }
 
     #[test]
