@@ -57,9 +57,11 @@ impl Difference {
                 containers: [one, _],
                 ..
             } => Some(one),
-            Self::Network(OfNetwork::Lost { container, .. } | OfNetwork::Lease { container }) => {
-                Some(container)
-            }
+            Self::Network(
+                OfNetwork::Lost { container, .. }
+                | OfNetwork::Cut { container }
+                | OfNetwork::Lease { container },
+            ) => Some(container),
             Self::Project(_) | Self::Network(_) | Self::Listener(_) => None,
         }
     }
@@ -78,6 +80,7 @@ impl Difference {
                 OfNetwork::Leads { port, protocol } | OfNetwork::Lost { port, protocol, .. } => {
                     format!("port {port}/{protocol}")
                 }
+                OfNetwork::Cut { container } => format!("link of {container}"),
                 OfNetwork::Lease { container } => format!("addresses of {container}"),
             },
             Self::Port { port, .. } => format!("port {port}"),
@@ -119,6 +122,7 @@ impl Difference {
                 OfNetwork::Lost { .. } => {
                     "it should lead to a container, and nobody reaches that by it"
                 }
+                OfNetwork::Cut { .. } => "it is no port of the bridge: nobody reaches its container",
                 OfNetwork::Lease { .. } => "they are those of a container that is not there",
             }
             .to_owned(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use containerizer::audit::{Scope, foreign_listeners};
 use containerizer::{Containerizer, Network};
-use network::{AttachError, Dns, Lease, Namespace, Port, Protocol, files};
+use network::{AttachError, Dns, Lease, Namespace, Port, Protocol, Rates, files};
 
 use super::{Inner, Networks};
 
@@ -76,6 +76,7 @@ impl Networks {
         containerizer: &Containerizer,
         container: &str,
         ports: &[Port],
+        rates: Rates,
         hostname: &str,
     ) -> Result<Connected, ConnectError> {
         self.launching().insert(container.to_owned());
@@ -97,8 +98,14 @@ impl Networks {
         let network = containerizer.network().map_err(ConnectError::Namespace)?;
         let route = network.route.try_clone().map_err(ConnectError::Namespace)?;
         let namespace = network.namespace.as_fd();
-        node.attach(&lease, Namespace { namespace, route })?;
+        let inside = Namespace {
+            namespace,
+            route,
+            rates,
+        };
+        node.attach(&lease, inside)?;
         connected.network = Some(network);
+        self.forget_talks(ports.to_vec());
         Ok(connected)
     }
 

@@ -14,9 +14,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use isolators::network::File;
-use network::{Node, Settings};
+use network::{Node, Port, Protocol, Settings};
 use proto::v1;
 
 pub use connect::{ConnectError, Connected};
@@ -121,13 +122,30 @@ impl Networks {
 
     /// Of a container that is no more. Blocks.
     pub fn release(&self, container: &str) {
-        if let Err(error) = self.0.node.release(container) {
-            let error = proto::error::chain(&error);
-            tracing::warn!(
-                container,
-                error,
-                "a container's addresses and ports stay taken"
-            );
+        let ports = self.ports(container);
+        match self.0.node.release(container) {
+            Ok(()) => self.forget_talks(ports),
+            Err(error) => {
+                let error = proto::error::chain(&error);
+                tracing::warn!(
+                    container,
+                    error,
+                    "a container's addresses and ports stay taken"
+                );
+            }
+        }
+    }
+
+    fn ports(&self, container: &str) -> Vec<Port> {
+        let lease = self.0.node.lease(container);
+        lease.map(|lease| lease.ports).unwrap_or_default()
+    }
+
+    /// Beside all else: it takes the kernel long.
+    fn forget_talks(&self, ports: Vec<Port>) {
+        if ports.iter().any(|port| port.protocol == Protocol::Udp) {
+            let networks = self.clone();
+            thread::spawn(move || networks.0.node.forget_talks(&ports));
         }
     }
 

@@ -1,11 +1,12 @@
-//! Looks after what is there: rules that somebody has flushed come back at once, a bridge that somebody has
-//! deleted within a minute; and what containers had that are no more is free again.
+//! Looks after what is there: rules that somebody has flushed come back at once, and so does a bridge that
+//! somebody has deleted; and what containers had that are no more is free again.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use containerizer::Containerizer;
+use futures_util::future::select_all;
 use isolators::ContainerId;
 use network::Watch;
 use tokio::io::unix::AsyncFd;
@@ -21,13 +22,17 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Tells when there is something to be read, and reads it.
 struct Sight {
     watch: Watch,
-    readable: AsyncFd<OwnedFd>,
+    readable: Vec<AsyncFd<OwnedFd>>,
 }
 
 fn open(table: &str) -> io::Result<Sight> {
     let watch = Watch::open(table)?;
-    let readable = containerizer::readable(watch.as_fd().try_clone_to_owned()?);
-    let readable = readable.map_err(|(_fd, error)| error)?;
+    let copies = watch.descriptors().map(|fd| fd.try_clone_to_owned());
+    let readable = copies.into_iter().map(|fd| {
+        let readable = containerizer::readable(fd?);
+        readable.map_err(|(_fd, error)| error)
+    });
+    let readable = readable.collect::<io::Result<_>>()?;
     Ok(Sight { watch, readable })
 }
 
@@ -87,12 +92,16 @@ async fn lost(sight: Option<&Sight>) {
     let Some(sight) = sight else {
         return std::future::pending().await;
     };
-    while let Ok(mut ready) = sight.readable.readable().await {
-        // Before looking, so that what comes meanwhile is seen in the next round.
-        ready.clear_ready();
+    loop {
+        let waiting = sight.readable.iter().map(|fd| Box::pin(fd.readable()));
+        let (ready, ..) = select_all(waiting).await;
+        match ready {
+            // Before looking, so that what comes meanwhile is seen in the next round.
+            Ok(mut ready) => ready.clear_ready(),
+            Err(_the_runtime_ends) => return std::future::pending().await,
+        }
         if sight.watch.has_seen_a_loss() {
             return;
         }
     }
-    std::future::pending().await
 }

@@ -1,7 +1,8 @@
 //! From a task to the network that it is to have. Pure.
 
-use network::{Port, Protocol};
+use network::{Port, Protocol, Rates};
 use proto::resources::Resources;
+use proto::sizes::parse_size;
 use proto::v1;
 
 /// Of a container.
@@ -10,10 +11,15 @@ pub enum Wish {
     Hosts,
     Bridge {
         ports: Vec<Port>,
+        rates: Rates,
         /// By which it knows itself.
         hostname: String,
     },
 }
+
+/// Sizes such as 10MB, of what a task gets and sends in a second.
+const RECEIVES: &str = "LONGSHORE_NETWORK_RECEIVE_RATE";
+const SENDS: &str = "LONGSHORE_NETWORK_SEND_RATE";
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadNetwork {
@@ -29,6 +35,8 @@ pub enum BadNetwork {
     Port { what: &'static str, port: u32 },
     #[error("port {0} of the host is mapped, but is none of the task's \"ports\"")]
     NotHeld(u16),
+    #[error("label {label}: {why}")]
+    Rate { label: &'static str, why: String },
     #[error("hostname {0:?} cannot be one: give letters, digits, '-' and '.'")]
     Hostname(String),
 }
@@ -67,8 +75,24 @@ pub fn wish(
     }
     Ok(Wish::Bridge {
         ports: ports.collect::<Result<_, _>>()?,
+        rates: Rates {
+            receives: rate(task, RECEIVES)?,
+            sends: rate(task, SENDS)?,
+        },
         hostname,
     })
+}
+
+fn rate(task: &v1::TaskInfo, name: &'static str) -> Result<Option<u64>, BadNetwork> {
+    let mut labels = task.labels.iter().flat_map(|labels| &labels.labels);
+    let Some(label) = labels.find(|label| label.key == name) else {
+        return Ok(None);
+    };
+    let bad = |why| BadNetwork::Rate { label: name, why };
+    match parse_size(label.value()).map_err(bad)? {
+        rate if rate < 1024 => Err(bad(format!("{rate}B is less than 1KB a second"))),
+        rate => Ok(Some(rate)),
+    }
 }
 
 fn port(mapping: &v1::network_info::PortMapping, held: &Resources) -> Result<Port, BadNetwork> {
@@ -142,12 +166,35 @@ mod tests {
         let wanted = |hostname: &str| {
             Ok(Wish::Bridge {
                 ports: vec![port(Protocol::Tcp), port(Protocol::Udp)],
+                rates: Rates::default(),
                 hostname: hostname.to_owned(),
             })
         };
         let bridge = [network(Some("mesos-bridge"), &mappings)];
         assert_eq!(wished(&bridge, None), wanted("c1"));
         assert_eq!(wished(&bridge, Some("web")), wanted("web"));
+    }
+
+    #[test]
+    fn labels_say_how_fast_a_task_may_be() {
+        let task = |value: &str| v1::TaskInfo {
+            labels: Some(v1::Labels {
+                labels: vec![v1::Label {
+                    key: SENDS.to_owned(),
+                    value: Some(value.to_owned()),
+                }],
+            }),
+            ..Default::default()
+        };
+        assert_eq!(rate(&task("10MB"), SENDS), Ok(Some(10 << 20)));
+        assert_eq!(rate(&task("10MB"), RECEIVES), Ok(None));
+        for bad in ["10", "fast", "0B"] {
+            let error = rate(&task(bad), SENDS).unwrap_err().to_string();
+            assert!(
+                error.starts_with("label LONGSHORE_NETWORK_SEND_RATE: "),
+                "{error}"
+            );
+        }
     }
 
     #[test]

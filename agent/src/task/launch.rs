@@ -12,7 +12,7 @@ use containerizer::{Begun as LaunchBegun, Container, Containerizer, Output, Stop
 use failpoint::{Point, reach};
 use fetcher::Fetcher;
 use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId, User};
-use network::Port;
+use network::{Port, Rates};
 use proto::error::chain;
 use proto::units::format_duration;
 use proto::v1;
@@ -464,8 +464,12 @@ async fn contain(
     };
     let mut connected = match plan.network {
         Wish::Hosts => None,
-        Wish::Bridge { ports, hostname } => {
-            let connect = connect(host, plan.container.id.as_str(), ports, hostname);
+        Wish::Bridge {
+            ports,
+            rates,
+            hostname,
+        } => {
+            let connect = connect(host, plan.container.id.as_str(), ports, rates, hostname);
             let connected = clock
                 .bound("connecting it with its network", connect)
                 .await??;
@@ -485,11 +489,12 @@ async fn connect(
     host: &Host,
     container: &str,
     ports: Vec<Port>,
+    rates: Rates,
     hostname: String,
 ) -> Result<Connected, LaunchError> {
     let (networks, containerizer) = (host.networks.clone(), host.containerizer.clone());
     let container = container.to_owned();
     // What becomes of this when nobody waits for it is dropped, and by that undone.
-    let connect = move || networks.connect(&containerizer, &container, &ports, &hostname);
+    let connect = move || networks.connect(&containerizer, &container, &ports, rates, &hostname);
     Ok(tokio::task::spawn_blocking(connect).await??)
 }

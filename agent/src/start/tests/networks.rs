@@ -186,7 +186,43 @@ fn root_another_agent_takes_over_a_task_on_the_bridge() {
 }
 
 #[test]
-fn root_rules_that_somebody_flushes_come_back_by_themselves() {
+fn root_a_user_namespace_of_its_own_and_another_user_are_no_hindrance() {
+    apart(|| async {
+        let mut node = node().await;
+        use std::os::unix::fs::PermissionsExt;
+        let open = PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(node.dir.path(), open).unwrap();
+        let (handle, mut link) = node.start().await;
+        let mut other = bridged("web", 0, &server("web"));
+        other.command.as_mut().unwrap().user = Some("nobody".to_owned());
+        link.say(run(other)).await;
+        runs(&mut link).await;
+        assert_eq!(got("127.0.0.1:31000"), "web");
+
+        let mut namespaced = bridged("own", 1, &server("own"));
+        namespaced.labels = Some(v1::Labels {
+            labels: vec![v1::Label {
+                key: "LONGSHORE_USER_NAMESPACE".into(),
+                value: Some("true".into()),
+            }],
+        });
+        link.say(run(namespaced)).await;
+        if can_idmap(&node) {
+            runs(&mut link).await;
+            assert_eq!(got("127.0.0.1:31001"), "own");
+            assert!(echoed("127.0.0.1:31001"));
+        } else {
+            let last = story(&mut link).await.pop().unwrap();
+            let why = "map the owners of its files";
+            assert!(last.message().contains(why), "{last:?}");
+            assert_eq!(leases(&node).len(), 1);
+        }
+        handle.destroy().await;
+    });
+}
+
+#[test]
+fn root_rules_and_a_bridge_that_somebody_takes_away_come_back_by_themselves() {
     apart(|| async {
         let mut node = node().await;
         let (handle, mut link) = node.start().await;
@@ -194,6 +230,10 @@ fn root_rules_that_somebody_flushes_come_back_by_themselves() {
         runs(&mut link).await;
         assert_eq!(got("127.0.0.1:31000"), "web");
         network::flush(&node.flags.network.bridge_name).unwrap();
+        assert_eq!(got("127.0.0.1:31000"), "web");
+        let delete = ["ip", "link", "delete", "longshore0"];
+        let deleted = std::process::Command::new("busybox").args(delete).status();
+        assert!(deleted.unwrap().success());
         assert_eq!(got("127.0.0.1:31000"), "web");
         link.say(kill("web")).await;
         assert_eq!(
