@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use containerizer::audit::{Scope, foreign_listeners};
 use containerizer::{Containerizer, Network};
 use network::{AttachError, Dns, Lease, Namespace, Port, Protocol, Rates, files};
+use tokio::task::JoinHandle;
 
 use super::{Inner, Networks};
 
@@ -70,8 +71,23 @@ impl Drop for Connected {
 }
 
 impl Networks {
-    /// Blocks.
-    pub fn connect(
+    /// What becomes of it when nobody waits for it is dropped, and by that undone.
+    pub fn connecting(
+        &self,
+        containerizer: &Containerizer,
+        container: &str,
+        ports: Vec<Port>,
+        rates: Rates,
+        hostname: String,
+    ) -> JoinHandle<Result<Connected, ConnectError>> {
+        let (networks, containerizer) = (self.clone(), containerizer.clone());
+        let container = container.to_owned();
+        let connect =
+            move || networks.connect(&containerizer, &container, &ports, rates, &hostname);
+        tokio::task::spawn_blocking(connect)
+    }
+
+    fn connect(
         &self,
         containerizer: &Containerizer,
         container: &str,

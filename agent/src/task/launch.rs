@@ -12,7 +12,6 @@ use containerizer::{Begun as LaunchBegun, Container, Containerizer, Output, Stop
 use failpoint::{Point, reach};
 use fetcher::Fetcher;
 use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId, User};
-use network::{Port, Rates};
 use proto::error::chain;
 use proto::units::format_duration;
 use proto::v1;
@@ -469,10 +468,11 @@ async fn contain(
             rates,
             hostname,
         } => {
-            let connect = connect(host, plan.container.id.as_str(), ports, rates, hostname);
-            let connected = clock
-                .bound("connecting it with its network", connect)
-                .await??;
+            let networks = &host.networks;
+            let id = plan.container.id.as_str();
+            let connecting = networks.connecting(&host.containerizer, id, ports, rates, hostname);
+            let connected = clock.bound("connecting it with its network", connecting);
+            let connected = connected.await???;
             watch.lap("network");
             Some(connected)
         }
@@ -483,18 +483,4 @@ async fn contain(
     connected.iter_mut().for_each(Connected::keep);
     let launched = clock.bound("starting its command in the container", launch);
     Ok(Some(launched.await??))
-}
-
-async fn connect(
-    host: &Host,
-    container: &str,
-    ports: Vec<Port>,
-    rates: Rates,
-    hostname: String,
-) -> Result<Connected, LaunchError> {
-    let (networks, containerizer) = (host.networks.clone(), host.containerizer.clone());
-    let container = container.to_owned();
-    // What becomes of this when nobody waits for it is dropped, and by that undone.
-    let connect = move || networks.connect(&containerizer, &container, &ports, rates, &hostname);
-    Ok(tokio::task::spawn_blocking(connect).await??)
 }
