@@ -19,6 +19,8 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
@@ -133,7 +135,13 @@ pub struct Peer<'a> {
 impl Veth<'_> {
     pub fn create(&self) -> Request {
         let up = header(0, IFF_UP, IFF_UP);
-        let peer = Attributes::default()
+        // Otherwise it is made with one for each processor, and waits until nobody looks at them to take all but
+        // one away.
+        let one_queue = Attributes::default()
+            .u32(IFLA_NUM_TX_QUEUES, 1)
+            .u32(IFLA_NUM_RX_QUEUES, 1);
+        let peer = one_queue
+            .clone()
             .text(IFLA_IFNAME, self.peer.name)
             .bytes(IFLA_ADDRESS, &self.peer.address)
             .u32(IFLA_MTU, self.mtu)
@@ -144,7 +152,7 @@ impl Veth<'_> {
             IFLA_INFO_DATA,
             Attributes::default().nest(VETH_INFO_PEER, peer),
         );
-        let attributes = Attributes::default()
+        let attributes = one_queue
             .text(IFLA_IFNAME, self.name)
             .u32(IFLA_MTU, self.mtu)
             .nest(IFLA_LINKINFO, info);
