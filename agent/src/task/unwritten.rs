@@ -1,12 +1,14 @@
 //! A task that nothing is written down of, because its framework does not checkpoint: it ends with the
 //! agent. To be handed over to another process it is written down after all, and lasts from then on.
 
+use std::fs;
+
 use proto::v1::{TaskState, TaskStatus};
 
 use super::journal::{History, TaskJournal};
 use super::killing::Killing;
 use super::launch::Job;
-use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::checkpoint::{self, CheckpointError, Durability, Journal};
 use crate::clock::Clock;
 use crate::paths::Paths;
 
@@ -52,16 +54,24 @@ impl Unwritten {
         } = &self.job;
         let file = paths.framework_info(&run.agent, &run.framework);
         checkpoint::write(&file, framework, Durability::Process)?;
-        let mut journal = TaskJournal::create(paths, run, executor, task)?;
+        let id = &task.task_id.value;
+        let directory = paths.meta_task(run, id);
+        fs::create_dir_all(&directory).map_err(|source| CheckpointError::Write {
+            file: directory,
+            source,
+        })?;
+        let mut journal = TaskJournal::of(Journal::new(&paths.task_updates(run, id)));
         for (number, status) in self.history.updates.iter().enumerate() {
             journal.update_of(status, self.history.running_since.unwrap_or_default())?;
             if number < self.history.acknowledged {
                 journal.acknowledged(status.uuid())?;
             }
         }
-        match &self.history.killing {
-            Some(killing) => journal.killing(killing.clone()),
-            None => Ok(()),
+        if let Some(killing) = &self.history.killing {
+            journal.killing(killing.clone())?;
         }
+        // Last: who finds the task finds all that was said of it, and says nothing of it anew.
+        TaskJournal::create(paths, run, executor, task)?;
+        Ok(())
     }
 }

@@ -165,7 +165,9 @@ proptest! {
         // Reading alone, and strict, change nothing.
         let first = read(&paths, Some(BOOT)).unwrap();
         let strict = recover(&paths, Some(BOOT), true);
-        prop_assert_eq!(strict.is_ok(), first.losses.is_empty());
+        // A boot id that was mangled into another one is a reboot, which explains what is cut short.
+        let is_explained = |loss: &Loss| first.rebooted && loss.is_cut_short();
+        prop_assert_eq!(strict.is_ok(), first.losses.iter().all(is_explained), "{:?}", story);
         if !given_up && first.losses.is_empty() {
             prop_assert_eq!(names(&paths.meta()), found);
         }
