@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
 use tests::local::Local;
+use tests::percentiles::Percentiles;
 
 const APPS: usize = 100;
 const INSTANCES: usize = 100;
@@ -80,30 +81,6 @@ async fn one_by_one(cluster: &Cluster) {
         "a shell that does nothing, in turn with it: {shell}; POST to TASK_RUNNING takes {:.1} times that",
         post.p50 / shell.p50
     );
-}
-
-/// Milliseconds.
-struct Percentiles {
-    p50: f64,
-    p99: f64,
-}
-
-impl Percentiles {
-    fn of(mut taken: Vec<Duration>) -> Self {
-        taken.sort_unstable();
-        let at = |percent: usize| taken[(taken.len() * percent / 100).min(taken.len() - 1)];
-        let milliseconds = |percent| at(percent).as_secs_f64() * 1000.0;
-        Self {
-            p50: milliseconds(50),
-            p99: milliseconds(99),
-        }
-    }
-}
-
-impl std::fmt::Display for Percentiles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "p50 {:.1} ms, p99 {:.1} ms", self.p50, self.p99)
-    }
 }
 
 async fn all_at_once(cluster: &Cluster, number: usize) {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
+use tests::percentiles::Percentiles;
 
 const LAUNCHES: usize = 200;
 const RESTARTS: usize = 10;
@@ -103,9 +104,9 @@ async fn checkpoints(place: &str, cluster: &Cluster) {
         Percentiles::of(synced),
     );
     println!(
-        "checkpoint on the way of a launch, {place}, {LAUNCHES} times: {ours} (goal: p50 0.150 ms)\n  \
-         as many bytes in as many files, written and renamed: {renamed}, {:.1}x of that\n  \
-         as many bytes in one file, written and waited for with fdatasync: {synced}, {:.1}x of that",
+        "checkpoint on the way of a launch, {place}, {LAUNCHES} times: {ours:.3} (goal: p50 0.150 ms)\n  \
+         as many bytes in as many files, written and renamed: {renamed:.3}, {:.1}x of that\n  \
+         as many bytes in one file, written and waited for with fdatasync: {synced:.3}, {:.1}x of that",
         ours.p50 / renamed.p50,
         ours.p50 / synced.p50,
     );
@@ -336,27 +337,4 @@ fn timed(work: impl FnOnce()) -> Duration {
 
 fn milliseconds(taken: Duration) -> f64 {
     taken.as_secs_f64() * 1e3
-}
-
-/// Milliseconds.
-struct Percentiles {
-    p50: f64,
-    p99: f64,
-}
-
-impl Percentiles {
-    fn of(mut taken: Vec<Duration>) -> Self {
-        taken.sort_unstable();
-        let at = |percent: usize| taken[(taken.len() * percent / 100).min(taken.len() - 1)];
-        Self {
-            p50: milliseconds(at(50)),
-            p99: milliseconds(at(99)),
-        }
-    }
-}
-
-impl std::fmt::Display for Percentiles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "p50 {:.3} ms, p99 {:.3} ms", self.p50, self.p99)
-    }
 }

@@ -13,6 +13,7 @@ pub mod framework;
 pub mod host;
 pub mod http;
 pub mod local;
+pub mod percentiles;
 pub mod person;
 pub mod program;
 pub mod serve;
