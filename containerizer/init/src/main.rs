@@ -29,7 +29,7 @@ mod sys;
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::FromRawFd as _;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use failure::{Failure, because};
 use init::{Program, Stage, Then, Word, fd};
@@ -86,17 +86,38 @@ fn run() -> Result<Never, Failure> {
         Then::Bound { stdout, stderr } => Some((stdout, stderr)),
         Then::Attend {} => None,
     };
+    // A command that may trace others begins when nothing more is gained by taking us over.
+    let (confined, unconfined) = match exec.may_trace() {
+        true => {
+            let (read, held) = sys::pipe().map_err(because("make a pipe"))?;
+            (Some(read), Some(held))
+        }
+        false => (None, None),
+    };
     match sys::fork().map_err(because("fork the command"))? {
-        None => exec::exec(&exec, &state),
+        None => {
+            drop(unconfined);
+            if let Some(confined) = confined {
+                until_closed(confined)?;
+            }
+            exec::exec(&exec, &state)
+        }
         Some(child) => {
-            drop((state, exec));
+            drop((state, exec, confined));
             memory::give_back();
             match bounds {
-                Some(bounds) => supervise::until_end(child, terminal, bounds),
-                None => supervise::attend(child),
+                Some(bounds) => supervise::until_end(child, terminal, bounds, unconfined),
+                None => supervise::attend(child, unconfined),
             }
         }
     }
+}
+
+/// By the process that was forked from.
+fn until_closed(read: OwnedFd) -> Result<(), Failure> {
+    let read = File::from(read).read(&mut [0]);
+    read.map(drop)
+        .map_err(because("wait for the first process"))
 }
 
 /// The command as a child of our parent. It waits for our end, so that its number is told before anything
@@ -106,8 +127,7 @@ fn hand(exec: &init::Exec, state: &str) -> Result<Never, Failure> {
     match sys::fork_sister().map_err(because("fork the command"))? {
         None => {
             drop(held);
-            let read = File::from(ended).read(&mut [0]);
-            read.map_err(because("wait for the process that tells the number"))?;
+            until_closed(ended)?;
             exec::exec(exec, state)
         }
         Some(child) => {

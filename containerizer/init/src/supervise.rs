@@ -1,6 +1,8 @@
 //! Beside a command: as process 1 of its container, which reaps everything, passes signals on and
 //! records how the command ended; or outside, for a command that joined a container.
 
+use std::os::fd::OwnedFd;
+
 use init::{Sender, exit_record, fd};
 
 use crate::bounds::{self, Bounds};
@@ -15,6 +17,7 @@ pub fn until_end(
     command: i32,
     terminal: Option<Kept>,
     bounds: (u64, u64),
+    unconfined: Option<OwnedFd>,
 ) -> Result<Never, Failure> {
     const FIRST: i32 = 1;
     let everybody = match sys::own_pid() {
@@ -36,22 +39,25 @@ pub fn until_end(
         (None, both) => both,
         (Some(_), (stdout, _)) => (stdout, 0),
     };
-    watch(command, terminal, Bounds::new(bounds), pass, end)
+    let bounds = Bounds::new(bounds);
+    watch(command, terminal, bounds, unconfined, pass, end)
 }
 
 /// Outside the command's pid namespace. Never returns: ends with the command.
-pub fn attend(command: i32) -> Result<Never, Failure> {
+pub fn attend(command: i32, unconfined: Option<OwnedFd>) -> Result<Never, Failure> {
     let end = |status, _sender| exit_like(status);
     let pass = |signal| sys::kill(command, signal);
-    watch(command, None, None, pass, end)
+    watch(command, None, None, unconfined, pass, end)
 }
 
 /// Reaps whatever ends, and passes on every other signal, until the command's raw wait(2) status is
-/// known. `end` hears it with the sender of the last signal that was passed on and can end a process.
+/// known. `end` hears it with the sender of the last signal that was passed on and can end a process. A
+/// command that waits for the end of `unconfined` begins when we have nothing left to be taken over for.
 fn watch(
     command: i32,
     terminal: Option<Kept>,
     bounds: Option<Bounds>,
+    unconfined: Option<OwnedFd>,
     pass: impl Fn(i32),
     end: fn(i32, Option<Sender>) -> !,
 ) -> Result<Never, Failure> {
@@ -66,6 +72,7 @@ fn watch(
     let shown = shown.map_err(because("keep the command's terminal"))?;
     drop(terminal);
     confine::to_waiting(shown.is_some(), bounds.is_some())?;
+    drop(unconfined);
     let mut sender = None;
     loop {
         shown.iter().for_each(|it| it.until_signal(bounds.as_ref()));

@@ -36,6 +36,17 @@ pub struct Exec {
     pub engine: bool,
 }
 
+/// CAP_SYS_PTRACE.
+const SYS_PTRACE: u64 = 1 << 19;
+
+impl Exec {
+    /// Whether the command, or what it executes, can take other processes over.
+    pub fn may_trace(&self) -> bool {
+        self.capabilities
+            .is_none_or(|caps| (caps.bounding | caps.permitted) & SYS_PTRACE != 0)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rlimit {
     /// RLIMIT_* number.
