@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use crate::http::Site;
 use crate::paths::{Paths, Run};
 use crate::quota::Quotas;
 use crate::supervisor::Event;
+use crate::task::turns::Turns;
 
 pub struct Collector {
     pub flags: Flags,
@@ -28,6 +31,7 @@ pub struct Collector {
     /// Set when the next pause is to be the last.
     pub resting: watch::Receiver<bool>,
     pub ages: gc::Ages,
+    pub turns: Arc<Turns>,
 }
 
 impl Collector {
@@ -46,12 +50,9 @@ impl Collector {
                 None => return,
             }
             repairs = false;
-            // A burst of tasks leaves much of it, and so does a start among many.
+            // A start among many tasks leaves much of it.
             containerizer::release_unused_memory();
-            if tokio::time::timeout(interval, rest(&mut self.resting))
-                .await
-                .is_ok()
-            {
+            if self.pause(interval).await.is_break() {
                 return;
             }
             match self.collect(&policy).await {
@@ -63,6 +64,19 @@ impl Collector {
                 }
                 Ok(None) => return,
                 Err(error) => tracing::warn!(%error, "cannot look for sandboxes to remove"),
+            }
+        }
+    }
+
+    /// `Break` when there is to be no other.
+    async fn pause(&mut self, interval: Duration) -> ControlFlow<()> {
+        let mut due = pin!(tokio::time::sleep(interval));
+        loop {
+            tokio::select! {
+                () = rest(&mut self.resting) => return ControlFlow::Break(()),
+                () = &mut due => return ControlFlow::Continue(()),
+                // What launches took is several times what is kept of their tasks.
+                () = self.turns.burst_over() => containerizer::release_unused_memory(),
             }
         }
     }

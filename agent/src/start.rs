@@ -206,6 +206,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         Arc::new(tokio::task::spawn_blocking(move || fetching::fetcher(&flags)).await?)
     };
     site.measure_with(&quotas, &fetcher);
+    let turns = Arc::new(Turns::new());
     let host = Arc::new(Host {
         containerizer,
         paths: paths.clone(),
@@ -233,7 +234,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         quotas: Arc::clone(&quotas),
         networks: networks.clone(),
         start_timeout: flags.executor_registration_timeout,
-        turns: Turns::new(),
+        turns: turns.clone(),
         desk: Desk::new(),
         complaint: Arc::default(),
     });
@@ -294,6 +295,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         quotas,
         resting,
         ages: gc::Ages::default(),
+        turns,
     };
     let held = Arc::clone(&ground.lock);
     let supervisor = async move {

@@ -19,6 +19,7 @@ const TASKS: usize = 1000;
 /// Between two looks, which take a processor from who is looked at.
 const PAUSE: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_secs(120);
+const SETTLING: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() {
@@ -38,6 +39,8 @@ async fn main() {
     })
     .await;
     alone.print("without a task, after its restart", None);
+    // A burst leaves what the agent gives back when it is over.
+    tokio::time::sleep(SETTLING).await;
     Memory::of(&cluster).print(
         &format!("with {TASKS} tasks that it launched"),
         Some(&alone),

@@ -63,7 +63,7 @@ pub struct Host {
     pub networks: Networks,
     /// For all of a launch.
     pub start_timeout: Duration,
-    pub turns: Turns,
+    pub turns: Arc<Turns>,
     /// Where they are written down.
     pub desk: Desk,
     /// That tasks cannot be.
