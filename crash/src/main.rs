@@ -43,6 +43,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run(words: &[&str]) -> anyhow::Result<bool> {
+    let place = node::place();
+    for kind in scenario::ALL
+        .iter()
+        .filter(|kind| !scenario::can_be(**kind, &place))
+    {
+        println!(
+            "left out: {kind:?} tasks, which this kernel cannot run with a sandbox in {}",
+            place.display()
+        );
+    }
     match words {
         ["points", names @ ..] => points::singles(names, Times::First).await,
         ["each", names @ ..] => points::singles(names, Times::Each).await,

@@ -73,17 +73,20 @@ pub struct Node {
     lives: usize,
 }
 
+/// Where nodes have their directories: on a disk, if there is one.
+pub fn place() -> PathBuf {
+    let lasting = Path::new("/var/tmp");
+    match lasting.is_dir() {
+        true => lasting.to_owned(),
+        false => std::env::temp_dir(),
+    }
+}
+
 impl Node {
     pub fn new(master: std::net::SocketAddr) -> anyhow::Result<Node> {
-        // On a disk, if there is one.
-        let lasting = Path::new("/var/tmp");
-        let place = match lasting.is_dir() {
-            true => lasting.to_owned(),
-            false => std::env::temp_dir(),
-        };
         let directory = tempfile::Builder::new()
             .prefix("longshore-crash-")
-            .tempdir_in(place)
+            .tempdir_in(place())
             .context("cannot make a directory for a node")?;
         // Tasks run as other users and must reach their sandboxes.
         for (name, mode) in [(".", 0o755), ("marks", 0o777)] {

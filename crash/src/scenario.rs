@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::utsname::uname;
 use proto::link::{KillTask, RunTask, ShutdownExecutor, to_agent};
 use proto::resources::Resources;
 use proto::v1::{self, TaskState};
@@ -56,6 +58,24 @@ pub const ALL: &[Kind] = &[
     Kind::HostedSteady,
     Kind::HostedKilled,
 ];
+
+/// Whether a task of that kind can run at all, with its sandbox in `place`.
+///
+/// Source: mount_setattr(2): a tmpfs shows its owners differently, as a user namespace wants it, since Linux 6.3.
+pub fn can_be(kind: Kind, place: &Path) -> bool {
+    if kind != Kind::Mapped {
+        return true;
+    }
+    let is_tmpfs = statfs(place).is_ok_and(|it| it.filesystem_type() == TMPFS_MAGIC);
+    let release = uname().map(|it| it.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|it| it.parse().ok());
+    let version: (u32, u32) = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
+    !is_tmpfs || version >= (6, 3)
+}
 
 /// Lines that a steady task writes: two rotations.
 const LINES: usize = 30_000;

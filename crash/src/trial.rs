@@ -220,7 +220,9 @@ impl Trial {
             }
             Course::Works => {
                 let kinds = scenario::ALL.iter().copied();
-                for kind in kinds.filter(|kind| kind.begins_after().is_none()) {
+                let first = kinds.filter(|kind| kind.begins_after().is_none());
+                let place = crate::node::place();
+                for kind in first.filter(|kind| scenario::can_be(*kind, &place)) {
                     self.begin_task(kind);
                 }
                 Ok(Progress::Begun)
