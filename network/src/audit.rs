@@ -43,11 +43,21 @@ pub struct Inventory {
     pub elements: BTreeSet<Element>,
 }
 
-/// Of this thread's network. `is_there`: whether there is something of a container.
+/// What is there of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It has a network.
+    Lives,
+    /// It is on its way in or out: its link comes before it, and goes when its last process ends.
+    Recorded,
+    Gone,
+}
+
+/// Of this thread's network.
 pub fn audit(
     settings: &Settings,
     directory: &Path,
-    is_there: impl Fn(&str) -> bool,
+    presence: impl Fn(&str) -> Presence,
 ) -> Result<Vec<Difference>, AuditError> {
     // In this order: what is made meanwhile is written down first.
     let inventory = host::inventory(settings)?;
@@ -55,13 +65,13 @@ pub fn audit(
     let leases = read
         .into_iter()
         .filter_map(|(name, lease)| Some((name, lease?)));
-    Ok(compare(&inventory, &leases.collect(), is_there))
+    Ok(compare(&inventory, &leases.collect(), presence))
 }
 
 fn compare(
     inventory: &Inventory,
     leases: &BTreeMap<String, Lease>,
-    is_there: impl Fn(&str) -> bool,
+    presence: impl Fn(&str) -> Presence,
 ) -> Vec<Difference> {
     let numbers: BTreeSet<u64> = leases.values().map(|lease| lease.number).collect();
     let is_leased = |name: &String| number_of(name).is_none_or(|number| numbers.contains(&number));
@@ -84,12 +94,14 @@ fn compare(
         })
     });
     let cut = leases.iter().filter(|(container, lease)| {
-        is_there(container) && !inventory.links.contains(&lease.link())
+        presence(container) == Presence::Lives && !inventory.links.contains(&lease.link())
     });
     let cut = cut.map(|(container, _)| Difference::Cut {
         container: container.clone(),
     });
-    let gone = leases.keys().filter(|container| !is_there(container));
+    let gone = leases
+        .keys()
+        .filter(|container| presence(container) == Presence::Gone);
     let gone = gone.map(|container| Difference::Lease {
         container: container.clone(),
     });
@@ -128,7 +140,17 @@ mod tests {
             links: BTreeSet::from(["lshore1".to_owned(), "eth7".to_owned()]),
             elements: leases["a"].elements().collect(),
         };
-        assert_eq!(compare(&inventory, &leases, |_| true), []);
+        assert_eq!(compare(&inventory, &leases, |_| Presence::Lives), []);
+    }
+
+    #[test]
+    fn a_container_that_has_ended_needs_no_link() {
+        let leases = BTreeMap::from([("a".to_owned(), lease(1, 31000))]);
+        let inventory = Inventory {
+            links: BTreeSet::new(),
+            elements: leases["a"].elements().collect(),
+        };
+        assert_eq!(compare(&inventory, &leases, |_| Presence::Recorded), []);
     }
 
     #[test]
@@ -138,10 +160,10 @@ mod tests {
             links: BTreeSet::from(["lshore2".to_owned()]),
             elements: lease(1, 31001).elements().collect(),
         };
-        let told = compare(&inventory, &leases, |_| false);
+        let told = compare(&inventory, &leases, |_| Presence::Gone);
         let protocol = Protocol::Tcp;
         let of_a = |told: &[Difference]| told.last().cloned();
-        let cut = compare(&inventory, &leases, |_| true);
+        let cut = compare(&inventory, &leases, |_| Presence::Lives);
         let container = "a".to_owned();
         assert_eq!(of_a(&cut), Some(Difference::Cut { container }));
         let wanted = [

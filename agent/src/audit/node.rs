@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use containerizer::audit::{self, Keeper, Remedy, Scope, foreign_listeners};
 use isolators::seccomp::Profile;
+use network::audit::Presence;
 use proto::resources::Ranges;
 
 use super::compare::{Seen, compare};
@@ -154,7 +155,13 @@ impl Node {
         let directory = paths::network(&self.scope.runtime_dir);
         let records = &journal.records;
         let network = network::audit::audit(&self.bridge, &directory, |container| {
-            records.keys().any(|id| id.as_str() == container)
+            if inventory.living.contains(container) {
+                Presence::Lives
+            } else if records.contains_key(container) {
+                Presence::Recorded
+            } else {
+                Presence::Gone
+            }
         })?;
         let seen = Seen {
             network,
