@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use failpoint::{Point, reach};
 use isolators::cgroups::{Cgroup, CgroupError, Details, OomWatch, StatisticsError};
-use isolators::network::Traffic;
+use isolators::network::{ProtocolCounters, Traffic};
 use isolators::{ContainerId, PidNamespace};
 use oci_spec::runtime::{LinuxResources, Spec};
 use tokio::sync::{SetOnce, watch};
@@ -21,7 +21,7 @@ use crate::mounts::Mounts;
 use crate::out_of_memory::until_oom_kill;
 use crate::process::Process;
 use crate::record::{Record, RecordError};
-use crate::snapshot::{self, PressureMeter, Snapshot};
+use crate::snapshot::{self, NetworkUse, PressureMeter, Snapshot};
 use crate::termination::{ExitStatus, Termination};
 use crate::timings::Timings;
 use crate::update::{self, UpdateError};
@@ -301,15 +301,18 @@ impl Container {
 
     /// What the container uses now.
     pub fn snapshot(&self) -> Result<Snapshot, StatisticsError> {
-        snapshot::take(&self.0.cgroup, &self.0.pressure, self.traffic())
+        snapshot::take(&self.0.cgroup, &self.0.pressure, self.network_use())
     }
 
     /// What has gone over its network; `None` when that is the host's, and once it has ended.
-    fn traffic(&self) -> Option<Traffic> {
+    fn network_use(&self) -> Option<NetworkUse> {
         let process = self.0.process.as_ref()?;
-        let traffic = Traffic::of(process.pid);
+        let used = NetworkUse {
+            traffic: Traffic::of(process.pid)?,
+            protocols: ProtocolCounters::of(process.pid),
+        };
         // While it is there, nobody else has had its number.
-        traffic.filter(|_| process.is_there())
+        Some(used).filter(|_| process.is_there())
     }
 
     /// Everything that the kernel counts for it: many files are read. Blocks.

@@ -77,10 +77,10 @@ pub use isolators::cgroups::{
     MemoryPressure, MemoryUsage, OutOfMemory, Percent, Pressure, PressureCounts, PressureOf, Stall,
     Statistics, StatisticsError, Task, Victim,
 };
-pub use isolators::network::{Counters, Traffic};
+pub use isolators::network::{Counters, ProtocolCounters, Traffic};
 pub use launch::Stdio;
 pub use record::RecordError;
-pub use snapshot::Snapshot;
+pub use snapshot::{NetworkUse, Snapshot};
 pub use stage::{
     Child, Gate, HandOn, Progress, Stage, Staged, inherited, received, remove_when_empty, signal,
 };

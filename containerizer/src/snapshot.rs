@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use isolators::cgroups::{Cgroup, PressureCounts, PressureLevels, Statistics, StatisticsError};
-use isolators::network::Traffic;
+use isolators::network::{ProtocolCounters, Traffic};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -11,7 +11,14 @@ pub struct Snapshot {
     /// cgroup v1: since the container was first asked.
     pub pressure_counts: Option<PressureCounts>,
     /// `None` where its network is the host's.
-    pub traffic: Option<Traffic>,
+    pub network: Option<NetworkUse>,
+}
+
+/// Of a network of the container's own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkUse {
+    pub traffic: Traffic,
+    pub protocols: Vec<ProtocolCounters>,
 }
 
 /// Made when it is first asked: a launch does not wait for it, and a container that nobody monitors has
@@ -38,13 +45,13 @@ fn begin(cgroup: &Cgroup) -> Option<PressureLevels> {
 pub fn take(
     cgroup: &Cgroup,
     meter: &PressureMeter,
-    traffic: Option<Traffic>,
+    network: Option<NetworkUse>,
 ) -> Result<Snapshot, StatisticsError> {
     // Before what fails once the cgroup is gone: its removal counts as an event, too.
     let pressure_counts = meter.read(cgroup);
     Ok(Snapshot {
         cgroup: cgroup.statistics()?,
         pressure_counts,
-        traffic,
+        network,
     })
 }

@@ -14,6 +14,7 @@ mod pressure;
 mod reply;
 mod route;
 mod secrets;
+mod snmp;
 mod state;
 mod timings;
 mod usage;

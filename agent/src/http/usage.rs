@@ -8,6 +8,7 @@ use proto::task::is_terminal;
 use proto::v1;
 use proto::v1::cgroup_info::blkio;
 
+use super::snmp::snmp;
 use super::state::seconds;
 use crate::book::{Executor, total};
 use crate::host::system;
@@ -30,8 +31,9 @@ pub fn usage(
     let Snapshot {
         cgroup: statistics,
         pressure_counts,
-        traffic,
+        network,
     } = snapshot;
+    let traffic = network.as_ref().map(|network| network.traffic);
     let requested = total(&executor.resources());
     let memory = (requested.mem() * MB) as u64;
     let limits = limits(statistics, executor, requested.cpus());
@@ -85,6 +87,9 @@ pub fn usage(
         net_tx_packets: traffic.map(|traffic| traffic.sent.packets),
         net_tx_errors: traffic.map(|traffic| traffic.sent.errors),
         net_tx_dropped: traffic.map(|traffic| traffic.sent.dropped),
+        net_snmp_statistics: network
+            .as_ref()
+            .and_then(|network| snmp(&network.protocols)),
         ..Default::default()
     }
 }
@@ -152,7 +157,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::{Duration, SystemTime};
 
-    use containerizer::{Counters, PressureCounts, Traffic};
+    use containerizer::{Counters, NetworkUse, PressureCounts, ProtocolCounters, Traffic};
     use isolators::cgroups::Pressures;
     use proto::resources::Resources;
     use serde_json::json;
@@ -208,6 +213,10 @@ mod tests {
             received: counters(21),
             sent: counters(31),
         };
+        let tcp = ProtocolCounters {
+            protocol: "Tcp".to_owned(),
+            counters: vec![("ActiveOpens".to_owned(), 61)],
+        };
         Snapshot {
             cgroup: statistics(),
             pressure_counts: Some(PressureCounts {
@@ -215,7 +224,10 @@ mod tests {
                 medium: 42,
                 critical: 41,
             }),
-            traffic: Some(traffic),
+            network: Some(NetworkUse {
+                traffic,
+                protocols: vec![tcp],
+            }),
         }
     }
 
@@ -265,6 +277,7 @@ mod tests {
             "mem_critical_pressure_counter": 41,
             "net_rx_bytes": 21, "net_rx_packets": 22, "net_rx_errors": 23, "net_rx_dropped": 24,
             "net_tx_bytes": 31, "net_tx_packets": 32, "net_tx_errors": 33, "net_tx_dropped": 34,
+            "net_snmp_statistics": {"tcp_stats": {"ActiveOpens": 61}},
         });
         for (key, value) in wanted.as_object().unwrap() {
             assert_eq!(json[key], *value, "{key}");
@@ -289,7 +302,7 @@ mod tests {
                 ..statistics()
             },
             pressure_counts: None,
-            traffic: None,
+            network: None,
         };
         let usage = super::usage(&idle, &executor(None), None);
         assert_eq!(usage.blkio_statistics, None);

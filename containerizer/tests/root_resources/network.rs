@@ -120,7 +120,7 @@ fn inside(container: &Container, act: impl FnOnce() + Send) {
 }
 
 fn traffic(container: &Container) -> Option<Traffic> {
-    container.snapshot().unwrap().traffic
+    container.snapshot().unwrap().network.map(|it| it.traffic)
 }
 
 #[tokio::test]
@@ -147,6 +147,11 @@ async fn root_what_a_container_sends_and_receives_is_counted_where_its_network_i
         assert!(bytes.contains(&counters.bytes), "{counters:?}");
         assert_eq!((counters.errors, counters.dropped), (0, 0));
     }
+    // Here what goes over the loopback counts, too.
+    let protocols = container.snapshot().unwrap().network.unwrap().protocols;
+    let udp = protocols.iter().find(|it| it.protocol == "Udp").unwrap();
+    let sent = udp.counters.iter().find(|(name, _)| name == "OutDatagrams");
+    assert_eq!(sent, Some(&("OutDatagrams".to_owned(), 60)));
     host.end(&container).await;
     host.finish();
 }

@@ -1,12 +1,14 @@
 //! `network`: whose links a container sees. One with a network of its own gets that from who connects it with
 //! others; what its programs look up there is in files of its own.
 
+mod protocols;
 mod traffic;
 
 use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder};
 
+pub use protocols::ProtocolCounters;
 pub use traffic::{Counters, Traffic};
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
