@@ -1,48 +1,44 @@
 //! Starts an agent, and ends it.
 
+mod error;
+mod handle;
 mod handover;
+mod identity;
 mod prepared;
 
+pub use error::StartError;
+pub use handle::Handle;
 pub use handover::Relieved;
 pub use prepared::Prepared;
 
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use containerizer::audit::unmount_leftovers;
 use containerizer::{Container, Containerizer, Recovered};
 use failpoint::{Point, reach};
+use handle::FAREWELL;
+use identity::{identity, remember};
 use isolators::seccomp::Profile;
 use proto::v1;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 
-use crate::activation::ActivationError;
-use crate::audit::{AuditError, Auditor, Node};
+use crate::audit::{Auditor, Node};
 use crate::book::Book;
-use crate::checkpoint::{self, CheckpointError, Durability};
-use crate::config::{Config, ConfigError};
-use crate::devices::DevicesError;
-use crate::disks::DiskError;
+use crate::checkpoint;
 use crate::drain::Drain;
-use crate::executor::authentication::AuthenticationError;
 use crate::flags::Flags;
 use crate::garbage::Collector;
 use crate::gc;
 use crate::ground::Ground;
 use crate::host::{HostError, boot_id};
 use crate::link::Link;
-use crate::lock::LockError;
 use crate::logs::Keeper;
-use crate::networks::{NetworkError, Networks, Watching};
+use crate::networks::Networks;
 use crate::paths::Paths;
-use crate::profiles::ProfilesError;
 use crate::quota::{self, Quotas};
-use crate::recovery::{Recover, RecoveryError, Stored};
-use crate::supervisor::{Constants, Dismissal, Event, Farewell, Leaving, Supervisor};
+use crate::recovery::{Recover, Stored};
+use crate::supervisor::{Constants, Event, Supervisor};
 use crate::task::desk::Desk;
 use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
@@ -53,93 +49,9 @@ use crate::{adoption, fetching, networks, recovery};
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
 
-/// How long the last words to the master may take.
-const FAREWELL: Duration = Duration::from_secs(5);
-
 /// Kept back of the time for a shutdown, for the clean-up after it.
 /// Source: spec/mesos-agent.md section 13.
 const CLEANUP: Duration = Duration::from_secs(2);
-
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(
-        "an agent must run as root, this is user {0}: containers take cgroups, mounts and other users"
-    )]
-    NotRoot(nix::unistd::Uid),
-    #[error("bad --{flag} {}", .path.display())]
-    Directory {
-        flag: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error(transparent)]
-    Devices(#[from] DevicesError),
-    #[error(transparent)]
-    Profiles(#[from] ProfilesError),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Authentication(#[from] AuthenticationError),
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    #[error(transparent)]
-    Host(#[from] HostError),
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    #[error(transparent)]
-    Listen(#[from] ActivationError),
-    #[error(transparent)]
-    Address(#[from] endpoint::NoAddress),
-    #[error("cannot prepare the host for containers")]
-    Containerizer(#[from] containerizer::OpenError),
-    #[error("cannot compare the kernel with what is recorded")]
-    Audit(#[from] AuditError),
-    #[error("cannot clear the places of containers")]
-    Places(#[from] containerizer::audit::AuditError),
-    #[error("cannot find the containers of an earlier agent in {}", .runtime_dir.display())]
-    Containers {
-        runtime_dir: PathBuf,
-        source: containerizer::RecordError,
-    },
-    #[error(
-        "a container of an earlier agent cannot be taken over: put that right, or start with \
-         --strict=false to leave it alone"
-    )]
-    Container(#[source] containerizer::RecoverError),
-    #[error("cannot recover the agent's state")]
-    Recovery(#[from] RecoveryError),
-    #[error("cannot write the agent's state")]
-    Checkpoint(#[from] CheckpointError),
-    #[error("cannot set up an HTTP client for the link to the master")]
-    Client(#[source] reqwest::Error),
-    #[error("the agent's start was interrupted")]
-    Interrupted(#[from] tokio::task::JoinError),
-    #[error("cannot let clients in")]
-    Door(#[source] io::Error),
-    #[error("cannot listen on the socket that was handed over")]
-    Inherit(#[source] io::Error),
-}
-
-/// A running agent. Dropping it does not end it: say `stop` or `destroy`.
-#[derive(Debug)]
-pub struct Handle {
-    events: mpsc::Sender<Event>,
-    id: watch::Receiver<Option<String>>,
-    dismissal: watch::Receiver<Option<Dismissal>>,
-    supervisor: JoinHandle<()>,
-    link: JoinHandle<()>,
-    collector: JoinHandle<()>,
-    /// Tells the collector that its next pause is its last.
-    rest: watch::Sender<bool>,
-    orphans: Vec<JoinHandle<()>>,
-    host: Arc<Host>,
-    /// Ends with this.
-    _watching: Watching,
-    destroy_timeout: Duration,
-    ground: Ground,
-}
 
 /// What an agent begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -407,154 +319,6 @@ fn taken_over(
         stored.leave_alone(failure);
     }
     Ok(containers)
-}
-
-/// The agent of before, or a new one.
-fn identity(
-    flags: &Flags,
-    config: &Config,
-    paths: &Paths,
-    stored: &Stored,
-    port: u16,
-) -> Result<v1::AgentInfo, StartError> {
-    let id = stored.id.clone().map(|value| v1::AgentId { value });
-    let Some(old) = &stored.info else {
-        return Ok(config.agent_info(port, id));
-    };
-    if flags.recover == Recover::Cleanup {
-        return Ok(old.clone());
-    }
-    // With port 0 the operator has said that any will do.
-    let asked = (flags.port != 0).then_some(port);
-    let policy = flags.reconfiguration_policy;
-    match recovery::check_unchanged(old, config, asked, policy, paths.latest_agent()) {
-        Ok(()) => Ok(config.agent_info(port, id)),
-        // Nothing of the old agent runs any more.
-        Err(change) if stored.rebooted => {
-            tracing::warn!(%change, "starting as a new agent after a reboot");
-            Ok(config.agent_info(port, None))
-        }
-        Err(change) => Err(RecoveryError::from(change).into()),
-    }
-}
-
-/// Writes down how a known agent has changed, for the next start is compared with that; that the old one is
-/// no more; and, last, which boot all that was decided in.
-async fn remember(paths: &Paths, stored: &Stored, info: &v1::AgentInfo) -> Result<(), StartError> {
-    let known = info.id.clone();
-    let changed = known
-        .as_ref()
-        .filter(|_| stored.info.as_ref() != Some(info));
-    let changed = changed.map(|id| (paths.agent_info(&id.value), info.clone()));
-    let forgotten = (stored.id.is_some() && known.is_none()).then(|| paths.latest_agent());
-    let boot_id = boot_id().filter(|now| stored.boot_id.as_ref() != Some(now));
-    let boot_id = boot_id.map(|now| (paths.boot_id(), now));
-    let write = move || {
-        if let Some((file, info)) = changed {
-            checkpoint::write(&file, &info, Durability::Reboot)?;
-        }
-        if let Some(latest) = forgotten {
-            checkpoint::remove(&latest, Durability::Reboot)?;
-        }
-        if let Some((file, boot_id)) = boot_id {
-            checkpoint::replace(&file, boot_id.as_bytes(), Durability::Reboot)?;
-        }
-        Ok::<(), CheckpointError>(())
-    };
-    Ok(tokio::task::spawn_blocking(write).await??)
-}
-
-impl Handle {
-    /// Where the agent's HTTP API is reached.
-    pub fn address(&self) -> SocketAddr {
-        self.ground.address
-    }
-
-    pub(crate) fn events(&self) -> mpsc::Sender<Event> {
-        self.events.clone()
-    }
-
-    /// Given by the master; `None` before the first registration.
-    pub fn agent_id(&self) -> Option<String> {
-        self.id.borrow().clone()
-    }
-
-    /// Waits until the master has taken the agent, and returns its id; `None` if it never will.
-    pub async fn registered(&self) -> Option<String> {
-        let mut id = self.id.clone();
-        let id = id.wait_for(Option::is_some).await.ok()?;
-        id.clone()
-    }
-
-    /// Waits until the master dismisses the agent: one that was told to shut down is to be destroyed,
-    /// one that was refused only stopped, for its tasks may belong to another master.
-    pub async fn dismissed(&self) -> Option<Dismissal> {
-        let mut dismissal = self.dismissal.clone();
-        let dismissal = dismissal.wait_for(Option::is_some).await.ok()?;
-        dismissal.clone()
-    }
-
-    /// The agent goes away. Tasks of frameworks that checkpoint keep running, for the next one.
-    pub async fn stop(mut self) {
-        self.leave(Leaving::Stop).await;
-        self.link.abort();
-        self.ground.abandon();
-        self.collector.abort();
-        reach(Point::Left);
-        self.host.remove_cgroups_root().await;
-        drop(self.ground);
-    }
-
-    /// Kills every task, waits until nothing is left of them, and leaves the cluster.
-    pub async fn destroy(mut self) {
-        let farewell = self.leave(Leaving::Destroy).await;
-        let mut link = self.link;
-        if farewell == Farewell::OnItsWay {
-            // The link ends by itself once it has passed that on.
-            let ended = tokio::time::timeout(FAREWELL, &mut link).await;
-            tracing::debug!(
-                in_time = ended.is_ok(),
-                "told the master that this agent leaves"
-            );
-        }
-        link.abort();
-        self.ground.abandon();
-        self.collector.abort();
-        let orphans = futures_util::future::join_all(std::mem::take(&mut self.orphans));
-        if tokio::time::timeout(self.destroy_timeout, orphans)
-            .await
-            .is_err()
-        {
-            tracing::error!("containers that belong to no task would not end in time");
-        }
-        // The id is spent: the next start is a new agent.
-        let latest = self.host.paths.latest_agent();
-        let forget = move || checkpoint::remove(&latest, Durability::Reboot);
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(forget).await {
-            let error = proto::error::chain(&error);
-            tracing::warn!(error, "cannot forget the agent id");
-        }
-        self.host.remove_cgroups_root().await;
-        drop(self.ground);
-    }
-
-    async fn leave(&mut self, how: Leaving) -> Farewell {
-        let (done, left) = oneshot::channel();
-        if self.events.send(Event::Leave { how, done }).await.is_err() {
-            return Farewell::Unsaid;
-        }
-        let farewell = tokio::time::timeout(self.destroy_timeout, left).await;
-        self.supervisor.abort();
-        // It has a share in the lock. Ended or aborted, it is gone.
-        let _ = (&mut self.supervisor).await;
-        match farewell {
-            Ok(farewell) => farewell.unwrap_or(Farewell::Unsaid),
-            Err(_elapsed) => {
-                tracing::error!("tasks of this agent would not end in time");
-                Farewell::Unsaid
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,11 @@ pub async fn ask(handle: &Handle, method: Method, body: Option<Value>) -> (u16, 
     ask_at(handle.address(), method, body).await
 }
 
-pub async fn ask_at(address: SocketAddr, method: Method, body: Option<Value>) -> (u16, Value) {
+pub async fn ask_at(
+    address: std::net::SocketAddr,
+    method: Method,
+    body: Option<Value>,
+) -> (u16, Value) {
     let url = format!("http://{address}/drain");
     let mut request = reqwest::Client::new().request(method, url);
     if let Some(body) = body {
