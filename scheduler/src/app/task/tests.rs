@@ -1,0 +1,138 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn app(body: Value) -> App {
+    App::create(&body).unwrap()
+}
+
+fn words(command: &v1::CommandInfo) -> (bool, Option<&str>, Vec<&str>) {
+    let arguments = command.arguments.iter().map(String::as_str).collect();
+    (command.shell(), command.value.as_deref(), arguments)
+}
+
+#[test]
+fn cmd_runs_in_a_shell_and_args_do_not() {
+    let cmd = command(&app(json!({"id": "a", "cmd": "echo $A"})));
+    assert_eq!(words(&cmd), (true, Some("echo $A"), vec![]));
+    let args = command(&app(json!({"id": "a", "args": ["/bin/echo", "b c"]})));
+    assert_eq!(
+        words(&args),
+        (false, Some("/bin/echo"), vec!["/bin/echo", "b c"])
+    );
+    let image = json!({"id": "a", "args": ["-x"], "container": {"docker": {"image": "i"}}});
+    assert_eq!(words(&command(&app(image))), (false, None, vec!["-x"]));
+}
+
+#[test]
+fn an_apps_check_is_its_tasks() {
+    let checked = |check: Value| {
+        let app = app(json!({"id": "a", "cmd": "sleep 1", "check": check,
+            "portDefinitions": [{"port": 0}, {"port": 0}]}));
+        check_of(&app)
+    };
+    let check_of_times = |info: &v1::CheckInfo| {
+        let times = [
+            info.delay_seconds(),
+            info.interval_seconds(),
+            info.timeout_seconds(),
+        ];
+        times.map(|seconds| seconds as u32)
+    };
+    let exec = checked(json!({"exec": {"command": {"shell": "test -e ready"}},
+        "delaySeconds": 1, "intervalSeconds": 2, "timeoutSeconds": 3}));
+    assert_eq!(check_of_times(&exec), [1, 2, 3]);
+    let command = exec.command.unwrap().command;
+    assert_eq!((command.value(), command.shell()), ("test -e ready", true));
+    let http = checked(json!({"http": {"portIndex": 1, "path": "/ready"}}));
+    assert_eq!(check_of_times(&http), [15, 60, 20]);
+    let http = http.http.unwrap();
+    assert_eq!((http.port, http.path()), (31001, "/ready"));
+    let tcp = checked(json!({"tcp": {"portIndex": 0}}));
+    assert_eq!(tcp.r#type(), v1::check_info::Type::Tcp);
+    assert_eq!(tcp.tcp.unwrap().port, 31000);
+}
+
+fn check_of(app: &App) -> v1::CheckInfo {
+    check(app, &[31000, 31001]).unwrap()
+}
+
+#[test]
+fn a_bridge_publishes_the_given_host_ports() {
+    let app = app(json!({"id": "/net/web", "container": {"docker": {
+    "image": "i", "network": "BRIDGE", "portMappings": [
+        {"containerPort": 80, "name": "http", "labels": {"VIP_0": "web:80"}},
+        {"containerPort": 0, "protocol": "udp,tcp"},
+    ]}}}));
+    let mut info = container(&app).unwrap();
+    publish(&app, &[31000, 31001], &mut info);
+    let published: Vec<_> = info
+        .docker
+        .unwrap()
+        .port_mappings
+        .iter()
+        .map(|m| (m.host_port, m.container_port, m.protocol().to_owned()))
+        .collect();
+    let expected = [
+        (31000, 80, "tcp"),
+        (31001, 31001, "udp"),
+        (31001, 31001, "tcp"),
+    ];
+    assert_eq!(published, expected.map(|(h, c, p)| (h, c, p.to_owned())));
+
+    let found = discovery(&app, &[31000, 31001]);
+    assert_eq!(found.name(), "web.net");
+    let ports = found.ports.unwrap().ports;
+    let numbers: Vec<_> = ports.iter().map(|p| (p.number, p.protocol())).collect();
+    assert_eq!(numbers, [(31000, "tcp"), (31001, "udp"), (31001, "tcp")]);
+    let labels = &ports[0].labels.as_ref().unwrap().labels;
+    let labels: Vec<_> = labels.iter().map(|l| (l.key.as_str(), l.value())).collect();
+    assert_eq!(labels, [("VIP_0", "web:80"), ("network-scope", "host")]);
+}
+
+#[test]
+fn a_native_container_carries_its_volumes() {
+    let app = app(
+        json!({"id": "a", "cmd": "x", "container": {"type": "MESOS", "volumes": [
+            {"containerPath": "/etc/config", "hostPath": "/var/data", "mode": "R0"},
+        ]}}),
+    );
+    let info = container(&app).unwrap();
+    assert_eq!(info.r#type(), v1::container_info::Type::Mesos);
+    let volume = &info.volumes[0];
+    assert_eq!(
+        (volume.host_path(), volume.mode()),
+        ("/var/data", v1::volume::Mode::Ro)
+    );
+}
+
+#[test]
+fn limits_and_grace_reach_the_task() {
+    let app = app(
+        json!({"id": "a", "cmd": "x", "taskKillGracePeriodSeconds": 3,
+        "resourceLimits": {"cpus": "unlimited", "mem": 256}}),
+    );
+    let limits: Vec<_> = limits(&app)
+        .into_iter()
+        .map(|(k, v)| (k, v.value))
+        .collect();
+    assert_eq!(
+        limits,
+        [
+            ("cpus".to_owned(), f64::INFINITY),
+            ("mem".to_owned(), 256.0)
+        ]
+    );
+    let grace = kill_policy(&app).unwrap().grace_period.unwrap();
+    assert_eq!(grace.nanoseconds, 3_000_000_000);
+}
+
+#[test]
+fn checks_by_the_agent_use_the_inner_port() {
+    let app = app(json!({"id": "a", "container": {"docker": {
+        "image": "i", "network": "BRIDGE", "portMappings": [{"containerPort": 80}]}},
+        "healthChecks": [{"protocol": "HTTP"}, {"protocol": "MESOS_HTTP", "path": "/up"}]}));
+    let check = health_check(&app, &[31000]).unwrap();
+    let http = check.http.unwrap();
+    assert_eq!((http.port, http.path()), (80, "/up"));
+}
