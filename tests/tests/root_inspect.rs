@@ -121,7 +121,10 @@ async fn root_what_cannot_be_inspected_is_told_in_plain_words() {
 async fn explained(cluster: &Cluster, task: &str) -> Value {
     let what = format!("{task} is explained");
     let said = eventually(&what, || async { inspect(cluster, &[task]) }).await;
-    serde_json::from_str(&said).unwrap()
+    let mut said: Value = serde_json::from_str(&said).unwrap();
+    // That is measured again and again.
+    said.as_object_mut().unwrap().remove("disk").unwrap();
+    said
 }
 
 /// What the program prints; the words of its refusal where it ends with 1.
