@@ -21,10 +21,11 @@ use tokio::task::JoinHandle;
 const QUEUE: usize = 1024;
 
 pub struct Master {
-    pub address: SocketAddr,
+    tell: mpsc::Sender<Arrival>,
     arrivals: mpsc::Receiver<Arrival>,
     link: Option<mpsc::Sender<ToAgent>>,
-    server: JoinHandle<()>,
+    /// Each was opened for the agents of one life.
+    doors: Vec<JoinHandle<()>>,
 }
 
 pub enum Heard {
@@ -33,39 +34,60 @@ pub enum Heard {
 }
 
 enum Arrival {
-    Link(Box<Register>, mpsc::Sender<ToAgent>),
+    /// By which door.
+    Link(usize, Box<Register>, mpsc::Sender<ToAgent>),
     Said(Box<from_agent::Message>),
 }
 
+#[derive(Clone)]
+struct Door {
+    number: usize,
+    tell: mpsc::Sender<Arrival>,
+}
+
 impl Master {
-    pub async fn start() -> anyhow::Result<Master> {
+    pub fn new() -> Master {
+        let (tell, arrivals) = mpsc::channel(QUEUE);
+        Master {
+            tell,
+            arrivals,
+            link: None,
+            doors: Vec::new(),
+        }
+    }
+
+    /// Where the agents of the next life register. What those of earlier ones have asked for by another door,
+    /// and comes late, is not taken for theirs: they do not hear any more.
+    pub async fn open_door(&mut self) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.context("cannot listen as a master")?;
         let address = listener.local_addr()?;
-        let (tell, arrivals) = mpsc::channel(QUEUE);
-        let router = Router::new().route(PATH, post(on_post)).with_state(tell);
-        let server = tokio::spawn(async move {
+        let door = Door {
+            number: self.doors.len() + 1,
+            tell: self.tell.clone(),
+        };
+        let router = Router::new().route(PATH, post(on_post)).with_state(door);
+        self.doors.push(tokio::spawn(async move {
             // It ends with the trial.
             let _ = axum::serve(listener, router).await;
-        });
-        Ok(Master {
-            address,
-            arrivals,
-            link: None,
-            server,
-        })
+        }));
+        self.link = None;
+        Ok(address)
     }
 
     /// What an agent says next. Cancel safe.
     pub async fn hear(&mut self) -> Heard {
-        match self.arrivals.recv().await {
-            Some(Arrival::Link(register, link)) => {
-                self.link = Some(link);
-                Heard::Register(register)
+        loop {
+            match self.arrivals.recv().await {
+                Some(Arrival::Link(door, ..)) if door != self.doors.len() => {}
+                Some(Arrival::Link(_, register, link)) => {
+                    self.link = Some(link);
+                    return Heard::Register(register);
+                }
+                Some(Arrival::Said(message)) => return Heard::Said(message),
+                // The other end is here, too.
+                None => std::future::pending().await,
             }
-            Some(Arrival::Said(message)) => Heard::Said(message),
-            // The server has the other end for as long as this is there.
-            None => std::future::pending().await,
         }
     }
 
@@ -94,12 +116,12 @@ impl Master {
 
 impl Drop for Master {
     fn drop(&mut self) {
-        self.server.abort();
+        self.doors.iter().for_each(JoinHandle::abort);
     }
 }
 
 async fn on_post(
-    State(tell): State<mpsc::Sender<Arrival>>,
+    State(Door { number, tell }): State<Door>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -107,7 +129,9 @@ async fn on_post(
     match (headers.get(LINK_ID), message) {
         (None, Some(from_agent::Message::Register(register))) => {
             let (say, said) = mpsc::channel(QUEUE);
-            let told = tell.send(Arrival::Link(Box::new(register), say)).await;
+            let told = tell
+                .send(Arrival::Link(number, Box::new(register), say))
+                .await;
             if told.is_err() {
                 return StatusCode::SERVICE_UNAVAILABLE.into_response();
             }

@@ -83,7 +83,7 @@ pub fn place() -> PathBuf {
 }
 
 impl Node {
-    pub fn new(master: std::net::SocketAddr) -> anyhow::Result<Node> {
+    pub fn new() -> anyhow::Result<Node> {
         let directory = tempfile::Builder::new()
             .prefix("longshore-crash-")
             .tempdir_in(place())
@@ -100,7 +100,6 @@ impl Node {
         let ip = format!("127.{}.{high}.{low}", 64 + std::process::id() % 128);
         let cgroups_root = format!("longshore-crash-{}-{number}", std::process::id());
         let arguments = vec![
-            format!("--master={master}"),
             format!("--ip={ip}"),
             format!("--port={PORT}"),
             "--hostname=node".to_owned(),
@@ -130,7 +129,11 @@ impl Node {
     }
 
     /// Starts the next agent, which dies where it is told.
-    pub fn start(&mut self, death: Option<Death>) -> anyhow::Result<()> {
+    pub fn start(
+        &mut self,
+        master: std::net::SocketAddr,
+        death: Option<Death>,
+    ) -> anyhow::Result<()> {
         self.lives += 1;
         (self.upgrading, self.drain) = (None, None);
         self.await_address();
@@ -142,6 +145,7 @@ impl Node {
         command
             .arg("agent")
             .args(&self.arguments)
+            .arg(format!("--master={master}"))
             .env("NO_COLOR", "1")
             .env(
                 failpoint::REACHED,

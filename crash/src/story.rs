@@ -122,6 +122,18 @@ impl Story {
                 ensure!(known.contains(&last.reason()), "it is lost: {last:?}");
                 Ok(())
             }
+            // What would have ended in another way was killed before that.
+            TaskState::TaskKilled if self.kill_asked => Ok(()),
+            // Its executor was told to end, and has ended before any agent lived long enough to hear what it said
+            // of its tasks.
+            TaskState::TaskFailed
+                if self.kind.is_hosted()
+                    && self.kill_asked
+                    && died_under_it
+                    && last.reason() == Reason::ExecutorTerminated =>
+            {
+                Ok(())
+            }
             // Its executor's launch was cut short, and so had nothing of it.
             TaskState::TaskFailed
                 if self.kind.is_hosted()
@@ -167,6 +179,29 @@ mod tests {
             story.hear(update(uuid, *state)).unwrap();
         }
         story
+    }
+
+    #[test]
+    fn what_a_kill_came_before_may_be_told_as_killed() {
+        use TaskState::{TaskFailed, TaskKilled, TaskRunning};
+        let mut greedy = told(Kind::Greedy, &[TaskRunning, TaskKilled]);
+        assert!(greedy.check(1, 1).is_err(), "nobody has killed it");
+        greedy.kill_asked = true;
+        greedy.check(1, 1).unwrap();
+
+        let mut hosted = told(Kind::HostedSteady, &[TaskRunning, TaskFailed]);
+        let last = hosted.updates.last_mut().unwrap();
+        last.reason = Some(Reason::ExecutorTerminated.into());
+        assert!(
+            hosted.check(1, 2).is_err(),
+            "nobody has told its executor to end"
+        );
+        hosted.kill_asked = true;
+        assert!(
+            hosted.check(1, 1).is_err(),
+            "its agent lived and heard of it"
+        );
+        hosted.check(1, 2).unwrap();
     }
 
     #[test]

@@ -87,13 +87,12 @@ pub struct Trial {
 
 impl Trial {
     pub async fn new() -> anyhow::Result<Trial> {
-        let master = Master::start().await?;
-        let node = Node::new(master.address)?;
+        let node = Node::new()?;
         fs::write(node.path("fetched"), "content\n")?;
         symlink(built("examples/executor")?, node.path("executor"))?;
         Ok(Trial {
             node,
-            master,
+            master: Master::new(),
             stories: BTreeMap::new(),
             agent: None,
             is_drained: false,
@@ -162,7 +161,8 @@ impl Trial {
 
     /// Until it dies, where it was told or else when nothing more is to come.
     async fn live(&mut self, life: Life) -> anyhow::Result<()> {
-        self.node.start(life.death)?;
+        let master = self.master.open_door().await?;
+        self.node.start(master, life.death)?;
         let mut progress = Progress::Unknown;
         let mut look = Instant::now() + LOOK;
         loop {
@@ -293,7 +293,8 @@ impl Trial {
     }
 
     async fn last_life(&mut self) -> anyhow::Result<()> {
-        self.node.start(None)?;
+        let master = self.master.open_door().await?;
+        self.node.start(master, None)?;
         let mut registered = false;
         let mut look = Instant::now() + LOOK;
         let mut is_killing = false;
