@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fetcher", &[]),
     ("isolators", &["proto", "failpoint"]),
     ("network", &[]),
+    ("engine", &[]),
     ("containerizer", &["proto", "failpoint", "isolators", "init"]),
     ("agent", &["proto", "endpoint", "failpoint", "isolators", "network", "containerizer", "fetcher"]),
     ("master", &["proto", "endpoint"]),

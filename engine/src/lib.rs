@@ -1,0 +1,36 @@
+//! A Docker Engine, over its unix socket: containers, images and what it tells of them.
+//!
+//! Every call is bounded in time and in the size of its answer, and has a connection of its own where it may
+//! wait: an engine that hangs, restarts or lies is an error of that call, and of nothing else. Source: the
+//! Docker Engine API, versions 1.41 and later.
+
+#![forbid(unsafe_code)]
+
+mod call;
+mod client;
+mod container;
+mod create;
+mod error;
+mod exec;
+mod frames;
+mod image;
+mod inspected;
+mod lines;
+mod version;
+
+pub use client::Engine;
+pub use container::{Actor, Event, Listed};
+pub use create::{
+    Create, DeviceMapping, DeviceRequest, Empty, Healthcheck, HostConfig, LogConfig, Mount,
+    PortBinding, Resources, RestartPolicy, TmpfsOptions, Ulimit,
+};
+pub use error::EngineError;
+pub use exec::ExecEnd;
+pub use frames::{Frame, Logs, Source};
+pub use image::{Credentials, Image, Progress, Pull};
+pub use inspected::{Address, Inspected, State, Status};
+pub use lines::Lines;
+pub use version::Version;
+
+#[cfg(test)]
+mod tests;
