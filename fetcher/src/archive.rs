@@ -1,6 +1,7 @@
 //! Unpacking. The crates `tar` and `zip` only parse; each entry is judged here and written through
 //! `beneath`, because an archive is content from elsewhere.
 
+mod ahead;
 mod codec;
 #[cfg(test)]
 mod corpus;
@@ -18,6 +19,7 @@ use crate::budget::{Budget, OverLimit};
 use crate::plan::Format;
 use holes::Holes;
 
+use ahead::ahead;
 pub use codec::Codec;
 use codec::decoder;
 
@@ -51,6 +53,8 @@ impl Default for Limits {
 pub enum ArchiveError {
     #[error("cannot read it back")]
     Open(#[source] io::Error),
+    #[error("cannot start a thread that decompresses it")]
+    Thread(#[source] io::Error),
     #[error("it is damaged or not what its name says: check the file on the server")]
     Damaged(#[source] io::Error),
     #[error("it holds more than {0} entries")]
@@ -86,7 +90,10 @@ pub fn unpack(
     let mut out = Unpacking::new(sandbox, limits, budget);
     match format {
         Format::Tar(None) => tarball::read(buffered(archive), &mut out)?,
-        Format::Tar(Some(codec)) => tarball::read(decoder(codec, buffered(archive)), &mut out)?,
+        Format::Tar(Some(codec)) => ahead(
+            || decoder(codec, buffered(archive)),
+            |decoded| tarball::read(decoded, &mut out),
+        )?,
         Format::Zip => zipped::read(archive, &mut out)?,
     }
     out.batch.commit();
@@ -103,7 +110,10 @@ pub fn decompress(
     budget: &Budget,
 ) -> Result<(), ArchiveError> {
     let mut out = Unpacking::new(sandbox, limits, budget);
-    out.file(to.clone(), 0o644, &mut decoder(codec, buffered(from)))?;
+    ahead(
+        || decoder(codec, buffered(from)),
+        |decoded| out.file(to.clone(), 0o644, decoded),
+    )?;
     out.batch.commit();
     Ok(())
 }
@@ -118,6 +128,7 @@ struct Unpacking<'a> {
     limits: Limits,
     budget: &'a Budget,
     entries: u64,
+    buffer: Vec<u8>,
 }
 
 impl<'a> Unpacking<'a> {
@@ -127,6 +138,7 @@ impl<'a> Unpacking<'a> {
             limits,
             budget,
             entries: 0,
+            buffer: vec![0; holes::PIECE],
         }
     }
 
@@ -166,9 +178,8 @@ impl<'a> Unpacking<'a> {
             path: path.to_string(),
             source,
         };
-        let mut buffer = [0; holes::PIECE];
         loop {
-            let length = match content.read(&mut buffer) {
+            let length = match content.read(&mut self.buffer) {
                 Ok(0) => return file.finish().map_err(failed),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -176,7 +187,7 @@ impl<'a> Unpacking<'a> {
             };
             // Holes as well: the task may fill them.
             self.budget.take(length as u64)?;
-            file.write(&buffer[..length]).map_err(failed)?;
+            file.write(&self.buffer[..length]).map_err(failed)?;
         }
     }
 

@@ -276,13 +276,25 @@ impl Batch<'_> {
     /// Each missing directory of `path`, outermost first.
     fn make_directories(&mut self, path: &Path) -> Result<(), WriteError> {
         let failed = |errno| create_error(path, errno);
-        let mut here = PathBuf::new();
-        for name in path {
-            let parent = self.sandbox.directory(&here).map_err(failed)?;
-            here.push(name);
+        let mut missing: Vec<&Path> = Vec::new();
+        // The root is there.
+        for above in path
+            .ancestors()
+            .filter(|above| !above.as_os_str().is_empty())
+        {
+            match self.sandbox.directory(above) {
+                Ok(_there) => break,
+                Err(_missing_or_in_the_way) => missing.push(above),
+            }
+        }
+        for here in missing.into_iter().rev() {
+            let (Some(above), Some(name)) = (here.parent(), here.file_name()) else {
+                continue;
+            };
+            let parent = self.sandbox.directory(above).map_err(failed)?;
             match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
                 Ok(()) => self.made.push(Made {
-                    path: InnerPath(here.clone()),
+                    path: InnerPath(here.to_owned()),
                     kind: UnlinkatFlags::RemoveDir,
                 }),
                 // A link or a file in the way is found when the next name is resolved.

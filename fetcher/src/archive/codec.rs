@@ -1,14 +1,16 @@
 //! Compressed streams. What a decoder may hold in memory is bounded here, because a stream says itself how
 //! much that is.
 
+mod bits;
+mod blocks;
 mod frames;
 
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
 
-use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
+use blocks::Blocks;
 use frames::Frames;
 
 /// `xz -9` wants 65 MiB.
@@ -29,9 +31,21 @@ pub enum Codec {
 pub fn decoder<'a>(codec: Codec, from: impl BufRead + 'a) -> Box<dyn Read + 'a> {
     match codec {
         Codec::Gzip => Box::new(MultiGzDecoder::new(from)),
-        Codec::Bzip2 => Box::new(MultiBzDecoder::new(from)),
+        Codec::Bzip2 => match Blocks::new(from) {
+            Ok(blocks) => Box::new(blocks),
+            Err(error) => Box::new(NoThread(Some(error))),
+        },
         Codec::Xz => Box::new(XzReader::new_mem_limit(from, true, XZ_KIBIBYTES)),
         Codec::Zstd => Box::new(Frames::new(from, ZSTD_BYTES)),
+    }
+}
+
+/// Nothing can be decoded.
+struct NoThread(Option<io::Error>);
+
+impl Read for NoThread {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 
