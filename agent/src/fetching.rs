@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use fetcher::{Cache, Fetcher};
+use fetcher::{Cache, Fetched, Fetcher, Progress};
+use serde_json::{Value, json};
 
 use crate::flags::Flags;
+use crate::quota::amount;
 
 /// Blocks.
 pub fn fetcher(flags: &Flags) -> Fetcher {
@@ -30,6 +32,29 @@ fn helper(flags: &Flags) -> Vec<String> {
         true => ["/proc/self/exe", "fetcher"].map(str::to_owned).to_vec(),
         false => flags.fetch_helper.clone(),
     }
+}
+
+/// What a status says of a fetch that is over.
+pub fn told(fetched: Fetched) -> String {
+    let Fetched {
+        files,
+        bytes,
+        taken,
+    } = fetched;
+    let what = if files == 1 { "file" } else { "files" };
+    let (bytes, seconds) = (amount(bytes), taken.as_secs_f64());
+    format!("{files} {what} fetched: {bytes} in {seconds:.1} s")
+}
+
+/// Of a fetch that is under way, for `/containers`.
+pub fn progress(progress: Progress) -> Value {
+    let mut value = json!({
+        "bytes": progress.bytes, "bytes_per_second": progress.bytes_per_second,
+    });
+    if let Some(total) = progress.total {
+        value["total_bytes"] = total.into();
+    }
+    value
 }
 
 /// Names below `containerizer/fetcher/`: spec/mesos-agent.md section 16, and the last three are ours.

@@ -132,6 +132,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         },
         fetcher,
         frameworks_home: flags.frameworks_home.clone(),
+        hard_links: flags.fetcher.hard_links,
         seccomp_profiles: flags.seccomp_config_dir.clone(),
         switch_user: flags.switch_user,
         user_namespaces: UserNamespaces {

@@ -2,6 +2,7 @@
 
 mod cached;
 mod fetching;
+mod links;
 mod placing;
 
 use std::io::{self, Read};
@@ -20,6 +21,7 @@ use crate::confine::{cage, confine, leave_keyring, limit_files};
 use crate::download::{Http, Patience};
 use crate::log::Log;
 use crate::order::{Order, Said};
+use crate::progress::Meter;
 use crate::{Request, Settings, Uri, chain};
 use cached::opened;
 use fetching::{Fetching, FetchingError};
@@ -92,8 +94,7 @@ fn run(log: Log) -> Result<(), ChildError> {
     let sandbox = open_sandbox(&request)?;
     let authorities = authorities(&settings)?;
     // Nor may it have anything to do with the cache.
-    let cached: io::Result<Vec<_>> = order.cached.into_iter().map(opened).collect();
-    let cached = cached.map_err(ChildError::Cache)?;
+    let cached = opened(order.cached, &sandbox, &request).map_err(ChildError::Cache)?;
     let user = User::from_uid(
         request
             .user
@@ -134,6 +135,7 @@ fn run(log: Log) -> Result<(), ChildError> {
         budget,
         log,
         tell: Log::new(io::stdout()),
+        meter: Meter::new(request.uris.len()),
     };
     Ok(runtime.block_on(fetching.all(&request, cached, &policy))?)
 }

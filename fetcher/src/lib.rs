@@ -28,6 +28,7 @@ mod order;
 mod parent;
 mod plan;
 mod policy;
+mod progress;
 mod redact;
 mod redirect;
 mod settings;
@@ -39,6 +40,7 @@ pub use child::child_main;
 pub use download::{S3, S3Credentials};
 pub use parent::{FetchError, Fetcher};
 pub use policy::Policy;
+pub use progress::{Fetched, Progress};
 pub use redact::redacted;
 pub use settings::Settings;
 
@@ -62,6 +64,10 @@ pub struct Request {
     pub user: Option<(u32, u32, Vec<u32>)>,
     /// Prefix for relative paths.
     pub frameworks_home: Option<PathBuf>,
+    /// Programs may be links to files of the cache, which are root's: whoever runs them can neither become
+    /// root nor act on files without regard of their owners.
+    #[serde(default)]
+    pub links: bool,
 }
 
 /// An error and its causes as one line: what the sandbox's log and the task's status show.

@@ -47,6 +47,8 @@ pub enum Said {
         length: u64,
         validators: Validators,
     },
+    /// Bytes that came from servers so far, and how many will have in the end.
+    Progress { bytes: u64, total: Option<u64> },
     /// The last word.
     Failed(String),
 }

@@ -6,9 +6,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -17,6 +19,7 @@ use crate::cache::{Cache, Entry, Key, Use};
 use crate::checksum::Checksum;
 use crate::confine::MEMORY_BYTES;
 use crate::order::{self, Cached, Order, Said};
+use crate::progress::{Fetched, Progress, UnderWay, Watched};
 use crate::{Request, Settings};
 
 /// Longest line taken from the child: it handles bytes from elsewhere.
@@ -62,6 +65,7 @@ pub struct Fetcher {
     cache: Option<Arc<Cache>>,
     succeeded: AtomicU64,
     failed: AtomicU64,
+    under_way: UnderWay,
 }
 
 impl Fetcher {
@@ -72,6 +76,7 @@ impl Fetcher {
             cache,
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            under_way: UnderWay::default(),
         }
     }
 
@@ -85,6 +90,11 @@ impl Fetcher {
         (load(&self.succeeded), load(&self.failed))
     }
 
+    /// Of the fetch that is under way into this sandbox.
+    pub fn progress(&self, sandbox: &Path) -> Option<Progress> {
+        self.under_way.of(sandbox)
+    }
+
     /// Fetches everything or fails at the first URI that cannot be had; each step is a line in `log`
     /// (the sandbox's stderr). All of it may take `disk_limit` bytes.
     ///
@@ -96,14 +106,20 @@ impl Fetcher {
         request: &Request,
         disk_limit: Option<u64>,
         log: File,
-    ) -> Result<(), FetchError> {
-        let fetched = self.through_child(request, disk_limit, log).await;
+    ) -> Result<Fetched, FetchError> {
+        let begun = Instant::now();
+        let watched = self.under_way.begin(&request.sandbox);
+        let fetched = self.through_child(request, disk_limit, log, &watched).await;
         let total = match fetched {
             Ok(()) => &self.succeeded,
             Err(_) => &self.failed,
         };
         total.fetch_add(1, Ordering::Relaxed);
-        fetched
+        fetched.map(|()| Fetched {
+            files: request.uris.len(),
+            bytes: watched.bytes(),
+            taken: begun.elapsed(),
+        })
     }
 
     async fn through_child(
@@ -111,6 +127,7 @@ impl Fetcher {
         request: &Request,
         disk_limit: Option<u64>,
         log: File,
+        watched: &Watched<'_>,
     ) -> Result<(), FetchError> {
         let mut uses = match &self.cache {
             Some(cache) => uses(cache, request).await.map_err(FetchError::Cache)?,
@@ -130,6 +147,7 @@ impl Fetcher {
             while let Some(said) = next(&mut lines).await.map_err(FetchError::Wait)? {
                 match said {
                     Said::Failed(why) => reason = Some(why),
+                    Said::Progress { bytes, total } => watched.told(bytes, total, Instant::now()),
                     said => self.heed(said, &mut uses).await,
                 }
             }
@@ -165,7 +183,7 @@ impl Fetcher {
                     tracing::warn!(%error, "a fetched file cannot be kept in the cache");
                 }
             }
-            Said::Failed(_) => {}
+            Said::Progress { .. } | Said::Failed(_) => {}
         }
     }
 }

@@ -308,6 +308,7 @@ mod tests {
             sandbox: "/sandbox".into(),
             user: None,
             frameworks_home: None,
+            links: false,
         };
         assert_eq!(
             crate::chain(&plan(&request, &Policy::default()).unwrap_err()),

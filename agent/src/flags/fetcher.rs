@@ -48,6 +48,15 @@ pub struct FetcherFlags {
     )]
     pub allow_link_local: bool,
 
+    /// Give tasks that are not root the programs that the cache has (URIs with "cache" and "executable", of 1 MiB
+    /// and more) as hard links that they cannot write to; else as copies of their own.
+    #[arg(
+        long = "fetcher_hard_links",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = true, action = ArgAction::Set
+    )]
+    pub hard_links: bool,
+
     /// A PEM file of certificate authorities that servers may be signed by, beside the usual ones.
     #[arg(long = "fetcher_ca_file")]
     pub ca_file: Option<PathBuf>,
@@ -101,6 +110,7 @@ impl FetcherFlags {
                 "fetcher_allow_link_local",
                 Some(self.allow_link_local.to_string()),
             ),
+            ("fetcher_hard_links", Some(self.hard_links.to_string())),
             ("fetcher_ca_file", self.ca_file.as_ref().map(path)),
             ("fetcher_s3_endpoint", self.s3_endpoint.clone()),
             ("fetcher_s3_region", Some(self.s3_region.clone())),

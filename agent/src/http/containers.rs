@@ -4,6 +4,7 @@
 
 use containerizer::{Container, Snapshot};
 use endpoint::Query;
+use fetcher::Fetcher;
 use proto::v1;
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use super::pressure::pressure;
 use super::reply::Failure;
 use super::{timings, usage};
 use crate::book::{Book, Executor, ExecutorState, Framework};
+use crate::fetching::progress;
 use crate::quota::Quotas;
 
 const SELECTION: &str = "select containers by container_id alone, by framework_id alone, or by \
@@ -29,7 +31,12 @@ pub fn statistics(book: &Book, quotas: Option<&Quotas>) -> Value {
     book.executors().filter_map(one).collect()
 }
 
-pub fn containers(book: &Book, query: &Query, quotas: Option<&Quotas>) -> Result<Value, Failure> {
+pub fn containers(
+    book: &Book,
+    query: &Query,
+    quotas: Option<&Quotas>,
+    fetcher: Option<&Fetcher>,
+) -> Result<Value, Failure> {
     let container = query.value("container_id");
     let framework = query.value("framework_id");
     let executor = query.value("executor_id");
@@ -58,9 +65,13 @@ pub fn containers(book: &Book, query: &Query, quotas: Option<&Quotas>) -> Result
                 object["pressure"] = pressure;
             }
         }
-        // Ours, as the one before: Mesos has no such keys.
+        // Ours, as the one before and the one after: Mesos has no such keys.
         if let Some(timings) = executor.container.as_ref().and_then(Container::timings) {
             object["launch"] = timings::launch(timings);
+        }
+        let fetch = fetcher.and_then(|fetcher| fetcher.progress(&executor.sandbox));
+        if let Some(fetch) = fetch {
+            object["fetch"] = progress(fetch);
         }
         object
     };

@@ -279,8 +279,11 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
         }
         Route::Containers => {
             let (book, query) = (site.book().await?, query.clone());
-            let quotas = site.quotas();
-            blocking(move || containers::containers(&book, &query, quotas.as_deref())).await?
+            let (quotas, fetcher) = (site.quotas(), site.fetcher());
+            let answer = move || {
+                containers::containers(&book, &query, quotas.as_deref(), fetcher.as_deref())
+            };
+            blocking(answer).await?
         }
         Route::Inspect => {
             let (book, query) = (site.book().await?, query.clone());

@@ -284,8 +284,9 @@ impl Life {
     }
 
     async fn on_launch(&mut self, stage: Stage) {
-        let Stage::Over(outcome) = stage else {
-            return self.step(Event::Fetched).await;
+        let outcome = match stage {
+            Stage::Fetched(said) => return self.step(Event::Fetched(said)).await,
+            Stage::Over(outcome) => outcome,
         };
         self.launch = None;
         let event = match outcome {

@@ -28,6 +28,7 @@ use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
 use crate::complaint::Complaint;
 use crate::executor::authentication::Authentication;
+use crate::fetching::told;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::networks::wish::Wish;
 use crate::networks::{ConnectError, Connected, Networks};
@@ -47,6 +48,8 @@ pub struct Host {
     pub variables: AgentVariables,
     pub fetcher: Arc<Fetcher>,
     pub frameworks_home: Option<PathBuf>,
+    /// Programs may be links to files of the fetcher's cache.
+    pub hard_links: bool,
     /// The directory that the names of tasks' profiles mean files in.
     pub seccomp_profiles: Option<PathBuf>,
     pub switch_user: bool,
@@ -120,8 +123,8 @@ impl Job {
 /// What a launch tells of itself.
 #[derive(Debug)]
 pub enum Stage {
-    /// All that the task needs is in its sandbox.
-    Fetched,
+    /// All that the task needs is in its sandbox; what came there, as a sentence.
+    Fetched(Option<String>),
     /// The last word.
     Over(Outcome),
 }
@@ -443,17 +446,18 @@ async fn contain(
         tracing::info!(container = %plan.container.id, note, "a wish of a task is not met");
         say(&stderr, &format!("Note: {note}"));
     }
+    let mut said = None;
     if !plan.fetch.uris.is_empty() {
         let log = stderr.try_clone().map_err(LaunchError::Log)?;
         let fetch = host.fetcher.fetch(&plan.fetch, plan.disk_limit, log);
         tokio::select! {
-            fetched = clock.bound("fetching its URIs", fetch) => fetched??,
+            fetched = clock.bound("fetching its URIs", fetch) => said = Some(told(fetched??)),
             () = listener.closed() => return Ok(None),
         }
     }
     watch.lap("fetch");
     reach(Point::Fetched);
-    if listener.send(Stage::Fetched).await.is_err() {
+    if listener.send(Stage::Fetched(said)).await.is_err() {
         return Ok(None);
     }
     let out = Output {

@@ -79,8 +79,8 @@ pub enum Requester {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// All that it needs is in its sandbox.
-    Fetched,
+    /// All that it needs is in its sandbox; what that was, as a sentence.
+    Fetched(Option<String>),
     /// The command runs.
     Launched,
     /// Nothing of the container is left; why, as a sentence.
@@ -140,7 +140,7 @@ impl Machine {
     /// Takes `event` at the time `now` and says what must be done, in order.
     pub fn step(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let (phase, effects) = match event {
-            Event::Fetched => self.on_fetched(),
+            Event::Fetched(said) => self.on_fetched(said),
             Event::Launched => self.on_launched(now),
             Event::LaunchFailed(why) => self.on_launch_failed(why),
             Event::LaunchCancelled => self.on_launch_cancelled(),
@@ -153,11 +153,12 @@ impl Machine {
         effects
     }
 
-    fn on_fetched(&self) -> (Phase, Vec<Effect>) {
+    fn on_fetched(&self, said: Option<String>) -> (Phase, Vec<Effect>) {
         match self.phase {
             Phase::Fetching => {
-                let starting = Effect::Report(Report::executor(TaskState::TaskStarting));
-                (Phase::Launching, vec![starting])
+                let mut starting = Report::executor(TaskState::TaskStarting);
+                starting.message = said;
+                (Phase::Launching, vec![Effect::Report(starting)])
             }
             Phase::Launching
             | Phase::Aborting { .. }

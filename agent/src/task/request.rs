@@ -1,9 +1,12 @@
 //! From a task to what the containerizer and the fetcher are asked for. Pure.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use isolators::network::Network;
-use isolators::{Command, ContainerId, Limit, Request, Seccomp, Share, User};
+use isolators::{
+    Capability, CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User,
+};
 use proto::resources::Resources;
 use proto::v1;
 
@@ -83,6 +86,8 @@ pub fn plan(
         &job.executor,
         task,
     )?;
+    let linux = task.container.as_ref().and_then(|c| c.linux_info.as_ref());
+    let capabilities = capabilities(linux, &host.capabilities)?;
     let info = task.command.clone().unwrap_or_default();
     let (cpus, memory) = shares(task, &job.executor)?;
     let fetch = fetcher::Request {
@@ -90,9 +95,9 @@ pub fn plan(
         sandbox: job.sandbox.clone(),
         user: Some((user.uid, user.gid, user.groups.clone())),
         frameworks_home: host.frameworks_home.clone(),
+        links: host.hard_links && are_harmless(&user, &capabilities),
     };
     let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
-    let linux = task.container.as_ref().and_then(|c| c.linux_info.as_ref());
     let tty = task.container.as_ref().and_then(|c| c.tty_info.as_ref());
     let policy = &host.policy;
     let networks = &host.networks;
@@ -124,7 +129,7 @@ pub fn plan(
         network: files,
         terminal: terminal(tty)?,
         rlimits: rlimits(limits)?,
-        capabilities: capabilities(linux, &host.capabilities)?,
+        capabilities,
         seccomp,
         user_namespace: host.user_namespaces.of(task)?,
     };
@@ -138,6 +143,12 @@ pub fn plan(
         logs: host.log_limits.of(task)?,
         notes: [notes(task), logs::notes(task)].concat(),
     })
+}
+
+/// Whether the task cannot change a file of root's that nobody may write.
+fn are_harmless(user: &User, capabilities: &CapabilitySets) -> bool {
+    let none = |set: &HashSet<Capability>| set.is_empty();
+    user.uid != 0 && capabilities.effective.as_ref().is_none_or(none)
 }
 
 fn command(info: v1::CommandInfo) -> Command {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proto::task::is_terminal;
 use proto::v1::TaskState;
 
-use super::look::{Lack, Look};
+use super::look::{Fetch, Lack, Look};
 use super::outcome;
 use crate::task_id::is_of;
 
@@ -34,6 +34,11 @@ pub enum Notice {
         app: String,
         phase: Phase,
     },
+    /// How far its files have come.
+    Fetch {
+        app: String,
+        fetch: Fetch,
+    },
     Ended {
         task: String,
         state: TaskState,
@@ -60,6 +65,7 @@ pub struct App {
     fetches: bool,
     instances: u32,
     phase: Option<Phase>,
+    fetch: Option<Fetch>,
     /// By task id.
     tasks: BTreeMap<String, Known>,
     /// Tasks that had ended when the rest was last asked to be launched.
@@ -83,6 +89,7 @@ impl App {
             fetches,
             instances,
             phase: None,
+            fetch: None,
             tasks: BTreeMap::new(),
             asked_after: 0,
         }
@@ -112,6 +119,7 @@ impl App {
                 phase,
             });
         }
+        notices.extend(self.fetch(look));
         notices.extend(self.rest(mode));
         notices
     }
@@ -129,6 +137,10 @@ impl App {
     /// No instance runs or will run.
     pub fn is_done(&self) -> bool {
         self.phase == Some(Phase::Done)
+    }
+
+    pub fn is_fetching(&self) -> bool {
+        self.phase == Some(Phase::Fetching)
     }
 
     /// All instances run: little will change.
@@ -212,6 +224,19 @@ impl App {
         } else {
             Phase::Waiting(look.lacks.get(&self.id).copied())
         }
+    }
+
+    /// When that has changed.
+    fn fetch(&mut self, look: &Look) -> Option<Notice> {
+        let own = look
+            .fetches
+            .iter()
+            .filter(|(task, _)| is_of(task, &self.id));
+        let fetch = own.map(|(_, fetch)| *fetch).reduce(Fetch::and)?;
+        let is_news =
+            self.phase == Some(Phase::Fetching) && self.fetch.replace(fetch) != Some(fetch);
+        let app = self.id.clone();
+        is_news.then_some(Notice::Fetch { app, fetch })
     }
 
     /// Once everything that was launched has ended and something is missing.

@@ -16,6 +16,26 @@ pub struct Look {
     pub failures: Vec<Failure>,
     /// What keeps apps from being launched, by app.
     pub lacks: BTreeMap<String, Lack>,
+    /// How far the files of tasks have come, by task, while they are fetched.
+    pub fetches: BTreeMap<String, Fetch>,
+}
+
+/// Of all files of a task, or of several tasks together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fetch {
+    pub bytes: u64,
+    pub total: Option<u64>,
+    pub bytes_per_second: u64,
+}
+
+impl Fetch {
+    pub fn and(self, other: Fetch) -> Fetch {
+        Fetch {
+            bytes: self.bytes + other.bytes,
+            total: Option::zip(self.total, other.total).map(|(one, other)| one + other),
+            bytes_per_second: self.bytes_per_second + other.bytes_per_second,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +81,22 @@ pub fn tasks(state: &Value) -> Vec<Task> {
     entries(state).filter_map(whole).collect()
 }
 
+/// What an agent's `/containers` says of fetches that are under way, by task. What runs by itself has the name of
+/// its task.
+pub fn fetches(containers: &Value) -> BTreeMap<String, Fetch> {
+    let containers = containers.as_array().into_iter().flatten();
+    let one = |container: &Value| {
+        let fetch = &container["fetch"];
+        let progress = Fetch {
+            bytes: fetch["bytes"].as_u64()?,
+            total: fetch["total_bytes"].as_u64(),
+            bytes_per_second: fetch["bytes_per_second"].as_u64()?,
+        };
+        Some((container["executor_id"].as_str()?.to_owned(), progress))
+    };
+    containers.filter_map(one).collect()
+}
+
 /// Of an app's `lastTaskFailure`, if it had one.
 pub fn failure(value: &Value) -> Option<Failure> {
     Some(Failure {
@@ -88,6 +124,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn containers_tell_of_fetches_under_way() {
+        let containers = json!([
+            {"executor_id": "a.1", "fetch": {"bytes": 5, "bytes_per_second": 2, "total_bytes": 9}},
+            {"executor_id": "a.2"},
+        ]);
+        let fetch = Fetch {
+            bytes: 5,
+            total: Some(9),
+            bytes_per_second: 2,
+        };
+        let found = fetches(&containers);
+        assert_eq!(found, BTreeMap::from([("a.1".to_owned(), fetch)]));
+        let unknown = Fetch {
+            total: None,
+            ..fetch
+        };
+        let both = fetch.and(unknown);
+        assert_eq!((both.bytes, both.total), (10, None));
+    }
 
     #[test]
     fn the_queue_says_what_an_app_lacks() {

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::app::Phase;
-use super::look::Lack;
+use super::look::{Fetch, Lack};
 use crate::terminal;
 
 pub enum Screen {
@@ -51,6 +51,17 @@ impl Screen {
             // Where the end of each task stands above, its app's is no news.
             Screen::Lines if phase == Phase::Done => {}
             Screen::Lines => terminal::err(&format!("{app}: {text}")),
+        }
+    }
+
+    /// Where there is a bar: lines would be too many.
+    pub fn fetch(&mut self, app: &str, fetch: Fetch) {
+        let Screen::Bars { bars, .. } = self else {
+            return;
+        };
+        if let Some(bar) = bars.get(app.trim_start_matches('/')) {
+            bar.set_message(fetched(fetch));
+            bar.tick();
         }
     }
 
@@ -99,6 +110,14 @@ fn text(phase: Phase) -> String {
     }
 }
 
+fn fetched(fetch: Fetch) -> String {
+    let (bytes, rate) = (HumanBytes(fetch.bytes), HumanBytes(fetch.bytes_per_second));
+    match fetch.total {
+        Some(total) => format!("fetching: {bytes} of {}, {rate}/s", HumanBytes(total)),
+        None => format!("fetching: {bytes}, {rate}/s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +142,13 @@ mod tests {
             text(Phase::Waiting(Some(Lack("cpus")))),
             "waiting: nothing that is free here meets its \"cpus\""
         );
+        let fetch = Fetch {
+            bytes: 5 << 20,
+            total: Some(10 << 20),
+            bytes_per_second: 1 << 20,
+        };
+        let text = "fetching: 5.00 MiB of 10.00 MiB, 1.00 MiB/s";
+        assert_eq!(fetched(fetch), text);
         assert!(ProgressStyle::with_template("{spinner} {prefix}: {msg}").is_ok());
     }
 }

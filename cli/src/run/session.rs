@@ -1,5 +1,6 @@
 //! The apps of one run, from their submission to the last line of their output.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -182,6 +183,7 @@ impl Session {
         for notice in notices {
             match notice {
                 Notice::Phase { app, phase } => self.show.phase(&app, phase).await,
+                Notice::Fetch { app, fetch } => self.show.fetch(&app, fetch).await,
                 Notice::Ended {
                     task,
                     state,
@@ -247,10 +249,15 @@ impl Session {
             }
         }
         let lacks = look::lacks(&self.scheduler.get("/v2/queue").await?);
+        let fetches = match self.watch.is_fetching() {
+            true => look::fetches(&self.agent.get("/containers").await?),
+            false => BTreeMap::new(),
+        };
         Ok(Look {
             tasks,
             failures,
             lacks,
+            fetches,
         })
     }
 

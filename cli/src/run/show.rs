@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::app::Phase;
+use super::look::Fetch;
 use super::screen::{Screen, Stream};
 
 /// What may wait to be written. Each is a few bytes, or what a round reads of a file.
@@ -25,6 +26,10 @@ enum Job {
     Phase {
         app: String,
         phase: Phase,
+    },
+    Fetch {
+        app: String,
+        fetch: Fetch,
     },
     Text {
         stream: Stream,
@@ -66,6 +71,11 @@ impl Show {
     pub async fn phase(&mut self, app: &str, phase: Phase) {
         let app = app.to_owned();
         self.send(Job::Phase { app, phase }).await;
+    }
+
+    pub async fn fetch(&mut self, app: &str, fetch: Fetch) {
+        let app = app.to_owned();
+        self.send(Job::Fetch { app, fetch }).await;
     }
 
     /// A remark of our own.
@@ -128,6 +138,7 @@ fn write(mut jobs: mpsc::Receiver<Job>, mut screen: Screen, reader_is_gone: &Ato
     while let Some(job) = jobs.blocking_recv() {
         match job {
             Job::Phase { app, phase } => screen.phase(&app, phase),
+            Job::Fetch { app, fetch } => screen.fetch(&app, fetch),
             Job::Text { stream, text } => match screen.text(stream, &text) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     reader_is_gone.store(true, Ordering::Relaxed);

@@ -46,6 +46,10 @@ impl Watch {
         self.apps.iter().all(App::is_done)
     }
 
+    pub fn is_fetching(&self) -> bool {
+        self.apps.iter().any(App::is_fetching)
+    }
+
     pub fn is_settled(&self) -> bool {
         self.apps.iter().all(App::is_settled)
     }

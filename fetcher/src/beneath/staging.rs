@@ -2,6 +2,7 @@
 //! whatever is unpacked meanwhile, a file that was verified is the one that is put in its place.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -9,7 +10,7 @@ use std::sync::Mutex;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 use super::{Batch, Beneath, InnerPath, STAGING, WriteError, create_error};
 
@@ -36,6 +37,46 @@ impl Staging {
             directory,
             files: Mutex::default(),
         })
+    }
+
+    /// Makes the directory, for a user that this process will become: what is put into it will be found there.
+    pub fn give(sandbox: &Beneath, uid: u32, gid: u32) -> io::Result<OwnedFd> {
+        let root = sandbox.directory(Path::new(""))?;
+        match mkdirat(&root, STAGING, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let directory = openat(&root, STAGING, flags, Mode::empty())?;
+        // By the descriptor: it is a directory, whoever renames things meanwhile.
+        fchown(
+            &directory,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+        )?;
+        Ok(directory)
+    }
+
+    /// What was linked there by `kept_name` goes away with the rest.
+    pub fn adopt(&self, index: usize) {
+        if let Ok(mut files) = self.files.lock() {
+            files.push(Self::kept_name(index));
+        }
+    }
+
+    /// The name of a link to a file of the cache.
+    pub fn kept_name(index: usize) -> String {
+        format!("{index}.kept")
+    }
+
+    /// Puts a link where it belongs.
+    pub fn place_kept(
+        &self,
+        index: usize,
+        batch: &mut Batch<'_>,
+        to: &InnerPath,
+    ) -> Result<(), WriteError> {
+        batch.place(self.directory.as_fd(), &Self::kept_name(index), to)
     }
 
     /// A new file, to be written and read.

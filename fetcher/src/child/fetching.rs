@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::cached::{CachedFiles, KeptFile};
 use super::placing::Placing;
@@ -19,11 +21,14 @@ use crate::download::{Came, DownloadError, Http, Sink, download};
 use crate::log::Log;
 use crate::order::Said;
 use crate::plan::{Item, Refused, plan};
+use crate::progress::{Meter, Part};
 use crate::redact::redacted;
 use crate::{Policy, Request, Uri};
 
 /// Downloads at a time.
 const PARALLEL: usize = 4;
+/// Between two words about how far it has come.
+const WORDS: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FetchingError {
@@ -62,6 +67,8 @@ pub struct Fetching {
     pub log: Log,
     /// The agent.
     pub tell: Log,
+    /// Of the files of the request.
+    pub meter: Meter,
 }
 
 /// A file whose content is there, and verified.
@@ -71,6 +78,8 @@ pub enum Arrival {
     Staged(File),
     /// Of the cache, which keeps it.
     Kept(File),
+    /// Likewise, and staged as a link.
+    Linked(File),
 }
 
 impl Fetching {
@@ -85,6 +94,12 @@ impl Fetching {
         self.log.line(&format!("Fetcher Info: {info}"));
         let items = plan(request, policy)?;
         let staging = Staging::make(&self.sandbox).map_err(FetchingError::Staging)?;
+        for (index, cached) in cached.iter().enumerate() {
+            let kept = cached.as_ref().and_then(|cached| cached.kept.as_ref());
+            if kept.is_some_and(|kept| kept.linked) {
+                staging.adopt(index);
+            }
+        }
         let staging = Arc::new(staging);
         let (tell, mut told) = mpsc::channel(items.len().max(1));
         let downloads = async {
@@ -115,11 +130,34 @@ impl Fetching {
             }
             Ok(())
         };
-        tokio::try_join!(downloads, placing)?;
+        let work = async { tokio::try_join!(downloads, placing) };
+        tokio::select! {
+            done = work => drop(done?),
+            () = self.tell_progress() => {}
+        }
+        self.progress();
         let directory = request.sandbox.display();
         self.log
             .line(&format!("Successfully fetched all URIs into '{directory}'"));
         Ok(())
+    }
+
+    async fn tell_progress(&self) {
+        let mut words = interval(WORDS);
+        words.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = None;
+        loop {
+            words.tick().await;
+            if told != Some(self.meter.read()) {
+                told = Some(self.progress());
+            }
+        }
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        let (bytes, total) = self.meter.read();
+        say(&self.tell, &Said::Progress { bytes, total });
+        (bytes, total)
     }
 
     async fn arrival(
@@ -130,7 +168,7 @@ impl Fetching {
         request: &Request,
         staging: &Staging,
     ) -> Result<(usize, Arrival), FetchingError> {
-        let uri = &item.uri;
+        let (uri, part) = (&item.uri, self.meter.part());
         self.log.line(&format!("Fetching URI '{uri}'"));
         let arrived = match cached {
             None => {
@@ -139,9 +177,11 @@ impl Fetching {
                     .line("Fetching directly into the sandbox directory");
                 self.log
                     .line(&format!("Downloading resource from '{uri}' to '{path}'"));
-                self.staged(index, item, staging).await.map(Arrival::Staged)
+                self.staged(index, item, staging, part)
+                    .await
+                    .map(Arrival::Staged)
             }
-            Some(cached) => self.kept(index, item, cached).await.map(Arrival::Kept),
+            Some(cached) => self.kept(index, item, cached, part).await,
         };
         let arrived = arrived.map_err(|source| failed(item, source))?;
         Ok((index, arrived))
@@ -152,9 +192,10 @@ impl Fetching {
         index: usize,
         item: &Item,
         staging: &Staging,
+        part: Part,
     ) -> Result<File, ItemError> {
         let checksum = item.checksum.as_ref();
-        let mut sink = Sink::new(staging.file(index)?, self.budget.clone(), checksum);
+        let mut sink = Sink::new(staging.file(index)?, self.budget.clone(), checksum, part);
         download(&item.source, &self.http, None, &self.log, &mut sink).await?;
         Ok(sink.finish(checksum)?)
     }
@@ -165,12 +206,16 @@ impl Fetching {
         index: usize,
         item: &Item,
         cached: CachedFiles,
-    ) -> Result<File, ItemError> {
+        part: Part,
+    ) -> Result<Arrival, ItemError> {
         let uri = &item.uri;
         let from_cache = |kept: KeptFile| {
             say(&self.tell, &Said::Kept { index });
             self.log.line(&format!("Fetching URI '{uri}' from cache"));
-            Ok(kept.file)
+            Ok(match kept.linked {
+                true => Arrival::Linked(kept.file),
+                false => Arrival::Kept(kept.file),
+            })
         };
         let kept = match cached.kept {
             Some(kept) if kept.fresh => return from_cache(kept),
@@ -178,7 +223,7 @@ impl Fetching {
         };
         let known = kept.as_ref().map(|kept| &kept.validators);
         let checksum = item.checksum.as_ref();
-        let mut sink = Sink::new(cached.fill, self.budget.clone(), checksum);
+        let mut sink = Sink::new(cached.fill, self.budget.clone(), checksum, part);
         let came = download(&item.source, &self.http, known, &self.log, &mut sink).await;
         let validators = match (came, kept) {
             (Ok(Came::NotModified), Some(kept)) => return from_cache(kept),
@@ -206,7 +251,7 @@ impl Fetching {
             validators,
         };
         say(&self.tell, &said);
-        Ok(file)
+        Ok(Arrival::Kept(file))
     }
 
     async fn place(

@@ -5,7 +5,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use rustix::fs::ioctl_ficlone;
+
 use super::fetching::{Arrival, ItemError};
+use super::links;
 use crate::archive::{Limits, decompress, unpack};
 use crate::beneath::{Batch, Beneath, InnerPath, Staging};
 use crate::budget::Budget;
@@ -71,12 +74,19 @@ impl Placing {
                 set.map_err(ItemError::Mode)?;
                 Ok(self.staging.place(self.index, batch, target)?)
             }
-            // On file systems that share blocks the copy is none.
-            Arrival::Kept(from) => {
+            Arrival::Linked(from) if mode & links::MODE == links::MODE => {
+                let length = from.metadata().map_err(ItemError::HandOut)?.len();
+                self.budget.take(length)?;
+                Ok(self.staging.place_kept(self.index, batch, target)?)
+            }
+            Arrival::Kept(from) | Arrival::Linked(from) => {
                 let length = from.metadata().map_err(ItemError::HandOut)?.len();
                 self.budget.take(length)?;
                 let mut to = batch.file(target, mode)?;
-                io::copy(from, &mut to).map_err(ItemError::HandOut)?;
+                // Shared blocks, until one of both is written to. Elsewhere the kernel copies.
+                if ioctl_ficlone(&to, &*from).is_err() {
+                    io::copy(from, &mut to).map_err(ItemError::HandOut)?;
+                }
                 Ok(())
             }
         }
@@ -87,7 +97,7 @@ impl Placing {
         if let Arrival::Staged(_) = self.arrival {
             self.keep(batch, target, 0o644)?;
         }
-        let (Arrival::Staged(file) | Arrival::Kept(file)) = &self.arrival;
+        let (Arrival::Staged(file) | Arrival::Kept(file) | Arrival::Linked(file)) = &self.arrival;
         file.try_clone().map_err(ItemError::HandOut)
     }
 }

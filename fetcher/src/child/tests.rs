@@ -82,6 +82,7 @@ async fn fetch_within(uri: Uri, limits: Limits, disk: Option<u64>) -> Fetched {
         sandbox: sandbox.path().to_owned(),
         user: None,
         frameworks_home: None,
+        links: false,
     };
     fetch_request(&request, sandbox, limits, disk).await
 }
@@ -111,6 +112,7 @@ async fn fetch_with(
         budget: Budget::new(disk, None),
         log: Log::new(log.clone()),
         tell: Log::new(io::sink()),
+        meter: Meter::new(request.uris.len()),
     };
     let cached = request.uris.iter().map(|_| None).collect();
     let outcome = fetching.all(request, cached, &Policy::default()).await;

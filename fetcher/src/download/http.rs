@@ -147,7 +147,9 @@ impl Http {
         }
         *validator = strong_validator(&answer);
         // Mostly announced; counted all the same.
-        into.check(answer.content_length().unwrap_or(0))?;
+        if let Some(length) = answer.content_length() {
+            into.announce(length)?;
+        }
         while let Some(piece) = answer.chunk().await.map_err(failed)? {
             into.write(&piece)?;
         }

@@ -47,7 +47,7 @@ pub async fn copy(
     if known == Some(&validators) {
         return Ok(Came::NotModified);
     }
-    into.check(metadata.len())?;
+    into.announce(metadata.len())?;
     let mut buffer = vec![0; PIECE];
     loop {
         match from.read(&mut buffer) {

@@ -6,6 +6,7 @@ use std::io::{self, Seek, Write};
 use super::DownloadError;
 use crate::budget::Budget;
 use crate::checksum::{Checksum, Hasher};
+use crate::progress::Part;
 
 pub struct Sink {
     file: File,
@@ -13,11 +14,12 @@ pub struct Sink {
     empty: Hasher,
     content: Hasher,
     length: u64,
+    part: Part,
 }
 
 impl Sink {
     /// `file` is new and empty.
-    pub fn new(file: File, budget: Budget, checksum: Option<&Checksum>) -> Self {
+    pub fn new(file: File, budget: Budget, checksum: Option<&Checksum>, part: Part) -> Self {
         let empty = Hasher::new(checksum);
         Self {
             file,
@@ -25,6 +27,7 @@ impl Sink {
             content: empty.clone(),
             empty,
             length: 0,
+            part,
         }
     }
 
@@ -32,9 +35,11 @@ impl Sink {
         self.length
     }
 
-    /// Whether `more` bytes, which were announced, would find room.
-    pub fn check(&self, more: u64) -> Result<(), DownloadError> {
-        Ok(self.budget.check(more)?)
+    /// That `more` bytes will come: whether they would find room.
+    pub fn announce(&mut self, more: u64) -> Result<(), DownloadError> {
+        self.budget.check(more)?;
+        self.part.announce(self.length.saturating_add(more));
+        Ok(())
     }
 
     pub fn write(&mut self, piece: &[u8]) -> Result<(), DownloadError> {
@@ -42,6 +47,7 @@ impl Sink {
         self.file.write_all(piece).map_err(DownloadError::Write)?;
         self.content.update(piece);
         self.length += piece.len() as u64;
+        self.part.came(piece.len() as u64);
         Ok(())
     }
 
@@ -50,6 +56,7 @@ impl Sink {
         let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
         emptied.map_err(DownloadError::Write)?;
         self.budget.give_back(self.length);
+        self.part.lost(self.length);
         self.content = self.empty.clone();
         self.length = 0;
         Ok(())
@@ -62,6 +69,7 @@ impl Sink {
 
     /// The file, to be read from its beginning, when its content is what it must be.
     pub fn finish(mut self, checksum: Option<&Checksum>) -> Result<File, DownloadError> {
+        self.part.announce(self.length);
         if let Some(checksum) = checksum {
             checksum.check(&self.content)?;
         }

@@ -240,3 +240,55 @@ async fn root_a_user_can_neither_read_nor_write_the_cache_and_has_it_alone() {
         assert_eq!((found.uid(), found.mode() & 0o777), (0, 0o600));
     }
 }
+
+#[tokio::test]
+async fn root_a_program_from_the_cache_is_a_link_that_its_user_cannot_write_to() {
+    let program = vec![7; 2 << 20];
+    let server = Server::default();
+    *server.lock().unwrap() = Served {
+        content: program.clone(),
+        etag: Some("\"1\""),
+        ..Served::default()
+    };
+    let (address, _serving) = serve(&server).await;
+    let node = Node::new(64 << 20);
+    let fetched = async |executable, links, user: Option<u32>| {
+        let sandbox = tempfile::tempdir().unwrap();
+        let url = format!("http://{address}/program");
+        let mut request = request(Path::new(&url), sandbox.path());
+        request.uris[0].cache = true;
+        request.uris[0].executable = executable;
+        request.links = links;
+        request.user = user.map(|uid| (uid, uid, vec![uid]));
+        let uid = user.unwrap_or_default();
+        std::os::unix::fs::chown(sandbox.path(), Some(uid), Some(uid)).unwrap();
+        let log = File::create(sandbox.path().join("stderr")).unwrap();
+        node.fetcher.fetch(&request, None, log).await.unwrap();
+        let file = sandbox.path().join("program");
+        assert!(std::fs::read(&file).unwrap() == program);
+        let names = std::fs::read_dir(sandbox.path()).unwrap().count();
+        assert_eq!(names, 2, "only that and stderr");
+        let metadata = file.metadata().unwrap();
+        let mode = metadata.permissions().mode() & 0o7777;
+        (metadata.uid(), mode, metadata.nlink(), sandbox)
+    };
+    let own = |(uid, mode, links, _): (u32, u32, u64, tempfile::TempDir)| (uid, mode, links);
+    let user = Some(12_345);
+    // The first fetch fills the cache.
+    assert_eq!(own(fetched(true, true, user).await), (12_345, 0o755, 1));
+    let (uid, mode, links, linked) = fetched(true, true, user).await;
+    assert_eq!((uid, mode, links), (0, 0o555, 2));
+    assert_eq!(own(fetched(true, true, user).await), (0, 0o555, 3));
+    for (executable, links) in [(false, true), (true, false)] {
+        let mode = if executable { 0o755 } else { 0o644 };
+        let copied = own(fetched(executable, links, user).await);
+        assert_eq!(copied, (12_345, mode, 1));
+    }
+    // Root could write to it.
+    assert_eq!(own(fetched(true, true, None).await), (0, 0o755, 1));
+    assert_eq!(own(fetched(true, true, None).await), (0, 0o755, 1));
+    // What was linked and has changed meanwhile is fetched, and nothing of the link stays.
+    server.lock().unwrap().etag = Some("\"2\"");
+    assert_eq!(own(fetched(true, true, user).await), (12_345, 0o755, 1));
+    drop(linked);
+}

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fetcher::{FetchError, Fetcher, Request, Settings, Uri};
+use fetcher::{FetchError, Fetched, Fetcher, Request, Settings, Uri};
 
 fn helper() -> Vec<String> {
     let deps = std::env::current_exe().unwrap();
@@ -23,7 +23,7 @@ fn helper() -> Vec<String> {
     ]
 }
 
-async fn fetch(helper: &[String], request: &Request, log: File) -> Result<(), FetchError> {
+async fn fetch(helper: &[String], request: &Request, log: File) -> Result<Fetched, FetchError> {
     fetch_within(helper, request, None, log).await
 }
 
@@ -32,7 +32,7 @@ async fn fetch_within(
     request: &Request,
     disk_limit: Option<u64>,
     log: File,
-) -> Result<(), FetchError> {
+) -> Result<Fetched, FetchError> {
     let fetcher = Fetcher::new(helper.to_vec(), Settings::default(), None);
     fetcher.fetch(request, disk_limit, log).await
 }
@@ -49,6 +49,7 @@ fn request(value: &Path, sandbox: &Path) -> Request {
         sandbox: sandbox.to_owned(),
         user: None,
         frameworks_home: None,
+        links: false,
     }
 }
 
@@ -262,4 +263,32 @@ fn open_files(process: &Path) -> Vec<PathBuf> {
     let descriptors = std::fs::read_dir(process.join("fd"));
     let descriptors = descriptors.into_iter().flatten().flatten();
     descriptors.flat_map(|fd| fd.path().read_link()).collect()
+}
+
+/// The server sends the rest once somebody has seen how far it came.
+#[tokio::test]
+async fn how_far_a_fetch_has_come_is_known_while_it_is_under_way() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let sandbox = tempfile::tempdir().unwrap();
+    let request = request(Path::new(&url), sandbox.path());
+    let log = File::create(sandbox.path().join("stderr")).unwrap();
+    let fetcher = Fetcher::new(helper(), Settings::default(), None);
+    let serving = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let _ = connection.read(&mut [0; 4096]).await.unwrap();
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello";
+        connection.write_all(head).await.unwrap();
+        let half = (5, Some(10));
+        let progress = |progress: fetcher::Progress| (progress.bytes, progress.total);
+        while fetcher.progress(sandbox.path()).map(progress) != Some(half) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        connection.write_all(b"world").await.unwrap();
+    };
+    let (fetched, ()) = tokio::join!(fetcher.fetch(&request, None, log), serving);
+    let fetched = fetched.unwrap();
+    assert_eq!((fetched.files, fetched.bytes), (1, 10));
+    assert_eq!(fetcher.progress(sandbox.path()), None);
 }

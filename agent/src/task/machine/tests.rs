@@ -26,7 +26,7 @@ fn exit(status: i32) -> Event {
 
 fn launching(policy: Policy, now: Instant) -> Machine {
     let mut machine = Machine::start(policy);
-    machine.step(Event::Fetched, now);
+    machine.step(Event::Fetched(None), now);
     machine
 }
 
@@ -51,7 +51,7 @@ fn a_task_starts_once_its_files_are_there_runs_and_finishes() {
     let now = Instant::now();
     let mut machine = Machine::start(POLICY);
     assert_eq!(
-        states(&machine.step(Event::Fetched, now)),
+        states(&machine.step(Event::Fetched(None), now)),
         [TaskState::TaskStarting]
     );
     assert_eq!(
@@ -197,7 +197,7 @@ fn who_fills_the_disk_while_it_is_killed_has_had_its_grace() {
 
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        Just(Event::Fetched),
+        Just(Event::Fetched(None)),
         Just(Event::Launched),
         Just(Event::LaunchFailed("no".into())),
         Just(Event::LaunchCancelled),

@@ -2,7 +2,7 @@ use proto::v1::TaskState;
 
 use super::*;
 use crate::run::app::{PATIENCE, Phase};
-use crate::run::look::{Failure, Task};
+use crate::run::look::{Failure, Fetch, Task};
 
 fn task(number: u32, state: TaskState) -> Task {
     Task {
@@ -28,7 +28,7 @@ fn watch(mode: Mode, instances: u32, fetches: bool) -> Watch {
 fn phases(notices: &[Notice]) -> Vec<Phase> {
     let phase = |notice: &Notice| match notice {
         Notice::Phase { phase, .. } => Some(*phase),
-        Notice::Ended { .. } | Notice::LaunchRest { .. } => None,
+        Notice::Fetch { .. } | Notice::Ended { .. } | Notice::LaunchRest { .. } => None,
     };
     notices.iter().filter_map(phase).collect()
 }
@@ -175,4 +175,27 @@ fn tasks_are_named_after_their_app() {
     assert_eq!(watch.name("g_a.instance-2").as_deref(), Some("g/a#2"));
     assert_eq!(watch.name("g_a.b.instance-1").as_deref(), Some("g/a.b"));
     assert_eq!(watch.name("other"), None);
+}
+
+#[test]
+fn how_far_a_fetch_has_come_is_told_when_that_changes_and_while_it_is_fetched() {
+    let mut watch = watch(Mode::Forever, 1, true);
+    let staging = task(1, TaskState::TaskStaging);
+    let mut look = look(std::slice::from_ref(&staging));
+    let mut told = |bytes, state| {
+        let fetch = Fetch {
+            bytes,
+            ..Fetch::default()
+        };
+        look.tasks[0].state = state;
+        look.fetches.insert(staging.id.clone(), fetch);
+        let notices = watch.step(&look);
+        notices
+            .iter()
+            .any(|notice| matches!(notice, Notice::Fetch { fetch: it, .. } if *it == fetch))
+    };
+    assert!(told(5, TaskState::TaskStaging));
+    assert!(!told(5, TaskState::TaskStaging));
+    assert!(told(6, TaskState::TaskStaging));
+    assert!(!told(7, TaskState::TaskRunning));
 }

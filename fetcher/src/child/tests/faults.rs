@@ -237,6 +237,7 @@ async fn downloads_run_beside_each_other_and_land_in_the_order_of_the_uris() {
         sandbox: sandbox.path().to_owned(),
         user: None,
         frameworks_home: None,
+        links: false,
     };
     let fetched = fetch_request(&request, sandbox, Limits::default(), None).await;
     assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);

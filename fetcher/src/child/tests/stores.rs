@@ -11,6 +11,7 @@ async fn fetch_from(http: Http, value: &str) -> Fetched {
         sandbox: sandbox.path().to_owned(),
         user: None,
         frameworks_home: None,
+        links: false,
     };
     fetch_with(http, &request, sandbox, Limits::default(), None).await
 }

@@ -1,0 +1,262 @@
+//! Archives into a sandbox, against the programs that people would use in a shell: `curl | tar`, and `curl`
+//! with `unzip`. The same files from the same server, in turn. Then what the cache hands out, and what a fetch
+//! child holds in memory.
+//!
+//! `cargo bench -p fetcher --bench fetch`, as root for what another user gets.
+
+#![expect(clippy::print_stdout, reason = "a bench is for reading")]
+#![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fetcher::{Cache, Fetcher, Request, Settings, Uri};
+
+const ROUNDS: usize = 5;
+const FILES: usize = 1500;
+/// Together.
+const BYTES: usize = 160 << 20;
+const CACHED_BYTES: u64 = 500 << 20;
+const USER: u32 = 65_534;
+
+/// How an archive is made from the tree, and unpacked by others; `@` is its URL.
+#[rustfmt::skip] // An archive is a row.
+const ARCHIVES: &[(&str, &str, &str)] = &[
+    ("a.tar", "tar -C tree -cf a.tar .", "curl -sf @ | tar -x"),
+    ("a.tar.gz", "gzip -k <a.tar >a.tar.gz", "curl -sf @ | tar -xz"),
+    ("a.zip", "cd tree && zip -qr ../a.zip .", "curl -sfO @ && unzip -q a.zip"),
+    ("a.tar.bz2", "bzip2 <a.tar >a.tar.bz2", "curl -sf @ | tar -xj"),
+    ("a.tar.xz", "xz -T1 -3 <a.tar >a.tar.xz", "curl -sf @ | tar -xJ"),
+    ("a.tar.zst", "zstd -q <a.tar >a.tar.zst", "curl -sf @ | tar -x --zstd"),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, peak] = &arguments[..]
+        && word == "child"
+    {
+        let status = fetcher::child_main();
+        fs::write(peak, own_peak()).unwrap();
+        std::process::exit(status);
+    }
+    // Where sandboxes are: on a disk.
+    let work = tempfile::tempdir_in("/var/tmp").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        archives(work.path()).await;
+        cached(work.path()).await;
+    });
+}
+
+/// The most that this process has ever had in memory.
+fn own_peak() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.unwrap().trim().trim_end_matches(" kB").to_owned()
+}
+
+struct Bench {
+    work: PathBuf,
+    fetcher: Fetcher,
+}
+
+impl Bench {
+    fn new(work: &Path, cache: bool) -> Bench {
+        let own = std::env::current_exe().unwrap();
+        let peak = work.join("peak");
+        let helper = [&own, Path::new("child"), &peak];
+        let helper = helper.map(|word| word.to_str().unwrap().to_owned());
+        let cache = cache.then(|| Cache::open(work.join("cache"), 4 << 30).unwrap());
+        Bench {
+            work: work.to_owned(),
+            fetcher: Fetcher::new(helper.to_vec(), Settings::default(), cache),
+        }
+    }
+
+    /// Into a new sandbox; how long it took, and the child's peak in MiB.
+    async fn fetch(&self, uri: Uri, user: Option<u32>) -> (Duration, f64) {
+        let sandbox = self.sandbox();
+        // Written by the child as itself, and the sandbox is its user's.
+        let user = user.filter(|_| nix::unistd::geteuid().is_root());
+        if let Some(uid) = user {
+            chown(&sandbox, Some(uid), Some(uid)).unwrap();
+        }
+        let log = File::create(sandbox.join("stderr")).unwrap();
+        let request = Request {
+            uris: vec![uri],
+            sandbox,
+            user: user.map(|uid| (uid, uid, vec![uid])),
+            frameworks_home: None,
+            links: true,
+        };
+        let began = Instant::now();
+        self.fetcher.fetch(&request, None, log).await.unwrap();
+        let taken = began.elapsed();
+        let peak = fs::read_to_string(self.work.join("peak"));
+        let peak = peak.map_or(0.0, |peak| peak.parse::<f64>().unwrap() / 1024.0);
+        (taken, peak)
+    }
+
+    fn sandbox(&self) -> PathBuf {
+        let sandbox = self.work.join("sandbox");
+        let _first = fs::remove_dir_all(&sandbox);
+        fs::create_dir(&sandbox).unwrap();
+        sandbox
+    }
+
+    fn shell(&self, command: &str) -> Duration {
+        let sandbox = self.sandbox();
+        let began = Instant::now();
+        run(command, &sandbox);
+        began.elapsed()
+    }
+}
+
+fn run(command: &str, directory: &Path) {
+    let status = Command::new("sh")
+        .args(["-ec", command])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .status();
+    assert!(status.unwrap().success(), "{command}");
+}
+
+fn uri(value: String) -> Uri {
+    Uri {
+        value,
+        executable: false,
+        extract: true,
+        cache: false,
+        output_file: None,
+    }
+}
+
+async fn archives(work: &Path) {
+    tree(&work.join("tree"));
+    let port = serve(work.to_owned());
+    let bench = Bench::new(work, false);
+    println!(
+        "{FILES} files of {} MiB, p50 of {ROUNDS} in turn",
+        BYTES >> 20
+    );
+    for (name, make, others) in ARCHIVES {
+        run(make, work);
+        let url = format!("http://127.0.0.1:{port}/{name}");
+        let (mut ours, mut theirs, mut peak) = (Vec::new(), Vec::new(), 0.0_f64);
+        for _ in 0..ROUNDS {
+            theirs.push(bench.shell(&others.replace('@', &url)));
+            let (taken, held) = bench.fetch(uri(url.clone()), None).await;
+            ours.push(taken);
+            peak = peak.max(held);
+        }
+        let (ours, theirs) = (median(ours), median(theirs));
+        let size = work.join(name).metadata().unwrap().len() >> 20;
+        println!(
+            "{name:<10} {size:>4} MiB: {ours:.2} s, {theirs:.2} s by {others:?}: {:.2}x (goal: 1.0), {peak:.0} MiB \
+             held (goal: 32)",
+            theirs / ours
+        );
+    }
+}
+
+async fn cached(work: &Path) {
+    let file = work.join("program");
+    let made = format!("head -c {CACHED_BYTES} /dev/urandom >program");
+    run(&made, work);
+    let bench = Bench::new(work, true);
+    for (what, executable) in [("a file", false), ("a program", true)] {
+        let mut uri = uri(file.to_str().unwrap().to_owned());
+        uri.cache = true;
+        uri.executable = executable;
+        uri.extract = false;
+        bench.fetch(uri.clone(), Some(USER)).await;
+        let mut taken = Vec::new();
+        let mut peak = 0.0_f64;
+        for _ in 0..ROUNDS {
+            let (one, held) = bench.fetch(uri.clone(), Some(USER)).await;
+            taken.push(one);
+            peak = peak.max(held);
+        }
+        let links = work.join("sandbox/program").metadata().unwrap().nlink();
+        println!(
+            "{what} of {} MiB from the cache, {}: {:.1} ms of all, the child's start included (goal: 20), \
+             {peak:.0} MiB held",
+            CACHED_BYTES >> 20,
+            if links > 1 { "a link" } else { "no link" },
+            median(taken) * 1000.0
+        );
+    }
+}
+
+/// Files of all sizes, half of them text, half of them like programs.
+fn tree(root: &Path) {
+    let mut state = 1_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let words: Vec<String> = (0..4000)
+        .map(|_| format!("{:x} ", next() % 0xf_ffff))
+        .collect();
+    for number in 0..FILES {
+        let directory = root.join(format!("d{}", number % 40));
+        fs::create_dir_all(&directory).unwrap();
+        // On average as many as it takes.
+        let length = (next() as usize) % (2 * BYTES / FILES);
+        let mut content = Vec::with_capacity(length + 32);
+        while content.len() < length {
+            match number % 2 {
+                0 => content.extend(words[next() as usize % 4000].bytes()),
+                _ => {
+                    content.extend(next().to_le_bytes());
+                    content.extend([0, 0, 0x48, 0x89, 0xe5, 0, 0, 0]);
+                }
+            }
+        }
+        fs::write(directory.join(format!("f{number}")), content).unwrap();
+    }
+}
+
+/// Files of a directory by HTTP, a connection each; gives the port.
+fn serve(directory: PathBuf) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let directory = directory.clone();
+            // Whoever asked may have gone.
+            std::thread::spawn(move || answer(connection?, &directory));
+        }
+    });
+    port
+}
+
+fn answer(mut to: TcpStream, directory: &Path) -> std::io::Result<()> {
+    let mut lines = BufReader::new(to.try_clone()?).lines();
+    let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+    let asked = first.split(' ').nth(1).unwrap_or_default();
+    while lines
+        .next()
+        .transpose()?
+        .is_some_and(|line| !line.is_empty())
+    {}
+    let mut file = File::open(directory.join(asked.trim_start_matches('/')))?;
+    let length = file.metadata()?.len();
+    write!(
+        to,
+        "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    )?;
+    std::io::copy(&mut file, &mut to).map(drop)
+}
+
+fn median(mut taken: Vec<Duration>) -> f64 {
+    taken.sort();
+    taken[taken.len() / 2].as_secs_f64()
+}
