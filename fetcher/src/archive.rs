@@ -6,6 +6,7 @@ mod codec;
 #[cfg(test)]
 mod corpus;
 mod holes;
+mod sparse;
 mod tarball;
 mod zip_end;
 mod zipped;
@@ -35,6 +36,9 @@ pub struct Limits {
     pub trailing_bytes: u64,
     /// Of a zip's list of its entries, which the parser holds in memory as a whole.
     pub directory_bytes: u64,
+    /// How many bytes a byte of a compressed archive may become, once they are `ratio_from` all together.
+    pub ratio: u64,
+    pub ratio_from: u64,
 }
 
 impl Default for Limits {
@@ -45,6 +49,9 @@ impl Default for Limits {
             header_bytes: 1 << 20,
             trailing_bytes: 64 << 20,
             directory_bytes: 64 << 20,
+            // gzip cannot do better than this for zeros; what people pack stays far below.
+            ratio: 1000,
+            ratio_from: 1 << 30,
         }
     }
 }
@@ -61,6 +68,11 @@ pub enum ArchiveError {
     TooManyEntries(u64),
     #[error("an entry has more than {0} directories above it")]
     TooDeep(usize),
+    #[error(
+        "it unpacks to more than {0} times its size: check that it is what it should be, and pack empty data as \
+         holes of a plain .tar"
+    )]
+    Ratio(u64),
     #[error("its list of entries is larger than {0} bytes")]
     LargeDirectory(u64),
     #[error("unpacking takes more than the fetch may")]
@@ -88,6 +100,9 @@ pub fn unpack(
     budget: &Budget,
 ) -> Result<(), ArchiveError> {
     let mut out = Unpacking::new(sandbox, limits, budget);
+    if format != Format::Tar(None) {
+        out.bound(&archive)?;
+    }
     match format {
         Format::Tar(None) => tarball::read(buffered(archive), &mut out)?,
         Format::Tar(Some(codec)) => ahead(
@@ -110,6 +125,7 @@ pub fn decompress(
     budget: &Budget,
 ) -> Result<(), ArchiveError> {
     let mut out = Unpacking::new(sandbox, limits, budget);
+    out.bound(&from)?;
     ahead(
         || decoder(codec, buffered(from)),
         |decoded| out.file(to.clone(), 0o644, decoded),
@@ -129,6 +145,8 @@ struct Unpacking<'a> {
     budget: &'a Budget,
     entries: u64,
     buffer: Vec<u8>,
+    bytes: u64,
+    most_bytes: u64,
 }
 
 impl<'a> Unpacking<'a> {
@@ -139,7 +157,17 @@ impl<'a> Unpacking<'a> {
             budget,
             entries: 0,
             buffer: vec![0; holes::PIECE],
+            bytes: 0,
+            most_bytes: u64::MAX,
         }
+    }
+
+    /// By the size of what is compressed.
+    fn bound(&mut self, archive: &File) -> Result<(), ArchiveError> {
+        let length = archive.metadata().map_err(ArchiveError::Open)?.len();
+        let most = length.saturating_mul(self.limits.ratio);
+        self.most_bytes = most.max(self.limits.ratio_from);
+        Ok(())
     }
 
     /// Called once per entry, before anything else. `None` is the sandbox itself (`./`).
@@ -187,6 +215,10 @@ impl<'a> Unpacking<'a> {
             };
             // Holes as well: the task may fill them.
             self.budget.take(length as u64)?;
+            self.bytes += length as u64;
+            if self.bytes > self.most_bytes {
+                return Err(ArchiveError::Ratio(self.limits.ratio));
+            }
             file.write(&self.buffer[..length]).map_err(failed)?;
         }
     }

@@ -7,19 +7,22 @@ mod placing;
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
 use reqwest::Certificate;
+use tokio::time::timeout;
 
 use crate::archive::Limits;
 use crate::beneath::Beneath;
 use crate::budget::Budget;
 use crate::confine::{cage, confine, leave_keyring, limit_files};
-use crate::download::{Http, Patience};
+use crate::download::{Http, Patience, Tls};
 use crate::log::Log;
+use crate::netrc::Netrc;
 use crate::order::{Order, Said};
 use crate::progress::Meter;
 use crate::{Request, Settings, Uri, chain};
@@ -58,6 +61,10 @@ enum ChildError {
         file: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("cannot read {file}, which this agent's flags name")]
+    File { file: String, source: io::Error },
+    #[error("cannot prepare TLS")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot open a file of the fetcher's cache")]
     Cache(#[source] io::Error),
     #[error(transparent)]
@@ -92,7 +99,11 @@ fn run(log: Log) -> Result<(), ChildError> {
     let settings = order.settings.into_owned();
     // Before becoming the user, who may have no way down to its sandbox.
     let sandbox = open_sandbox(&request)?;
-    let authorities = authorities(&settings)?;
+    let authorities = read_if_any(settings.ca_file.as_deref())?;
+    let tls = Tls::new(&authorities).map_err(|error| ChildError::Tls(error.into()))?;
+    let authorities = certificates(&settings, &authorities)?;
+    let netrc = read_if_any(settings.netrc_file.as_deref())?;
+    let netrc = Netrc::parse(&String::from_utf8_lossy(&netrc));
     // Nor may it have anything to do with the cache.
     let cached = opened(order.cached, &sandbox, &request).map_err(ChildError::Cache)?;
     let user = User::from_uid(
@@ -125,9 +136,13 @@ fn run(log: Log) -> Result<(), ChildError> {
         stall: settings.stall_timeout,
         pause: PAUSE,
     };
-    let mut http = Http::new(policy.clone(), patience, &authorities).map_err(ChildError::Client)?;
+    let mut http =
+        Http::new(policy.clone(), patience, &authorities, tls).map_err(ChildError::Client)?;
     http.store = settings.s3;
     http.user = user;
+    http.name_services = settings.name_services;
+    http.ftp.netrc = netrc.clone();
+    http.netrc = netrc;
     let fetching = Fetching {
         sandbox: Arc::new(sandbox),
         http,
@@ -137,19 +152,42 @@ fn run(log: Log) -> Result<(), ChildError> {
         tell: Log::new(io::stdout()),
         meter: Meter::new(request.uris.len()),
     };
-    Ok(runtime.block_on(fetching.all(&request, cached, &policy))?)
+    let fetched = async {
+        let all = fetching.all(&request, cached, &policy);
+        match settings.time_limit {
+            None => all.await,
+            Some(limit) => {
+                let fetched = timeout(limit, all).await;
+                fetched.unwrap_or(Err(FetchingError::TooSlow(limit)))
+            }
+        }
+    };
+    let fetched = runtime.block_on(fetched);
+    // A thread that unpacks goes with the process.
+    runtime.shutdown_background();
+    Ok(fetched?)
 }
 
-fn authorities(settings: &Settings) -> Result<Vec<Certificate>, ChildError> {
+fn read_if_any(file: Option<&Path>) -> Result<Vec<u8>, ChildError> {
+    let read = file.map(|file| {
+        let failed = |source| ChildError::File {
+            file: file.display().to_string(),
+            source,
+        };
+        std::fs::read(file).map_err(failed)
+    });
+    read.unwrap_or(Ok(Vec::new()))
+}
+
+fn certificates(settings: &Settings, text: &[u8]) -> Result<Vec<Certificate>, ChildError> {
     let Some(file) = &settings.ca_file else {
         return Ok(Vec::new());
     };
-    let failed = |source| ChildError::Authorities {
+    let failed = |error: reqwest::Error| ChildError::Authorities {
         file: file.display().to_string(),
-        source,
+        source: error.into(),
     };
-    let text = std::fs::read(file).map_err(|error| failed(error.into()))?;
-    Certificate::from_pem_bundle(&text).map_err(|error| failed(error.into()))
+    Certificate::from_pem_bundle(text).map_err(failed)
 }
 
 fn open_sandbox(request: &Request) -> Result<Beneath, ChildError> {

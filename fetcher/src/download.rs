@@ -1,8 +1,10 @@
 //! One item's bytes into an open file.
 
 mod ask;
+mod ftp;
 mod http;
 mod local;
+mod persist;
 mod resolver;
 mod s3;
 mod sink;
@@ -22,8 +24,10 @@ use crate::plan::Source;
 use crate::policy::Forbidden;
 use crate::redirect::RefusedRedirect;
 
-use ask::Ask;
-pub use http::{Http, Patience};
+use ask::{Ask, Of};
+pub use ftp::{BadPlace, Place, Tls};
+pub use http::Http;
+pub use persist::Patience;
 pub use s3::{Object, S3, S3Credentials};
 pub use sink::Sink;
 pub use webhdfs::HdfsFile;
@@ -49,6 +53,24 @@ pub enum DownloadError {
          this agent"
     )]
     Connect(#[source] reqwest::Error),
+    #[error(
+        "cannot connect to the server: check that host and port are right and can be reached from \
+         this agent"
+    )]
+    NoConnection(#[source] io::Error),
+    #[error(
+        "the server's certificate is not one that this agent trusts: renew it, or tell the agent who \
+         signed it (--fetcher_ca_file)"
+    )]
+    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the server answered {code} {said:?}")]
+    Ftp { code: u16, said: String },
+    #[error("the server does not answer as one of FTP")]
+    NotFtp,
+    #[error("the name node answered {exception}: {message}")]
+    Hadoop { exception: String, message: String },
+    #[error("the name node is on standby")]
+    Standby,
     #[error("a redirect is not followed")]
     Redirect(#[source] RefusedRedirect),
     #[error("the file is too large")]
@@ -59,6 +81,8 @@ pub enum DownloadError {
     Stalled(Duration),
     #[error("the server broke off")]
     Broken(#[source] reqwest::Error),
+    #[error("the server broke off")]
+    BrokenOff(#[source] io::Error),
     #[error("the server sent another part of the file than it was asked for")]
     WrongPart,
     #[error(transparent)]
@@ -71,7 +95,15 @@ impl DownloadError {
     /// Whether it may be different the next time.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Stalled(_) | Self::Broken(_) | Self::WrongPart => true,
+            Self::Connect(_)
+            | Self::NoConnection(_)
+            | Self::Stalled(_)
+            | Self::Broken(_)
+            | Self::BrokenOff(_)
+            | Self::Standby
+            | Self::WrongPart => true,
+            // "Transient negative", and 550 is not.
+            Self::Ftp { code, .. } => (400..500).contains(code),
             Self::Status(status) => {
                 let slow = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
                 let never = [StatusCode::NOT_IMPLEMENTED];
@@ -82,12 +114,22 @@ impl DownloadError {
             | Self::NotAFile { .. }
             | Self::Copy { .. }
             | Self::BadUrl(_)
+            | Self::Certificate(_)
+            | Self::NotFtp
+            | Self::Hadoop { .. }
             | Self::Forbidden(_)
             | Self::Redirect(_)
             | Self::TooLarge(_)
             | Self::Content(_)
             | Self::Write(_) => false,
         }
+    }
+}
+
+impl DownloadError {
+    /// Whether another server of the same service may do better.
+    fn is_of_this_server(&self) -> bool {
+        matches!(self, Self::Standby | Self::Connect(_) | Self::Stalled(_))
     }
 }
 
@@ -111,17 +153,27 @@ pub async fn download(
         Source::File(path) => local::copy(path, known, into).await,
         Source::Http(url) => {
             let url = Url::parse(url).map_err(|error| DownloadError::BadUrl(error.into()))?;
-            http.get(Ask { url, store: None }, known, log, into).await
+            http.get(&[Ask::plain(url)], known, log, into).await
         }
+        Source::Ftp(place) => http.ftp.get(place, known, log, into).await,
         Source::S3(object) => {
-            let store = Some(&http.store);
             let url = http.store.url(object).map_err(DownloadError::BadUrl)?;
-            http.get(Ask { url, store }, known, log, into).await
+            let ask = Ask {
+                url,
+                of: Of::Store(&http.store),
+            };
+            http.get(&[ask], known, log, into).await
         }
         Source::Hdfs(file) => {
-            let url = file.url(http.user.as_deref());
-            let url = url.map_err(DownloadError::BadUrl)?;
-            http.get(Ask { url, store: None }, known, log, into).await
+            let urls = file.urls(http.user.as_deref(), &http.name_services);
+            let urls = urls.map_err(DownloadError::BadUrl)?.into_iter();
+            let asks: Vec<_> = urls
+                .map(|url| Ask {
+                    url,
+                    of: Of::NameNode,
+                })
+                .collect();
+            http.get(&asks, known, log, into).await
         }
     }
 }

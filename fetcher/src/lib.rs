@@ -24,6 +24,7 @@ mod child;
 mod confine;
 mod download;
 mod log;
+mod netrc;
 mod order;
 mod parent;
 mod plan;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::archive::Codec;
 use crate::beneath::{BadPath, InnerPath};
 use crate::checksum::{BadChecksum, Checksum};
-use crate::download::{HdfsFile, Object};
+use crate::download::{BadPlace, HdfsFile, Object, Place};
 use crate::policy::{Forbidden, Policy};
 use crate::redact::redacted;
 use crate::{Request, Uri};
@@ -28,6 +28,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     Http(String),
+    Ftp(Place),
     /// Absolute path on this host.
     File(PathBuf),
     S3(Object),
@@ -46,6 +47,8 @@ impl Source {
                 "https"
             }
             Self::Http(_) => "http",
+            Self::Ftp(place) if place.is_secret() => "ftps",
+            Self::Ftp(_) => "ftp",
             Self::S3(_) => "s3",
             Self::Hdfs(_) => "hdfs",
         }
@@ -74,8 +77,8 @@ pub enum BadUri {
     #[error("it has no path after the host: name a file, as in http://host/file")]
     NoPath,
     #[error(
-        "the scheme {0} is not supported: serve the file by http, https, s3 or hdfs, or name a file on \
-         the agent's host"
+        "the scheme {0} is not supported: serve the file by http, https, ftp, ftps, s3 or hdfs, or name \
+         a file on the agent's host"
     )]
     Scheme(String),
     #[error("a file:// URI must hold an absolute path, as in file:///opt/app.tar.gz")]
@@ -88,6 +91,8 @@ pub enum BadUri {
     NoName,
     #[error("bad output_file {path:?}")]
     Output { path: PathBuf, source: BadPath },
+    #[error(transparent)]
+    Ftp(#[from] BadPlace),
     #[error(transparent)]
     Checksum(#[from] BadChecksum),
     #[error("it may not be fetched from")]
@@ -166,6 +171,10 @@ fn source(text: &str, home: Option<&Path>) -> Result<Source, BadUri> {
         "http" | "https" => match path {
             None | Some("/") => Err(BadUri::NoPath),
             Some(_) => Ok(Source::Http(text.to_owned())),
+        },
+        "ftp" | "ftps" => match path {
+            None | Some("/") => Err(BadUri::NoPath),
+            Some(_) => Ok(Source::Ftp(Place::parse(text)?)),
         },
         "file" => {
             let path = rest.strip_prefix("localhost").unwrap_or(rest);
@@ -277,6 +286,8 @@ mod tests {
             ("http://h/stderr", BadUri::Name(BadPath::Log)),
             ("gopher://h/a", BadUri::Scheme("gopher".to_owned())),
             ("s3://bucket", BadUri::NoPath),
+            ("ftp://h", BadUri::NoPath),
+            ("ftp://h/a%0aDELE", BadUri::Ftp(BadPlace::Control)),
             ("s3:///key", BadUri::NoPath),
             ("hdfs://nn/", BadUri::NoPath),
             ("hdfs:///x", BadUri::NoPath),
@@ -304,7 +315,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_uri_and_the_remedy() {
         let request = Request {
-            uris: vec![uri("ftp://h/a")],
+            uris: vec![uri("rsync://h/a")],
             sandbox: "/sandbox".into(),
             user: None,
             frameworks_home: None,
@@ -312,8 +323,8 @@ mod tests {
         };
         assert_eq!(
             crate::chain(&plan(&request, &Policy::default()).unwrap_err()),
-            "failed to fetch 'ftp://h/a': the scheme ftp is not supported: serve the file by http, \
-             https, s3 or hdfs, or name a file on the agent's host"
+            "failed to fetch 'rsync://h/a': the scheme rsync is not supported: serve the file by http, \
+             https, ftp, ftps, s3 or hdfs, or name a file on the agent's host"
         );
     }
 }

@@ -42,6 +42,18 @@ impl Policy {
             .ok_or_else(|| Forbidden::Scheme(scheme.to_owned()))
     }
 
+    /// Of those who were named by another scheme, and send on to the servers that have it.
+    pub fn within(&self, schemes: &[&str]) -> Self {
+        let mut wider = self.clone();
+        // None are all.
+        if !wider.schemes.is_empty() {
+            wider
+                .schemes
+                .extend(schemes.iter().map(|&scheme| scheme.to_owned()));
+        }
+        wider
+    }
+
     /// `host` as it stands in a URL: an address counts as one.
     pub fn host(&self, host: &str) -> Result<(), Forbidden> {
         let plain = host.trim_start_matches('[').trim_end_matches([']', '.']);

@@ -1,5 +1,6 @@
 //! What an operator says of all fetches.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use crate::download::S3;
 use crate::policy::Policy;
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Settings {
     pub policy: Policy,
     /// Longest wait for bytes from a server.
@@ -14,6 +16,12 @@ pub struct Settings {
     /// Authorities in PEM that are trusted beside the usual ones.
     pub ca_file: Option<PathBuf>,
     pub s3: S3,
+    /// Who one is on which host, as in ~/.netrc. The agent's user reads it, and it counts for all tasks.
+    pub netrc_file: Option<PathBuf>,
+    /// Name nodes that are one service together, by its name.
+    pub name_services: BTreeMap<String, Vec<String>>,
+    /// For all of a fetch.
+    pub time_limit: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -24,6 +32,9 @@ impl Default for Settings {
             stall_timeout: Duration::from_secs(60),
             ca_file: None,
             s3: S3::default(),
+            netrc_file: None,
+            name_services: BTreeMap::new(),
+            time_limit: None,
         }
     }
 }

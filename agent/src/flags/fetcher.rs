@@ -61,6 +61,22 @@ pub struct FetcherFlags {
     #[arg(long = "fetcher_ca_file")]
     pub ca_file: Option<PathBuf>,
 
+    /// A file as ~/.netrc: as whom tasks fetch from which host by http, https, ftp and ftps, where a URI does not
+    /// say it.
+    #[arg(long = "fetcher_netrc_file")]
+    pub netrc_file: Option<PathBuf>,
+
+    /// Name nodes of HDFS that stand in for each other, by the name that URIs have for them together, as in
+    /// ours=nn1:9870+nn2:9870. Several such services are separated by commas.
+    #[arg(long = "fetcher_hdfs_name_nodes", value_delimiter = ',', value_parser = name_service)]
+    pub name_nodes: Vec<(String, Vec<String>)>,
+
+    /// How long all that a task fetches may take; 0ns is as long as its launch may.
+    #[arg(
+        long = "fetcher_timeout", default_value = "0ns", value_parser = parse_duration
+    )]
+    pub timeout: Duration,
+
     /// URL of the store that s3 means, if it is not Amazon's. Who asks is told by AWS_ACCESS_KEY_ID,
     /// AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN in the agent's environment; without them nobody in particular.
     #[arg(long = "fetcher_s3_endpoint", env = "AWS_ENDPOINT_URL_S3")]
@@ -91,11 +107,16 @@ impl FetcherFlags {
                 region: Some(self.s3_region.clone()),
                 credentials: credentials(|name| std::env::var(name).ok()),
             },
+            netrc_file: self.netrc_file.clone(),
+            name_services: self.name_nodes.iter().cloned().collect(),
+            time_limit: Some(self.timeout).filter(|limit| !limit.is_zero()),
         }
     }
 
     pub fn texts(&self) -> Vec<(&'static str, Option<String>)> {
         let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
+        let service = |(name, nodes): &(String, Vec<String>)| format!("{name}={}", nodes.join("+"));
+        let services: Vec<String> = self.name_nodes.iter().map(service).collect();
         let path = |path: &PathBuf| path.display().to_string();
         vec![
             ("fetcher_cache_dir", self.cache_dir.as_ref().map(path)),
@@ -112,9 +133,22 @@ impl FetcherFlags {
             ),
             ("fetcher_hard_links", Some(self.hard_links.to_string())),
             ("fetcher_ca_file", self.ca_file.as_ref().map(path)),
+            ("fetcher_netrc_file", self.netrc_file.as_ref().map(path)),
+            ("fetcher_hdfs_name_nodes", list(&services)),
+            ("fetcher_timeout", Some(format_duration(self.timeout))),
             ("fetcher_s3_endpoint", self.s3_endpoint.clone()),
             ("fetcher_s3_region", Some(self.s3_region.clone())),
         ]
+    }
+}
+
+fn name_service(text: &str) -> Result<(String, Vec<String>), String> {
+    let nodes = |nodes: &str| nodes.split('+').map(str::to_owned).collect::<Vec<_>>();
+    match text.split_once('=') {
+        Some((name, all)) if !name.is_empty() && !nodes(all).contains(&String::new()) => {
+            Ok((name.to_owned(), nodes(all)))
+        }
+        _ => Err("a service has a name and nodes, as in ours=nn1:9870+nn2:9870".to_owned()),
     }
 }
 

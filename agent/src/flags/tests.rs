@@ -118,6 +118,8 @@ fn every_flag_is_told_once_it_is_set() {
         "--fetcher_allowed_hosts=h",
         "--fetcher_ca_file=/c",
         "--fetcher_cache_dir=/d",
+        "--fetcher_netrc_file=/n",
+        "--fetcher_hdfs_name_nodes=ours=a+b:1,theirs=c",
         "--fetcher_s3_endpoint=http://s",
         "--frameworks_home=/f",
         "--hostname=n5",

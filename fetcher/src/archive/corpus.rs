@@ -35,6 +35,8 @@ const LIMITS: Limits = Limits {
     header_bytes: 64 << 10,
     trailing_bytes: 64 << 10,
     directory_bytes: 64 << 10,
+    ratio: 1000,
+    ratio_from: 1 << 30,
 };
 const BUDGET: u64 = 4 << 20;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tar::EntryType;
 
+use super::sparse::{Expanded, Sparse};
 use super::{ArchiveError, Unpacking};
 
 pub fn read(archive: impl Read, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
@@ -37,7 +38,13 @@ fn write(
     entry: &mut tar::Entry<'_, impl Read>,
     out: &mut Unpacking<'_>,
 ) -> Result<(), ArchiveError> {
-    let name = entry.path().map_err(ArchiveError::Damaged)?.into_owned();
+    let sparse = sparse(entry)
+        .and_then(Sparse::told)
+        .map_err(ArchiveError::Damaged)?;
+    let name = match &sparse {
+        Some((name, _)) => name.clone(),
+        None => entry.path().map_err(ArchiveError::Damaged)?.into_owned(),
+    };
     let kind = entry.header().entry_type();
     if kind == EntryType::XGlobalHeader {
         // A comment on the archive, as `git archive` writes it.
@@ -61,7 +68,14 @@ fn write(
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
             let mode = entry.header().mode().map_err(ArchiveError::Damaged)?;
             let modified = entry.header().mtime().unwrap_or(0);
-            let file = out.file(path, mode, entry)?;
+            let file = match sparse {
+                None => out.file(path, mode, entry)?,
+                Some((_, length)) => {
+                    let most = out.limits.header_bytes;
+                    let expanded = Expanded::new(entry, length, most);
+                    out.file(path, mode, &mut expanded.map_err(ArchiveError::Damaged)?)?
+                }
+            };
             // A time the file system cannot hold is no reason to fail.
             let time = UNIX_EPOCH.checked_add(Duration::from_secs(modified));
             let _kept_or_not = time.map(|time| file.set_modified(time));
@@ -73,6 +87,16 @@ fn write(
         EntryType::Fifo => Err(refused("a fifo")),
         _ => Err(refused("of an unknown kind")),
     }
+}
+
+/// What the extended headers say of holes.
+fn sparse(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Sparse> {
+    let mut sparse = Sparse::default();
+    for pair in entry.pax_extensions()?.into_iter().flatten() {
+        let pair = pair?;
+        sparse.note(pair.key_bytes(), pair.value_bytes());
+    }
+    Ok(sparse)
 }
 
 fn target(entry: &tar::Entry<'_, impl Read>) -> Result<std::path::PathBuf, ArchiveError> {

@@ -34,6 +34,11 @@ const WORDS: Duration = Duration::from_millis(500);
 pub enum FetchingError {
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(
+        "fetching took longer than {} s, which is all that a fetch may take (this agent's --fetcher_timeout)",
+        .0.as_secs()
+    )]
+    TooSlow(Duration),
     #[error(transparent)]
     Staging(WriteError),
     #[error("failed to fetch '{uri}'")]

@@ -13,6 +13,7 @@ use crate::archive::unpack;
 mod bounds;
 mod faults;
 mod formats;
+mod ftp;
 mod http;
 mod stores;
 
@@ -93,7 +94,7 @@ async fn fetch_request(
     limits: Limits,
     disk: Option<u64>,
 ) -> Fetched {
-    let http = Http::new(Policy::default(), HASTE, &[]).unwrap();
+    let http = Http::new(Policy::default(), HASTE, &[], Tls::new(&[]).unwrap()).unwrap();
     fetch_with(http, request, sandbox, limits, disk).await
 }
 

@@ -6,14 +6,28 @@ use super::s3::S3;
 
 pub struct Ask<'a> {
     pub url: Url,
+    pub of: Of<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Of<'a> {
+    /// Who is what the URI says.
+    Server,
     /// Whose requests are signed.
-    pub store: Option<&'a S3>,
+    Store(&'a S3),
+    /// Which says why it refuses, and who has the file.
+    NameNode,
 }
 
 impl Ask<'_> {
+    pub fn plain(url: Url) -> Self {
+        let of = Of::Server;
+        Self { url, of }
+    }
+
     /// Each time anew, for a signature has its time.
     pub fn sign(&self, request: RequestBuilder) -> RequestBuilder {
-        let Some(store) = self.store else {
+        let Of::Store(store) = self.of else {
             return request;
         };
         let now = chrono::Utc::now().format("%Y%m%dT%H%M%SZ").to_string();

@@ -1,5 +1,6 @@
-//! Downloads by HTTP, which go on where they broke off.
+//! Downloads by HTTP.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,38 +11,33 @@ use reqwest::header::{
 };
 use reqwest::{Certificate, RequestBuilder, Response, StatusCode};
 
-use super::ask::Ask;
+use super::ask::{Ask, Of};
+use super::ftp::{Ftp, Tls, tls};
 use super::resolver::Resolver;
 use super::s3::S3;
-use super::{Came, DownloadError, Sink};
+use super::{Came, DownloadError, Patience, Sink};
 use crate::cache::Validators;
 use crate::log::Log;
+use crate::netrc::Netrc;
 use crate::policy::{Forbidden, Policy};
 use crate::redirect::{self, RefusedRedirect};
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// In a row without a byte that was not there before.
-const ATTEMPTS: u32 = 4;
-/// All of one download: a server may break off again and again.
-const MOST_ATTEMPTS: u32 = 100;
-
-/// How long a download bears with a server.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// Each wait for bytes.
-    pub stall: Duration,
-    /// Before the second attempt; twice as long before each after it.
-    pub pause: Duration,
-}
-
+/// Of what a name node says when it refuses.
+const EXCEPTION_BYTES: usize = 64 << 10;
 pub struct Http {
     client: reqwest::Client,
+    /// Of schemes that are spoken by HTTP with servers that nobody named.
+    follower: reqwest::Client,
     policy: Arc<Policy>,
     patience: Patience,
     pub store: S3,
     /// Whom a file system is told that it is.
     pub user: Option<String>,
+    pub name_services: BTreeMap<String, Vec<String>>,
+    pub netrc: Netrc,
+    pub ftp: Ftp,
 }
 
 impl Http {
@@ -51,57 +47,57 @@ impl Http {
         policy: Policy,
         patience: Patience,
         authorities: &[Certificate],
+        tls: Tls,
     ) -> Result<Self, reqwest::Error> {
+        let follower = client(
+            Arc::new(policy.within(&["http", "https"])),
+            patience,
+            authorities,
+        )?;
         let policy = Arc::new(policy);
-        let builder = authorities.iter().cloned();
-        let builder = builder.fold(reqwest::Client::builder(), |builder, authority| {
-            builder.add_root_certificate(authority)
-        });
-        let client = builder
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(patience.stall)
-            .redirect(redirect::policy(Arc::clone(&policy)))
-            .dns_resolver(Arc::new(Resolver(Arc::clone(&policy))))
-            .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
-            .build()?;
         Ok(Self {
-            client,
-            policy,
+            client: client(Arc::clone(&policy), patience, authorities)?,
+            follower,
+            policy: Arc::clone(&policy),
             patience,
             store: S3::default(),
             user: None,
+            name_services: BTreeMap::new(),
+            netrc: Netrc::default(),
+            ftp: Ftp {
+                policy,
+                patience,
+                tls,
+                netrc: Netrc::default(),
+            },
         })
     }
 
+    /// The first of those servers that can say it is asked.
     pub async fn get(
         &self,
-        ask: Ask<'_>,
+        asks: &[Ask<'_>],
         known: Option<&Validators>,
         log: &Log,
         into: &mut Sink,
     ) -> Result<Came, DownloadError> {
-        self.policy.host(ask.url.host_str().unwrap_or_default())?;
-        let (mut fruitless, mut furthest, mut validator) = (0, 0, None);
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let error = match self.attempt(&ask, known, &mut validator, into).await {
-                Ok(came) => return Ok(came),
-                Err(error) => error,
-            };
-            fruitless = if into.length() > furthest {
-                1
-            } else {
-                fruitless + 1
-            };
-            furthest = furthest.max(into.length());
-            if !error.passes() || fruitless == ATTEMPTS || attempt == MOST_ATTEMPTS {
-                return Err(error);
+        let mut validator = None;
+        let attempt = async |into: &mut Sink| {
+            let mut asks = asks.iter().peekable();
+            while let Some(ask) = asks.next() {
+                self.policy.host(ask.url.host_str().unwrap_or_default())?;
+                match self.attempt(ask, known, &mut validator, into).await {
+                    Err(error) if error.is_of_this_server() && asks.peek().is_some() => {
+                        let host = ask.url.host_str().unwrap_or_default();
+                        let why = crate::chain(&error);
+                        log.line(&format!("Asking another name node than {host}: {why}"));
+                    }
+                    came => return came,
+                }
             }
-            let why = crate::chain(&error);
-            log.line(&format!("Trying again after {furthest} bytes: {why}"));
-            tokio::time::sleep(self.patience.pause * 2_u32.pow(fruitless - 1)).await;
-        }
+            Err(DownloadError::Standby)
+        };
+        self.patience.persist(log, into, attempt).await
     }
 
     async fn attempt(
@@ -120,7 +116,17 @@ impl Http {
                 None
             }
         };
-        let mut request = ask.sign(self.client.get(ask.url.clone()));
+        let client = match ask.of {
+            Of::Server => &self.client,
+            Of::Store(_) | Of::NameNode => &self.follower,
+        };
+        let mut request = ask.sign(client.get(ask.url.clone()));
+        let host = ask.url.host_str().unwrap_or_default();
+        if let (Of::Server, "", Some((user, password))) =
+            (ask.of, ask.url.username(), self.netrc.login(host))
+        {
+            request = request.basic_auth(user, Some(password));
+        }
         if let Some((length, validator)) = &resume {
             request = request
                 .header(RANGE, format!("bytes={length}-"))
@@ -142,6 +148,11 @@ impl Http {
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
                 into.restart()?;
                 return Err(DownloadError::WrongPart);
+            }
+            (status, _) if matches!(ask.of, Of::NameNode) => {
+                return Err(remote_exception(answer)
+                    .await
+                    .unwrap_or(DownloadError::Status(status)));
             }
             (status, _) => return Err(DownloadError::Status(status)),
         }
@@ -166,6 +177,7 @@ impl Http {
             return DownloadError::Forbidden(forbidden.clone());
         }
         match () {
+            () if is_about_certificate(&error) => DownloadError::Certificate(error.into()),
             // Before "timeout": a connection that takes too long is both.
             () if error.is_connect() => DownloadError::Connect(error),
             () if error.is_timeout() => DownloadError::Stalled(self.patience.stall),
@@ -173,6 +185,68 @@ impl Http {
             () => DownloadError::Broken(error),
         }
     }
+}
+
+fn client(
+    policy: Arc<Policy>,
+    patience: Patience,
+    authorities: &[Certificate],
+) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = authorities.iter().cloned();
+    let builder = builder.fold(reqwest::Client::builder(), |builder, authority| {
+        builder.add_root_certificate(authority)
+    });
+    builder
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(patience.stall)
+        .redirect(redirect::policy(Arc::clone(&policy)))
+        .dns_resolver(Arc::new(Resolver(policy)))
+        .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// What a name node says of itself when it refuses; nothing for what may pass.
+async fn remote_exception(mut answer: Response) -> Option<DownloadError> {
+    if answer.status().is_server_error() {
+        return None;
+    }
+    let mut text = Vec::new();
+    while let Ok(Some(piece)) = answer.chunk().await {
+        text.extend_from_slice(&piece);
+        if text.len() > EXCEPTION_BYTES {
+            return None;
+        }
+    }
+    exception(&text)
+}
+
+/// Source: "WebHDFS REST API", section "Error Responses".
+pub fn exception(text: &[u8]) -> Option<DownloadError> {
+    let said: serde_json::Value = serde_json::from_slice(text).ok()?;
+    let said = &said["RemoteException"];
+    let shown = |key: &str| -> Option<String> {
+        let text = said[key].as_str()?;
+        Some(text.chars().filter(|c| !c.is_control()).take(500).collect())
+    };
+    let exception = shown("exception")?;
+    if exception == "StandbyException" {
+        return Some(DownloadError::Standby);
+    }
+    let message = shown("message").unwrap_or_default();
+    Some(DownloadError::Hadoop { exception, message })
+}
+
+/// Nothing that will be different the next time.
+fn is_about_certificate(error: &dyn Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let io = inner.downcast_ref::<std::io::Error>();
+        if io.is_some_and(tls::is_about_certificate) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 fn asking_for_news(request: RequestBuilder, known: &Validators) -> RequestBuilder {

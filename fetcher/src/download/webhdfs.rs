@@ -1,15 +1,26 @@
 //! Files of HDFS, by the HTTP that its name nodes speak. Source: "WebHDFS REST API", Apache Hadoop 3.
 
+use std::collections::BTreeMap;
+
 use reqwest::Url;
 
-/// One file, and the name node that is asked where it is.
+/// One file, and who is asked where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HdfsFile {
-    pub scheme: &'static str,
-    /// With its port.
-    pub name_node: String,
-    pub path: String,
+    scheme: Scheme,
+    /// Name nodes of one service, one of which has the say; or the name of that service.
+    authorities: Vec<String>,
+    path: String,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Hdfs,
+    WebHdfs,
+    SecureWebHdfs,
+}
+
+type BadUrl = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where name nodes listen for HTTP when nobody says anything else.
 const HTTP_PORT: u16 = 9870;
@@ -17,32 +28,43 @@ const HTTP_PORT: u16 = 9870;
 const RPC_PORTS: [&str; 3] = ["8020", "9000", "9820"];
 
 impl HdfsFile {
-    /// Of `hdfs://…`, `webhdfs://…` or `swebhdfs://…`; `None` for other schemes.
+    /// Of `hdfs://…`, `webhdfs://…` or `swebhdfs://…`; `None` for other schemes. There may be several name
+    /// nodes, with commas between them.
     pub fn parse(scheme: &str, authority: &str, path: &str) -> Option<Self> {
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
-        let name_node = match (scheme, port) {
-            ("hdfs", Some(port)) if RPC_PORTS.contains(&port) => format!("{host}:{HTTP_PORT}"),
-            (_, None) => format!("{host}:{HTTP_PORT}"),
-            (_, Some(port)) => format!("{host}:{port}"),
-        };
         let scheme = match scheme {
-            "hdfs" | "webhdfs" => "http",
-            "swebhdfs" => "https",
+            "hdfs" => Scheme::Hdfs,
+            "webhdfs" => Scheme::WebHdfs,
+            "swebhdfs" => Scheme::SecureWebHdfs,
             _ => return None,
         };
         Some(Self {
             scheme,
-            name_node,
+            authorities: authority.split(',').map(str::to_owned).collect(),
             path: path.to_owned(),
         })
     }
 
-    pub fn url(&self, user: Option<&str>) -> Result<Url, Box<dyn std::error::Error + Send + Sync>> {
-        let base = format!("{}://{}/webhdfs/v1", self.scheme, self.name_node);
-        let mut url = Url::parse(&base)?;
+    /// One for each name node. `services` has those that are one together, by their common name.
+    pub fn urls(
+        &self,
+        user: Option<&str>,
+        services: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Vec<Url>, BadUrl> {
+        let service = match &self.authorities[..] {
+            [name] => services.get(name),
+            _ => None,
+        };
+        let nodes = service.unwrap_or(&self.authorities);
+        nodes.iter().map(|node| self.url(node, user)).collect()
+    }
+
+    fn url(&self, authority: &str, user: Option<&str>) -> Result<Url, BadUrl> {
+        let scheme = match self.scheme {
+            Scheme::Hdfs | Scheme::WebHdfs => "http",
+            Scheme::SecureWebHdfs => "https",
+        };
+        let node = self.node(authority);
+        let mut url = Url::parse(&format!("{scheme}://{node}/webhdfs/v1"))?;
         let path = format!("/webhdfs/v1{}", self.path);
         url.set_path(&path);
         let mut query = url.query_pairs_mut();
@@ -53,6 +75,21 @@ impl HdfsFile {
         drop(query);
         Ok(url)
     }
+
+    /// With its port.
+    fn node(&self, authority: &str) -> String {
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        match (self.scheme, port) {
+            (Scheme::Hdfs, Some(port)) if RPC_PORTS.contains(&port) => {
+                format!("{host}:{HTTP_PORT}")
+            }
+            (_, None) => format!("{host}:{HTTP_PORT}"),
+            (_, Some(port)) => format!("{host}:{port}"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +98,13 @@ mod tests {
 
     fn url(scheme: &str, authority: &str) -> String {
         let file = HdfsFile::parse(scheme, authority, "/jars/a b.tgz").unwrap();
-        file.url(Some("hadoop")).unwrap().to_string()
+        let services = BTreeMap::from([(
+            "ours".to_owned(),
+            vec!["nn1:8020".to_owned(), "nn2".to_owned()],
+        )]);
+        let urls = file.urls(Some("hadoop"), &services).unwrap();
+        let urls: Vec<String> = urls.iter().map(Url::to_string).collect();
+        urls.join(" ")
     }
 
     #[test]
@@ -75,6 +118,10 @@ mod tests {
             ("swebhdfs", "nn:9871", "https://nn:9871/"),
         ] {
             assert_eq!(url(scheme, authority), format!("{start}{rest}"));
+        }
+        let both = format!("http://nn1:9870/{rest} http://nn2:9870/{rest}");
+        for authority in ["nn1,nn2:9000", "ours"] {
+            assert_eq!(url("hdfs", authority), both);
         }
         assert_eq!(HdfsFile::parse("http", "nn", "/x"), None);
     }

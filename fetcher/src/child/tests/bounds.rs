@@ -138,3 +138,22 @@ async fn the_archive_and_its_content_share_the_limit() {
         assert_eq!(fetched.outcome.is_ok(), fits, "{:?}", fetched.outcome);
     }
 }
+
+#[tokio::test]
+async fn what_becomes_thousands_of_times_its_size_is_a_bomb_whatever_it_is_in() {
+    let limits = Limits {
+        ratio: 50,
+        ratio_from: 1 << 20,
+        ..Limits::default()
+    };
+    let zeros = tarball(&[entry("a", EntryType::Regular, "", &vec![0; 2 << 20])]);
+    for (name, bytes) in [("a.tgz", gzip(&zeros)), ("a.gz", gzip(&zeros))] {
+        let fetched = fetch_bytes(name, &bytes, limits).await;
+        let why = "unpacks to more than 50 times its size";
+        assert!(fetched.failure().contains(why), "{}", fetched.failure());
+        assert!(fetched.names().is_empty());
+    }
+    // Nothing is compressed in this one.
+    let fetched = fetch_bytes("a.tar", &zeros, limits).await;
+    assert_eq!(fetched.outcome, Ok(()));
+}

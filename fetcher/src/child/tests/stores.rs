@@ -17,7 +17,7 @@ async fn fetch_from(http: Http, value: &str) -> Fetched {
 }
 
 fn plain() -> Http {
-    Http::new(Policy::default(), HASTE, &[]).unwrap()
+    Http::new(Policy::default(), HASTE, &[], Tls::new(&[]).unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -82,4 +82,73 @@ async fn a_name_node_sends_on_to_the_node_that_has_the_file() {
         "{asked}"
     );
     assert_eq!(asked_there.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_name_node_that_is_not_on_standby_is_asked_and_what_it_says_is_told() {
+    let refusal = |status: &str, exception: &str, message: &str| {
+        let body =
+            format!(r#"{{"RemoteException":{{"exception":"{exception}","message":"{message}"}}}}"#);
+        let headers = format!("content-length: {}\r\n", body.len());
+        answer(status, &headers, &body)
+    };
+    let standby = || refusal("403 Forbidden", "StandbyException", "not here");
+    let good = answer("200 OK", "content-length: 5\r\n", "hello");
+    let (first, _) = script(vec![standby(), standby()]).await;
+    let (second, asked) = script(vec![
+        good,
+        refusal("404 Not Found", "FileNotFoundException", "no such /y"),
+    ])
+    .await;
+    let mut http = plain();
+    let nodes = [first, second].map(|node| node.to_string());
+    http.name_services.insert("ours".to_owned(), nodes.to_vec());
+    let fetched = fetch_from(http, "hdfs://ours/x").await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.file("x"), "hello");
+    let both = format!("hdfs://{first},{second}/y");
+    let fetched = fetch_from(plain(), &both).await;
+    let why = "the name node answered FileNotFoundException: no such /y";
+    assert!(fetched.failure().contains(why), "{}", fetched.failure());
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn who_allows_hdfs_alone_gets_what_a_name_node_sends_on_to_and_nothing_else_by_http() {
+    let only = |schemes: &[&str]| {
+        let policy = Policy {
+            schemes: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
+            ..Policy::default()
+        };
+        Http::new(policy, HASTE, &[], Tls::new(&[]).unwrap()).unwrap()
+    };
+    let good = answer("200 OK", "content-length: 5\r\n", "hello");
+    let (data_node, _) = script(vec![good]).await;
+    let moved = format!("content-length: 0\r\nlocation: http://{data_node}/x\r\n");
+    let moved = answer("307 Temporary Redirect", &moved, "");
+    let (name_node, _) = script(vec![moved.clone(), moved]).await;
+    let fetched = fetch_from(only(&["hdfs"]), &format!("hdfs://{name_node}/x")).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    let fetched = fetch_from(only(&["https"]), &format!("http://{name_node}/x")).await;
+    let why = "the scheme http is not among";
+    assert!(fetched.failure().contains(why), "{}", fetched.failure());
+}
+
+#[tokio::test]
+async fn a_host_of_netrc_is_told_who_asks_and_no_other() {
+    let good = || answer("200 OK", "content-length: 5\r\n", "hello");
+    let (server, asked) = script(vec![good(), good()]).await;
+    let with = |text: &str| {
+        let mut http = plain();
+        http.netrc = crate::netrc::Netrc::parse(text);
+        http
+    };
+    let url = format!("http://{server}/x");
+    let ours = with("machine 127.0.0.1 login me password hunter2");
+    assert_eq!(fetch_from(ours, &url).await.outcome, Ok(()));
+    let others = with("machine 127.0.0.2 login me password hunter2");
+    assert_eq!(fetch_from(others, &url).await.outcome, Ok(()));
+    let asked = asked.lock().unwrap();
+    assert!(asked[0].contains("authorization: basic "), "{}", asked[0]);
+    assert!(!asked[1].contains("authorization"), "{}", asked[1]);
 }
