@@ -1,0 +1,163 @@
+//! What containers have in networks, in files: one directory for each container, which holds what it is shown of
+//! its network, too.
+//!
+//! ```text
+//! <directory>/<container>
+//! ├── attachments.json            networks and what was said of them, from before it has any
+//! ├── ns                          its network namespace, mounted
+//! └── hosts, hostname, resolv.conf
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::network::Network;
+use crate::plan::Runtime;
+
+/// Of one container. One without any network has none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// In the order in which they were asked for.
+    pub attachments: Vec<Attachment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// As the operator described it then.
+    #[serde(with = "text")]
+    pub network: Network,
+    pub interface: String,
+    pub runtime: Runtime,
+    pub arguments: Map<String, Value>,
+    /// `None` until its plugins have said it.
+    pub result: Option<Value>,
+}
+
+mod text {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::network::Network;
+
+    pub fn serialize<S: Serializer>(network: &Network, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&network.text)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Network, D::Error> {
+        Network::parse(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {attempt} {}", .path.display())]
+pub struct JournalError {
+    attempt: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError {
+        attempt,
+        path,
+        source,
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Journal(PathBuf);
+
+impl Journal {
+    pub fn new(directory: &Path) -> Self {
+        Self(directory.to_owned())
+    }
+
+    pub fn place(&self, container: &str) -> PathBuf {
+        self.0.join(container)
+    }
+
+    /// Of a container's namespace.
+    pub fn namespace(&self, container: &str) -> PathBuf {
+        self.place(container).join("ns")
+    }
+
+    pub fn write(&self, container: &str, record: &Record) -> Result<(), JournalError> {
+        let place = self.place(container);
+        fs::create_dir_all(&place).map_err(failed("make", &place))?;
+        let file = place.join("attachments.json");
+        let new = place.join("attachments.json.new");
+        let text = serde_json::to_vec(record).map_err(io::Error::from);
+        let written = text.and_then(|text| fs::write(&new, text));
+        written.map_err(failed("write", &new))?;
+        fs::rename(&new, &file).map_err(failed("write", &file))
+    }
+
+    /// Once nothing of it is there any more.
+    pub fn remove(&self, container: &str) -> Result<(), JournalError> {
+        let place = self.place(container);
+        match fs::remove_dir_all(&place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &place)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn containers(&self) -> Result<Vec<String>, JournalError> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(failed("read", &self.0))?,
+        };
+        let names = entries.flatten().map(|it| it.file_name().into_string());
+        Ok(names.flatten().collect())
+    }
+
+    /// `None` when it cannot be read: then nobody knows what the container had.
+    pub fn read(&self, container: &str) -> Option<Record> {
+        let text = fs::read(self.place(container).join("attachments.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_a_damaged_one_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::new(&directory.path().join("cni"));
+        assert_eq!(journal.containers().unwrap(), [] as [&str; 0]);
+        let text = r#"{"name": "blue", "cniVersion": "1.0.0", "type": "t"}"#;
+        let record = Record {
+            attachments: vec![Attachment {
+                network: Network::parse(text).unwrap(),
+                interface: "eth0".to_owned(),
+                runtime: Runtime {
+                    ips: vec!["10.0.0.1".to_owned()],
+                    ..Runtime::default()
+                },
+                arguments: Map::new(),
+                result: Some(serde_json::json!({"ips": []})),
+            }],
+        };
+        journal.write("c1", &record).unwrap();
+        journal.write("c2", &Record::default()).unwrap();
+        assert_eq!(journal.read("c1"), Some(record));
+        assert_eq!(journal.read("c2"), Some(Record::default()));
+        fs::write(journal.place("c2").join("attachments.json"), "{").unwrap();
+        assert_eq!(journal.read("c2"), None);
+        let mut containers = journal.containers().unwrap();
+        containers.sort();
+        assert_eq!(containers, ["c1", "c2"]);
+        for container in ["c1", "c2", "c2", "never"] {
+            journal.remove(container).unwrap();
+        }
+        assert_eq!(journal.containers().unwrap(), [] as [&str; 0]);
+    }
+}
