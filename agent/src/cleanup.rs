@@ -13,7 +13,7 @@ pub enum CleanupError {
     #[error("cannot make sure that no agent runs here")]
     Agent(#[from] LockError),
     #[error(
-        "container {0} runs and has an address on the bridge: end it first, for example with longshore agent \
+        "container {0} runs and has a network of its own: end it first, for example with longshore agent \
          --recover=cleanup"
     )]
     InUse(String),
@@ -23,6 +23,10 @@ pub enum CleanupError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Release(#[from] AttachError),
+    #[error(transparent)]
+    NamedJournal(#[from] cni::JournalError),
+    #[error("cannot take away what container {0} had of its networks")]
+    Named(String, #[source] cni::ReleaseError),
     #[error("cannot remove the node's bridge and its rules")]
     Host(#[from] HostError),
 }
@@ -40,10 +44,15 @@ pub fn cleanup(flags: &Flags) -> Result<(), CleanupError> {
     }
     let _held = Lock::take(&flags.runtime_dir, &Paths::new(&flags.work_dir))?;
     let node = Node::recover(settings, &directory)?;
-    let leased = node.containers();
+    let named = cni::Node::recover(flags.network.named(&flags.runtime_dir, &flags.work_dir))?;
+    let (leased, connected) = (node.containers(), named.containers());
     let is_there = |id: &&String| containerizer::runtime_dir::is_recorded(&flags.runtime_dir, id);
-    if let Some(runs) = leased.iter().find(is_there) {
+    if let Some(runs) = leased.iter().chain(&connected).find(is_there) {
         return Err(CleanupError::InUse(runs.clone()));
+    }
+    for container in &connected {
+        let released = named.release(container);
+        released.map_err(|error| CleanupError::Named(container.clone(), error))?;
     }
     for container in &leased {
         node.release(container)?;

@@ -32,6 +32,7 @@ const KNOWN: &[(&str, Does)] = &[
     ("linux/devices", All),
     ("linux/nnp", All),
     ("linux/seccomp", All),
+    ("network/cni", All),
     ("namespaces/ipc", All),
     ("namespaces/pid", All),
     ("posix/cpu", All),
@@ -48,7 +49,6 @@ const KNOWN: &[(&str, Does)] = &[
     ("docker/volume", Lacks("tasks with such volumes fail")),
     ("filesystem/shared", Lacks("tasks share the host's directories")),
     ("gpu/nvidia", Lacks("no gpus are offered by themselves, and none are isolated")),
-    ("network/cni", Lacks("tasks with a named network fail")),
     ("network/port_mapping", Lacks("tasks share the host's ports")),
     ("network/ports", Lacks("a task may listen on ports that it does not own")),
     ("volume/csi", Lacks("tasks with such volumes fail")),
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_told_with_what_follows() {
         let lack = lacks("cgroups/cpu,disk/du,network/ports,network/cni").unwrap();
-        assert_eq!(lack.len(), 2);
+        assert_eq!(lack.len(), 1);
         assert_eq!(
             lack[0].consequence,
             "a task may listen on ports that it does not own"

@@ -43,6 +43,7 @@
 //!
 //! ```text
 //! <runtime_dir>/network/<container>    its addresses, ports and files: see `network::Lease`
+//! <runtime_dir>/isolators/network/cni/<container>    of named networks: see `cni`; or in <work_dir>
 //! ```
 
 use std::path::{Component, Path, PathBuf};
@@ -54,6 +55,11 @@ const TASK_INFO: &str = "task.info";
 /// Dies with the kernel.
 pub fn network(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("network")
+}
+
+/// Source: spec/mesos-agent.md section 26.
+pub fn named_networks(root: &Path) -> PathBuf {
+    root.join("isolators/network/cni")
 }
 
 /// The tree below one `--work_dir`.

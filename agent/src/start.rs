@@ -112,7 +112,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     };
     let drain = drain(&paths, &info, flags.strict).await?;
     let quotas = quotas(&flags, &paths, &events).await?;
-    let networks = Networks::open(&flags.network, &flags.runtime_dir)?;
+    let networks = Networks::open(&flags.network, &flags.runtime_dir, &flags.work_dir)?;
     let fetcher = {
         let flags = flags.clone();
         Arc::new(tokio::task::spawn_blocking(move || fetching::fetcher(&flags)).await?)

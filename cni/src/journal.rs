@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::network::Network;
+use crate::outcome::{Outcome, understood};
 use crate::plan::Runtime;
 
 /// Of one container. One without any network has none.
@@ -35,6 +36,13 @@ pub struct Attachment {
     pub arguments: Map<String, Value>,
     /// `None` until its plugins have said it.
     pub result: Option<Value>,
+}
+
+impl Attachment {
+    /// What its plugins have said.
+    pub fn outcome(&self) -> Option<Outcome> {
+        understood(self.result.as_ref()?, self.network.version).ok()
+    }
 }
 
 mod text {

@@ -85,7 +85,7 @@ pub enum ReleaseError {
     Plugins {
         count: usize,
         #[source]
-        first: Failure,
+        first: Box<Failure>,
     },
     #[error("cannot take away the name of its network namespace")]
     Namespace(#[source] io::Error),
@@ -158,6 +158,11 @@ impl Node {
     /// Where files of a container lie.
     pub fn place(&self, container: &str) -> PathBuf {
         self.journal.place(container)
+    }
+
+    /// Where its network namespace is mounted as long as it has any.
+    pub fn namespace(&self, container: &str) -> PathBuf {
+        self.journal.namespace(container)
     }
 
     pub fn containers(&self) -> Vec<String> {
@@ -295,7 +300,7 @@ impl Node {
         });
         if let Some(first) = failures.next() {
             // All of them are to have been asked.
-            let count = 1 + failures.count();
+            let (count, first) = (1 + failures.count(), Box::new(first));
             return Err(ReleaseError::Plugins { count, first });
         }
         namespace::unpin(&file).map_err(ReleaseError::Namespace)?;

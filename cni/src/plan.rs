@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::network::{Network, Plugin};
-use crate::outcome::Dns;
 use crate::version::Version;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,16 +68,6 @@ pub struct RuntimeDns {
     pub servers: Vec<String>,
     pub searches: Vec<String>,
     pub options: Vec<String>,
-}
-
-impl From<&Dns> for RuntimeDns {
-    fn from(dns: &Dns) -> Self {
-        Self {
-            servers: dns.nameservers.clone(),
-            searches: dns.search.clone(),
-            options: dns.options.clone(),
-        }
-    }
 }
 
 impl Runtime {

@@ -1,7 +1,7 @@
 //! Decides what differs. Pure.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use containerizer::audit::{self, Inventory, Journal, Keeper, Listener, Scope};
 use containerizer::project_quota::ProjectUse;
@@ -23,6 +23,10 @@ pub struct Seen {
     /// Of the range for sandboxes, in use, and no sandbox's.
     pub projects: Vec<ProjectUse>,
     pub network: Vec<network::audit::Difference>,
+    /// Containers that plugins have connected with something.
+    pub named: Vec<String>,
+    /// Of those.
+    pub namespaces: Vec<PathBuf>,
     /// The bridge of tasks, which stays when there is none.
     pub bridge: String,
 }
@@ -31,7 +35,8 @@ pub struct Seen {
 pub fn compare(scope: &Scope, paths: &Paths, seen: &Seen) -> Vec<Difference> {
     let containers = audit::compare(scope, &seen.inventory, &seen.journal).into_iter();
     let is_bridge = |it: &audit::Difference| matches!(it, audit::Difference::Link(name) if *name == seen.bridge);
-    let containers = containers.filter(move |it| !is_bridge(it));
+    let is_pinned = |it: &audit::Difference| matches!(it, audit::Difference::Mount { mount, .. } if seen.namespaces.contains(&mount.point));
+    let containers = containers.filter(move |it| !is_bridge(it) && !is_pinned(it));
     let containers = containers.map(Difference::Container);
     let all = in_sandboxes(paths, seen)
         .chain(containers)
@@ -39,6 +44,7 @@ pub fn compare(scope: &Scope, paths: &Paths, seen: &Seen) -> Vec<Difference> {
         .chain(checkpoints(paths, seen))
         .chain(seen.projects.iter().copied().map(Difference::Project))
         .chain(seen.network.iter().cloned().map(Difference::Network))
+        .chain(attachments(seen))
         .chain(ports(seen))
         .chain(seen.listeners.iter().cloned().map(Difference::Listener));
     all.collect()
@@ -106,6 +112,13 @@ fn checkpoints<'a>(paths: &'a Paths, seen: &'a Seen) -> impl Iterator<Item = Dif
         run: run.clone(),
         path: paths.meta_run(run),
     })
+}
+
+/// Of containers that are gone.
+fn attachments(seen: &Seen) -> impl Iterator<Item = Difference> + '_ {
+    let is_gone = |id: &&String| !seen.inventory.living.contains(*id) && !is_in_use(seen, id);
+    let gone = seen.named.iter().filter(is_gone).cloned();
+    gone.map(|container| Difference::Attachment { container })
 }
 
 /// Of containers that run: the others hold none any more.

@@ -30,6 +30,8 @@ pub enum Difference {
     Port { port: u64, containers: [String; 2] },
     /// Of the networks of tasks.
     Network(network::audit::Difference),
+    /// What plugins gave a container that is gone.
+    Attachment { container: String },
     /// A port that this agent offers is in use by somebody else.
     Listener(containerizer::audit::Listener),
 }
@@ -43,7 +45,7 @@ impl Difference {
             Self::Sandbox { .. } => "sandbox",
             Self::Checkpoint { .. } => "checkpoint",
             Self::Project(_) => "project quota",
-            Self::Network(_) => "network",
+            Self::Network(_) | Self::Attachment { .. } => "network",
             Self::Port { .. } | Self::Listener(_) => "port",
         }
     }
@@ -51,7 +53,9 @@ impl Difference {
     pub fn container(&self) -> Option<&str> {
         match self {
             Self::Container(difference) => difference.container(),
-            Self::Mount { container, .. } | Self::Loop { container, .. } => Some(container),
+            Self::Mount { container, .. }
+            | Self::Loop { container, .. }
+            | Self::Attachment { container } => Some(container),
             Self::Sandbox { run, .. } | Self::Checkpoint { run, .. } => Some(&run.container),
             Self::Port {
                 containers: [one, _],
@@ -83,6 +87,7 @@ impl Difference {
                 OfNetwork::Cut { container } => format!("link of {container}"),
                 OfNetwork::Lease { container } => format!("addresses of {container}"),
             },
+            Self::Attachment { container } => format!("named networks of {container}"),
             Self::Port { port, .. } => format!("port {port}"),
             Self::Listener(listener) => format!("port {}/{}", listener.port, listener.protocol),
         }
@@ -126,6 +131,9 @@ impl Difference {
                 OfNetwork::Lease { .. } => "they are those of a container that is not there",
             }
             .to_owned(),
+            Self::Attachment { .. } => {
+                "their plugins gave it what it does not need any more, for it is gone".to_owned()
+            }
             Self::Port { containers: [one, other], .. } => {
                 format!("the tasks in the containers {one} and {other} both hold it")
             }
@@ -165,6 +173,7 @@ impl Difference {
             Self::Network(_) => {
                 repair("make the bridge and its rules what the containers there need, and no more")
             }
+            Self::Attachment { .. } => repair("have their plugins take that away"),
             Self::Port { .. } => Remedy::Advice("restart one of the two tasks".to_owned()),
             Self::Listener(listener) => Remedy::Advice(format!(
                 "end process {}, or leave port {} out of --resources",

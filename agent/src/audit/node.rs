@@ -54,6 +54,8 @@ pub enum AuditError {
     Bridge(#[from] network::BadSettings),
     #[error(transparent)]
     Network(#[from] network::audit::AuditError),
+    #[error("cannot read which networks containers are in")]
+    Named(#[from] cni::JournalError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -71,6 +73,7 @@ pub struct Node {
     pub projects: ProjectRange,
     /// Of tasks.
     pub bridge: network::Settings,
+    pub named: cni::Settings,
 }
 
 /// What the agent that runs knows of its tasks.
@@ -109,9 +112,11 @@ impl Node {
             absolute.map(|path| path.canonicalize().unwrap_or(path))
         };
         let paths = Paths::new(&whole("work_dir", &flags.work_dir)?);
+        let runtime_dir = whole("runtime_dir", &flags.runtime_dir)?;
         Ok(Node {
+            named: flags.network.named(&runtime_dir, paths.work_dir()),
             scope: Scope {
-                runtime_dir: whole("runtime_dir", &flags.runtime_dir)?,
+                runtime_dir,
                 cgroups_hierarchy: flags.cgroups_hierarchy.clone(),
                 cgroups_root: flags.cgroups_root.clone(),
                 directories: vec![paths.agents()],
@@ -163,8 +168,12 @@ impl Node {
                 Presence::Gone
             }
         })?;
+        let networks = cni::Node::recover(self.named.clone())?;
+        let named = networks.containers();
         let seen = Seen {
             network,
+            namespaces: named.iter().map(|it| networks.namespace(it)).collect(),
+            named,
             bridge: self.bridge.bridge.clone(),
             inventory,
             journal,

@@ -34,6 +34,10 @@ enum MendError {
     Bridge(#[from] network::HostError),
     #[error(transparent)]
     Release(#[from] network::AttachError),
+    #[error(transparent)]
+    Attachments(#[from] cni::JournalError),
+    #[error(transparent)]
+    Plugins(#[from] cni::ReleaseError),
     #[error("its other half is back: somebody makes use of it")]
     InUse,
     #[error("it is not for a repair to decide")]
@@ -69,6 +73,10 @@ fn attempt(node: &Node, difference: &Difference) -> Result<(), MendError> {
         }
         Difference::Project(used) => Ok(disown(paths, node.projects, used.project)?),
         Difference::Network(difference) => mend_network(node, difference),
+        Difference::Attachment { container } => {
+            ours_alone(node)?;
+            Ok(cni::Node::recover(node.named.clone())?.release(container)?)
+        }
         Difference::Mount { .. }
         | Difference::Loop { .. }
         | Difference::Port { .. }
@@ -78,16 +86,21 @@ fn attempt(node: &Node, difference: &Difference) -> Result<(), MendError> {
 
 /// The agent that runs knows which addresses it has given away.
 fn mend_network(node: &Node, difference: &network::audit::Difference) -> Result<(), MendError> {
-    let runtime_dir = &node.scope.runtime_dir;
-    if holder_of(runtime_dir).is_none_or(|pid| pid != std::process::id()) {
-        return Err(MendError::Agents);
-    }
-    let directory = paths::network(runtime_dir);
+    ours_alone(node)?;
+    let directory = paths::network(&node.scope.runtime_dir);
     let bridge = network::Node::recover(node.bridge.clone(), &directory)?;
     if let network::audit::Difference::Lease { container } = difference {
         bridge.release(container)?;
     }
     Ok(bridge.mend()?)
+}
+
+/// With the lock in our hands no agent runs.
+fn ours_alone(node: &Node) -> Result<(), MendError> {
+    match holder_of(&node.scope.runtime_dir) {
+        Some(pid) if pid == std::process::id() => Ok(()),
+        _ => Err(MendError::Agents),
+    }
 }
 
 fn unless(in_use: bool) -> Result<(), MendError> {

@@ -167,7 +167,10 @@ impl Auditor {
 fn settle(node: &Node, look: &Look, difference: &Difference, repairs: bool) -> Finding {
     let mut finding = look.explain(difference);
     // `networks::watch` looks after those.
-    let is_cared_for = matches!(difference, Difference::Network(_));
+    let is_cared_for = matches!(
+        difference,
+        Difference::Network(_) | Difference::Attachment { .. }
+    );
     if repairs && !is_cared_for && matches!(finding.remedy, Remedy::Repair(_)) {
         finding.outcome = mend(node, difference);
     }

@@ -124,6 +124,8 @@ fn every_flag_is_told_once_it_is_set() {
         "--frameworks_home=/f",
         "--hostname=n5",
         "--jwt_secret_key=/k",
+        "--network_cni_config_dir=/n",
+        "--network_cni_plugins_dir=/p:/q",
         "--resources=cpus:1",
         "--sandbox_inodes_limit=1000",
         "--seccomp_config_dir=/s",

@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
 
 use containerizer::audit::{Scope, foreign_listeners};
 use containerizer::{Containerizer, Network};
-use network::{AttachError, Dns, Lease, Namespace, Port, Protocol, Rates, files};
+use network::{AttachError, Dns, Namespace, Port, Protocol, files};
 use tokio::task::JoinHandle;
 
+use super::dns::of_plugin;
+use super::wish::Own;
 use super::{Inner, Networks};
 
 const HOST_RESOLV_CONF: &[&str] = &[
@@ -31,8 +34,14 @@ pub enum ConnectError {
     },
     #[error("cannot tell whether port {0} of this host is in use")]
     Probe(u16, #[source] io::Error),
+    #[error(
+        "network {name:?} is not known to this agent, which has {known}: name one of those, or none"
+    )]
+    Unknown { name: String, known: String },
     #[error(transparent)]
     Attach(#[from] AttachError),
+    #[error(transparent)]
+    Named(#[from] cni::AttachError),
     #[error("cannot make a network namespace")]
     Namespace(#[source] io::Error),
     #[error("cannot write {}, which the container is to see", .0.display())]
@@ -76,14 +85,11 @@ impl Networks {
         &self,
         containerizer: &Containerizer,
         container: &str,
-        ports: Vec<Port>,
-        rates: Rates,
-        hostname: String,
+        own: Own,
     ) -> JoinHandle<Result<Connected, ConnectError>> {
         let (networks, containerizer) = (self.clone(), containerizer.clone());
         let container = container.to_owned();
-        let connect =
-            move || networks.connect(&containerizer, &container, &ports, rates, &hostname);
+        let connect = move || networks.connect(&containerizer, &container, &own);
         tokio::task::spawn_blocking(connect)
     }
 
@@ -91,9 +97,7 @@ impl Networks {
         &self,
         containerizer: &Containerizer,
         container: &str,
-        ports: &[Port],
-        rates: Rates,
-        hostname: &str,
+        own: &Own,
     ) -> Result<Connected, ConnectError> {
         self.launching().insert(container.to_owned());
         let mut connected = Connected {
@@ -102,41 +106,95 @@ impl Networks {
             network: None,
             is_kept: false,
         };
-        for port in ports {
+        self.know(&own.named)?;
+        for port in &own.ports() {
             let in_use = port.is_in_use();
             if in_use.map_err(|source| ConnectError::Probe(port.host, source))? {
                 return Err(in_use_by(port));
             }
         }
-        let Inner { node, dns, .. } = &*self.0;
-        let lease = node.reserve(container, ports)?;
-        self.write_files(container, &lease, hostname, dns.as_ref())?;
         let network = containerizer.network().map_err(ConnectError::Namespace)?;
-        let route = network.route.try_clone().map_err(ConnectError::Namespace)?;
-        let namespace = network.namespace.as_fd();
-        let inside = Namespace {
-            namespace,
-            route,
-            rates,
+        let mut found = match &own.bridge {
+            Some(bridge) => {
+                let lease = self.0.node.reserve(container, &bridge.ports)?;
+                let route = network.route.try_clone().map_err(ConnectError::Namespace)?;
+                let inside = Namespace {
+                    namespace: network.namespace.as_fd(),
+                    route,
+                    rates: bridge.rates,
+                };
+                self.0.node.attach(&lease, inside)?;
+                self.forget_talks(bridge.ports.clone());
+                Found {
+                    addresses: lease.addresses,
+                    dns: self.0.dns.of(&self.0.name),
+                }
+            }
+            None => Found::default(),
         };
-        node.attach(&lease, inside)?;
+        // One that leads nowhere is written down, too.
+        if own.bridge.is_none() || !own.named.is_empty() {
+            self.attach(container, network.namespace.as_fd(), own, &mut found)?;
+        }
+        self.write_files(container, own, found)?;
         connected.network = Some(network);
-        self.forget_talks(ports.to_vec());
         Ok(connected)
     }
 
-    fn write_files(
+    fn attach(
         &self,
         container: &str,
-        lease: &Lease,
-        hostname: &str,
-        dns: Option<&Dns>,
+        namespace: BorrowedFd<'_>,
+        own: &Own,
+        found: &mut Found,
     ) -> Result<(), ConnectError> {
-        let place = self.0.node.place(container);
-        let dns = dns.cloned().unwrap_or_else(hosts_dns);
+        let Inner { named, dns, .. } = &*self.0;
+        let mut wishes = own.named.clone();
+        for wish in &mut wishes {
+            let said = dns.of(&wish.network);
+            wish.runtime.dns = said.map(|dns| cni::RuntimeDns {
+                servers: dns.nameservers,
+                searches: dns.search,
+                options: dns.options,
+            });
+        }
+        let outcomes = named.attach(container, namespace, wishes)?;
+        let addresses = outcomes.iter().flat_map(|it| &it.addresses);
+        found.addresses.extend(addresses.map(|it| it.ip));
+        let of_plugins = || outcomes.iter().find_map(|it| of_plugin(&it.dns));
+        let of_flags = || own.named.iter().find_map(|it| dns.of(&it.network));
+        found.dns = found.dns.take().or_else(of_plugins).or_else(of_flags);
+        Ok(())
+    }
+
+    /// Says what there is, and why a file may describe none of them.
+    fn know(&self, wishes: &[cni::Wish]) -> Result<(), ConnectError> {
+        if wishes.is_empty() {
+            return Ok(());
+        }
+        let found = self.0.named.networks()?;
+        let is_unknown = |it: &&cni::Wish| !found.networks.contains_key(&it.network);
+        let Some(unknown) = wishes.iter().find(is_unknown) else {
+            return Ok(());
+        };
+        let names = found.networks.keys().map(|name| format!("{name:?}"));
+        let bridge = format!("{:?}", self.0.name);
+        let names = std::iter::once(bridge).chain(names);
+        let known = names.collect::<Vec<_>>().join(", ");
+        let faults = found.faults.iter().map(|fault| proto::error::chain(fault));
+        let known = faults.fold(known, |known, fault| format!("{known} ({fault})"));
+        Err(ConnectError::Unknown {
+            name: unknown.network.clone(),
+            known,
+        })
+    }
+
+    fn write_files(&self, container: &str, own: &Own, found: Found) -> Result<(), ConnectError> {
+        let place = self.place(container, own);
+        let dns = found.dns.unwrap_or_else(hosts_dns);
         for (name, text) in [
-            ("hosts", files::hosts(hostname, &lease.addresses)),
-            ("hostname", format!("{hostname}\n")),
+            ("hosts", files::hosts(&own.hostname, &found.addresses)),
+            ("hostname", format!("{}\n", own.hostname)),
             ("resolv.conf", dns.resolv_conf()),
         ] {
             let file = place.join(name);
@@ -144,6 +202,13 @@ impl Networks {
         }
         Ok(())
     }
+}
+
+/// What a container gets to know of its networks.
+#[derive(Default)]
+struct Found {
+    addresses: Vec<IpAddr>,
+    dns: Option<Dns>,
 }
 
 /// The first that knows a server which a container can reach.

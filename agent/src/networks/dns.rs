@@ -13,12 +13,12 @@ pub struct BadDns(#[source] serde_json::Error);
 
 /// What it says of Docker's networks is for who runs them.
 #[derive(Deserialize)]
-struct Default {
+struct Said {
     #[serde(default)]
     mesos: Vec<OfNetwork>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct OfNetwork {
     network_mode: Option<String>,
     /// All that nothing is said of, when it is missing.
@@ -26,7 +26,7 @@ struct OfNetwork {
     dns: Names,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Names {
     #[serde(default)]
     nameservers: Vec<String>,
@@ -37,26 +37,56 @@ struct Names {
     options: Vec<String>,
 }
 
-/// Of the bridge; `None` when nothing is said of it.
-pub fn read(flags: &NetworkFlags) -> Result<Option<Dns>, BadDns> {
+/// Of each network apart, and of all others.
+#[derive(Debug, Default)]
+pub struct DefaultDns(Vec<OfNetwork>);
+
+pub fn read(flags: &NetworkFlags) -> Result<DefaultDns, BadDns> {
     let Some(text) = &flags.default_container_dns else {
-        return Ok(None);
+        return Ok(DefaultDns::default());
     };
-    let all: Default = serde_json::from_str(text).map_err(BadDns)?;
-    let is_meant = |it: &&OfNetwork| it.network_mode.as_deref() == Some("CNI");
-    let of = |name: Option<&str>| {
-        let mut meant = all.mesos.iter().filter(is_meant);
-        meant.find(|it| it.network_name.as_deref() == name)
+    let all: Said = serde_json::from_str(text).map_err(BadDns)?;
+    let is_meant = |it: &OfNetwork| it.network_mode.as_deref() == Some("CNI");
+    let meant = all.mesos.into_iter().filter(is_meant);
+    Ok(DefaultDns(meant.collect()))
+}
+
+impl DefaultDns {
+    /// `None` when nothing is said of that network.
+    pub fn of(&self, network: &str) -> Option<Dns> {
+        let of = |name: Option<&str>| self.0.iter().find(|it| it.network_name.as_deref() == name);
+        let said = of(Some(network)).or_else(|| of(None));
+        said.map(|OfNetwork { dns, .. }| Dns {
+            nameservers: dns.nameservers.clone(),
+            search: searched(&dns.search, dns.domain.as_ref()),
+            options: dns.options.clone(),
+        })
+    }
+}
+
+/// A domain is searched where nothing else is.
+fn searched(search: &[String], domain: Option<&String>) -> Vec<String> {
+    match search.is_empty() {
+        true => domain.into_iter().cloned().collect(),
+        false => search.to_vec(),
+    }
+}
+
+/// Of a plugin, which may have said anything; `None` when it knows no server.
+pub fn of_plugin(said: &cni::Dns) -> Option<Dns> {
+    let words = |words: &[String]| -> Vec<String> {
+        let is_odd = |c: char| c.is_whitespace() || c.is_control();
+        let words = words
+            .iter()
+            .filter(|it| !it.is_empty() && !it.contains(is_odd));
+        words.cloned().collect()
     };
-    let said = of(Some(&flags.bridge_network)).or_else(|| of(None));
-    Ok(said.map(|OfNetwork { dns, .. }| Dns {
-        nameservers: dns.nameservers.clone(),
-        search: match dns.search.is_empty() {
-            true => dns.domain.iter().cloned().collect(),
-            false => dns.search.clone(),
-        },
-        options: dns.options.clone(),
-    }))
+    let nameservers = words(&said.nameservers);
+    (!nameservers.is_empty()).then(|| Dns {
+        nameservers,
+        search: words(&searched(&said.search, said.domain.as_ref())),
+        options: words(&said.options),
+    })
 }
 
 #[cfg(test)]
@@ -65,7 +95,8 @@ mod tests {
     use crate::flags::tests::parse;
 
     fn said(text: &str) -> Result<Option<Dns>, BadDns> {
-        read(&parse(&[&format!("--default_container_dns={text}")]).network)
+        let flags = parse(&[&format!("--default_container_dns={text}")]).network;
+        Ok(read(&flags)?.of(&flags.bridge_network))
     }
 
     #[test]
@@ -90,5 +121,22 @@ mod tests {
             None
         );
         assert!(said(r#"{"mesos": 1}"#).is_err());
+    }
+
+    #[test]
+    fn what_a_plugin_says_puts_no_line_of_its_own_into_a_file() {
+        let text = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
+        let said = cni::Dns {
+            nameservers: text(&["10.0.0.1", "10.0.0.2\noptions x", ""]),
+            domain: Some("example.com".to_owned()),
+            search: vec![],
+            options: text(&["ndots:2", "a b"]),
+        };
+        let dns = of_plugin(&said).unwrap();
+        assert_eq!(
+            dns.resolv_conf(),
+            "nameserver 10.0.0.1\nsearch example.com\noptions ndots:2\n"
+        );
+        assert_eq!(of_plugin(&cni::Dns::default()), None);
     }
 }

@@ -1,9 +1,14 @@
 //! What an operator says of the networks of tasks.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use clap::ArgAction;
 use network::{BadSettings, Settings, Subnet};
+use proto::units::{format_duration, parse_duration};
 
 use crate::flags::values::text_or_file;
+use crate::paths;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct NetworkFlags {
@@ -44,6 +49,40 @@ pub struct NetworkFlags {
         value_parser = text_or_file
     )]
     pub default_container_dns: Option<String>,
+
+    /// Directory of files that each describe a network, or a list of plugins, as CNI 0.1.0 to 1.1.0 has them;
+    /// read anew for each task. Tasks join one by its name.
+    #[arg(
+        long = "network_cni_config_dir",
+        env = "MESOS_NETWORK_CNI_CONFIG_DIR",
+        requires = "cni_plugins_dir"
+    )]
+    pub cni_config_dir: Option<PathBuf>,
+
+    /// Directories of those plugins, separated by colons.
+    #[arg(
+        id = "cni_plugins_dir",
+        long = "network_cni_plugins_dir",
+        env = "MESOS_NETWORK_CNI_PLUGINS_DIR",
+        requires = "cni_config_dir"
+    )]
+    pub cni_plugins_dir: Option<String>,
+
+    /// Keep what tasks have of such networks in --work_dir and not in --runtime_dir: so it is taken away
+    /// after a reboot, too, as plugins want it that keep things on the disk.
+    #[arg(
+        long = "network_cni_root_dir_persist", env = "MESOS_NETWORK_CNI_ROOT_DIR_PERSIST",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set
+    )]
+    pub cni_root_dir_persist: bool,
+
+    /// How long a plugin may take before it is killed.
+    #[arg(
+        long = "network_cni_timeout",
+        default_value = "30secs", value_parser = parse_duration
+    )]
+    pub cni_timeout: Duration,
 }
 
 impl TryFrom<&NetworkFlags> for Settings {
@@ -78,6 +117,34 @@ impl NetworkFlags {
                 self.bridge_subnet_v6.map(|it| it.to_string()),
             ),
             ("default_container_dns", self.default_container_dns.clone()),
+            (
+                "network_cni_config_dir",
+                (self.cni_config_dir.as_ref()).map(|it| it.display().to_string()),
+            ),
+            ("network_cni_plugins_dir", self.cni_plugins_dir.clone()),
+            (
+                "network_cni_root_dir_persist",
+                Some(self.cni_root_dir_persist.to_string()),
+            ),
+            (
+                "network_cni_timeout",
+                Some(format_duration(self.cni_timeout)),
+            ),
         ]
+    }
+
+    /// Of networks with a name.
+    pub fn named(&self, runtime_dir: &Path, work_dir: &Path) -> cni::Settings {
+        let plugins = self.cni_plugins_dir.iter().flat_map(|it| it.split(':'));
+        let plugins = plugins.filter(|it| !it.is_empty()).map(PathBuf::from);
+        cni::Settings {
+            networks: self.cni_config_dir.clone(),
+            plugins: plugins.collect(),
+            journal: paths::named_networks(match self.cni_root_dir_persist {
+                true => work_dir,
+                false => runtime_dir,
+            }),
+            limit: self.cni_timeout,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The networks of tasks: the host's, and the node's bridge, which a task joins by its name.
+//! The networks of tasks: the host's, the node's bridge, and those that an operator describes for plugins (CNI);
+//! a task joins all but the first by their names.
 //!
 //! What a task asks for is read by `wish`, purely; `connect` does it, for one launch; `watch` looks after what
 //! is there.
@@ -11,21 +12,23 @@ pub mod wish;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use isolators::network::File;
-use network::{Node, Port, Protocol, Settings};
+use network::{Lease, Node, Port, Protocol, Settings};
 use proto::v1;
 
 pub use connect::{ConnectError, Connected};
 pub use dns::BadDns;
+use dns::DefaultDns;
 pub use flags::NetworkFlags;
 pub use watch::{Watching, watch};
 
 use crate::paths;
+use wish::{NONE, Own};
 
 /// All that tasks of this agent may join.
 #[derive(Debug, Clone)]
@@ -34,10 +37,11 @@ pub struct Networks(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     node: Node,
+    named: cni::Node,
     /// Of the bridge, as tasks call it.
     name: String,
     table: String,
-    dns: Option<network::Dns>,
+    dns: DefaultDns,
     /// Containers whose launch is under way: nothing of them need be there yet.
     launching: Mutex<BTreeSet<String>>,
     /// Another process looks after it from now on.
@@ -52,6 +56,8 @@ pub enum NetworkError {
     Dns(#[from] BadDns),
     #[error("cannot read which addresses containers have")]
     Journal(#[from] network::JournalError),
+    #[error("cannot read which networks containers are in")]
+    Named(#[from] cni::JournalError),
 }
 
 /// Where programs look things up, and the file of a container's lease that is shown there.
@@ -63,7 +69,11 @@ const FILES: [(&str, &str); 3] = [
 
 impl Networks {
     /// With what containers of an earlier agent have. Touches nothing of the host's network.
-    pub fn open(flags: &NetworkFlags, runtime_dir: &Path) -> Result<Self, NetworkError> {
+    pub fn open(
+        flags: &NetworkFlags,
+        runtime_dir: &Path,
+        work_dir: &Path,
+    ) -> Result<Self, NetworkError> {
         let settings = Settings::try_from(flags)?;
         let table = settings.bridge.clone();
         let directory = paths::network(runtime_dir);
@@ -71,6 +81,7 @@ impl Networks {
             name: flags.bridge_network.clone(),
             dns: dns::read(flags)?,
             node: Node::recover(settings, &directory)?,
+            named: cni::Node::recover(flags.named(runtime_dir, work_dir))?,
             table,
             launching: Mutex::default(),
             left: AtomicBool::new(false),
@@ -83,8 +94,8 @@ impl Networks {
     }
 
     /// That a container is shown instead of its own.
-    pub fn files(&self, container: &str) -> Vec<File> {
-        let place = self.0.node.place(container);
+    pub fn files(&self, container: &str, own: &Own) -> Vec<File> {
+        let place = self.place(container, own);
         let file = |(target, name): &(&str, &str)| File {
             source: place.join(name),
             target: target.into(),
@@ -92,9 +103,35 @@ impl Networks {
         FILES.iter().map(file).collect()
     }
 
+    fn place(&self, container: &str, own: &Own) -> PathBuf {
+        match own.bridge {
+            Some(_) => self.0.node.place(container),
+            None => self.0.named.place(container),
+        }
+    }
+
     /// What others are told of a container's addresses; `None` where it has none of its own.
     pub fn infos(&self, container: &str) -> Option<Vec<v1::NetworkInfo>> {
-        let lease = self.0.node.lease(container)?;
+        let bridged = self.0.node.lease(container).map(|it| self.bridged(&it));
+        let named = self.0.named.record(container);
+        if bridged.is_none() && named.is_none() {
+            return None;
+        }
+        let attachments = named.iter().flat_map(|it| &it.attachments);
+        let mut infos: Vec<_> = bridged
+            .into_iter()
+            .chain(attachments.map(of_named))
+            .collect();
+        if infos.is_empty() {
+            infos.push(v1::NetworkInfo {
+                name: Some(NONE.to_owned()),
+                ..Default::default()
+            });
+        }
+        Some(infos)
+    }
+
+    fn bridged(&self, lease: &Lease) -> v1::NetworkInfo {
         let mappings = lease
             .ports
             .iter()
@@ -103,12 +140,17 @@ impl Networks {
                 container_port: port.container.into(),
                 protocol: Some(port.protocol.to_string()),
             });
-        Some(vec![v1::NetworkInfo {
+        v1::NetworkInfo {
             name: Some(self.0.name.clone()),
             ip_addresses: lease.addresses.iter().map(|ip| address(*ip)).collect(),
             port_mappings: mappings.collect(),
             ..Default::default()
-        }])
+        }
+    }
+
+    /// Whether programs of somebody else take part in the launch of it.
+    pub fn run_plugins(&self, task: &v1::TaskInfo) -> bool {
+        wish::runs_plugins(task, &self.0.name)
     }
 
     /// Leaves it to another process: what that does must not be undone here.
@@ -120,8 +162,13 @@ impl Networks {
         self.0.left.load(Ordering::SeqCst)
     }
 
-    /// Of a container that is no more. Blocks.
+    /// Of a container that is no more. Blocks, for plugins too.
     pub fn release(&self, container: &str) {
+        self.release_bridged(container);
+        self.release_named(container);
+    }
+
+    fn release_bridged(&self, container: &str) {
         let ports = self.ports(container);
         match self.0.node.release(container) {
             Ok(()) => self.forget_talks(ports),
@@ -131,6 +178,22 @@ impl Networks {
                     container,
                     error,
                     "a container's addresses and ports stay taken"
+                );
+            }
+        }
+    }
+
+    /// What fails is tried again, by `watch`.
+    fn release_named(&self, container: &str) {
+        match self.0.named.release(container) {
+            // Whoever is at work with it sees to it.
+            Ok(()) | Err(cni::ReleaseError::Busy) => {}
+            Err(error) => {
+                let error = proto::error::chain(&error);
+                tracing::warn!(
+                    container,
+                    error,
+                    "what a container had of its networks is still there"
                 );
             }
         }
@@ -149,22 +212,54 @@ impl Networks {
         }
     }
 
-    /// Of containers that are no more, and that nobody has released. Blocks.
-    pub fn release_all_but(&self, is_there: impl Fn(&str) -> bool) {
+    /// Of containers that are no more, and that nobody has released, what they have of the bridge. Blocks.
+    pub fn release_all_bridged_but(&self, is_there: impl Fn(&str) -> bool) {
         // In this order: who is being launched then has its lease later.
         let leased = self.0.node.containers();
-        let launching = self.launching().clone();
-        for container in leased {
-            if !launching.contains(&container) && !is_there(&container) {
-                self.release(&container);
+        self.gone(leased, is_there)
+            .iter()
+            .for_each(|it| self.release_bridged(it));
+    }
+
+    /// The same of networks that plugins connect with, who are asked of the others whether they still do.
+    /// Blocks, for all of them.
+    pub fn look_after_named(&self, is_there: impl Fn(&str) -> bool, checks: bool) {
+        let all = self.0.named.containers();
+        let gone = self.gone(all.clone(), is_there);
+        for container in all.iter().filter(|it| checks && !gone.contains(it)) {
+            if let Err(error) = self.0.named.check(container) {
+                let error = proto::error::chain(&error);
+                tracing::warn!(
+                    container,
+                    error,
+                    "a container may not be connected any more"
+                );
             }
         }
+        gone.iter().for_each(|it| self.release_named(it));
+    }
+
+    fn gone(&self, mut all: Vec<String>, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+        let launching = self.launching().clone();
+        all.retain(|container| !launching.contains(container) && !is_there(container));
+        all
     }
 
     fn launching(&self) -> MutexGuard<'_, BTreeSet<String>> {
         // No panic leaves a set half changed.
         let launching = self.0.launching.lock();
         launching.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn of_named(attachment: &cni::Attachment) -> v1::NetworkInfo {
+    let asked = wish::asked(&attachment.arguments);
+    let outcome = attachment.outcome().unwrap_or_default();
+    let addresses = outcome.addresses.iter().map(|it| address(it.ip));
+    v1::NetworkInfo {
+        name: Some(attachment.network.name.clone()),
+        ip_addresses: addresses.collect(),
+        ..asked.unwrap_or_default()
     }
 }
 

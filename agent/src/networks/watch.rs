@@ -1,5 +1,6 @@
 //! Looks after what is there: rules that somebody has flushed come back at once, and so does a bridge that
-//! somebody has deleted; and what containers had that are no more is free again.
+//! somebody has deleted; and what containers had that are no more is free again. For plugins, which may take
+//! long, nothing of that waits.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -38,11 +39,11 @@ fn open(table: &str) -> io::Result<Sight> {
 
 /// Ends when it is dropped.
 #[derive(Debug)]
-pub struct Watching(JoinHandle<()>);
+pub struct Watching([JoinHandle<()>; 2]);
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -50,11 +51,32 @@ pub fn watch(networks: &Networks, containerizer: Containerizer) -> Watching {
     let opened = open(&networks.0.table).inspect_err(|error| {
         tracing::warn!(%error, "who flushes the rules of tasks' ports is noticed a minute later only");
     });
-    Watching(tokio::spawn(run(
-        networks.clone(),
-        opened.ok(),
-        containerizer,
-    )))
+    let bridge = run(networks.clone(), opened.ok(), containerizer.clone());
+    let named = run_named(networks.clone(), containerizer);
+    Watching([tokio::spawn(bridge), tokio::spawn(named)])
+}
+
+async fn run_named(networks: Networks, containerizer: Containerizer) {
+    // What an earlier agent connected may have come loose while there was none.
+    let mut checks = true;
+    loop {
+        let (networks, containerizer) = (networks.clone(), containerizer.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            if !networks.is_left() {
+                networks.look_after_named(|it| is_there(&containerizer, it), checks);
+            }
+        });
+        if let Err(error) = looked.await {
+            tracing::warn!(%error, "cannot look after the named networks of tasks");
+        }
+        checks = false;
+        sleep(INTERVAL).await;
+    }
+}
+
+fn is_there(containerizer: &Containerizer, container: &str) -> bool {
+    let id = ContainerId::try_from(container.to_owned());
+    id.is_ok_and(|id| containerizer.holds(&id))
 }
 
 async fn run(networks: Networks, sight: Option<Sight>, containerizer: Containerizer) {
@@ -77,10 +99,7 @@ fn look(networks: &Networks, containerizer: &Containerizer) {
     if networks.is_left() {
         return;
     }
-    networks.release_all_but(|container| {
-        let id = ContainerId::try_from(container.to_owned());
-        id.is_ok_and(|id| containerizer.holds(&id))
-    });
+    networks.release_all_bridged_but(|container| is_there(containerizer, container));
     if let Err(error) = networks.0.node.mend() {
         let error = proto::error::chain(&error);
         tracing::warn!(error, "the ports of tasks may not be reached");

@@ -1,32 +1,65 @@
-//! From a task to the network that it is to have. Pure.
+//! From a task to the networks that it is to have. Pure.
 
 use network::{Port, Protocol, Rates};
 use proto::resources::Resources;
 use proto::sizes::parse_size;
 use proto::v1;
+use serde_json::{Map, json};
 
 /// Of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Wish {
     Hosts,
-    Bridge {
-        ports: Vec<Port>,
-        rates: Rates,
-        /// By which it knows itself.
-        hostname: String,
-    },
+    Own(Own),
 }
+
+/// A network of the container's own, with links to as many others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Own {
+    pub bridge: Option<Bridged>,
+    pub named: Vec<cni::Wish>,
+    /// By which it knows itself.
+    pub hostname: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridged {
+    pub ports: Vec<Port>,
+    pub rates: Rates,
+}
+
+impl Own {
+    /// Of the host, that lead into the container.
+    pub fn ports(&self) -> Vec<Port> {
+        let bridged = self.bridge.iter().flat_map(|it| it.ports.clone());
+        let named = self.named.iter().flat_map(|it| &it.runtime.port_mappings);
+        let named = named.map(|it| Port {
+            protocol: protocol(&it.protocol).unwrap_or(Protocol::Tcp),
+            host: it.host_port,
+            container: it.container_port,
+        });
+        bridged.chain(named).collect()
+    }
+}
+
+/// A network that leads nowhere.
+pub const NONE: &str = "none";
 
 /// Sizes such as 10MB, of what a task gets and sends in a second.
 const RECEIVES: &str = "LONGSHORE_NETWORK_RECEIVE_RATE";
 const SENDS: &str = "LONGSHORE_NETWORK_SEND_RATE";
 
+/// Of a network of a task: the hardware address of its link there.
+const MAC: &str = "mac";
+
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadNetwork {
-    #[error("network {name:?} is not known to this agent, which has {known:?}: name that, or none")]
-    Unknown { name: String, known: String },
-    #[error("a task can join one network, and this one names several")]
-    Several,
+    #[error("network {0:?} is named twice: a task can join it once")]
+    Twice(String),
+    #[error("network {0:?} must be the first of a task's networks: its link is eth0")]
+    BridgeFirst(String),
+    #[error("network \"none\" leads nowhere: name it alone, without ports")]
+    NoneAlone,
     #[error("port mappings need a network of the task's own: name {0:?}")]
     MappingsOfTheHost(String),
     #[error("a port mapping's protocol is {0:?}: it must be \"tcp\" or \"udp\"")]
@@ -49,37 +82,119 @@ pub fn wish(
     container: &str,
 ) -> Result<Wish, BadNetwork> {
     let info = task.container.clone().unwrap_or_default();
-    let named = |it: &&v1::NetworkInfo| it.name.is_some();
-    let mut networks = info.network_infos.iter().filter(named);
-    let Some(network) = networks.next() else {
+    let networks = named(task);
+    if networks.is_empty() {
         let maps = |it: &v1::NetworkInfo| !it.port_mappings.is_empty();
         return match info.network_infos.iter().any(maps) {
             true => Err(BadNetwork::MappingsOfTheHost(bridge.to_owned())),
             false => Ok(Wish::Hosts),
         };
-    };
-    if networks.next().is_some() {
-        return Err(BadNetwork::Several);
     }
-    if network.name() != bridge {
-        return Err(BadNetwork::Unknown {
-            name: network.name().to_owned(),
-            known: bridge.to_owned(),
-        });
+    for (at, network) in networks.iter().enumerate() {
+        let name = network.name();
+        if networks.iter().take(at).any(|it| it.name() == name) {
+            return Err(BadNetwork::Twice(name.to_owned()));
+        }
+        if name == bridge && at > 0 {
+            return Err(BadNetwork::BridgeFirst(name.to_owned()));
+        }
+        if name == NONE && (networks.len() > 1 || !network.port_mappings.is_empty()) {
+            return Err(BadNetwork::NoneAlone);
+        }
     }
-    let ports = network.port_mappings.iter().map(|it| port(it, held));
     let hostname = info.hostname.unwrap_or_else(|| container.to_owned());
     let is_odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
     if hostname.is_empty() || hostname.len() > 64 || hostname.contains(is_odd) {
         return Err(BadNetwork::Hostname(hostname));
     }
-    Ok(Wish::Bridge {
-        ports: ports.collect::<Result<_, _>>()?,
-        rates: Rates {
-            receives: rate(task, RECEIVES)?,
-            sends: rate(task, SENDS)?,
-        },
+    let rates = Rates {
+        receives: rate(task, RECEIVES)?,
+        sends: rate(task, SENDS)?,
+    };
+    let mut own = Own {
+        bridge: None,
+        named: Vec::new(),
         hostname,
+    };
+    for (at, network) in networks.into_iter().enumerate() {
+        let ports = network.port_mappings.iter().map(|it| port(it, held));
+        let ports = ports.collect::<Result<_, _>>()?;
+        match network.name() {
+            NONE => {}
+            name if name == bridge => own.bridge = Some(Bridged { ports, rates }),
+            _ => own.named.push(of_plugins(network, at, ports, rates)),
+        }
+    }
+    Ok(Wish::Own(own))
+}
+
+/// Whether programs of somebody else are run for it, for which others shall not wait.
+pub fn runs_plugins(task: &v1::TaskInfo, bridge: &str) -> bool {
+    let is_plugins = |it: &&v1::NetworkInfo| ![bridge, NONE].contains(&it.name());
+    named(task).iter().any(is_plugins)
+}
+
+/// The host's has no name, and is no other beside those that have.
+fn named(task: &v1::TaskInfo) -> Vec<&v1::NetworkInfo> {
+    let infos = task.container.iter().flat_map(|it| &it.network_infos);
+    infos.filter(|it| it.name.is_some()).collect()
+}
+
+fn of_plugins(network: &v1::NetworkInfo, at: usize, ports: Vec<Port>, rates: Rates) -> cni::Wish {
+    let mapping = |port: Port| cni::PortMapping {
+        host_port: port.host,
+        container_port: port.container,
+        protocol: port.protocol.to_string(),
+    };
+    let labels = network.labels.iter().flat_map(|it| &it.labels);
+    let mac = labels
+        .filter(|it| it.key == MAC)
+        .find_map(|it| it.value.clone());
+    let asked = network
+        .ip_addresses
+        .iter()
+        .filter_map(|it| it.ip_address.clone());
+    // Source: spec/mesos-agent.md section 26.
+    let told = json!({"network_info": proto::json::to_value(network)});
+    cni::Wish {
+        network: network.name().to_owned(),
+        interface: format!("eth{at}"),
+        runtime: cni::Runtime {
+            port_mappings: ports.into_iter().map(mapping).collect(),
+            bandwidth: bandwidth(rates),
+            dns: None,
+            ips: asked.collect(),
+            mac,
+        },
+        arguments: Map::from_iter([(MESOS.to_owned(), told)]),
+    }
+}
+
+/// Under which plugins are told of Mesos' own things.
+const MESOS: &str = "org.apache.mesos";
+
+/// As a task asked for it, out of what plugins were told.
+pub fn asked(arguments: &Map<String, serde_json::Value>) -> Option<v1::NetworkInfo> {
+    let told = arguments.get(MESOS)?.get("network_info")?;
+    proto::json::from_value(told).ok()
+}
+
+/// In bits. What comes at once is that of a tenth of a second.
+fn bandwidth(rates: Rates) -> Option<cni::Bandwidth> {
+    const LEAST_BURST: u64 = 512 * 1024;
+    if rates == Rates::default() {
+        return None;
+    }
+    let bits = |rate: Option<u64>| rate.unwrap_or_default().saturating_mul(8);
+    let burst = |rate: Option<u64>| match rate {
+        None => 0,
+        Some(_) => (bits(rate) / 10).clamp(LEAST_BURST, u64::from(u32::MAX)),
+    };
+    Some(cni::Bandwidth {
+        ingress_rate: bits(rates.receives),
+        ingress_burst: burst(rates.receives),
+        egress_rate: bits(rates.sends),
+        egress_burst: burst(rates.sends),
     })
 }
 
@@ -96,11 +211,8 @@ fn rate(task: &v1::TaskInfo, name: &'static str) -> Result<Option<u64>, BadNetwo
 }
 
 fn port(mapping: &v1::network_info::PortMapping, held: &Resources) -> Result<Port, BadNetwork> {
-    let protocol = match mapping.protocol.as_deref().unwrap_or("tcp") {
-        tcp if tcp.eq_ignore_ascii_case("tcp") => Protocol::Tcp,
-        udp if udp.eq_ignore_ascii_case("udp") => Protocol::Udp,
-        other => return Err(BadNetwork::Protocol(other.to_owned())),
-    };
+    let text = mapping.protocol.as_deref().unwrap_or("tcp");
+    let protocol = protocol(text).ok_or_else(|| BadNetwork::Protocol(text.to_owned()))?;
     let number = |what, port: u32| match u16::try_from(port) {
         Ok(0) | Err(_) => Err(BadNetwork::Port { what, port }),
         Ok(port) => Ok(port),
@@ -114,6 +226,12 @@ fn port(mapping: &v1::network_info::PortMapping, held: &Resources) -> Result<Por
         host,
         container: number("container_port", mapping.container_port)?,
     })
+}
+
+fn protocol(text: &str) -> Option<Protocol> {
+    let all = [Protocol::Tcp, Protocol::Udp];
+    let is_meant = |it: &Protocol| it.to_string().eq_ignore_ascii_case(text);
+    all.into_iter().find(is_meant)
 }
 
 #[cfg(test)]
@@ -164,15 +282,73 @@ mod tests {
             container: 80,
         };
         let wanted = |hostname: &str| {
-            Ok(Wish::Bridge {
-                ports: vec![port(Protocol::Tcp), port(Protocol::Udp)],
-                rates: Rates::default(),
+            Ok(Wish::Own(Own {
+                bridge: Some(Bridged {
+                    ports: vec![port(Protocol::Tcp), port(Protocol::Udp)],
+                    rates: Rates::default(),
+                }),
+                named: vec![],
                 hostname: hostname.to_owned(),
-            })
+            }))
         };
         let bridge = [network(Some("mesos-bridge"), &mappings)];
         assert_eq!(wished(&bridge, None), wanted("c1"));
         assert_eq!(wished(&bridge, Some("web")), wanted("web"));
+    }
+
+    #[test]
+    fn a_task_may_join_several_networks_in_its_order() {
+        let mut blue = network(Some("blue"), &[mapping(31000, "UDP")]);
+        blue.labels = Some(v1::Labels {
+            labels: vec![v1::Label {
+                key: "mac".to_owned(),
+                value: Some("02:00:00:00:00:01".to_owned()),
+            }],
+        });
+        let plain = network(Some("mesos-bridge"), &[]);
+        let unnamed = network(None, &[]);
+        let Ok(Wish::Own(own)) = wished(&[plain, unnamed, blue.clone()], None) else {
+            panic!("it is refused");
+        };
+        assert!(own.bridge.is_some());
+        assert_eq!(own.named.len(), 1);
+        let named = &own.named[0];
+        assert_eq!(
+            (named.network.as_str(), named.interface.as_str()),
+            ("blue", "eth1")
+        );
+        assert_eq!(named.runtime.mac.as_deref(), Some("02:00:00:00:00:01"));
+        assert_eq!(named.runtime.port_mappings[0].protocol, "udp");
+        assert_eq!(own.ports()[0].protocol, Protocol::Udp);
+        assert_eq!(asked(&named.arguments), Some(blue));
+    }
+
+    #[test]
+    fn a_network_that_leads_nowhere_is_one() {
+        let own = Own {
+            bridge: None,
+            named: vec![],
+            hostname: "c1".to_owned(),
+        };
+        assert_eq!(
+            wished(&[network(Some("none"), &[])], None),
+            Ok(Wish::Own(own))
+        );
+    }
+
+    #[test]
+    fn plugins_are_told_rates_in_bits() {
+        let rates = Rates {
+            receives: Some(10 << 20),
+            sends: None,
+        };
+        let wanted = cni::Bandwidth {
+            ingress_rate: 80 << 20,
+            ingress_burst: 8 << 20,
+            ..Default::default()
+        };
+        assert_eq!(bandwidth(rates), Some(wanted));
+        assert_eq!(bandwidth(Rates::default()), None);
     }
 
     #[test]
@@ -203,10 +379,29 @@ mod tests {
         let plain = [bridge(&[])];
         let table = [
             (
-                vec![network(Some("blue"), &[])],
-                "network \"blue\" is not known",
+                vec![plain[0].clone(), plain[0].clone()],
+                "network \"mesos-bridge\" is named twice",
             ),
-            (vec![plain[0].clone(), plain[0].clone()], "several"),
+            (
+                vec![network(Some("blue"), &[]), plain[0].clone()],
+                "network \"mesos-bridge\" must be the first",
+            ),
+            (
+                vec![network(Some("none"), &[]), plain[0].clone()],
+                "\"none\" leads nowhere",
+            ),
+            (
+                vec![network(Some("blue"), &[]), network(Some("none"), &[])],
+                "\"none\" leads nowhere",
+            ),
+            (
+                vec![network(Some("none"), &[mapping(31000, "tcp")])],
+                "\"none\" leads nowhere",
+            ),
+            (
+                vec![network(Some("blue"), &[mapping(31002, "tcp")])],
+                "none of the task's \"ports\"",
+            ),
             (
                 vec![network(None, &[mapping(31000, "tcp")])],
                 "network of the task's own",

@@ -16,7 +16,7 @@ use proto::error::chain;
 use proto::units::format_duration;
 use proto::v1;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Key;
 use super::desk::Desk;
@@ -81,8 +81,13 @@ impl Host {
         }
         let networks = self.networks.clone();
         let released = tokio::task::spawn_blocking(move || networks.release(&container));
-        if let Err(error) = released.await {
-            tracing::warn!(%error, "a container's addresses and ports stay taken");
+        match timeout(PUTTING_AWAY, released).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a container's addresses and ports stay taken");
+            }
+            // Of somebody else; what it holds is no other's meanwhile.
+            Err(_elapsed) => tracing::info!("a network's plugin is slow, and nobody waits for it"),
         }
     }
 
@@ -276,13 +281,11 @@ async fn in_turn(
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
     let clock = Clock::start(host.start_timeout);
-    // One that fetches waits for servers elsewhere, and others would for it.
-    let fetches = job
-        .task
-        .command
-        .as_ref()
-        .is_some_and(|command| !command.uris.is_empty());
-    let turn = match fetches {
+    // One that fetches waits for servers elsewhere, and one that has plugins connect it for those: others
+    // would for it.
+    let command = job.task.command.as_ref();
+    let fetches = command.is_some_and(|command| !command.uris.is_empty());
+    let turn = match fetches || host.networks.run_plugins(&job.task) {
         true => Ok(None),
         false => clock.bound("other launches", host.turns.take()).await,
     };
@@ -467,14 +470,10 @@ async fn contain(
     };
     let mut connected = match plan.network {
         Wish::Hosts => None,
-        Wish::Bridge {
-            ports,
-            rates,
-            hostname,
-        } => {
+        Wish::Own(own) => {
             let networks = &host.networks;
             let id = plan.container.id.as_str();
-            let connecting = networks.connecting(&host.containerizer, id, ports, rates, hostname);
+            let connecting = networks.connecting(&host.containerizer, id, own);
             let connected = clock.bound("connecting it with its network", connecting);
             let connected = connected.await???;
             watch.lap("network");

@@ -106,9 +106,9 @@ pub fn plan(
     let hostname = task.container.as_ref().and_then(|c| c.hostname.clone());
     let (files, hostname) = match &network {
         Wish::Hosts => (Network::Hosts, hostname),
-        Wish::Bridge { hostname, .. } => {
-            let files = networks.files(id.as_str());
-            (Network::Own { files }, Some(hostname.clone()))
+        Wish::Own(own) => {
+            let files = networks.files(id.as_str(), own);
+            (Network::Own { files }, Some(own.hostname.clone()))
         }
     };
     let container = Request {

@@ -47,6 +47,8 @@ fn whole() -> Seen {
     let seen = audit::CgroupSeen::default();
     Seen {
         network: vec![],
+        named: vec![],
+        namespaces: vec![],
         bridge: "longshore0".to_owned(),
         inventory: Inventory {
             cgroups: BTreeMap::from([("c1".to_owned(), seen)]),

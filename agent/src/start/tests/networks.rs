@@ -1,5 +1,8 @@
 //! Tasks with a network of their own, on a host whose network is not ours.
 
+mod named;
+mod plugins;
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
