@@ -33,6 +33,7 @@ const KNOWN: &[(&str, Does)] = &[
     ("linux/nnp", All),
     ("linux/seccomp", All),
     ("network/cni", All),
+    (PORTS, All),
     ("namespaces/ipc", All),
     ("namespaces/pid", All),
     ("posix/cpu", All),
@@ -50,11 +51,18 @@ const KNOWN: &[(&str, Does)] = &[
     ("filesystem/shared", Lacks("tasks share the host's directories")),
     ("gpu/nvidia", Lacks("no gpus are offered by themselves, and none are isolated")),
     ("network/port_mapping", Lacks("tasks share the host's ports")),
-    ("network/ports", Lacks("a task may listen on ports that it does not own")),
     ("volume/csi", Lacks("tasks with such volumes fail")),
     ("volume/image", Lacks("tasks with such volumes fail")),
     ("volume/secret", Lacks("tasks with such volumes fail")),
 ];
+
+/// Alone among all that there are, it does something only when it is named.
+const PORTS: &str = "network/ports";
+
+/// Whether a list that means something names it.
+pub fn looks_at_ports(text: &str) -> bool {
+    names(text).is_ok_and(|names| names.contains(&PORTS))
+}
 
 /// Old names of several.
 const ALIASES: &[(&str, &[&str])] = &[
@@ -134,7 +142,7 @@ fn meant(word: &str) -> Result<Vec<&'static str>, BadIsolation> {
 /// A container has one file system and one network; who looks at its ports comes in addition.
 fn exclude_each_other(one: &str, other: &str) -> bool {
     let both = |prefix: &str| one.starts_with(prefix) && other.starts_with(prefix);
-    both("filesystem/") || both("network/") && ![one, other].contains(&"network/ports")
+    both("filesystem/") || both("network/") && ![one, other].contains(&PORTS)
 }
 
 #[cfg(test)]
@@ -161,12 +169,18 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_told_with_what_follows() {
-        let lack = lacks("cgroups/cpu,disk/du,network/ports,network/cni").unwrap();
+        let lack = lacks("cgroups/cpu,disk/du,network/ports,network/cni,gpu/nvidia").unwrap();
         assert_eq!(lack.len(), 1);
         assert_eq!(
             lack[0].consequence,
-            "a task may listen on ports that it does not own"
+            "no gpus are offered by themselves, and none are isolated"
         );
+    }
+
+    #[test]
+    fn ports_are_looked_at_where_that_is_asked_for() {
+        assert!(looks_at_ports("cgroups/cpu, network/ports"));
+        assert!(!looks_at_ports(crate::flags::ISOLATION));
     }
 
     #[test]

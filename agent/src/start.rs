@@ -44,7 +44,7 @@ use crate::task::environment::AgentVariables;
 use crate::task::launch::Host;
 use crate::task::turns::Turns;
 use crate::task::user_namespace::UserNamespaces;
-use crate::{adoption, fetching, networks, recovery};
+use crate::{adoption, fetching, networks, ports, recovery};
 
 /// Events that wait for the supervisor; senders wait when it is full.
 const QUEUE: usize = 1024;
@@ -188,7 +188,11 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     let others = spared.iter().chain(found.keys()).cloned().collect();
     let orphans = adoption::destroy_orphans(found);
     reach(Point::OrphansKilled);
-    let auditor = Auditor::new(Node::of(&flags)?, events.clone(), others);
+    let node = Node::of(&flags)?;
+    if let Some(policy) = ports::Policy::of(&flags) {
+        policy.watch(node.scope.clone(), events.clone());
+    }
+    let auditor = Auditor::new(node, events.clone(), others);
 
     let link = Link::new(
         flags.master.clone(),

@@ -21,11 +21,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::book::{Book, ExecutorState};
 use crate::drain::Wish;
+use crate::excess::Excess;
 use crate::executor;
 use crate::executor::messages::Order;
 use crate::link::{self, Outgoing};
 use crate::paths::Run;
-use crate::quota::Overrun;
 use crate::service::Pulse;
 use crate::task::Key;
 use crate::task::actor::{Actor, Beginning, Message, Progress};
@@ -52,10 +52,10 @@ pub enum Event {
         state: TaskState,
         uuid: Vec<u8>,
     },
-    /// A task's sandbox takes too much of the disk.
-    OverDisk {
+    /// A task goes beyond what it may have.
+    Exceeds {
         key: Key,
-        overrun: Overrun,
+        excess: Excess,
     },
     /// A task's last update is acknowledged, or nobody waits for it.
     Closed(Key),
@@ -197,7 +197,7 @@ impl Supervisor {
                     self.hosted.remove(&key);
                     self.book.close(&key);
                 }
-                Event::OverDisk { key, overrun } => self.on_over_disk(&key, overrun),
+                Event::Exceeds { key, excess } => self.on_excess(&key, excess),
                 Event::Executor(notice) => self.on_executor(*notice).await,
                 // While nobody here speaks for executors there is no answer.
                 Event::Door { key, answer } => {
@@ -386,13 +386,13 @@ impl Supervisor {
     }
 
     /// Of a task, or of an executor that has a sandbox for its tasks.
-    fn on_over_disk(&self, key: &Key, overrun: Overrun) {
+    fn on_excess(&self, key: &Key, excess: Excess) {
         reach(Point::OverDisk);
         let executor = orders::host_of(key);
         if self.executors.contains_key(&executor) {
-            self.tell_executor(&executor, Order::OverDisk(overrun));
+            self.tell_executor(&executor, Order::Exceeds(excess));
         } else if let Some(resident) = self.tasks.get(key) {
-            resident.tell(Message::OverDisk(overrun));
+            resident.tell(Message::Exceeds(excess));
         }
     }
 

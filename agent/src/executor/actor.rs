@@ -227,7 +227,7 @@ impl Life {
             }
             Order::FromFramework(data) => self.step(Event::FromFramework(data)).await,
             Order::ShutDown { by, grace } => self.step(Event::ShutDown { by, grace }).await,
-            Order::OverDisk(overrun) => self.step(Event::OverDisk(overrun)).await,
+            Order::Exceeds(excess) => self.step(Event::Exceeds(excess)).await,
             Order::Connected(outgoing) => {
                 self.actor.outgoing = Some(outgoing.clone());
                 for delivery in self.deliveries.values_mut() {

@@ -24,7 +24,7 @@ use proto::v1::task_status::Reason;
 use proto::v1::{FrameworkInfo, KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus};
 
 use super::tasks::{Assigned, Tasks, Wish};
-use crate::quota::Overrun;
+use crate::excess::Excess;
 use crate::task::ending::{self, Report};
 use crate::task::machine::Requester;
 
@@ -71,7 +71,7 @@ pub enum Cause {
     NotRegistered,
     NotReregistered,
     UpdateFailed(String),
-    OverDisk(Overrun),
+    Excess(Excess),
     /// It never got a task, and there is none for it.
     Idle,
 }
@@ -116,8 +116,8 @@ pub enum Event {
     Disconnected,
     /// The container has not got what its tasks are to have; why, as a sentence.
     UpdateFailed(String),
-    /// Its sandbox takes more than it and its tasks may.
-    OverDisk(Overrun),
+    /// It goes beyond what it and its tasks may have.
+    Exceeds(Excess),
     /// The moment of `wake_at` may have come.
     Woke,
     /// No process of the container is left.
@@ -222,7 +222,7 @@ impl Machine {
                 vec![]
             }
             Event::UpdateFailed(why) => self.kill(Cause::UpdateFailed(why)),
-            Event::OverDisk(overrun) => self.on_over_disk(overrun),
+            Event::Exceeds(excess) => self.on_excess(excess),
             Event::Woke => self.on_woke(now),
             Event::Ended(termination) => self.on_ended(&termination),
             Event::Vanished { rebooted } => self.on_vanished(rebooted),

@@ -11,8 +11,8 @@ use super::calls::Asked;
 use super::connection::Connection;
 use super::machine::Machine;
 use crate::book::ExecutorState;
+use crate::excess::Excess;
 use crate::link::Outgoing;
-use crate::quota::Overrun;
 use crate::task::journal::{History, TaskJournal};
 use crate::task::machine::Requester;
 
@@ -34,8 +34,8 @@ pub enum Order {
         /// The most of its own.
         grace: Option<Duration>,
     },
-    /// Its sandbox takes too much of the disk.
-    OverDisk(Overrun),
+    /// It goes beyond what it and its tasks may have.
+    Exceeds(Excess),
     /// There is a (new) master.
     Connected(Outgoing),
     /// End it; nobody wants to hear of it any more.

@@ -130,8 +130,8 @@ fn begun(phase: &Phase, now: Instant, clock: Clock) -> Option<Killing> {
     let Phase::Terminating { cause, deadline } = phase else {
         return None;
     };
-    let (of_task, overrun) = match cause {
-        Cause::OverDisk(overrun) => (machine::Cause::OverDisk, Some(overrun.clone())),
+    let (of_task, excess) = match cause {
+        Cause::Excess(excess) => (machine::Cause::Excess, Some(excess.clone())),
         Cause::Asked(by) => (machine::Cause::Asked(*by), None),
         Cause::Idle | Cause::NotRegistered | Cause::NotReregistered | Cause::UpdateFailed(_) => {
             (machine::Cause::Asked(Requester::Unknown), None)
@@ -142,7 +142,7 @@ fn begun(phase: &Phase, now: Instant, clock: Clock) -> Option<Killing> {
         deadline: *deadline,
     };
     let killing = Killing::begun(&machine::Phase::Launching, &of_task, now, clock)?;
-    Some(Killing { overrun, ..killing })
+    Some(Killing { excess, ..killing })
 }
 
 /// The phase of an executor whose end had begun. Pure.
@@ -151,8 +151,8 @@ pub fn goes_on(killing: &Killing, now: Instant, clock: Clock) -> Phase {
         machine::Phase::Killing { deadline, .. } => deadline,
         _ => Some(now),
     };
-    let cause = match (&killing.overrun, killing.why()) {
-        (Some(overrun), Why::OverDisk) => Cause::OverDisk(overrun.clone()),
+    let cause = match (&killing.excess, killing.why()) {
+        (Some(excess), Why::Excess) => Cause::Excess(excess.clone()),
         _ => Cause::Asked(killing.by()),
     };
     Phase::Terminating { cause, deadline }
@@ -163,6 +163,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::excess::Excess;
+    use crate::ports::Listening;
     use crate::quota::Overrun;
 
     #[test]
@@ -185,19 +187,28 @@ mod tests {
     }
 
     #[test]
-    fn the_next_agent_knows_that_it_was_ended_for_its_disk() {
+    fn the_next_agent_knows_what_it_was_ended_for() {
+        use prost::Message as _;
         let (now, clock) = (Instant::now(), Clock::read());
-        let cause = Cause::OverDisk(Overrun {
+        let disk = Excess::Disk(Overrun {
             used: 2,
             limit: 1,
             largest: ".".into(),
         });
-        let phase = |deadline| Phase::Terminating {
-            cause: cause.clone(),
-            deadline,
-        };
-        let kept = begun(&phase(None), now, clock).unwrap();
-        // What has not gone by then is killed again.
-        assert_eq!(goes_on(&kept, now, clock), phase(Some(now)));
+        let ports = Excess::Ports(Listening {
+            container: "c1".into(),
+            ports: "[80-80]".into(),
+        });
+        for excess in [disk, ports] {
+            let cause = Cause::Excess(excess);
+            let phase = |deadline| Phase::Terminating {
+                cause: cause.clone(),
+                deadline,
+            };
+            let kept = begun(&phase(None), now, clock).unwrap().encode_to_vec();
+            let kept = Killing::decode(kept.as_slice()).unwrap();
+            // What has not gone by then is killed again.
+            assert_eq!(goes_on(&kept, now, clock), phase(Some(now)));
+        }
     }
 }

@@ -19,6 +19,7 @@ use proto::sizes::parse_size;
 use proto::units::parse_duration;
 
 use crate::networks::NetworkFlags;
+use crate::ports::PortsFlags;
 use crate::quota::ProjectRange;
 use crate::recovery::Reconfiguration;
 pub use crate::recovery::Recover;
@@ -458,6 +459,9 @@ pub struct Flags {
 
     #[command(flatten)]
     pub network: NetworkFlags,
+
+    #[command(flatten)]
+    pub ports: PortsFlags,
 
     /// Program and arguments that end up in `fetcher::child_main`. Not a flag: the program that
     /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.

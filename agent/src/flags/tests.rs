@@ -112,6 +112,7 @@ fn every_flag_is_told_once_it_is_set() {
         "--effective_capabilities={}",
         "--executor_environment_variables={}",
         "--bridge_mtu=1400",
+        "--container_ports_isolated_range=[1-2]",
         "--bridge_subnet_v6=fd00:1::/64",
         "--default_container_dns={}",
         "--fetcher_allowed_schemes=https",

@@ -177,6 +177,7 @@ impl Flags {
             .into_iter()
             .chain(self.fetcher.texts())
             .chain(self.network.texts())
+            .chain(self.ports.texts())
             .filter_map(|(name, text)| Some((name, text?)))
             .collect()
     }

@@ -28,6 +28,7 @@ use proto::error::chain;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
+use crate::excess::Excess;
 use crate::paths::Paths;
 use crate::supervisor::Event;
 use crate::task::Key;
@@ -320,9 +321,9 @@ impl Watch {
             // What was too much a moment ago may not be now.
             let is_current = self.quotas.limit(&self.sandbox) == Some(quota);
             if let Some(overrun) = overrun.filter(|_| is_current) {
-                let overrun = Event::OverDisk {
+                let overrun = Event::Exceeds {
                     key: self.key.clone(),
-                    overrun,
+                    excess: Excess::Disk(overrun),
                 };
                 // The agent may have gone. Whoever is to end it may not have listened: it is said until he
                 // has.

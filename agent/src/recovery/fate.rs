@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_kill_that_had_begun_goes_on() {
         let killing = |during_launch| Killing {
-            overrun: None,
+            excess: None,
             why: Why::Framework as i32,
             during_launch,
             deadline: 0,

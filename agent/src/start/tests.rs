@@ -8,6 +8,7 @@ mod handover;
 mod isolation;
 mod logs;
 mod networks;
+mod ports;
 mod restarts;
 mod starts;
 mod tasks;

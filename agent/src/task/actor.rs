@@ -22,8 +22,8 @@ use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
 use super::unwritten::Unwritten;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::clock::Clock;
+use crate::excess::Excess;
 use crate::link::Outgoing;
-use crate::quota::Overrun;
 use crate::{sandbox, supervisor};
 
 /// What others may tell a task.
@@ -46,8 +46,8 @@ pub enum Message {
     Drain {
         max_grace: Option<Duration>,
     },
-    /// Its sandbox takes too much of the disk.
-    OverDisk(Overrun),
+    /// It goes beyond what it may have.
+    Exceeds(Excess),
     /// The agent goes away and the task stays.
     Leave,
     /// The task goes on with another process: the actor ends when nothing of it is under way here.
@@ -136,7 +136,7 @@ impl Actor {
             machine: Machine {
                 policy: NO_POLICY,
                 phase: Phase::Ended,
-                overrun: None,
+                excess: None,
             },
             cut: None,
             launch: None,
@@ -193,8 +193,8 @@ impl Life {
                 self.machine = Machine {
                     policy: resumed.policy,
                     phase: resumed.phase,
-                    overrun: (resumed.history.killing.as_ref())
-                        .and_then(|killing| killing.overrun.clone()),
+                    excess: (resumed.history.killing.as_ref())
+                        .and_then(|killing| killing.excess.clone()),
                 };
                 self.delivery.resume(resumed.journal, resumed.history);
                 self.container = resumed.container;
@@ -270,7 +270,7 @@ impl Life {
                 let by = Requester::Drain;
                 self.step(Event::Kill { grace, by }).await;
             }
-            Message::OverDisk(overrun) => self.step(Event::OverDisk(overrun)).await,
+            Message::Exceeds(excess) => self.step(Event::Exceeds(excess)).await,
             Message::Acknowledge { uuid } => {
                 if self.delivery.acknowledge(uuid).await {
                     self.unwritten.iter_mut().for_each(|it| it.acknowledged());
@@ -339,7 +339,7 @@ impl Life {
         let effects = self.machine.step(event, now);
         let begun = Killing::begun(&before, &self.machine.phase, now, Clock::read());
         if let Some(mut killing) = begun {
-            killing.overrun.clone_from(&self.machine.overrun);
+            killing.excess.clone_from(&self.machine.excess);
             self.unwritten
                 .iter_mut()
                 .for_each(|it| it.killing(&killing));

@@ -8,11 +8,14 @@ pub mod executors;
 use std::time::Duration;
 
 use containerizer::{ExitStatus, OutOfMemory, Termination};
+use proto::resources::Resources;
 use proto::task::{Ending, ended};
 use proto::v1::task_status::{Reason, Source};
 use proto::v1::{self, TaskState};
 
 use super::machine::Requester;
+use crate::excess::Excess;
+use crate::ports::Listening;
 use crate::quota::{Overrun, amount};
 use chain::megabytes;
 
@@ -162,8 +165,29 @@ pub fn killed_at_last(termination: &Termination, by: Requester) -> Report {
     requested(TaskState::TaskKilled, by).saying(linked(how_it_ended(termination), links))
 }
 
+/// More than it may have of what no limit of the kernel keeps it from.
+pub fn exceeded(excess: &Excess) -> Report {
+    match excess {
+        Excess::Disk(overrun) => disk_exceeded(overrun),
+        Excess::Ports(listening) => ports_exceeded(listening),
+    }
+}
+
+/// Mesos' own words.
+fn ports_exceeded(listening: &Listening) -> Report {
+    let Listening { container, ports } = listening;
+    let message = format!("Container {container} is listening on unallocated port(s): {ports}");
+    let reason = Reason::ContainerLimitation;
+    let mut report = Report::agent(TaskState::TaskFailed, reason, message);
+    let resources = Resources::parse(&format!("ports:{ports}"), "*");
+    // They are written here, and nowhere else.
+    let resources = resources.map(|it| it.to_protos()).unwrap_or_default();
+    report.limitation = Some(v1::TaskResourceLimitation { resources });
+    report
+}
+
 /// Mesos' own words, and where most of it is.
-pub fn disk_exceeded(overrun: &Overrun) -> Report {
+fn disk_exceeded(overrun: &Overrun) -> Report {
     let Overrun { used, limit, .. } = overrun;
     let words = format!(
         "Disk usage ({}) exceeds quota ({})",
@@ -241,6 +265,8 @@ fn how_it_ended(termination: &Termination) -> String {
 #[cfg(test)]
 mod tests {
     use containerizer::{Death, Victim};
+
+    use proto::resources::Ranges;
 
     use super::*;
 
@@ -369,6 +395,23 @@ mod tests {
             )
         );
         assert_eq!(report.limitation.unwrap().resources[0].name, "mem");
+    }
+
+    #[test]
+    fn a_task_that_listens_elsewhere_says_where() {
+        let report = exceeded(&Excess::Ports(Listening {
+            container: "c1".into(),
+            ports: "[80-80, 8080-8081]".into(),
+        }));
+        assert_eq!(report.state, TaskState::TaskFailed);
+        assert_eq!(report.reason, Some(Reason::ContainerLimitation));
+        assert_eq!(
+            report.message.as_deref(),
+            Some("Container c1 is listening on unallocated port(s): [80-80, 8080-8081]")
+        );
+        let limitation = report.limitation.unwrap().resources;
+        let ports = Resources::from_protos(&limitation).unwrap().ports();
+        assert_eq!(ports, Ranges::parse("[80-80, 8080-8081]").unwrap());
     }
 
     #[test]

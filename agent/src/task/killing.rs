@@ -6,7 +6,7 @@ use proto::v1::{DurationInfo, KillPolicy};
 
 use super::machine::{Cause, Phase, Requester};
 use crate::clock::{Clock, milliseconds};
-use crate::quota::Overrun;
+use crate::excess::Excess;
 
 /// On the disk: numbers are not to be given to others.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -22,9 +22,9 @@ pub struct Killing {
     /// How long that was to wait when this was written, in milliseconds.
     #[prost(uint64, tag = "4")]
     pub grace: u64,
-    /// Why, when it is for its disk.
-    #[prost(message, optional, tag = "5")]
-    pub overrun: Option<Overrun>,
+    /// How far it went.
+    #[prost(oneof = "Excess", tags = "5, 7")]
+    pub excess: Option<Excess>,
     /// Of the SIGKILL, in milliseconds since the kernel started: who is to be killed has lived no longer.
     #[prost(uint64, optional, tag = "6")]
     pub boot_deadline: Option<u64>,
@@ -38,7 +38,7 @@ pub enum Why {
     FrameworkOfExecutor = 2,
     Agent = 3,
     TimeUp = 4,
-    OverDisk = 5,
+    Excess = 5,
     Drain = 6,
 }
 
@@ -59,9 +59,9 @@ impl Killing {
                 ..
             } => (Why::TimeUp, false, now),
             Phase::Killing {
-                cause: Cause::OverDisk,
+                cause: Cause::Excess,
                 ..
-            } => (Why::OverDisk, false, now),
+            } => (Why::Excess, false, now),
             // The same kill, further on.
             Phase::Killing { .. } => return None,
             Phase::Fetching | Phase::Launching | Phase::Running { .. } | Phase::Ended => {
@@ -74,7 +74,7 @@ impl Killing {
             during_launch,
             deadline: clock.wall_ms().saturating_add(grace),
             grace,
-            overrun: None,
+            excess: None,
             boot_deadline: Some(clock.boot_ms().saturating_add(grace)),
         })
     }
@@ -90,7 +90,7 @@ impl Killing {
         Phase::Killing {
             cause: match (self.why(), self.during_launch) {
                 (Why::TimeUp, _) => Cause::TimeUp,
-                (Why::OverDisk, _) => Cause::OverDisk,
+                (Why::Excess, _) => Cause::Excess,
                 (_, true) => Cause::DuringLaunch(self.by()),
                 (_, false) => Cause::Asked(self.by()),
             },
@@ -104,7 +104,7 @@ impl Killing {
             Why::FrameworkOfExecutor => Requester::FrameworkOfExecutor,
             Why::Agent => Requester::Agent,
             Why::Drain => Requester::Drain,
-            Why::Unknown | Why::TimeUp | Why::OverDisk => Requester::Unknown,
+            Why::Unknown | Why::TimeUp | Why::Excess => Requester::Unknown,
         }
     }
 }
@@ -120,7 +120,7 @@ impl Killing {
             // Zero where nothing was said.
             deadline: u64::from(grace.is_some()),
             grace: grace.unwrap_or_default(),
-            overrun: None,
+            excess: None,
             boot_deadline: None,
         }
     }
@@ -196,7 +196,7 @@ mod tests {
             (killing(asked, late), killing(asked, late), false),
             (killing(asked, late), killing(asked, None), false),
             (running.clone(), killing(Cause::TimeUp, None), true),
-            (running.clone(), killing(Cause::OverDisk, None), true),
+            (running.clone(), killing(Cause::Excess, None), true),
             (
                 Phase::Aborting { by },
                 killing(Cause::DuringLaunch(by), None),

@@ -19,7 +19,7 @@ use containerizer::Termination;
 use proto::v1::TaskState;
 
 use super::ending::{self, Report};
-use crate::quota::Overrun;
+use crate::excess::Excess;
 
 /// What the framework and the task have said about the way it may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub enum Cause {
     Asked(Requester),
     DuringLaunch(Requester),
     TimeUp,
-    /// `Machine::overrun` says how.
-    OverDisk,
+    /// `Machine::excess` says how.
+    Excess,
 }
 
 /// On whose request a task is killed.
@@ -91,8 +91,8 @@ pub enum Event {
         grace: Option<Duration>,
         by: Requester,
     },
-    /// Its sandbox takes too much of the disk.
-    OverDisk(Overrun),
+    /// It goes beyond what it may have.
+    Exceeds(Excess),
     /// The moment of `wake_at` may have come.
     Woke,
     /// No process of the container is left.
@@ -113,8 +113,8 @@ pub enum Effect {
 pub struct Machine {
     pub policy: Policy,
     pub phase: Phase,
-    /// Why it is killed, if it is for its disk.
-    pub overrun: Option<Overrun>,
+    /// Why it is killed, if it is for that.
+    pub excess: Option<Excess>,
 }
 
 impl Machine {
@@ -124,7 +124,7 @@ impl Machine {
         Machine {
             policy,
             phase: Phase::Fetching,
-            overrun: None,
+            excess: None,
         }
     }
 
@@ -145,7 +145,7 @@ impl Machine {
             Event::LaunchFailed(why) => self.on_launch_failed(why),
             Event::LaunchCancelled => self.on_launch_cancelled(),
             Event::Kill { grace, by } => self.on_kill(now + grace.unwrap_or(self.policy.grace), by),
-            Event::OverDisk(overrun) => self.on_over_disk(overrun),
+            Event::Exceeds(excess) => self.on_excess(excess),
             Event::Woke => self.on_woke(now),
             Event::Ended(termination) => self.on_ended(&termination),
         };
@@ -243,11 +243,11 @@ impl Machine {
     }
 
     /// No grace: each moment takes more.
-    fn on_over_disk(&mut self, overrun: Overrun) -> (Phase, Vec<Effect>) {
+    fn on_excess(&mut self, excess: Excess) -> (Phase, Vec<Effect>) {
         match self.phase {
             Phase::Running { .. } => {
-                self.overrun = Some(overrun);
-                let cause = Cause::OverDisk;
+                self.excess = Some(excess);
+                let cause = Cause::Excess;
                 let deadline = None;
                 (Phase::Killing { cause, deadline }, vec![Effect::Kill])
             }
@@ -311,7 +311,7 @@ impl Machine {
                 Cause::TimeUp => {
                     ending::time_up(self.policy.max_completion_time.unwrap_or_default())
                 }
-                Cause::OverDisk => ending::disk_exceeded(&self.overrun.clone().unwrap_or_default()),
+                Cause::Excess => ending::exceeded(&self.excess.clone().unwrap_or_default()),
             },
             Phase::Ended => return self.unmoved(),
         };

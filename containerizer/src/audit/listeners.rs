@@ -1,4 +1,4 @@
-//! Who listens on a port of this host and is in no container of ours.
+//! Who listens on a port of this host, and whether that is a container of ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -51,29 +51,25 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// One of a container's processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnListener {
+    pub container: String,
+    pub port: u16,
+    pub process: Member,
+}
+
 /// Of the network namespace that we are in. Only when somebody listens on a port that is meant every process
 /// is looked at, to tell whose it is. Blocks.
 pub fn foreign_listeners(scope: &Scope, is_meant: impl Fn(u16) -> bool) -> Vec<Listener> {
-    let all = Protocol::ALL.into_iter().flat_map(|protocol| {
-        let tables = protocol.tables();
-        // Of /proc/self it is the first thread that counts.
-        let file = |table| format!("/proc/thread-self/net/{table}");
-        let tables = tables.map(|table| fs::read_to_string(file(table)).unwrap_or_default());
-        let all = tables.iter().flat_map(|table| listening(protocol, table));
-        let all = all.map(|(port, socket)| (socket, (port, protocol)));
-        all.collect::<Vec<_>>()
-    });
-    let meant: BTreeMap<u64, (u16, Protocol)> =
-        all.filter(|(_, (port, _))| is_meant(*port)).collect();
+    let meant = sockets_of_ports(&Protocol::ALL, is_meant);
     if meant.is_empty() {
         return Vec::new();
     }
-    let ours = format!("/{}/", scope.cgroups_root);
     let mut found = Vec::new();
     for pid in pids() {
-        let ports = sockets(pid).filter_map(|socket| meant.get(&socket).copied());
-        let ports: BTreeSet<(u16, Protocol)> = ports.collect();
-        if ports.is_empty() || is_below(pid, &ours) {
+        let ports = ports_of(pid, &meant);
+        if ports.is_empty() || container_of(pid, &scope.cgroups_root).is_some() {
             continue;
         }
         let process = member(pid);
@@ -87,6 +83,48 @@ pub fn foreign_listeners(scope: &Scope, is_meant: impl Fn(u16) -> bool) -> Vec<L
         }));
     }
     found
+}
+
+/// The same of processes in containers of ours that have no network of their own, by tcp: by udp one cannot
+/// be told who waits to be talked to from who has talked to somebody. Blocks.
+pub fn own_listeners(scope: &Scope, is_meant: impl Fn(u16) -> bool) -> Vec<OwnListener> {
+    let meant = sockets_of_ports(&[Protocol::Tcp], is_meant);
+    if meant.is_empty() {
+        return Vec::new();
+    }
+    let of_process = |pid: u32| {
+        let container = container_of(pid, &scope.cgroups_root)?;
+        let ports = ports_of(pid, &meant);
+        let process = (!ports.is_empty()).then(|| member(pid)).flatten()?;
+        Some(ports.into_iter().map(move |(port, _)| OwnListener {
+            container: container.clone(),
+            port,
+            process: process.clone(),
+        }))
+    };
+    pids().filter_map(of_process).flatten().collect()
+}
+
+/// By their inodes.
+fn sockets_of_ports(
+    protocols: &[Protocol],
+    is_meant: impl Fn(u16) -> bool,
+) -> BTreeMap<u64, (u16, Protocol)> {
+    let all = protocols.iter().flat_map(|protocol| {
+        let tables = protocol.tables();
+        // Of /proc/self it is the first thread that counts.
+        let file = |table| format!("/proc/thread-self/net/{table}");
+        let tables = tables.map(|table| fs::read_to_string(file(table)).unwrap_or_default());
+        let all = tables.iter().flat_map(|table| listening(*protocol, table));
+        let all = all.map(|(port, socket)| (socket, (port, *protocol)));
+        all.collect::<Vec<_>>()
+    });
+    all.filter(|(_, (port, _))| is_meant(*port)).collect()
+}
+
+fn ports_of(pid: u32, meant: &BTreeMap<u64, (u16, Protocol)>) -> BTreeSet<(u16, Protocol)> {
+    let ports = sockets(pid).filter_map(|socket| meant.get(&socket).copied());
+    ports.collect()
 }
 
 /// Port and inode of each socket that listens, of a table as proc_net(5) tells it.
@@ -119,12 +157,20 @@ fn socket(link: &Path) -> Option<u64> {
     inode.strip_suffix(']')?.parse().ok()
 }
 
-fn is_below(pid: u32, subtree: &str) -> bool {
+/// The one that a process is in, below our subtree.
+fn container_of(pid: u32, root: &str) -> Option<String> {
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    container_in(&cgroups, root)
+}
+
+/// Of a list as proc_pid_cgroup(5) has it.
+fn container_in(cgroups: &str, root: &str) -> Option<String> {
+    let ours = format!("/{root}/");
     let mut paths = cgroups
         .lines()
         .filter_map(|line| line.splitn(3, ':').nth(2));
-    paths.any(|path| path.starts_with(subtree))
+    let below = paths.find_map(|path| path.strip_prefix(&ours))?;
+    Some(below.split('/').next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
@@ -146,6 +192,24 @@ mod tests {
         let table = table.replace(" 0A ", " 07 ");
         let found: Vec<_> = listening(Protocol::Udp, &table).collect();
         assert_eq!(found, [(31000, 12345), (80, 77)]);
+    }
+
+    #[test]
+    fn a_process_is_in_the_container_whose_cgroup_is_above_it() {
+        let table = [
+            ("0::/mesos/c1/leaf\n", Some("c1")),
+            ("2:cpu:/user\n1:pids:/mesos/c1\n0::/\n", Some("c1")),
+            ("0::/mesos\n", None),
+            ("0::/other/mesos/c1\n", None),
+            ("", None),
+        ];
+        for (cgroups, wanted) in table {
+            assert_eq!(
+                container_in(cgroups, "mesos").as_deref(),
+                wanted,
+                "{cgroups}"
+            );
+        }
     }
 
     #[test]

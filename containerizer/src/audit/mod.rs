@@ -47,7 +47,7 @@ pub use isolators::mountinfo::Mount;
 pub use journal::{Journal, Keeper, Recorded};
 pub(crate) use kernel::runs_init;
 pub use kernel::{LoopDevice, unmount_leftovers};
-pub use listeners::{Listener, Protocol, foreign_listeners};
+pub use listeners::{Listener, OwnListener, Protocol, foreign_listeners, own_listeners};
 pub use repair::{RepairError, repair};
 
 /// Where to look.

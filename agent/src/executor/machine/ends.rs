@@ -6,7 +6,7 @@ use containerizer::{ExitStatus, Termination};
 use proto::v1::executor::event;
 
 use super::{Assigned, Cause, Effect, Line, Machine, Phase, Requester, word};
-use crate::quota::Overrun;
+use crate::excess::Excess;
 use crate::task::ending::{self, Report, executors};
 
 impl Machine {
@@ -79,10 +79,10 @@ impl Machine {
     }
 
     /// No grace: each moment takes more.
-    pub(super) fn on_over_disk(&mut self, overrun: Overrun) -> Vec<Effect> {
+    pub(super) fn on_excess(&mut self, excess: Excess) -> Vec<Effect> {
         match &self.phase {
             Phase::Registering { .. } | Phase::Reconnecting { .. } | Phase::Running => {
-                self.kill(Cause::OverDisk(overrun))
+                self.kill(Cause::Excess(excess))
             }
             Phase::Terminating {
                 cause,
@@ -123,7 +123,7 @@ impl Machine {
             Some(Cause::NotReregistered) => {
                 executors::not_reregistered(&policy.framework, policy.reregistration)
             }
-            Some(Cause::OverDisk(overrun)) => ending::disk_exceeded(&overrun),
+            Some(Cause::Excess(excess)) => ending::exceeded(&excess),
             Some(Cause::UpdateFailed(why)) => executors::update_failed(&policy.framework, &why),
         };
         self.over(raw(termination.status), |_| report.clone())

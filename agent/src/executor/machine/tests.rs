@@ -6,6 +6,7 @@ use proto::v1::TaskState::{
 };
 
 use super::*;
+use crate::quota::Overrun;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -142,12 +143,12 @@ fn an_executor_that_does_not_subscribe_in_time_is_killed_and_its_tasks_say_so() 
 
 #[test]
 fn an_executor_that_takes_too_much_of_the_disk_is_killed_and_all_of_its_tasks_say_so() {
-    let overrun = Overrun {
+    let excess = Excess::Disk(Overrun {
         used: 2 << 20,
         limit: 1 << 20,
         largest: ".".into(),
-    };
-    let over = || Event::OverDisk(overrun.clone());
+    });
+    let over = || Event::Exceeds(excess.clone());
     let (mut machine, now) = running(&["a", "b"]);
     assert_eq!(words(&machine.step(over(), now)), ["kill"]);
     assert!(machine.step(over(), now).is_empty());

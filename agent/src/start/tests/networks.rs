@@ -14,7 +14,7 @@ use super::*;
 
 /// Runs `work` where nothing of this machine's network is seen or changed. All threads that come of this one
 /// are there, too.
-fn apart<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send) {
+pub fn apart<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send) {
     let body = || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         let up = std::process::Command::new("busybox")
@@ -65,7 +65,7 @@ fn server(name: &str) -> String {
 }
 
 /// Until somebody is there: a task runs before its server listens.
-fn got(address: &str) -> String {
+pub fn got(address: &str) -> String {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let answer = TcpStream::connect(address).and_then(|mut stream| {
@@ -94,8 +94,13 @@ fn echoed(address: &str) -> bool {
     })
 }
 
-async fn runs(link: &mut FakeLink) -> TaskStatus {
-    assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+pub async fn runs(link: &mut FakeLink) -> TaskStatus {
+    let mut update = link.update().await;
+    // Of one before it, when the agent was stopped before it heard that this is known.
+    while update.state() == TaskState::TaskRunning {
+        update = link.update().await;
+    }
+    assert_eq!(update.state(), TaskState::TaskStarting, "{update:?}");
     let update = link.update().await;
     assert_eq!(update.state(), TaskState::TaskRunning, "{update:?}");
     update

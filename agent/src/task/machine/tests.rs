@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use proto::v1::task_status::Reason;
 
 use super::*;
+use crate::quota::Overrun;
 
 const POLICY: Policy = Policy {
     grace: Duration::from_secs(3),
@@ -165,11 +166,11 @@ fn a_task_past_its_completion_time_is_killed_without_grace_and_fails() {
 }
 
 fn over_disk() -> Event {
-    Event::OverDisk(Overrun {
+    Event::Exceeds(Excess::Disk(Overrun {
         used: 2,
         limit: 1,
         largest: ".".into(),
-    })
+    }))
 }
 
 #[test]
