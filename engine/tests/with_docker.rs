@@ -31,7 +31,6 @@ fn shell(label: &str, command: &str) -> Create {
 }
 
 #[tokio::test]
-#[ignore = "takes a Docker Engine: tests/run engines"]
 async fn a_container_lives_its_life() {
     let engine = engine().await;
     let label = [(LABEL, Some("life"))];
@@ -101,7 +100,6 @@ async fn a_container_lives_its_life() {
 }
 
 #[tokio::test]
-#[ignore = "takes a Docker Engine: tests/run engines"]
 async fn what_cannot_be_is_told() {
     let engine = engine().await;
     assert!(engine.image(IMAGE).await.unwrap().is_some());
