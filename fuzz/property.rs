@@ -9,6 +9,7 @@ static HOLDS: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let named = std::env::var("PROPERTY").unwrap_or_default();
     let packages = [
         ("containerizer", containerizer::properties::ALL),
+        ("fetcher", fetcher::properties::ALL),
         ("init", init::properties::ALL),
         ("isolators", isolators::properties::ALL),
         ("oci", oci::properties::ALL),

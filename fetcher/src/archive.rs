@@ -6,6 +6,7 @@ mod codec;
 #[cfg(test)]
 mod corpus;
 mod holes;
+mod recognised;
 mod sparse;
 mod tarball;
 mod zip_end;
@@ -21,8 +22,9 @@ use crate::plan::Format;
 use holes::Holes;
 
 use ahead::ahead;
-pub use codec::Codec;
 use codec::decoder;
+pub use codec::{Codec, bzip2_by_blocks, bzip2_by_one};
+pub use recognised::recognised;
 
 /// What one archive may hold, besides the bytes, which `Budget` counts. Generous, but a bomb ends.
 #[derive(Debug, Clone, Copy)]

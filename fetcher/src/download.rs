@@ -25,8 +25,9 @@ use crate::policy::Forbidden;
 use crate::redirect::RefusedRedirect;
 
 use ask::{Ask, Of};
+pub use ftp::reply::{Line, extended_port, line, port};
 pub use ftp::{BadPlace, Place, Tls};
-pub use http::Http;
+pub use http::{Http, exception};
 pub use persist::Patience;
 pub use s3::{Object, S3, S3Credentials};
 pub use sink::Sink;

@@ -30,6 +30,7 @@ mod parent;
 mod plan;
 mod policy;
 mod progress;
+pub mod properties;
 mod redact;
 mod redirect;
 mod settings;

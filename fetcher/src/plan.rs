@@ -60,6 +60,8 @@ impl Source {
 pub enum Then {
     Keep,
     MakeExecutable,
+    /// Extraction was wanted, and the name says nothing: the content does.
+    Recognise,
     /// Extraction was wanted, but the name has no suffix of an archive.
     KeepWithWarning,
     /// Into the sandbox root; the archive itself stays.

@@ -11,12 +11,12 @@ use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
 use blocks::Blocks;
-use frames::Frames;
+pub use frames::Frames;
 
 /// `xz -9` wants 65 MiB.
 const XZ_KIBIBYTES: u32 = 128 << 10;
 /// The most that `zstd` itself takes without `--long`, and with `--long=27`.
-const ZSTD_BYTES: u64 = 128 << 20;
+pub const ZSTD_BYTES: u64 = 128 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
@@ -38,6 +38,15 @@ pub fn decoder<'a>(codec: Codec, from: impl BufRead + 'a) -> Box<dyn Read + 'a> 
         Codec::Xz => Box::new(XzReader::new_mem_limit(from, true, XZ_KIBIBYTES)),
         Codec::Zstd => Box::new(Frames::new(from, ZSTD_BYTES)),
     }
+}
+
+/// For what holds of both.
+pub fn bzip2_by_blocks(from: &[u8]) -> Box<dyn Read + '_> {
+    decoder(Codec::Bzip2, from)
+}
+
+pub fn bzip2_by_one(from: &[u8]) -> Box<dyn Read + '_> {
+    Box::new(bzip2::bufread::MultiBzDecoder::new(from))
 }
 
 /// Nothing can be decoded.

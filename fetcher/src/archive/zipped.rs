@@ -6,6 +6,10 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use zip::CompressionMethod;
+use zip::read::ZipFile;
+
+use super::codec::{Frames, ZSTD_BYTES};
 use super::zip_end::announced;
 use super::{ArchiveError, Limits, Unpacking};
 
@@ -16,7 +20,13 @@ pub fn read(mut archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveErr
     check(&mut archive, out.limits)?;
     let mut archive = zip::ZipArchive::new(BufReader::new(archive)).map_err(damaged)?;
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(damaged)?;
+        let zstd =
+            archive.by_index_raw(index).map_err(damaged)?.compression() == CompressionMethod::ZSTD;
+        let entry = match zstd {
+            true => archive.by_index_raw(index),
+            false => archive.by_index(index),
+        };
+        let mut entry = entry.map_err(damaged)?;
         let name = PathBuf::from(entry.name().map_err(damaged)?.into_owned());
         let Some(path) = out.entry(&name)? else {
             continue;
@@ -26,7 +36,12 @@ pub fn read(mut archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveErr
             out.directory(&path)?;
         } else if entry.is_symlink() {
             let mut target = Vec::new();
-            let read = entry.by_ref().take(LINK_BYTES).read_to_end(&mut target);
+            let read = match zstd {
+                true => Checked::new(entry)?
+                    .take(LINK_BYTES)
+                    .read_to_end(&mut target),
+                false => entry.take(LINK_BYTES).read_to_end(&mut target),
+            };
             read.map_err(ArchiveError::Damaged)?;
             out.symlink(&path, &PathBuf::from(OsString::from_vec(target)))?;
         } else if let Some(kind) = mode.and_then(special) {
@@ -35,7 +50,11 @@ pub fn read(mut archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveErr
                 kind,
             });
         } else {
-            out.file(path, mode.unwrap_or(0o644), &mut entry)?;
+            let mode = mode.unwrap_or(0o644);
+            match zstd {
+                true => out.file(path, mode, &mut Checked::new(entry)?)?,
+                false => out.file(path, mode, &mut entry)?,
+            };
         }
     }
     Ok(())
@@ -53,6 +72,46 @@ fn check(archive: &mut File, limits: Limits) -> Result<(), ArchiveError> {
         return Err(ArchiveError::LargeDirectory(limits.directory_bytes));
     }
     Ok(())
+}
+
+/// Content that was compressed by zstd, which the crate leaves to a library in C.
+struct Checked<R> {
+    content: R,
+    seen: crc32fast::Hasher,
+    checksum: u32,
+    left: u64,
+}
+
+impl<'a> Checked<Frames<BufReader<ZipFile<'a, BufReader<File>>>>> {
+    fn new(entry: ZipFile<'a, BufReader<File>>) -> Result<Self, ArchiveError> {
+        if entry.encrypted() {
+            let error = io::Error::other("it is encrypted");
+            return Err(ArchiveError::Damaged(error));
+        }
+        Ok(Self {
+            checksum: entry.crc32(),
+            left: entry.size(),
+            content: Frames::new(BufReader::new(entry), ZSTD_BYTES),
+            seen: crc32fast::Hasher::new(),
+        })
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.content.read(buffer)?;
+        self.seen.update(&buffer[..length]);
+        let left = self.left.checked_sub(length as u64);
+        let is_over = length == 0 && !buffer.is_empty();
+        let wrong = is_over && (left != Some(0) || self.seen.clone().finalize() != self.checksum);
+        self.left = left.filter(|_| !wrong).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "an entry is not what its header says",
+            )
+        })?;
+        Ok(length)
+    }
 }
 
 /// The file type in a Unix mode, when it is one that is never unpacked. Source: inode(7).

@@ -9,7 +9,7 @@ use rustix::fs::ioctl_ficlone;
 
 use super::fetching::{Arrival, ItemError};
 use super::links;
-use crate::archive::{Limits, decompress, unpack};
+use crate::archive::{ArchiveError, Limits, decompress, recognised, unpack};
 use crate::beneath::{Batch, Beneath, InnerPath, Staging};
 use crate::budget::Budget;
 use crate::log::Log;
@@ -34,10 +34,14 @@ impl Placing {
         let mut batch = sandbox.batch();
         let Item { target, then, .. } = &item;
         let name = redacted(&target.to_string());
-        match then {
+        let recognised = match then {
+            Then::Recognise => self.recognised()?,
+            _ => then.clone(),
+        };
+        match &recognised {
             Then::Keep => self.keep(&mut batch, target, 0o644)?,
             Then::MakeExecutable => self.keep(&mut batch, target, 0o755)?,
-            Then::KeepWithWarning => {
+            Then::KeepWithWarning | Then::Recognise => {
                 self.keep(&mut batch, target, 0o644)?;
                 self.log.line(&format!(
                     "Copying instead of extracting resource from URI with 'extract' flag, because \
@@ -60,6 +64,12 @@ impl Placing {
         // Last, so that an archive that does not unpack goes away too.
         batch.commit();
         Ok(())
+    }
+
+    fn recognised(&self) -> Result<Then, ItemError> {
+        let (Arrival::Staged(file) | Arrival::Kept(file) | Arrival::Linked(file)) = &self.arrival;
+        let format = recognised(file).map_err(ArchiveError::Open)?;
+        Ok(format.map_or(Then::KeepWithWarning, Then::Unpack))
     }
 
     fn keep(

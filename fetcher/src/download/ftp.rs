@@ -2,7 +2,7 @@
 //! 2428 (EPSV), 3659 (SIZE, MDTM, REST), 4217 (TLS).
 
 mod place;
-mod reply;
+pub mod reply;
 mod talk;
 pub mod tls;
 

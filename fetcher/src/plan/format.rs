@@ -34,6 +34,8 @@ pub fn unpacking(target: &InnerPath) -> Then {
     let name = target.name().to_string_lossy();
     let found = SUFFIXES.iter().find(|(suffix, _)| name.ends_with(suffix));
     match found.map(|(_, kind)| kind) {
+        // Any suffix says what a file is: what people call .jar or .whl is not to be unpacked.
+        None if !name.contains('.') => Then::Recognise,
         None => Then::KeepWithWarning,
         Some(Suffix::Archive(format)) => Then::Unpack(*format),
         // Nothing would be left of a file that is only called ".gz".
@@ -73,6 +75,9 @@ mod tests {
             ("a.txt.zst", single(Codec::Zstd)),
             (".gz", Then::KeepWithWarning),
             ("a.TGZ", Then::KeepWithWarning),
+            ("a.jar", Then::KeepWithWarning),
+            ("get", Then::Recognise),
+            ("get?id=7", Then::Recognise),
             ("a.tgz?x=1", Then::KeepWithWarning),
             ("a.sh", Then::KeepWithWarning),
         ] {

@@ -80,3 +80,70 @@ async fn a_zip_may_be_compressed_in_any_of_the_ways_that_others_write() {
         assert_eq!(fetched.file("x"), "content");
     }
 }
+
+#[tokio::test]
+async fn an_archive_whose_name_says_nothing_is_known_by_its_content() {
+    let archive = tarball(&[entry("bin/run", EntryType::Regular, "", b"run")]);
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    zip.start_file("bin/run", options).unwrap();
+    zip.write_all(b"run").unwrap();
+    let zip = zip.finish().unwrap().into_inner();
+    let compressed = CODECS.iter().map(|(_, compress)| compress(&archive));
+    for bytes in compressed.chain([archive.clone(), zip]) {
+        let fetched = fetch_bytes("get?id=7", &bytes, Limits::default()).await;
+        assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+        assert_eq!(fetched.file("bin/run"), "run");
+    }
+    for plain in [&b"text"[..], b"", b"BZh", b"\x1f\x8b\x08", &gzip(b"text")] {
+        let fetched = fetch_bytes("get", plain, Limits::default()).await;
+        assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+        assert_eq!(fetched.names(), ["get"]);
+        assert!(fetched.log.contains("does not seem to be an archive"));
+    }
+}
+
+/// A zip with one entry that says to be compressed by zstd (93); no crate here writes them.
+fn zip_of_zstd(content: &[u8], checksum: u32) -> Vec<u8> {
+    let packed = zstd(content);
+    let sizes = [packed.len() as u32, content.len() as u32]
+        .map(u32::to_le_bytes)
+        .concat();
+    let common = [
+        &[20, 0, 0, 0, 93, 0, 0, 0, 0, 0][..],
+        &checksum.to_le_bytes(),
+        &sizes,
+    ]
+    .concat();
+    let local = [b"PK\x03\x04", &common[..], &[1, 0, 0, 0], b"x", &packed].concat();
+    let central = [
+        b"PK\x01\x02",
+        &[20, 3][..],
+        &common,
+        &[1, 0],
+        &[0; 16],
+        b"x",
+    ]
+    .concat();
+    let end = [
+        b"PK\x05\x06\0\0\0\0\x01\0\x01\0",
+        &(central.len() as u32).to_le_bytes()[..],
+        &(local.len() as u32).to_le_bytes(),
+        &[0, 0],
+    ];
+    [local, central, end.concat()].concat()
+}
+
+#[tokio::test]
+async fn a_zip_may_be_compressed_by_zstd_and_is_checked() {
+    let content = b"content content content";
+    let checksum = crc32fast::hash(content);
+    let good = zip_of_zstd(content, checksum);
+    let fetched = fetch_bytes("app.zip", &good, Limits::default()).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.file("x").as_bytes(), content);
+    let bad = zip_of_zstd(content, checksum ^ 1);
+    let fetched = fetch_bytes("app.zip", &bad, Limits::default()).await;
+    let why = "an entry is not what its header says";
+    assert!(fetched.failure().contains(why), "{}", fetched.failure());
+}

@@ -43,10 +43,15 @@ impl Tls {
 
 /// Nothing that will be different the next time.
 pub fn is_about_certificate(error: &std::io::Error) -> bool {
-    let inner = error.get_ref();
-    let tls = inner.and_then(|inner| inner.downcast_ref::<Error>());
+    let Some(inner) = error.get_ref() else {
+        return false;
+    };
+    // Libraries wrap one such error in another.
+    if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+        return is_about_certificate(io);
+    }
     matches!(
-        tls,
+        inner.downcast_ref::<Error>(),
         Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented)
     )
 }
