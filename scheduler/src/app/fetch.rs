@@ -13,6 +13,8 @@ pub struct Fetch {
     pub cache: bool,
     /// Name relative to the sandbox.
     pub dest_path: Option<String>,
+    /// What its content must be, as in `sha256:…`. Ours: Marathon has no such field.
+    pub checksum: Option<String>,
 }
 
 impl Fetch {
@@ -24,6 +26,15 @@ impl Fetch {
             executable: false,
             cache: false,
             dest_path: None,
+            checksum: None,
+        }
+    }
+
+    /// As agents take it, with its checksum at the end.
+    pub fn value(&self) -> String {
+        match &self.checksum {
+            Some(checksum) => format!("{}#{checksum}", self.uri),
+            None => self.uri.clone(),
         }
     }
 
@@ -38,6 +49,22 @@ impl Fetch {
         };
         self.dest_path.clone().or_else(stripped)
     }
+}
+
+/// Algorithms that agents know, and how many hexadecimal digits they give.
+const DIGESTS: &[(&str, usize)] = &[("sha256:", 64), ("sha512:", 128)];
+
+pub(super) fn is_checksum(text: &str) -> bool {
+    DIGESTS.iter().any(|(name, digits)| {
+        let hex = text.strip_prefix(name);
+        hex.is_some_and(|hex| hex.len() == *digits && hex.bytes().all(|it| it.is_ascii_hexdigit()))
+    })
+}
+
+/// Whether a URI says by itself what its content must be.
+pub(super) fn has_checksum(uri: &str) -> bool {
+    let fragment = uri.rsplit_once('#').map(|(_, fragment)| fragment);
+    fragment.is_some_and(|it| DIGESTS.iter().any(|(name, _)| it.starts_with(name)))
 }
 
 fn without_query(uri: &str) -> &str {
@@ -59,6 +86,26 @@ mod tests {
         assert!(Fetch::from_uri("/srv/PlayHello.zip").extract);
         assert!(!Fetch::from_uri("http://host/hello.sh").extract);
         assert!(!Fetch::from_uri("http://host/get?name=a.zip").extract);
+    }
+
+    #[test]
+    fn a_checksum_is_one_that_agents_know_and_stands_at_the_end_of_the_uri() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        assert!(is_checksum(&digest) && is_checksum(&format!("sha512:{}", "F".repeat(128))));
+        for bad in [
+            "",
+            "sha256:",
+            "md5:0a",
+            &digest[..70],
+            &digest.replace('0', "g"),
+        ] {
+            assert!(!is_checksum(bad), "{bad}");
+        }
+        let mut fetch = Fetch::from_uri("http://host/a.zip");
+        fetch.checksum = Some(digest.clone());
+        assert_eq!(fetch.value(), format!("http://host/a.zip#{digest}"));
+        assert!(has_checksum(&fetch.value()) && !has_checksum("http://host/a#x"));
+        assert_eq!(fetch.output_file(), None);
     }
 
     #[test]

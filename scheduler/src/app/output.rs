@@ -199,6 +199,7 @@ fn fetch(fetch: &Fetch) -> Value {
     put(&mut out, "executable", fetch.executable);
     put(&mut out, "cache", fetch.cache);
     put_some(&mut out, "destPath", fetch.dest_path.as_deref());
+    put_some(&mut out, "checksum", fetch.checksum.as_deref());
     Value::Object(out)
 }
 

@@ -21,7 +21,7 @@ pub fn command(app: &App) -> v1::CommandInfo {
         (None, _) => (false, None, app.args.clone()),
     };
     let uri = |fetch: &super::Fetch| v1::command_info::Uri {
-        value: fetch.uri.clone(),
+        value: fetch.value(),
         executable: Some(fetch.executable),
         extract: Some(fetch.extract),
         cache: Some(fetch.cache),

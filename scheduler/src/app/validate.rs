@@ -7,7 +7,7 @@ use super::health::{CheckPort, IpProtocol, Probe};
 use super::parse::{Problems, SINGLE_INSTANCE};
 use super::ports::{self, PortRequest};
 use super::volumes::{DiskKind, Mode, Persistent, VolumeSource};
-use super::{App, AppId, EnvValue, Limit, Networks, UnreachableStrategy, UpgradeStrategy};
+use super::{App, AppId, EnvValue, Limit, Networks, UnreachableStrategy, UpgradeStrategy, fetch};
 
 /// A sentence that is true or false of a whole app.
 struct Rule {
@@ -280,6 +280,17 @@ fn env(app: &App, problems: &Problems) {
 
 fn fetched_files(app: &App, problems: &Problems) {
     for (i, fetch) in app.fetch.iter().enumerate() {
+        let path = format!("/fetch({i})/checksum");
+        match &fetch.checksum {
+            Some(checksum) if !fetch::is_checksum(checksum) => problems.rule(
+                &path,
+                "must be \"sha256:\" with 64 hexadecimal digits, or \"sha512:\" with 128",
+            ),
+            Some(_) if fetch::has_checksum(&fetch.uri) => {
+                problems.rule(&path, "must not be set where the uri ends with a checksum");
+            }
+            _ => {}
+        }
         let Some(name) = &fetch.dest_path else {
             continue;
         };

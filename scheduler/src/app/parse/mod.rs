@@ -239,6 +239,7 @@ impl Read for Fetch {
             executable: fields.or("executable", false),
             cache: fields.or("cache", false),
             dest_path: fields.optional("destPath"),
+            checksum: fields.optional("checksum"),
         })
     }
 }

@@ -194,6 +194,11 @@ fn broken_rules_are_named_by_path() {
             "URI has invalid syntax.",
         ),
         (
+            json!({"fetch": [{"uri": "/a", "checksum": "md5:00"}]}),
+            "/fetch(0)/checksum",
+            "must be \"sha256:\" with 64 hexadecimal digits",
+        ),
+        (
             json!({"fetch": [{"uri": "/a", "destPath": "../x"}]}),
             "/fetch(0)/destPath",
             "must be a path inside the sandbox",
