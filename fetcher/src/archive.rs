@@ -2,6 +2,7 @@
 //! `beneath`, because an archive is content from elsewhere.
 
 mod ahead;
+mod ambiguous;
 mod codec;
 #[cfg(test)]
 mod corpus;
@@ -87,6 +88,12 @@ pub enum ArchiveError {
         "entry {name:?} is refused: it is {kind}, and only files, directories and links unpack"
     )]
     Kind { name: String, kind: &'static str },
+    #[error("entry {name:?} is refused, for readers of tar do not agree about it: {why}")]
+    Ambiguous { name: String, why: &'static str },
+    #[error(
+        "it is refused, for readers of zip do not agree about it: its list of entries is longer than it says"
+    )]
+    LongDirectory,
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("cannot write {path} in the sandbox")]

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tar::EntryType;
 
 use super::sparse::{Expanded, Sparse};
-use super::{ArchiveError, Unpacking};
+use super::{ArchiveError, Unpacking, ambiguous};
 
 pub fn read(archive: impl Read, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
     let allowance = Rc::new(Cell::new(out.limits.header_bytes));
@@ -38,16 +38,32 @@ fn write(
     entry: &mut tar::Entry<'_, impl Read>,
     out: &mut Unpacking<'_>,
 ) -> Result<(), ArchiveError> {
-    let sparse = sparse(entry)
-        .and_then(Sparse::told)
-        .map_err(ArchiveError::Damaged)?;
+    let kind = entry.header().entry_type();
+    // Its content is what it says, and is held in memory.
+    if kind == EntryType::XGlobalHeader && entry.size() > out.limits.header_bytes {
+        let error = io::Error::other("what is said of all entries is too large");
+        return Err(ArchiveError::Damaged(error));
+    }
+    let pairs = pairs(entry).map_err(ArchiveError::Damaged)?;
+    let mut sparse = Sparse::default();
+    pairs
+        .iter()
+        .for_each(|(key, value)| sparse.note(key, value));
+    let sparse = sparse.told().map_err(ArchiveError::Damaged)?;
     let name = match &sparse {
         Some((name, _)) => name.clone(),
         None => entry.path().map_err(ArchiveError::Damaged)?.into_owned(),
     };
-    let kind = entry.header().entry_type();
-    if kind == EntryType::XGlobalHeader {
+    let judged = match kind {
         // A comment on the archive, as `git archive` writes it.
+        EntryType::XGlobalHeader => ambiguous::global(&pairs),
+        _ => ambiguous::entry(entry, &pairs),
+    };
+    judged.map_err(|why| ArchiveError::Ambiguous {
+        name: name.display().to_string(),
+        why,
+    })?;
+    if kind == EntryType::XGlobalHeader {
         return Ok(());
     }
     let refused = |kind| ArchiveError::Kind {
@@ -89,14 +105,15 @@ fn write(
     }
 }
 
-/// What the extended headers say of holes.
-fn sparse(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Sparse> {
-    let mut sparse = Sparse::default();
-    for pair in entry.pax_extensions()?.into_iter().flatten() {
-        let pair = pair?;
-        sparse.note(pair.key_bytes(), pair.value_bytes());
-    }
-    Ok(sparse)
+/// What the extended headers say.
+fn pairs(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let pairs = entry.pax_extensions()?.into_iter().flatten();
+    pairs
+        .map(|pair| {
+            let pair = pair?;
+            Ok((pair.key_bytes().to_vec(), pair.value_bytes().to_vec()))
+        })
+        .collect()
 }
 
 fn target(entry: &tar::Entry<'_, impl Read>) -> Result<std::path::PathBuf, ArchiveError> {

@@ -3,6 +3,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+const ENTRY: [u8; 4] = *b"PK\x01\x02";
+const ENTRY_BYTES: u64 = 46;
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_BYTES: usize = 22;
 const LOCATOR: [u8; 4] = *b"PK\x06\x07";
@@ -66,6 +68,49 @@ pub fn announced(archive: &mut (impl Read + Seek)) -> io::Result<Option<Announce
         })
     });
     Ok(Some(largest.unwrap_or(plain)))
+}
+
+/// Whether the list of entries of a plain archive, without zip64, ends where it says: readers that count entries
+/// and readers that count bytes find the same. True where nothing can be said.
+pub fn is_listed_whole(archive: &mut (impl Read + Seek)) -> io::Result<bool> {
+    let Some(told) = announced(archive)? else {
+        return Ok(true);
+    };
+    let length = archive.seek(SeekFrom::End(0))?;
+    let most = (END_BYTES + COMMENT_BYTES) as u64;
+    let start = length.saturating_sub(most);
+    archive.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    archive.take(most).read_to_end(&mut tail)?;
+    let Some(at) = tail.windows(END_BYTES).rposition(|w| w.starts_with(&END)) else {
+        return Ok(true);
+    };
+    let (plain_entries, plain_bytes) = (number(&tail[at..], 10, 2), number(&tail[at..], 12, 4));
+    let is_zip64 = plain_entries == u64::from(u16::MAX) || plain_bytes == u64::from(u32::MAX);
+    if is_zip64 || (told.entries, told.directory_bytes) != (plain_entries, plain_bytes) {
+        return Ok(true);
+    }
+    let Some(begin) = (start + at as u64).checked_sub(plain_bytes) else {
+        return Ok(false);
+    };
+    archive.seek(SeekFrom::Start(begin))?;
+    let mut list = io::BufReader::new(archive.take(plain_bytes));
+    let mut entries = 0;
+    loop {
+        let mut header = Vec::new();
+        list.by_ref().take(ENTRY_BYTES).read_to_end(&mut header)?;
+        match header.len() as u64 {
+            0 => return Ok(entries == plain_entries),
+            ENTRY_BYTES if header.starts_with(&ENTRY) => entries += 1,
+            _ => return Ok(false),
+        }
+        // Name, extra fields and comment.
+        let more: u64 = [28, 30, 32].iter().map(|at| number(&header, *at, 2)).sum();
+        let mut more_of_it = list.by_ref().take(more);
+        if io::copy(&mut more_of_it, &mut io::sink())? < more {
+            return Ok(false);
+        }
+    }
 }
 
 fn record_at(

@@ -10,7 +10,7 @@ use zip::CompressionMethod;
 use zip::read::ZipFile;
 
 use super::codec::{Frames, ZSTD_BYTES};
-use super::zip_end::announced;
+use super::zip_end::{announced, is_listed_whole};
 use super::{ArchiveError, Limits, Unpacking};
 
 /// Longest target of a symbolic link that Linux knows (PATH_MAX).
@@ -70,6 +70,9 @@ fn check(archive: &mut File, limits: Limits) -> Result<(), ArchiveError> {
     }
     if announced.directory_bytes > limits.directory_bytes {
         return Err(ArchiveError::LargeDirectory(limits.directory_bytes));
+    }
+    if !is_listed_whole(archive).map_err(ArchiveError::Open)? {
+        return Err(ArchiveError::LongDirectory);
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! tars, entry by entry and without the checks that a library makes.
 
+mod ambiguous;
+
 use tar::{EntryType, Header};
 
 use super::Verdict::{Refused, Safe, Unpacked};
@@ -445,6 +447,7 @@ fn bodies() -> Vec<(String, Vec<Vec<u8>>, Verdict)> {
         vec![entry("x", Regular, "", &vec![0; 5 << 20])],
         Refused,
     );
+    bodies.extend(ambiguous::bodies());
     bodies
 }
 

@@ -125,6 +125,11 @@ pub fn cases() -> Vec<Case> {
             Refused,
         );
     }
+    // Readers count the entries, or the bytes of their list.
+    let mut fewer = zip(&[entry("a", b"1"), entry("b", b"2")]);
+    let counts = fewer.len() - 14..fewer.len() - 10;
+    fewer[counts].copy_from_slice(&[1, 0, 1, 0]);
+    add("fewer entries than there are", fewer, Refused);
     for name in ["..x", "a/b", "./x", "a//b", "~/x", "a/stderr", "\u{e9}"] {
         add(
             &format!("harmless {name}"),
