@@ -73,7 +73,7 @@ impl Drop for Connected {
     fn drop(&mut self) {
         self.network = None;
         if !self.is_kept {
-            self.networks.release(&self.container);
+            self.networks.take_back(&self.container);
         }
         self.networks.launching().remove(&self.container);
     }

@@ -168,6 +168,15 @@ impl Networks {
         self.release_named(container);
     }
 
+    /// The same for who cannot wait: plugins have a thread of their own.
+    fn take_back(&self, container: &str) {
+        self.release_bridged(container);
+        if self.0.named.record(container).is_some() {
+            let (networks, container) = (self.clone(), container.to_owned());
+            thread::spawn(move || networks.release_named(&container));
+        }
+    }
+
     fn release_bridged(&self, container: &str) {
         let ports = self.ports(container);
         match self.0.node.release(container) {
@@ -226,8 +235,13 @@ impl Networks {
     pub fn look_after_named(&self, is_there: impl Fn(&str) -> bool, checks: bool) {
         let all = self.0.named.containers();
         let gone = self.gone(all.clone(), is_there);
+        gone.iter().for_each(|it| self.release_named(it));
         for container in all.iter().filter(|it| checks && !gone.contains(it)) {
-            if let Err(error) = self.0.named.check(container) {
+            let checked = self.0.named.check(container);
+            // One that has ended meanwhile is connected with nothing.
+            if let Err(error) = checked
+                && self.0.named.record(container).is_some()
+            {
                 let error = proto::error::chain(&error);
                 tracing::warn!(
                     container,
@@ -236,7 +250,6 @@ impl Networks {
                 );
             }
         }
-        gone.iter().for_each(|it| self.release_named(it));
     }
 
     fn gone(&self, mut all: Vec<String>, is_there: impl Fn(&str) -> bool) -> Vec<String> {

@@ -204,6 +204,31 @@ fn root_a_plugin_that_fails_or_hangs_costs_its_own_task_only() {
 }
 
 #[test]
+fn root_a_kill_does_not_wait_for_a_plugin() {
+    apart(|| async {
+        let mut node = node().await;
+        let described = Described::of(&mut node);
+        let waits = r#"test $CNI_COMMAND = ADD || exit 0
+            touch "$DIR/begun"; until test -e "$DIR/go"; do sleep 0.05; done; echo '{}'"#;
+        described.plugin("waits", waits);
+        let (handle, mut link) = node.start().await;
+        link.say(run(joining("web", &["waits"], "sleep 1000")))
+            .await;
+        assert_eq!(link.update().await.state(), TaskState::TaskStarting);
+        while !described.dir.join("begun").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        link.say(kill("web")).await;
+        let last = story(&mut link).await.pop().unwrap();
+        assert_eq!(last.state(), TaskState::TaskKilled);
+        assert_eq!(connected(&node).len(), 1);
+        std::fs::write(described.dir.join("go"), "").unwrap();
+        nothing_is_connected(&node).await;
+        node.end(handle).await;
+    });
+}
+
+#[test]
 fn root_what_a_plugin_did_not_take_away_the_next_agent_has_it_take_away() {
     apart(|| async {
         let mut node = node().await;
