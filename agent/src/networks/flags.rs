@@ -80,7 +80,7 @@ pub struct NetworkFlags {
     /// How long a plugin may take before it is killed.
     #[arg(
         long = "network_cni_timeout",
-        default_value = "30secs", value_parser = parse_duration
+        default_value = "20secs", value_parser = parse_duration
     )]
     pub cni_timeout: Duration,
 }
