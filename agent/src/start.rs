@@ -117,7 +117,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         let flags = flags.clone();
         Arc::new(tokio::task::spawn_blocking(move || fetching::fetcher(&flags)).await?)
     };
-    site.measure_with(&quotas, &fetcher);
+    site.measure_with(&quotas, &fetcher, &networks);
     let turns = Arc::new(Turns::new());
     let host = Arc::new(Host {
         containerizer,

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use network::{Namespace, Node, Port, Protocol, Rates, Settings, route_socket};
+use network::{Namespace, Node, Port, Protocol, Rates, Settings, Wants, route_socket};
 use nix::sched::{CloneFlags, unshare};
 
 const CONTAINERS: usize = 200;
@@ -76,7 +76,11 @@ fn container(node: &Node, name: &str, ports: &[Port]) -> (OwnedFd, Duration) {
     .join()
     .unwrap();
     let begun = Instant::now();
-    let lease = node.reserve(name, ports).unwrap();
+    let wants = Wants {
+        ports: ports.to_vec(),
+        ..Wants::default()
+    };
+    let lease = node.reserve(name, &wants).unwrap();
     let inside = Namespace {
         namespace: namespace.as_fd(),
         route,

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::host::{self, HostError};
-use crate::lease::{Journal, JournalError, Lease, number_of};
+use crate::lease::{Journal, JournalError, Lease, is_link};
 use crate::nftables::Element;
 use crate::port::Protocol;
+use crate::ruleset::sets;
 use crate::settings::Settings;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Difference {
         protocol: Protocol,
         container: String,
     },
+    /// Of a container, or of none: who it is, and whom it may talk to.
+    Rules { container: Option<String> },
     /// A container's link is no port of the bridge: nobody reaches it.
     Cut { container: String },
     /// Addresses of a container that is not there.
@@ -73,24 +76,29 @@ fn compare(
     leases: &BTreeMap<String, Lease>,
     presence: impl Fn(&str) -> Presence,
 ) -> Vec<Difference> {
-    let numbers: BTreeSet<u64> = leases.values().map(|lease| lease.number).collect();
-    let is_leased = |name: &String| number_of(name).is_none_or(|number| numbers.contains(&number));
+    let known: BTreeSet<String> = leases.values().map(Lease::link).collect();
+    let is_leased = |name: &String| !is_link(name) || known.contains(name);
     let links = inventory.links.iter().filter(|name| !is_leased(name));
     let links = links.map(|name| Difference::Link { name: name.clone() });
     let wanted: BTreeSet<Element> = leases.values().flat_map(Lease::elements).collect();
     let leads = inventory.elements.difference(&wanted);
-    let leads = leads.map(|element| Difference::Leads {
-        port: element.port,
-        protocol: element.protocol,
+    let leads = leads.map(|element| match sets::of_port(element) {
+        Some((port, protocol)) => Difference::Leads { port, protocol },
+        None => Difference::Rules { container: None },
     });
     let lost = leases.iter().flat_map(|(container, lease)| {
         let lost = lease
             .elements()
             .filter(|it| !inventory.elements.contains(it));
-        lost.map(|element| Difference::Lost {
-            port: element.port,
-            protocol: element.protocol,
-            container: container.clone(),
+        lost.map(|element| match sets::of_port(&element) {
+            Some((port, protocol)) => Difference::Lost {
+                port,
+                protocol,
+                container: container.clone(),
+            },
+            None => Difference::Rules {
+                container: Some(container.clone()),
+            },
         })
     });
     let cut = leases.iter().filter(|(container, lease)| {
@@ -105,20 +113,21 @@ fn compare(
     let gone = gone.map(|container| Difference::Lease {
         container: container.clone(),
     });
-    let mut all: Vec<_> = links
-        .chain(leads)
-        .chain(lost)
-        .chain(cut)
-        .chain(gone)
-        .collect();
+    let all = links.chain(leads).chain(lost).chain(cut).chain(gone);
     // IPv4 and IPv6 of one port are told once.
-    all.dedup();
-    all
+    let mut told = Vec::new();
+    for difference in all {
+        if !told.contains(&difference) {
+            told.push(difference);
+        }
+    }
+    told
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::egress::Policy;
     use crate::port::Port;
 
     fn lease(number: u64, host: u16) -> Lease {
@@ -130,6 +139,7 @@ mod tests {
                 host,
                 container: 80,
             }],
+            egress: Some(Policy::default()),
         }
     }
 
@@ -137,7 +147,7 @@ mod tests {
     fn what_is_written_down_and_there_is_no_difference() {
         let leases = BTreeMap::from([("a".to_owned(), lease(1, 31000))]);
         let inventory = Inventory {
-            links: BTreeSet::from(["lshore1".to_owned(), "eth7".to_owned()]),
+            links: BTreeSet::from(["lshore0a000002".to_owned(), "eth7".to_owned()]),
             elements: leases["a"].elements().collect(),
         };
         assert_eq!(compare(&inventory, &leases, |_| Presence::Lives), []);
@@ -157,8 +167,11 @@ mod tests {
     fn each_difference_is_told() {
         let leases = BTreeMap::from([("a".to_owned(), lease(1, 31000))]);
         let inventory = Inventory {
-            links: BTreeSet::from(["lshore2".to_owned()]),
-            elements: lease(1, 31001).elements().collect(),
+            links: BTreeSet::from(["lshore0a000003".to_owned()]),
+            elements: BTreeSet::from([sets::port(
+                "10.0.0.2".parse().expect("an address"),
+                &lease(1, 31001).ports[0],
+            )]),
         };
         let told = compare(&inventory, &leases, |_| Presence::Gone);
         let protocol = Protocol::Tcp;
@@ -168,7 +181,7 @@ mod tests {
         assert_eq!(of_a(&cut), Some(Difference::Cut { container }));
         let wanted = [
             Difference::Link {
-                name: "lshore2".to_owned(),
+                name: "lshore0a000003".to_owned(),
             },
             Difference::Leads {
                 port: 31001,
@@ -178,6 +191,9 @@ mod tests {
                 port: 31000,
                 protocol,
                 container: "a".to_owned(),
+            },
+            Difference::Rules {
+                container: Some("a".to_owned()),
             },
             Difference::Lease {
                 container: "a".to_owned(),

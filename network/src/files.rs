@@ -37,6 +37,16 @@ impl Dns {
         dns
     }
 
+    /// Of each part what `own` says, if it says something.
+    pub fn but(self, own: Self) -> Self {
+        let of = |all: Vec<String>, own: Vec<String>| if own.is_empty() { all } else { own };
+        Self {
+            nameservers: of(self.nameservers, own.nameservers),
+            search: of(self.search, own.search),
+            options: of(self.options, own.options),
+        }
+    }
+
     pub fn resolv_conf(&self) -> String {
         let mut text = String::new();
         for server in &self.nameservers {

@@ -1,20 +1,20 @@
 //! The node's side: the bridge, and the table of rules. Made when the first container wants them, and made
 //! whole again when somebody takes some of it away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
 use nix::errno::Errno;
 
 use crate::audit::Inventory;
-use crate::lease::{Lease, number_of};
+use crate::lease::{Lease, hardware_of, is_link};
 use crate::netlink::{Message, Protocol, Socket};
 use crate::nftables::foreign::{self, Chain};
-use crate::nftables::{self, Element, ElementChange, Elements, FilterError, Map, Table, TableName};
+use crate::nftables::{self, Element, ElementChange, Elements, FilterError, Table, TableName};
 use crate::plan::{self, Change};
 use crate::route::{self, Address, Bridge, Link, RouteError};
-use crate::ruleset;
+use crate::ruleset::{self, Hardware, sets};
 use crate::settings::Settings;
 use crate::subnet::Subnet;
 use crate::sysctl::{self, SysctlError};
@@ -61,7 +61,7 @@ pub enum HostError {
 pub struct Host {
     pub route: Socket,
     filter: Socket,
-    table: Table,
+    tables: [Table; 2],
     bridge: Link,
 }
 
@@ -79,7 +79,7 @@ impl Host {
         let mut host = Self {
             route,
             filter,
-            table: ruleset::table(settings),
+            tables: ruleset::tables(settings),
             bridge,
         };
         host.pass_other_filters(settings)?;
@@ -100,7 +100,8 @@ impl Host {
     /// What others drop that they do not know is let through where that is for us to say.
     fn pass_other_filters(&mut self, settings: &Settings) -> Result<(), HostError> {
         let chains = foreign::chains(&mut self.filter).map_err(HostError::Filters)?;
-        let (bridge, table) = (&settings.bridge, &self.table.name);
+        let bridge = &settings.bridge;
+        let table = &TableName::of(bridge);
         for Chain { table, name, .. } in foreign::closed(&chains, table.as_str()) {
             tracing::warn!(
                 table,
@@ -123,21 +124,32 @@ impl Host {
 
     fn mend_links<'a>(&mut self, leases: impl Iterator<Item = &'a Lease>) -> Result<(), HostError> {
         let seen = route::links(&mut self.route)?;
-        let wanted: BTreeSet<_> = leases.map(Lease::link).collect();
-        let plan = plan::links(self.index(), &wanted, &seen, |name| {
-            number_of(name).is_some()
-        });
+        let hardware = leases.map(|lease| (lease.link(), lease.hardware()));
+        let hardware: BTreeMap<_, _> = hardware.collect();
+        let wanted: BTreeSet<_> = hardware.keys().cloned().collect();
+        let plan = plan::links(self.index(), &wanted, &seen, is_link);
         for name in &plan.to_attach {
-            let requests = [
-                route::become_port(name, self.bridge.index),
-                route::hairpin(name),
-            ];
-            route::tell(&mut self.route, &requests)?;
+            route::tell(
+                &mut self.route,
+                &[route::become_port(name, self.bridge.index)],
+            )?;
+            if let Some(hardware) = hardware.get(name) {
+                self.hold(name, *hardware)?;
+            }
         }
         for name in &plan.to_delete {
             self.delete_link(name)?;
         }
         Ok(())
+    }
+
+    /// Makes a port of the bridge one container's and no other's: what is said there is said by that.
+    pub fn hold(&mut self, name: &str, hardware: Hardware) -> Result<Link, RouteError> {
+        let link = route::link(&mut self.route, name)?;
+        let link = link.ok_or_else(|| route::gone(name))?;
+        let requests = [route::is_at(hardware, link.index), route::hold(link.index)];
+        route::tell(&mut self.route, &requests)?;
+        Ok(link)
     }
 
     /// It may be gone by itself.
@@ -150,77 +162,97 @@ impl Host {
 
     /// Whether something was not as it should be.
     pub fn mend_rules(&mut self, wanted: BTreeSet<Element>) -> Result<bool, FilterError> {
-        let seen = nftables::seen(&mut self.filter, &self.table.name)?;
-        // The maps of a table of somebody else's may have other names.
-        let elements = match &seen {
-            Some(seen) if *seen == self.table.as_seen() => {
-                elements(&mut self.filter, &self.table).ok()
-            }
-            _ => None,
-        };
-        let seen = seen.as_ref().zip(elements.as_ref());
-        let change = plan::rules(&self.table, &wanted, seen);
-        if change.is_none() {
+        let mut messages = Vec::new();
+        for table in &self.tables {
+            let seen = nftables::seen(&mut self.filter, &table.name)?;
+            // The sets of a table of somebody else's may have other names.
+            let elements = match &seen {
+                Some(seen) if *seen == table.as_seen() => elements(&mut self.filter, table).ok(),
+                _ => None,
+            };
+            let (wanted, seen) = (table.own(&wanted), seen.as_ref().zip(elements.as_ref()));
+            messages.extend(to_tell(table, &wanted, plan::rules(table, &wanted, seen)));
+        }
+        if messages.is_empty() {
             return Ok(false);
         }
-        let messages = match change {
-            Change::Replace => {
-                let mut messages = self.table.replace();
-                let wanted: Vec<_> = wanted.into_iter().collect();
-                messages.extend(self.messages(&wanted, ElementChange::Add));
-                messages
-            }
-            Change::Elements { remove, add } => {
-                let mut messages = self.messages(&remove, ElementChange::Remove);
-                messages.extend(self.messages(&add, ElementChange::Add));
-                messages
-            }
-        };
-        let name = &self.table.name;
-        nftables::commit(&mut self.filter, name, "make", messages)?;
+        let [table, _] = &self.tables;
+        nftables::commit(&mut self.filter, &table.name, "make", messages)?;
         Ok(true)
     }
 
     pub fn add(&mut self, elements: &[Element]) -> Result<(), FilterError> {
-        let messages = self.messages(elements, ElementChange::Add);
-        self.change("add ports to", messages)
+        let tables = self.tables.iter();
+        let messages = tables.flat_map(|it| messages(it, elements.iter(), ElementChange::Add));
+        let [table, _] = &self.tables;
+        let (name, attempt) = (&table.name, "add a container to");
+        nftables::commit(&mut self.filter, name, attempt, messages.collect())
     }
 
-    /// They may be gone by themselves.
     pub fn remove(&mut self, elements: &[Element]) -> Result<(), FilterError> {
-        let messages = self.messages(elements, ElementChange::Remove);
-        match self.change("remove ports from", messages) {
-            Err(error) if error.is(Errno::ENOENT) => {
-                for element in elements {
-                    let messages = self.messages(&[*element], ElementChange::Remove);
-                    match self.change("remove ports from", messages) {
-                        Err(error) if !error.is(Errno::ENOENT) => return Err(error),
-                        _ => {}
-                    }
+        remove_elements(&mut self.filter, &self.tables, elements)
+    }
+}
+
+/// Of a container, whether the node has a bridge or not.
+pub fn forget(settings: &Settings, elements: &[Element]) -> Result<(), HostError> {
+    let mut filter = Socket::open(Protocol::Netfilter).map_err(HostError::Socket)?;
+    let tables = ruleset::tables(settings);
+    Ok(remove_elements(&mut filter, &tables, elements)?)
+}
+
+/// They may be gone by themselves.
+fn remove_elements(
+    filter: &mut Socket,
+    tables: &[Table; 2],
+    elements: &[Element],
+) -> Result<(), FilterError> {
+    let mut remove = |elements: &[Element]| {
+        let [table, _] = tables;
+        let messages = tables.iter();
+        let messages =
+            messages.flat_map(|it| self::messages(it, elements.iter(), ElementChange::Remove));
+        let attempt = "remove a container from";
+        nftables::commit(filter, &table.name, attempt, messages.collect())
+    };
+    match remove(elements) {
+        Err(error) if error.is(Errno::ENOENT) => {
+            for element in elements {
+                match remove(std::slice::from_ref(element)) {
+                    Err(error) if !error.is(Errno::ENOENT) => return Err(error),
+                    _ => {}
                 }
-                Ok(())
             }
-            result => result,
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+fn to_tell(table: &Table, wanted: &BTreeSet<Element>, change: Change) -> Vec<Message> {
+    match change {
+        Change::Replace => {
+            let added = messages(table, wanted.iter(), ElementChange::Add);
+            [table.replace(), added].concat()
+        }
+        Change::Elements { remove, add } => {
+            let removed = messages(table, remove.iter(), ElementChange::Remove);
+            let added = messages(table, add.iter(), ElementChange::Add);
+            [removed, added].concat()
         }
     }
+}
 
-    fn change(&mut self, attempt: &'static str, messages: Vec<Message>) -> Result<(), FilterError> {
-        match messages.is_empty() {
-            true => Ok(()),
-            false => nftables::commit(&mut self.filter, &self.table.name, attempt, messages),
-        }
-    }
-
-    fn messages(&self, elements: &[Element], change: ElementChange) -> Vec<Message> {
-        let table = &self.table.name;
-        let of_map = |map: &Map| {
-            let mine = elements.iter().filter(|it| ruleset::map_of(it) == *map);
-            let mine: Vec<_> = mine.copied().collect();
-            let map = map.name;
-            Elements { table, map }.change(change, &mine)
-        };
-        self.table.maps.iter().flat_map(of_map).collect()
-    }
+fn messages<'a>(
+    table: &Table,
+    elements: impl Iterator<Item = &'a Element> + Clone,
+    change: ElementChange,
+) -> Vec<Message> {
+    let of_set = |set| {
+        let table = &table.name;
+        Elements { table, set }.change(change, elements.clone())
+    };
+    table.sets.iter().flat_map(of_set).collect()
 }
 
 /// What there is for containers, whoever looks.
@@ -234,23 +266,47 @@ pub fn inventory(settings: &Settings) -> Result<Inventory, HostError> {
     let ports = links
         .iter()
         .filter(|link| bridge.is_some_and(|bridge| link.master == Some(bridge.index)));
-    let table = ruleset::table(settings);
-    let elements = match nftables::seen(&mut filter, &table.name)? {
-        Some(seen) if seen == table.as_seen() => elements(&mut filter, &table)?,
-        // All that should be there is lost.
-        _ => BTreeSet::new(),
-    };
+    let mut all = BTreeSet::new();
+    for table in ruleset::tables(settings) {
+        // Otherwise all that should be there is lost.
+        if nftables::seen(&mut filter, &table.name)? == Some(table.as_seen()) {
+            all.extend(elements(&mut filter, &table)?);
+        }
+    }
     Ok(Inventory {
         links: ports.map(|link| link.name.clone()).collect(),
-        elements,
+        elements: all,
     })
 }
 
 fn elements(filter: &mut Socket, table: &Table) -> Result<BTreeSet<Element>, FilterError> {
     let mut all = BTreeSet::new();
-    for Map { name: map, .. } in &table.maps {
+    for set in &table.sets {
         let table = &table.name;
-        all.extend(Elements { table, map }.seen(filter)?);
+        all.extend(Elements { table, set }.seen(filter)?);
+    }
+    Ok(all)
+}
+
+/// How many packets were refused to each container, by the address of its link, since the rules were made.
+pub fn denied(settings: &Settings) -> Result<BTreeMap<Hardware, u64>, HostError> {
+    let mut filter = Socket::open(Protocol::Netfilter).map_err(HostError::Socket)?;
+    let bridge = &settings.bridge;
+    let mut all = BTreeMap::new();
+    for (table, set) in [
+        (&TableName::of(bridge), &sets::DENIED),
+        (&TableName::of_frames(bridge), &sets::STRAYED),
+    ] {
+        let counted = match (Elements { table, set }).counted(&mut filter) {
+            // No container has wanted a network yet.
+            Err(error) if error.is(Errno::ENOENT) => Vec::new(),
+            counted => counted?,
+        };
+        for (element, packets) in counted {
+            if let Some(hardware) = element.key.first_chunk::<6>() {
+                *all.entry(*hardware).or_default() += packets;
+            }
+        }
     }
     Ok(all)
 }
@@ -258,10 +314,11 @@ fn elements(filter: &mut Socket, table: &Table) -> Result<BTreeSet<Element>, Fil
 /// Takes the rules of a bridge away, as `nft delete table` does.
 pub fn flush(bridge: &str) -> Result<(), HostError> {
     let mut filter = Socket::open(Protocol::Netfilter).map_err(HostError::Socket)?;
-    let table = TableName::of(bridge);
-    if nftables::seen(&mut filter, &table)?.is_some() {
-        let messages = vec![nftables::delete(&table)];
-        nftables::commit(&mut filter, &table, "delete", messages)?;
+    for table in [TableName::of(bridge), TableName::of_frames(bridge)] {
+        if nftables::seen(&mut filter, &table)?.is_some() {
+            let messages = vec![nftables::delete(&table)];
+            nftables::commit(&mut filter, &table, "delete", messages)?;
+        }
     }
     Ok(())
 }
@@ -293,7 +350,7 @@ pub fn remove(settings: &Settings) -> Result<(), HostError> {
     };
     let none = BTreeSet::new();
     let seen = route::links(&mut route)?;
-    let plan = plan::links(bridge.index, &none, &seen, |name| number_of(name).is_some());
+    let plan = plan::links(bridge.index, &none, &seen, is_link);
     let links = plan.to_delete.iter().chain([&settings.bridge]);
     for name in links {
         match route::tell(&mut route, &[route::delete(name)]) {
@@ -318,7 +375,7 @@ fn bridge(socket: &mut Socket, settings: &Settings) -> Result<Link, HostError> {
     if found.is_none() {
         let create = Bridge {
             name,
-            address: hardware_address(settings.v4, 0),
+            address: hardware_of(Some(settings.v4.gateway())),
             mtu: mtu(socket, &links, settings)?,
         };
         route::tell(socket, &[create.create()])?;
@@ -341,7 +398,13 @@ fn bridge(socket: &mut Socket, settings: &Settings) -> Result<Link, HostError> {
         };
         address.add()
     });
-    let requests: Vec<_> = requests.chain([route::up(bridge.index)]).collect();
+    // What containers that are held to a policy may talk to at all.
+    let hardware = hardware_of(Some(settings.v4.gateway()));
+    let ends = [
+        route::becomes(bridge.index, hardware),
+        route::up(bridge.index),
+    ];
+    let requests: Vec<_> = requests.chain(ends).collect();
     route::tell(socket, &requests)?;
     sysctl::set("ipv4/ip_forward", "1")?;
     if settings.v6.is_some() {
@@ -422,18 +485,4 @@ fn mtu(socket: &mut Socket, links: &[Link], settings: &Settings) -> Result<u32, 
     let out = ways.iter().find(|way| way.to.is_none());
     let link = out.and_then(|way| links.iter().find(|link| link.index == way.link));
     Ok(link.map_or(1500, |link| link.mtu))
-}
-
-/// Locally administered, and the same each time: neighbours remember it.
-pub fn hardware_address(subnet: Subnet, number: u64) -> [u8; 6] {
-    let ip = match number {
-        0 => subnet.gateway(),
-        number => subnet.of_container(number - 1),
-    };
-    let octets = match ip {
-        IpAddr::V4(ip) => ip.octets(),
-        IpAddr::V6(_) => [0; 4],
-    };
-    let [a, b, c, d] = octets;
-    [0x0a, 0x58, a, b, c, d]
 }

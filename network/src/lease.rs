@@ -15,9 +15,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::egress::Policy;
 use crate::nftables::Element;
 use crate::port::Port;
+use crate::ruleset::{Hardware, sets};
 use crate::settings::Settings;
+
+/// What a container asks for, beside an address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    pub ports: Vec<Port>,
+    pub egress: Option<Policy>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
@@ -26,6 +35,9 @@ pub struct Lease {
     /// IPv4 first.
     pub addresses: Vec<IpAddr>,
     pub ports: Vec<Port>,
+    /// Whom it may talk to, when that is not everyone.
+    #[serde(default)]
+    pub egress: Option<Policy>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,44 +60,64 @@ fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Journ
 }
 
 impl Lease {
-    pub fn of(number: u64, ports: &[Port], settings: &Settings) -> Self {
+    pub fn of(number: u64, wants: &Wants, settings: &Settings) -> Self {
         Self {
             number,
             addresses: settings
                 .subnets()
                 .map(|it| it.of_container(number))
                 .collect(),
-            ports: ports.to_vec(),
+            ports: wants.ports.clone(),
+            egress: wants.egress.clone(),
         }
     }
 
     pub fn elements(&self) -> impl Iterator<Item = Element> {
-        self.addresses.iter().flat_map(|ip| {
-            self.ports.iter().map(|port| Element {
-                protocol: port.protocol,
-                port: port.host,
-                to: (*ip, port.container),
-            })
-        })
+        let hardware = self.hardware();
+        let of_address = move |ip: &IpAddr| {
+            let ports = self.ports.iter().map(|port| sets::port(*ip, port));
+            let ports: Vec<_> = ports.collect();
+            ports.into_iter().chain([sets::sender(*ip, hardware)])
+        };
+        let held = self.egress.iter();
+        let held = held.flat_map(move |policy| sets::held(hardware, policy));
+        let all = self.addresses.iter().flat_map(of_address);
+        all.chain(held).chain([sets::denied(hardware)])
+    }
+
+    /// The address of its end of its link: locally administered, and the same each time, for neighbours
+    /// remember it.
+    pub fn hardware(&self) -> Hardware {
+        hardware_of(self.addresses.first().copied())
     }
 
     /// Of the container's link on the host.
     pub fn link(&self) -> String {
-        link_of(self.number)
+        link_of(self.hardware())
     }
+}
+
+pub fn hardware_of(ip: Option<IpAddr>) -> Hardware {
+    let [a, b, c, d] = match ip {
+        Some(IpAddr::V4(ip)) => ip.octets(),
+        Some(IpAddr::V6(_)) | None => [0; 4],
+    };
+    [0x0a, 0x58, a, b, c, d]
 }
 
 const LINK: &str = "lshore";
 
-/// A link's name tells whose it is also when nothing else does.
-pub fn link_of(number: u64) -> String {
-    format!("{LINK}{number:x}")
+/// A link's name tells whose it is also when nothing else does, and agents of one host with a bridge each have
+/// no name in common, for they have no address in common.
+fn link_of([_, _, ip @ ..]: Hardware) -> String {
+    format!("{LINK}{:08x}", u32::from_be_bytes(ip))
 }
 
-/// The opposite of `link_of`.
-pub fn number_of(link: &str) -> Option<u64> {
-    let number = u64::from_str_radix(link.strip_prefix(LINK)?, 16).ok()?;
-    (link_of(number) == link).then_some(number)
+/// Whether a link has a name that a container's could have.
+pub fn is_link(name: &str) -> bool {
+    let ip = name.strip_prefix(LINK);
+    let is_digit = |c: char| c.is_ascii_hexdigit() && !c.is_ascii_uppercase();
+    ip.is_some_and(|ip| ip.len() == 8 && ip.chars().all(is_digit))
 }
 
 #[derive(Debug, Clone)]
@@ -162,6 +194,7 @@ mod tests {
                 host: 31000,
                 container: 53,
             }],
+            egress: Some("10.0.0.0/8:443/tcp dns".parse().expect("a policy")),
         };
         journal.write("c1", &lease).expect("writes");
         journal.write("c2", &lease).expect("writes");
@@ -179,13 +212,27 @@ mod tests {
     }
 
     #[test]
-    fn a_links_name_is_its_number() {
-        for number in [0, 1, 255, 0xffff_ffff] {
-            assert_eq!(number_of(&link_of(number)), Some(number));
-            assert!(link_of(number).len() <= 15);
-        }
-        for other in ["lshore", "lshore01", "lshorex", "longshore0", "eth0"] {
-            assert_eq!(number_of(other), None, "{other}");
+    fn a_lease_that_was_written_before_there_were_policies_is_read() {
+        let text = r#"{"number": 5, "addresses": ["10.0.0.7"], "ports": []}"#;
+        let lease: Lease = serde_json::from_str(text).expect("a lease");
+        assert_eq!(lease.egress, None);
+        assert_eq!(lease.hardware(), [0x0a, 0x58, 10, 0, 0, 7]);
+    }
+
+    #[test]
+    fn a_links_name_is_its_address() {
+        let link = link_of([0x0a, 0x58, 10, 0, 0, 7]);
+        assert_eq!(link, "lshore0a000007");
+        assert!(is_link(&link));
+        for other in [
+            "lshore",
+            "lshore01",
+            "lshore0a00000g",
+            "lshore0A000007",
+            "longshore0",
+            "eth0",
+        ] {
+            assert!(!is_link(other), "{other}");
         }
     }
 }

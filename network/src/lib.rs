@@ -6,12 +6,16 @@
 //! from the beginning: a container adds elements to maps, so it costs the same whether it is the first or the
 //! thousandth.
 //!
+//! What one container says to another goes by the host, though they are on one bridge: the host knows by whom
+//! it is said, and whether that may be. One that is held to a policy has no other way.
+//!
 //! Invariant: this crate changes nothing of a node on which no container has asked for a network of its own,
 //! and never a namespace of the calling thread.
 #![forbid(unsafe_code)]
 
 pub mod audit;
 mod conntrack;
+mod egress;
 pub mod files;
 mod host;
 mod lease;
@@ -28,9 +32,10 @@ mod subnet;
 mod sysctl;
 mod watch;
 
+pub use egress::{Allowed, BadPolicy, Policy};
 pub use files::Dns;
 pub use host::{HostError, flush, remove};
-pub use lease::{JournalError, Lease};
+pub use lease::{JournalError, Lease, Wants};
 pub use node::{AttachError, Namespace, Node, Rates, route_socket};
 pub use port::{Port, Protocol};
 pub use settings::{BadSettings, Settings};

@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 
 use crate::conntrack;
-use crate::host::{self, Host, HostError, hardware_address};
-use crate::lease::{Journal, JournalError, Lease};
+use crate::host::{self, Host, HostError};
+use crate::lease::{Journal, JournalError, Lease, Wants};
 use crate::netlink::Socket;
 use crate::nftables::{Element, FilterError};
 use crate::pool::Pool;
@@ -124,9 +124,9 @@ impl Node {
     }
 
     /// Writes down what a container is to have; nothing of it is there yet.
-    pub fn reserve(&self, container: &str, ports: &[Port]) -> Result<Lease, AttachError> {
+    pub fn reserve(&self, container: &str, wants: &Wants) -> Result<Lease, AttachError> {
         let mut books = self.books();
-        check_ports(&books.leases, container, ports)?;
+        check_ports(&books.leases, container, &wants.ports)?;
         if let Some(lease) = books.leases.get(container) {
             return Ok(lease.clone());
         }
@@ -134,7 +134,7 @@ impl Node {
             count: books.pool.count(),
             subnets: self.subnets(),
         })?;
-        let lease = Lease::of(number, ports, &self.settings);
+        let lease = Lease::of(number, wants, &self.settings);
         if let Err(error) = self.journal.write(container, &lease) {
             books.pool.give_back(number);
             // The first failure is what the caller must hear.
@@ -164,10 +164,11 @@ impl Node {
         let Some(lease) = self.lease(container) else {
             return Ok(());
         };
-        if !lease.ports.is_empty() {
-            let elements: Vec<_> = lease.elements().collect();
-            let mut host = self.host();
-            self.prepared(&mut host)?.remove(&elements)?;
+        let elements: Vec<_> = lease.elements().collect();
+        // A bridge that cannot be made is no reason to keep what nobody has.
+        match self.host().as_mut() {
+            Some(host) => host.remove(&elements)?,
+            None => host::forget(&self.settings, &elements)?,
         }
         let mut books = self.books();
         self.journal.remove(container)?;
@@ -197,6 +198,17 @@ impl Node {
         if let Err(error) = conntrack::forget(&udp, families, &right) {
             tracing::debug!(%error, "who talks to a port by udp may go on with another");
         }
+    }
+
+    /// How many packets were refused to each container since the rules were made. Reads the kernel's counters.
+    pub fn denied(&self) -> Result<BTreeMap<String, u64>, HostError> {
+        let counted = host::denied(&self.settings)?;
+        let books = self.books();
+        let of = |(container, lease): (&String, &Lease)| {
+            let packets = counted.get(&lease.hardware())?;
+            Some((container.clone(), *packets))
+        };
+        Ok(books.leases.iter().filter_map(of).collect())
     }
 
     /// Makes the bridge and the rules what they should be, where somebody has changed them. Of a node that
@@ -280,23 +292,23 @@ fn attach(
         mtu: host.mtu(),
         peer: Peer {
             name: INSIDE,
-            address: hardware_address(settings.v4, lease.number + 1),
+            address: lease.hardware(),
             namespace: inside.namespace,
         },
     };
-    let requests = [veth.create(), route::hairpin(&name)];
-    match route::tell(&mut host.route, &requests) {
+    let create = [veth.create()];
+    match route::tell(&mut host.route, &create) {
         // Of the one that had the number before: the kernel takes its time with namespaces that end.
         Err(error) if error.is(Errno::EEXIST) => {
             host.delete_link(&name)?;
-            route::tell(&mut host.route, &requests)?;
+            route::tell(&mut host.route, &create)?;
         }
         told => told?,
     }
+    let link = host.hold(&name, lease.hardware())?;
     let Namespace { route, rates, .. } = inside;
     if let Some(rate) = rates.receives {
         // What leaves at this end comes in at the other.
-        let link = route::link(&mut host.route, &name)?.ok_or(AttachError::NoLink(INSIDE))?;
         route::tell(&mut host.route, &[route::limit(link.index, rate)])?;
     }
     furnish(settings, lease, route, rates.sends)?;
@@ -314,9 +326,9 @@ fn furnish(
     let mut socket = Socket::of(socket);
     let link = route::link(&mut socket, INSIDE)?.ok_or(AttachError::NoLink(INSIDE))?;
     let index = link.index;
-    let addresses = lease.addresses.iter().zip(settings.subnets());
-    let addresses = addresses.map(|(ip, subnet)| {
-        let (ip, prefix) = (*ip, subnet.prefix());
+    // No other container is a neighbour: the way to each is through the host.
+    let addresses = lease.addresses.iter().map(|ip| {
+        let (ip, prefix) = (*ip, if ip.is_ipv4() { 32 } else { 128 });
         Address { index, ip, prefix }.add()
     });
     let gateways = settings.subnets().map(|it| it.gateway());

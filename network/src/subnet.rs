@@ -89,6 +89,19 @@ impl Subnet {
         self.nth(1)
     }
 
+    pub fn last(&self) -> IpAddr {
+        match self.base {
+            IpAddr::V4(base) => {
+                let hosts = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+                Ipv4Addr::from_bits(base.to_bits() | hosts).into()
+            }
+            IpAddr::V6(base) => {
+                let hosts = u128::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+                Ipv6Addr::from_bits(base.to_bits() | hosts).into()
+            }
+        }
+    }
+
     /// Of containers: neither the network's own address, nor the gateway's, nor the broadcast address.
     pub fn count(&self) -> u64 {
         let (bits, reserved) = match self.base {
@@ -156,6 +169,7 @@ mod tests {
             all,
             ["10.1.2.2", "10.1.2.3", "10.1.2.4", "10.1.2.5", "10.1.2.6"]
         );
+        assert_eq!(small.last().to_string(), "10.1.2.7");
         let six = subnet("fd00:1::/64");
         assert_eq!(six.gateway().to_string(), "fd00:1::1");
         assert_eq!(six.of_container(0).to_string(), "fd00:1::2");

@@ -63,6 +63,9 @@ impl Difference {
             } => Some(one),
             Self::Network(
                 OfNetwork::Lost { container, .. }
+                | OfNetwork::Rules {
+                    container: Some(container),
+                }
                 | OfNetwork::Cut { container }
                 | OfNetwork::Lease { container },
             ) => Some(container),
@@ -84,6 +87,10 @@ impl Difference {
                 OfNetwork::Leads { port, protocol } | OfNetwork::Lost { port, protocol, .. } => {
                     format!("port {port}/{protocol}")
                 }
+                OfNetwork::Rules {
+                    container: Some(container),
+                } => format!("rules of {container}"),
+                OfNetwork::Rules { container: None } => "rules".to_owned(),
                 OfNetwork::Cut { container } => format!("link of {container}"),
                 OfNetwork::Lease { container } => format!("addresses of {container}"),
             },
@@ -127,6 +134,10 @@ impl Difference {
                 OfNetwork::Lost { .. } => {
                     "it should lead to a container, and nobody reaches that by it"
                 }
+                OfNetwork::Rules { container: Some(_) } => {
+                    "they do not say who it is and whom it may talk to, as it is written down"
+                }
+                OfNetwork::Rules { container: None } => "they speak of a container that is not there",
                 OfNetwork::Cut { .. } => "it is no port of the bridge: nobody reaches its container",
                 OfNetwork::Lease { .. } => "they are those of a container that is not there",
             }

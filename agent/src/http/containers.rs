@@ -2,6 +2,9 @@
 //!
 //! Source: spec/mesos-agent.md sections 7.2, 7.3 and 22.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use containerizer::{Container, Snapshot};
 use endpoint::Query;
 use fetcher::Fetcher;
@@ -13,19 +16,46 @@ use super::reply::Failure;
 use super::{timings, usage};
 use crate::book::{Book, Executor, ExecutorState, Framework};
 use crate::fetching::progress;
+use crate::networks::Networks;
 use crate::quota::Quotas;
 
 const SELECTION: &str = "select containers by container_id alone, by framework_id alone, or by \
                          framework_id together with executor_id";
 
-pub fn statistics(book: &Book, quotas: Option<&Quotas>) -> Value {
+/// What is measured elsewhere than in a container.
+pub struct Meters {
+    pub quotas: Option<Arc<Quotas>>,
+    pub networks: Option<Networks>,
+}
+
+/// The same, read for all containers at once.
+struct Read<'a> {
+    quotas: Option<&'a Quotas>,
+    denied: BTreeMap<String, u64>,
+}
+
+impl Meters {
+    fn read(&self) -> Read<'_> {
+        let networks = self.networks.as_ref();
+        Read {
+            quotas: self.quotas.as_deref(),
+            denied: networks.map(Networks::denied).unwrap_or_default(),
+        }
+    }
+}
+
+/// By which monitors find what a container was not let say.
+const DENIED: &str = "denied";
+
+pub fn statistics(book: &Book, meters: &Meters) -> Value {
+    let read = meters.read();
     let one = |(framework, executor): (&Framework, &Executor)| {
         Some(json!({
             "framework_id": framework.info.id.as_ref().map_or("", |id| &id.value),
             "executor_id": executor.run.executor,
             "executor_name": executor.info.name(),
             "source": executor.info.source(),
-            "statistics": usage_of(&snapshot(executor)?, executor, quotas),
+            "statistics": usage_of(&snapshot(executor)?, executor, &read),
         }))
     };
     book.executors().filter_map(one).collect()
@@ -34,9 +64,10 @@ pub fn statistics(book: &Book, quotas: Option<&Quotas>) -> Value {
 pub fn containers(
     book: &Book,
     query: &Query,
-    quotas: Option<&Quotas>,
+    meters: &Meters,
     fetcher: Option<&Fetcher>,
 ) -> Result<Value, Failure> {
+    let read = meters.read();
     let container = query.value("container_id");
     let framework = query.value("framework_id");
     let executor = query.value("executor_id");
@@ -60,7 +91,7 @@ pub fn containers(
             "status": status(executor),
         });
         if let Some(snapshot) = snapshot(executor) {
-            object["statistics"] = usage_of(&snapshot, executor, quotas);
+            object["statistics"] = usage_of(&snapshot, executor, &read);
             if let Some(pressure) = pressure(&snapshot.cgroup.pressure) {
                 object["pressure"] = pressure;
             }
@@ -107,9 +138,17 @@ fn status(executor: &Executor) -> Value {
     proto::json::to_value(&status)
 }
 
-fn usage_of(snapshot: &Snapshot, executor: &Executor, quotas: Option<&Quotas>) -> Value {
-    let disk = quotas.and_then(|quotas| quotas.of(&executor.sandbox));
-    proto::json::to_value(&usage::usage(snapshot, executor, disk))
+fn usage_of(snapshot: &Snapshot, executor: &Executor, read: &Read<'_>) -> Value {
+    let disk = read.quotas.and_then(|quotas| quotas.of(&executor.sandbox));
+    let mut usage = usage::usage(snapshot, executor, disk);
+    let denied = read.denied.get(&executor.run.container);
+    let denied = denied.map(|packets| v1::TrafficControlStatistics {
+        id: DENIED.to_owned(),
+        drops: Some(*packets),
+        ..Default::default()
+    });
+    usage.net_traffic_control_statistics.extend(denied);
+    proto::json::to_value(&usage)
 }
 
 fn snapshot(executor: &Executor) -> Option<Snapshot> {

@@ -147,6 +147,17 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
         set(name("total"), total as f64);
         set(name("free"), free as f64);
     }
+    if let Some(networks) = site.networks() {
+        let denied = networks.denied();
+        set(
+            "containerizer/network/containers".into(),
+            denied.len() as f64,
+        );
+        set(
+            "containerizer/network/packets_denied".into(),
+            denied.values().sum::<u64>() as f64,
+        );
+    }
     for (name, value) in site.fetcher().iter().flat_map(fetching::metrics) {
         set(format!("containerizer/fetcher/{name}"), value);
     }

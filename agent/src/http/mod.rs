@@ -42,9 +42,11 @@ use crate::flags::Flags;
 use crate::gc::Collected;
 use crate::host;
 use crate::logs::Counters;
+use crate::networks::Networks;
 use crate::paths::Paths;
 use crate::quota::Quotas;
 use crate::supervisor::Event;
+use containers::Meters;
 use files::{Attached, Gate, Listing, Tree, Wanted};
 use forward::Successor;
 use reply::Failure;
@@ -73,6 +75,7 @@ pub struct Site {
     /// Unset while the agent recovers.
     quotas: RwLock<Option<Arc<Quotas>>>,
     fetcher: RwLock<Option<Arc<Fetcher>>>,
+    networks: RwLock<Option<Networks>>,
     /// What the last round found, and what all mended.
     audited: Mutex<Tally>,
     reading: Gate,
@@ -117,6 +120,7 @@ impl Site {
                 ..Garbage::default()
             }),
             logs: Arc::default(),
+            networks: RwLock::new(None),
             quotas: RwLock::new(None),
             fetcher: RwLock::new(None),
             audited: Mutex::default(),
@@ -136,8 +140,13 @@ impl Site {
         let _ = self.recovery.set(self.since.elapsed());
     }
 
-    pub fn measure_with(&self, quotas: &Arc<Quotas>, fetcher: &Arc<Fetcher>) {
+    pub fn measure_with(&self, quotas: &Arc<Quotas>, fetcher: &Arc<Fetcher>, networks: &Networks) {
         // Those that the agent has now: it may have recovered from an upgrade that failed.
+        let mut place = self
+            .networks
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *place = Some(networks.clone());
         *self.quotas.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(quotas));
         *self.fetcher.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(fetcher));
     }
@@ -145,6 +154,18 @@ impl Site {
     fn fetcher(&self) -> Option<Arc<Fetcher>> {
         let fetcher = self.fetcher.read();
         fetcher.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn networks(&self) -> Option<Networks> {
+        let networks = self.networks.read();
+        networks.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn meters(&self) -> Meters {
+        Meters {
+            quotas: self.quotas(),
+            networks: self.networks(),
+        }
     }
 
     fn quotas(&self) -> Option<Arc<Quotas>> {
@@ -274,15 +295,13 @@ async fn answer(site: &Site, method: &Method, uri: &Uri) -> Result<Response, Fai
             return Ok(jsonp::answer(&state::state(site, &book), callback.as_ref()));
         }
         Route::Statistics => {
-            let (book, quotas) = (site.book().await?, site.quotas());
-            blocking(move || Ok(containers::statistics(&book, quotas.as_deref()))).await?
+            let (book, meters) = (site.book().await?, site.meters());
+            blocking(move || Ok(containers::statistics(&book, &meters))).await?
         }
         Route::Containers => {
             let (book, query) = (site.book().await?, query.clone());
-            let (quotas, fetcher) = (site.quotas(), site.fetcher());
-            let answer = move || {
-                containers::containers(&book, &query, quotas.as_deref(), fetcher.as_deref())
-            };
+            let (meters, fetcher) = (site.meters(), site.fetcher());
+            let answer = move || containers::containers(&book, &query, &meters, fetcher.as_deref());
             blocking(answer).await?
         }
         Route::Inspect => {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use containerizer::audit::{Scope, foreign_listeners};
 use containerizer::{Containerizer, Network};
-use network::{AttachError, Dns, Namespace, Port, Protocol, files};
+use network::{AttachError, Dns, Namespace, Port, Protocol, Wants, files};
 use tokio::task::JoinHandle;
 
 use super::dns::of_plugin;
@@ -116,7 +116,16 @@ impl Networks {
         let network = containerizer.network().map_err(ConnectError::Namespace)?;
         let mut found = match &own.bridge {
             Some(bridge) => {
-                let lease = self.0.node.reserve(container, &bridge.ports)?;
+                let dns = self.0.dns.of(&self.0.name);
+                let egress = bridge.egress.clone().map(|policy| {
+                    let dns = dns.clone().unwrap_or_else(hosts_dns);
+                    policy.with_servers(&dns.but(own.dns.clone()).nameservers)
+                });
+                let wants = Wants {
+                    ports: bridge.ports.clone(),
+                    egress,
+                };
+                let lease = self.0.node.reserve(container, &wants)?;
                 let route = network.route.try_clone().map_err(ConnectError::Namespace)?;
                 let inside = Namespace {
                     namespace: network.namespace.as_fd(),
@@ -124,10 +133,10 @@ impl Networks {
                     rates: bridge.rates,
                 };
                 self.0.node.attach(&lease, inside)?;
-                self.forget_talks(bridge.ports.clone());
+                self.forget_talks(wants.ports);
                 Found {
                     addresses: lease.addresses,
-                    dns: self.0.dns.of(&self.0.name),
+                    dns,
                 }
             }
             None => Found::default(),
@@ -192,6 +201,7 @@ impl Networks {
     fn write_files(&self, container: &str, own: &Own, found: Found) -> Result<(), ConnectError> {
         let place = self.place(container, own);
         let dns = found.dns.unwrap_or_else(hosts_dns);
+        let dns = dns.but(own.dns.clone());
         for (name, text) in [
             ("hosts", files::hosts(&own.hostname, &found.addresses)),
             ("hostname", format!("{}\n", own.hostname)),

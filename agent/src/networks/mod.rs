@@ -10,7 +10,7 @@ mod flags;
 mod watch;
 pub mod wish;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -151,6 +151,16 @@ impl Networks {
     /// Whether programs of somebody else take part in the launch of it.
     pub fn run_plugins(&self, task: &v1::TaskInfo) -> bool {
         wish::runs_plugins(task, &self.0.name)
+    }
+
+    /// How many packets were refused to each container that has a network of its own. Reads the kernel's
+    /// counters.
+    pub fn denied(&self) -> BTreeMap<String, u64> {
+        self.0.node.denied().unwrap_or_else(|error| {
+            let error = proto::error::chain(&error);
+            tracing::debug!(error, "cannot read what containers were refused");
+            BTreeMap::new()
+        })
     }
 
     /// Leaves it to another process: what that does must not be undone here.

@@ -1,16 +1,18 @@
 //! From a task to the networks that it is to have. Pure.
 
-use network::{Port, Protocol, Rates};
+use network::{BadPolicy, Dns, Policy, Port, Protocol, Rates};
 use proto::resources::Resources;
 use proto::sizes::parse_size;
 use proto::v1;
 use serde_json::{Map, json};
 
+use super::dns::{self, BadWord};
+
 /// Of a container.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wish {
     Hosts,
-    Own(Own),
+    Own(Box<Own>),
 }
 
 /// A network of the container's own, with links to as many others.
@@ -18,6 +20,8 @@ pub enum Wish {
 pub struct Own {
     pub bridge: Option<Bridged>,
     pub named: Vec<cni::Wish>,
+    /// What the task says itself of who tells it names.
+    pub dns: Dns,
     /// By which it knows itself.
     pub hostname: String,
 }
@@ -26,6 +30,8 @@ pub struct Own {
 pub struct Bridged {
     pub ports: Vec<Port>,
     pub rates: Rates,
+    /// Whom it may talk to, when that is not everyone.
+    pub egress: Option<Policy>,
 }
 
 impl Own {
@@ -49,6 +55,9 @@ pub const NONE: &str = "none";
 const RECEIVES: &str = "LONGSHORE_NETWORK_RECEIVE_RATE";
 const SENDS: &str = "LONGSHORE_NETWORK_SEND_RATE";
 
+/// Whom a task may talk to; with no text at all it is nobody.
+const EGRESS: &str = "LONGSHORE_NETWORK_EGRESS";
+
 /// Of a network of a task: the hardware address of its link there.
 const MAC: &str = "mac";
 
@@ -70,6 +79,15 @@ pub enum BadNetwork {
     NotHeld(u16),
     #[error("label {label}: {why}")]
     Rate { label: &'static str, why: String },
+    #[error("a label or parameter says who tells the task names")]
+    Dns(#[from] BadWord),
+    #[error("label {EGRESS} says whom the task may talk to")]
+    Egress(#[from] BadPolicy),
+    #[error(
+        "label {EGRESS} holds a task to whom it may talk to, which is done on network {0:?} alone: name that, and \
+         no other"
+    )]
+    EgressElsewhere(String),
     #[error("hostname {0:?} cannot be one: give letters, digits, '-' and '.'")]
     Hostname(String),
 }
@@ -85,10 +103,18 @@ pub fn wish(
     let networks = named(task);
     if networks.is_empty() {
         let maps = |it: &v1::NetworkInfo| !it.port_mappings.is_empty();
-        return match info.network_infos.iter().any(maps) {
-            true => Err(BadNetwork::MappingsOfTheHost(bridge.to_owned())),
-            false => Ok(Wish::Hosts),
-        };
+        if info.network_infos.iter().any(maps) {
+            return Err(BadNetwork::MappingsOfTheHost(bridge.to_owned()));
+        }
+    }
+    let egress = egress(task)?;
+    let is_bridge = |it: &&v1::NetworkInfo| [bridge, NONE].contains(&it.name());
+    // Who asks for it does not want to run without.
+    if egress.is_some() && (networks.is_empty() || !networks.iter().all(is_bridge)) {
+        return Err(BadNetwork::EgressElsewhere(bridge.to_owned()));
+    }
+    if networks.is_empty() {
+        return Ok(Wish::Hosts);
     }
     for (at, network) in networks.iter().enumerate() {
         let name = network.name();
@@ -114,6 +140,7 @@ pub fn wish(
     let mut own = Own {
         bridge: None,
         named: Vec::new(),
+        dns: dns::of_task(task)?,
         hostname,
     };
     for (at, network) in networks.into_iter().enumerate() {
@@ -121,11 +148,17 @@ pub fn wish(
         let ports = ports.collect::<Result<_, _>>()?;
         match network.name() {
             NONE => {}
-            name if name == bridge => own.bridge = Some(Bridged { ports, rates }),
+            name if name == bridge => {
+                own.bridge = Some(Bridged {
+                    ports,
+                    rates,
+                    egress: egress.clone(),
+                });
+            }
             _ => own.named.push(of_plugins(network, at, ports, rates)),
         }
     }
-    Ok(Wish::Own(own))
+    Ok(Wish::Own(Box::new(own)))
 }
 
 /// Whether programs of somebody else are run for it, for which others shall not wait.
@@ -198,13 +231,23 @@ fn bandwidth(rates: Rates) -> Option<cni::Bandwidth> {
     })
 }
 
-fn rate(task: &v1::TaskInfo, name: &'static str) -> Result<Option<u64>, BadNetwork> {
+fn label<'a>(task: &'a v1::TaskInfo, name: &str) -> Option<&'a str> {
     let mut labels = task.labels.iter().flat_map(|labels| &labels.labels);
-    let Some(label) = labels.find(|label| label.key == name) else {
+    let label = labels.find(|label| label.key == name)?;
+    Some(label.value())
+}
+
+fn egress(task: &v1::TaskInfo) -> Result<Option<Policy>, BadNetwork> {
+    let policy = label(task, EGRESS).map(str::parse).transpose();
+    Ok(policy?)
+}
+
+fn rate(task: &v1::TaskInfo, name: &'static str) -> Result<Option<u64>, BadNetwork> {
+    let Some(text) = label(task, name) else {
         return Ok(None);
     };
     let bad = |why| BadNetwork::Rate { label: name, why };
-    match parse_size(label.value()).map_err(bad)? {
+    match parse_size(text).map_err(bad)? {
         rate if rate < 1024 => Err(bad(format!("{rate}B is less than 1KB a second"))),
         rate => Ok(Some(rate)),
     }
@@ -282,14 +325,16 @@ mod tests {
             container: 80,
         };
         let wanted = |hostname: &str| {
-            Ok(Wish::Own(Own {
+            Ok(Wish::Own(Box::new(Own {
                 bridge: Some(Bridged {
                     ports: vec![port(Protocol::Tcp), port(Protocol::Udp)],
                     rates: Rates::default(),
+                    egress: None,
                 }),
                 named: vec![],
+                dns: Dns::default(),
                 hostname: hostname.to_owned(),
-            }))
+            })))
         };
         let bridge = [network(Some("mesos-bridge"), &mappings)];
         assert_eq!(wished(&bridge, None), wanted("c1"));
@@ -328,11 +373,12 @@ mod tests {
         let own = Own {
             bridge: None,
             named: vec![],
+            dns: Dns::default(),
             hostname: "c1".to_owned(),
         };
         assert_eq!(
             wished(&[network(Some("none"), &[])], None),
-            Ok(Wish::Own(own))
+            Ok(Wish::Own(Box::new(own)))
         );
     }
 
@@ -351,17 +397,51 @@ mod tests {
         assert_eq!(bandwidth(Rates::default()), None);
     }
 
-    #[test]
-    fn labels_say_how_fast_a_task_may_be() {
-        let task = |value: &str| v1::TaskInfo {
+    fn labelled(key: &str, value: &str, names: &[&str]) -> v1::TaskInfo {
+        let networks = names.iter().map(|name| network(Some(name), &[]));
+        v1::TaskInfo {
             labels: Some(v1::Labels {
                 labels: vec![v1::Label {
-                    key: SENDS.to_owned(),
+                    key: key.to_owned(),
                     value: Some(value.to_owned()),
                 }],
             }),
+            container: Some(v1::ContainerInfo {
+                network_infos: networks.collect(),
+                ..Default::default()
+            }),
             ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_label_says_whom_a_task_may_talk_to_and_is_never_passed_over() {
+        let of = |value: &str, names: &[&str]| {
+            let task = labelled(EGRESS, value, names);
+            match wish(&task, &Resources::default(), "mesos-bridge", "c1")? {
+                Wish::Own(own) => Ok(own.bridge.and_then(|it| it.egress)),
+                Wish::Hosts => Ok(None),
+            }
         };
+        let bridge = ["mesos-bridge"];
+        let policy = "10.0.0.0/8:443/tcp, dns";
+        let wanted = policy.parse::<Policy>().unwrap();
+        assert_eq!(of(policy, &bridge), Ok(Some(wanted)));
+        assert_eq!(of("", &bridge), Ok(Some(Policy::default())));
+        // It leads nowhere by itself.
+        assert_eq!(of(policy, &["none"]), Ok(None));
+        let error = of("example.com", &bridge).unwrap_err();
+        assert!(matches!(error, BadNetwork::Egress(_)), "{error:?}");
+        for others in [&[][..], &["blue"], &["mesos-bridge", "blue"]] {
+            let error = of(policy, others).unwrap_err();
+            let wanted = BadNetwork::EgressElsewhere("mesos-bridge".to_owned());
+            assert_eq!(error, wanted, "{others:?}");
+        }
+    }
+
+    #[test]
+    fn labels_say_how_fast_a_task_may_be() {
+        let task = |value: &str| labelled(SENDS, value, &[]);
         assert_eq!(rate(&task("10MB"), SENDS), Ok(Some(10 << 20)));
         assert_eq!(rate(&task("10MB"), RECEIVES), Ok(None));
         for bad in ["10", "fast", "0B"] {

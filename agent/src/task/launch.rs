@@ -473,7 +473,7 @@ async fn contain(
         Wish::Own(own) => {
             let networks = &host.networks;
             let id = plan.container.id.as_str();
-            let connecting = networks.connecting(&host.containerizer, id, own);
+            let connecting = networks.connecting(&host.containerizer, id, *own);
             let connected = clock.bound("connecting it with its network", connecting);
             let connected = connected.await???;
             watch.lap("network");

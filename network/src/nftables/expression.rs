@@ -15,7 +15,9 @@ const EXPR_DATA: u16 = 2;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
 
+const META_PROTOCOL: u32 = 1;
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_NFPROTO: u32 = 15;
@@ -27,12 +29,22 @@ const STATE_ESTABLISHED: u32 = 1 << 1;
 const STATE_RELATED: u32 = 1 << 2;
 const FIB_RESULT_ADDRTYPE: u32 = 3;
 const FIB_F_DADDR: u32 = 2;
+const RTN_UNICAST: u32 = 1;
 const RTN_LOCAL: u32 = 2;
+const RTN_MULTICAST: u32 = 5;
+const LINK_HEADER: u32 = 0;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const NAT_DNAT: u32 = 1;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
+const AT_MOST: u32 = 3;
+const AT_LEAST: u32 = 5;
+const LOOKUP_INVERTED: u32 = 1;
+const ICMP_V6: u8 = 58;
+const ETHERTYPE_ARP: u16 = 0x0806;
+const ETHERTYPE_V6: u16 = 0x86dd;
+const GOTO: i32 = -4;
 const NAME: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +84,31 @@ fn payload(header: u32, offset: u32, length: u32, register: u32) -> Expression {
     expression("payload", data)
 }
 
+/// What the first registers hold is in `set`, or is not.
+fn found(set: &str, is_wanted: bool) -> Expression {
+    let data = Attributes::default().text(1, set).u32_be(2, REGISTER);
+    let data = match is_wanted {
+        true => data,
+        false => data.u32_be(5, LOOKUP_INVERTED),
+    };
+    expression("lookup", data)
+}
+
+/// The sender's, as its link says.
+fn hardware(register: u32) -> Expression {
+    payload(LINK_HEADER, 6, 6, register)
+}
+
+/// Where an address is in a header, and how many bytes it has.
+fn place(is_v4: bool, is_source: bool) -> (u32, u32) {
+    match (is_v4, is_source) {
+        (true, true) => (12, 4),
+        (true, false) => (16, 4),
+        (false, true) => (8, 16),
+        (false, false) => (24, 16),
+    }
+}
+
 /// Only the bits of `mask` stay.
 fn masked(mask: &[u8]) -> Expression {
     let data = Attributes::default()
@@ -81,6 +118,26 @@ fn masked(mask: &[u8]) -> Expression {
         .nest(4, value(mask))
         .nest(5, value(&vec![0; mask.len()]));
     expression("bitwise", data)
+}
+
+/// By the kind of route that its destination has.
+fn goes_by(how: u32, kind: u32) -> Vec<Expression> {
+    let data = Attributes::default()
+        .u32_be(1, REGISTER)
+        .u32_be(2, FIB_RESULT_ADDRTYPE)
+        .u32_be(3, FIB_F_DADDR);
+    vec![expression("fib", data), compare(how, &kind.to_ne_bytes())]
+}
+
+/// ICMPv6 of neighbour discovery.
+fn of_neighbours() -> Vec<Expression> {
+    vec![
+        meta(META_L4PROTO, REGISTER),
+        compare(EQUAL, &[ICMP_V6]),
+        payload(TRANSPORT_HEADER, 0, 1, REGISTER),
+        compare(AT_LEAST, &[133]),
+        compare(AT_MOST, &[136]),
+    ]
 }
 
 fn tracked(key: u32) -> Expression {
@@ -103,8 +160,8 @@ fn name(link: &str) -> [u8; NAME] {
     name
 }
 
-fn of_family(ip: IpAddr) -> [Expression; 2] {
-    let family = if ip.is_ipv4() { 2 } else { 10 };
+fn of_family(is_v4: bool) -> [Expression; 2] {
+    let family = if is_v4 { 2 } else { 10 };
     [meta(META_NFPROTO, REGISTER), compare(EQUAL, &[family])]
 }
 
@@ -127,25 +184,21 @@ impl Expression {
     }
 
     pub fn source_in(subnet: Subnet) -> Vec<Self> {
-        within(subnet, true, EQUAL)
-    }
-
-    pub fn source_beyond(subnet: Subnet) -> Vec<Self> {
-        within(subnet, true, UNEQUAL)
+        within(subnet, true)
     }
 
     pub fn destination_in(subnet: Subnet) -> Vec<Self> {
-        within(subnet, false, EQUAL)
+        within(subnet, false)
     }
 
     /// The destination is this host.
     pub fn is_for_this_host() -> Vec<Self> {
-        let data = Attributes::default()
-            .u32_be(1, REGISTER)
-            .u32_be(2, FIB_RESULT_ADDRTYPE)
-            .u32_be(3, FIB_F_DADDR);
-        let local = compare(EQUAL, &RTN_LOCAL.to_ne_bytes());
-        vec![expression("fib", data), local]
+        goes_by(EQUAL, RTN_LOCAL)
+    }
+
+    /// All who want to hear it are meant.
+    pub fn is_for_a_group() -> Vec<Self> {
+        goes_by(EQUAL, RTN_MULTICAST)
     }
 
     /// Its connection was led to another address than it was made to.
@@ -182,6 +235,88 @@ impl Expression {
         ]
     }
 
+    /// Its sender's address and that of its link are not together in `set`.
+    pub fn sender_unknown(set: &str, is_v4: bool) -> Vec<Self> {
+        let (offset, length) = place(is_v4, true);
+        let [family, is_family] = of_family(is_v4);
+        vec![
+            family,
+            is_family,
+            payload(NETWORK_HEADER, offset, length, REGISTER),
+            hardware(REGISTER + length / 4),
+            found(set, false),
+        ]
+    }
+
+    /// Whether the address of its sender's link is in `set`.
+    pub fn sender(set: &str, is_wanted: bool) -> Vec<Self> {
+        vec![hardware(REGISTER), found(set, is_wanted)]
+    }
+
+    /// Its sender's link, its destination, protocol and port are together in `set`.
+    pub fn may_go(set: &str, is_v4: bool) -> Vec<Self> {
+        let (offset, length) = place(is_v4, false);
+        let [family, is_family] = of_family(is_v4);
+        let protocol = REGISTER + 2 + length / 4;
+        vec![
+            family,
+            is_family,
+            hardware(REGISTER),
+            payload(NETWORK_HEADER, offset, length, REGISTER + 2),
+            meta(META_L4PROTO, protocol),
+            payload(TRANSPORT_HEADER, 2, 2, protocol + 1),
+            found(set, true),
+        ]
+    }
+
+    /// By which neighbours of IPv6 find each other.
+    pub fn seeks_neighbours() -> Vec<Self> {
+        let [family, is_family] = of_family(false);
+        let is_v6 = vec![family, is_family];
+        // What passes through here is no neighbour's.
+        [is_v6, of_neighbours(), goes_by(UNEQUAL, RTN_UNICAST)].concat()
+    }
+
+    /// The address of its receiver's link.
+    pub fn is_to(hardware: [u8; 6]) -> Vec<Self> {
+        let receiver = payload(LINK_HEADER, 0, 6, REGISTER);
+        vec![receiver, compare(EQUAL, &hardware)]
+    }
+
+    /// Its receivers are all links, or many.
+    pub fn is_to_a_group() -> Vec<Self> {
+        vec![
+            payload(LINK_HEADER, 0, 1, REGISTER),
+            masked(&[1]),
+            compare(EQUAL, &[1]),
+        ]
+    }
+
+    /// ARP.
+    pub fn asks_for_an_address() -> Vec<Self> {
+        vec![
+            meta(META_PROTOCOL, REGISTER),
+            compare(EQUAL, &ETHERTYPE_ARP.to_be_bytes()),
+        ]
+    }
+
+    /// `seeks_neighbours` where packets are not told by their family.
+    pub fn asks_for_a_neighbour() -> Vec<Self> {
+        let is_v6 = [
+            meta(META_PROTOCOL, REGISTER),
+            compare(EQUAL, &ETHERTYPE_V6.to_be_bytes()),
+        ];
+        [is_v6.to_vec(), of_neighbours()].concat()
+    }
+
+    /// All that is left goes there.
+    pub fn goto(chain: &str) -> Vec<Self> {
+        let verdict = Attributes::default()
+            .u32_be(VERDICT_CODE, GOTO as u32)
+            .text(VERDICT_CHAIN, chain);
+        vec![immediate(verdict)]
+    }
+
     /// With an address of this host.
     pub fn masquerade() -> Vec<Self> {
         vec![expression("masq", Attributes::default())]
@@ -211,29 +346,33 @@ fn counter() -> Expression {
 }
 
 fn verdict(code: u32) -> Vec<Expression> {
-    let code = Attributes::default().u32_be(VERDICT_CODE, code);
-    let data = Attributes::default()
-        .u32_be(1, VERDICT)
-        .nest(2, Attributes::default().nest(DATA_VERDICT, code));
-    vec![expression("immediate", data)]
+    vec![immediate(Attributes::default().u32_be(VERDICT_CODE, code))]
 }
 
-fn within(subnet: Subnet, is_source: bool, how: u32) -> Vec<Expression> {
-    let (base, length, offset) = match subnet.base() {
-        IpAddr::V4(ip) => (ip.octets().to_vec(), 4, if is_source { 12 } else { 16 }),
-        IpAddr::V6(ip) => (ip.octets().to_vec(), 16, if is_source { 8 } else { 24 }),
+fn immediate(verdict: Attributes) -> Expression {
+    let data = Attributes::default()
+        .u32_be(1, VERDICT)
+        .nest(2, Attributes::default().nest(DATA_VERDICT, verdict));
+    expression("immediate", data)
+}
+
+fn within(subnet: Subnet, is_source: bool) -> Vec<Expression> {
+    let base = match subnet.base() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
     };
+    let (offset, length) = place(subnet.base().is_ipv4(), is_source);
     let ones = |at: u32| {
         let bits = u32::from(subnet.prefix()).saturating_sub(at * 8).min(8);
         !0xff_u8.checked_shr(bits).unwrap_or(0)
     };
     let mask: Vec<u8> = (0..length).map(ones).collect();
-    let [family, is_family] = of_family(subnet.base());
+    let [family, is_family] = of_family(subnet.base().is_ipv4());
     vec![
         family,
         is_family,
         payload(NETWORK_HEADER, offset, length, REGISTER),
         masked(&mask),
-        compare(how, &base),
+        compare(EQUAL, &base),
     ]
 }

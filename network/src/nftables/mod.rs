@@ -2,21 +2,22 @@
 //!
 //! Source: include/uapi/linux/netfilter/{nf_tables,nfnetlink}.h of Linux, and what `nft --debug=netlink` prints.
 
+mod counters;
 mod element;
 mod events;
 mod expression;
 pub mod foreign;
+mod set;
 mod table;
 
-pub use element::{Element, ElementChange, Elements};
+pub use element::{Element, ElementChange, Elements, padded};
 pub use events::{events, is_loss};
 pub use expression::Expression;
-pub use table::{Chain, Hook, Kind, Map, Rule, Seen, Table, TableName, delete, seen};
+pub use set::{Field, Set};
+pub use table::{Base, Chain, Hook, Kind, Rule, Seen, Table, TableName, delete, seen};
 
 use crate::netlink::{Attributes, Message, Refused, Socket, flag};
 
-/// IPv4 and IPv6 alike.
-const INET: u8 = 1;
 const SUBSYSTEM: u8 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -25,8 +26,9 @@ fn kind(number: u8) -> u16 {
     u16::from_be_bytes([SUBSYSTEM, number])
 }
 
-fn message(number: u8, flags: u16, attributes: &Attributes) -> Message {
-    Message::new(kind(number), flags, &[INET, 0, 0, 0], attributes)
+fn message(table: &TableName, number: u8, flags: u16, attributes: &Attributes) -> Message {
+    let header = [table.family(), 0, 0, 0];
+    Message::new(kind(number), flags, &header, attributes)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,11 @@
-//! A table: its chains, their rules, and its maps.
+//! A table: its chains, their rules, and its sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
 
-use super::{APPEND, CREATE, Expression, FilterError, message, refuse};
+use super::set::Set;
+use super::{APPEND, CREATE, Element, Expression, FilterError, message, refuse};
 use crate::netlink::{Attributes, Message, Socket, find, text};
 
 const NEWTABLE: u8 = 0;
@@ -13,7 +14,6 @@ const DELTABLE: u8 = 2;
 const NEWCHAIN: u8 = 3;
 const NEWRULE: u8 = 6;
 const GETRULE: u8 = 7;
-const NEWSET: u8 = 9;
 
 const TABLE_NAME: u16 = 1;
 const TABLE_USERDATA: u16 = 6;
@@ -26,36 +26,46 @@ const HOOK_PRIORITY: u16 = 2;
 const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
-const SET_TABLE: u16 = 1;
-const SET_NAME: u16 = 2;
-const SET_FLAGS: u16 = 3;
-const SET_KEY_TYPE: u16 = 4;
-const SET_KEY_LEN: u16 = 5;
-const SET_DATA_TYPE: u16 = 6;
-const SET_DATA_LEN: u16 = 7;
-const SET_ID: u16 = 10;
-const SET_IS_MAP: u32 = 8;
-
-/// Types as `nft` numbers them, which prints values by them; the kernel only keeps the numbers.
-const IPV4_ADDR: u32 = 7;
-const IPV6_ADDR: u32 = 8;
-const INET_PROTO: u32 = 12;
-const INET_SERVICE: u32 = 13;
-
 /// A comment, as `nft` writes it: kind, length, and a text with its zero.
 const COMMENT: u8 = 0;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableName(String);
+pub struct TableName {
+    family: Family,
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// Packets of IPv4 and IPv6 alike.
+    Inet = 1,
+    /// What a bridge gets.
+    Bridge = 7,
+}
 
 impl TableName {
     /// That of a bridge.
     pub fn of(bridge: &str) -> Self {
-        Self(bridge.to_owned())
+        Self {
+            family: Family::Inet,
+            name: bridge.to_owned(),
+        }
+    }
+
+    /// That of what it passes on by itself.
+    pub fn of_frames(bridge: &str) -> Self {
+        Self {
+            family: Family::Bridge,
+            name: bridge.to_owned(),
+        }
+    }
+
+    pub fn family(&self) -> u8 {
+        self.family as u8
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
@@ -76,25 +86,25 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     pub name: &'static str,
+    /// One that has none is only sent to.
+    pub base: Option<Base>,
+    pub rules: Vec<Rule>,
+}
+
+/// On whose way packets are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
     pub kind: Kind,
     pub hook: Hook,
     pub priority: i32,
-    pub rules: Vec<Rule>,
 }
 
 pub type Rule = Vec<Expression>;
 
-/// From protocol and port of the host to address and port of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Map {
-    pub name: &'static str,
-    pub is_v4: bool,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     pub name: TableName,
-    pub maps: Vec<Map>,
+    pub sets: Vec<Set>,
     pub chains: Vec<Chain>,
 }
 
@@ -126,6 +136,12 @@ impl Table {
         }
     }
 
+    /// Those of `elements` that are in its sets.
+    pub fn own(&self, elements: &BTreeSet<Element>) -> BTreeSet<Element> {
+        let is_own = |it: &&Element| self.sets.iter().any(|set| set.name == it.set);
+        elements.iter().filter(is_own).cloned().collect()
+    }
+
     /// Makes it, instead of what may be there of it.
     pub fn replace(&self) -> Vec<Message> {
         let stamp = self.stamp();
@@ -133,20 +149,22 @@ impl Table {
         comment.extend(stamp.bytes().chain([0]));
         let stamped = named(&self.name).bytes(TABLE_USERDATA, &comment);
         // There is none to delete unless one is made first.
-        let first = message(NEWTABLE, CREATE, &named(&self.name));
+        let first = message(&self.name, NEWTABLE, CREATE, &named(&self.name));
         let gone = delete(&self.name);
-        let made = message(NEWTABLE, CREATE, &stamped);
+        let made = message(&self.name, NEWTABLE, CREATE, &stamped);
         let mut messages = vec![first, gone, made];
         messages.extend(self.content());
         messages
     }
 
     fn content(&self) -> Vec<Message> {
-        let maps = self.maps.iter().zip(1..);
-        let maps = maps.map(|(map, id)| map.create(&self.name, id));
-        let chains = self.chains.iter();
-        let chains = chains.flat_map(|chain| chain.create(&self.name));
-        maps.chain(chains).collect()
+        let sets = self.sets.iter().zip(1..);
+        let sets = sets.map(|(set, id)| set.create(&self.name, id));
+        // A rule may send to a chain that comes later.
+        let chains = self.chains.iter().map(|chain| chain.create(&self.name));
+        let rules = self.chains.iter();
+        let all = chains.chain(rules.flat_map(|chain| chain.fill(&self.name)));
+        sets.chain(all).collect()
     }
 }
 
@@ -155,30 +173,34 @@ fn named(name: &TableName) -> Attributes {
 }
 
 pub fn delete(name: &TableName) -> Message {
-    message(DELTABLE, 0, &named(name))
-}
-
-impl Map {
-    fn create(&self, table: &TableName, id: u32) -> Message {
-        let (address, length) = match self.is_v4 {
-            true => (IPV4_ADDR, 4),
-            false => (IPV6_ADDR, 16),
-        };
-        let attributes = Attributes::default()
-            .text(SET_TABLE, table.as_str())
-            .text(SET_NAME, self.name)
-            .u32_be(SET_FLAGS, SET_IS_MAP)
-            .u32_be(SET_KEY_TYPE, INET_PROTO << 6 | INET_SERVICE)
-            .u32_be(SET_KEY_LEN, 8)
-            .u32_be(SET_DATA_TYPE, address << 6 | INET_SERVICE)
-            .u32_be(SET_DATA_LEN, length + 4)
-            .u32_be(SET_ID, id);
-        message(NEWSET, CREATE, &attributes)
-    }
+    message(name, DELTABLE, 0, &named(name))
 }
 
 impl Chain {
-    fn create(&self, table: &TableName) -> Vec<Message> {
+    fn create(&self, table: &TableName) -> Message {
+        let attributes = Attributes::default()
+            .text(CHAIN_TABLE, table.as_str())
+            .text(CHAIN_NAME, self.name);
+        let attributes = match self.base {
+            Some(base) => base.describe(attributes),
+            None => attributes,
+        };
+        message(table, NEWCHAIN, CREATE, &attributes)
+    }
+
+    fn fill(&self, table: &TableName) -> impl Iterator<Item = Message> {
+        self.rules.iter().map(|rule| {
+            let attributes = Attributes::default()
+                .text(RULE_TABLE, table.as_str())
+                .text(RULE_CHAIN, self.name)
+                .nest(RULE_EXPRESSIONS, Expression::list(rule));
+            message(table, NEWRULE, APPEND, &attributes)
+        })
+    }
+}
+
+impl Base {
+    fn describe(self, attributes: Attributes) -> Attributes {
         let hook = Attributes::default()
             .u32_be(HOOK_NUMBER, self.hook as u32)
             .u32_be(HOOK_PRIORITY, self.priority as u32);
@@ -186,32 +208,19 @@ impl Chain {
             Kind::Filter => "filter",
             Kind::Nat => "nat",
         };
-        let attributes = Attributes::default()
-            .text(CHAIN_TABLE, table.as_str())
-            .text(CHAIN_NAME, self.name)
-            .nest(CHAIN_HOOK, hook)
-            .text(CHAIN_TYPE, kind);
-        let chain = message(NEWCHAIN, CREATE, &attributes);
-        let rules = self.rules.iter().map(|rule| {
-            let attributes = Attributes::default()
-                .text(RULE_TABLE, table.as_str())
-                .text(RULE_CHAIN, self.name)
-                .nest(RULE_EXPRESSIONS, Expression::list(rule));
-            message(NEWRULE, APPEND, &attributes)
-        });
-        std::iter::once(chain).chain(rules).collect()
+        attributes.nest(CHAIN_HOOK, hook).text(CHAIN_TYPE, kind)
     }
 }
 
 /// `None` when there is no such table.
 pub fn seen(socket: &mut Socket, name: &TableName) -> Result<Option<Seen>, FilterError> {
-    let reply = match socket.get(&message(GETTABLE, 0, &named(name))) {
+    let reply = match socket.get(&message(name, GETTABLE, 0, &named(name))) {
         Ok(reply) => reply,
         Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok(None),
         Err(error) => return Err(refuse(name, "look at")(error)),
     };
     let of_rules = Attributes::default().text(RULE_TABLE, name.as_str());
-    let replies = socket.dump(&message(GETRULE, 0, &of_rules));
+    let replies = socket.dump(&message(name, GETRULE, 0, &of_rules));
     let replies = replies.map_err(refuse(name, "read the rules of"))?;
     let mut rules = BTreeMap::new();
     for reply in &replies {

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::{Request, RouteError, failed};
 use crate::netlink::{Attributes, Message, Reply, Socket, find, flag, text, u32_of};
 
-const NEWLINK: u16 = 16;
+pub const NEWLINK: u16 = 16;
 pub const DELLINK: u16 = 17;
 const GETLINK: u16 = 18;
 const SETLINK: u16 = 19;
@@ -16,17 +16,14 @@ const IFLA_ADDRESS: u16 = 1;
 pub const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
-const IFLA_LINKINFO: u16 = 18;
+pub const IFLA_LINKINFO: u16 = 18;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
-const IFLA_INFO_SLAVE_KIND: u16 = 4;
-const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const VETH_INFO_PEER: u16 = 1;
-const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 
@@ -35,7 +32,7 @@ const IFF_UP: u32 = 1;
 const AF_INET6: u16 = 10;
 
 /// struct ifinfomsg.
-fn header(index: u32, flags: u32, change: u32) -> [u8; 16] {
+pub fn header(index: u32, flags: u32, change: u32) -> [u8; 16] {
     let mut header = [0; 16];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
@@ -51,7 +48,7 @@ pub struct Link {
     /// "bridge", "veth" …; hardware has none.
     pub kind: Option<String>,
     pub mtu: u32,
-    /// Index of the bridge that it is to be a port of.that it is a port of.
+    /// Index of the bridge that it is a port of.
     pub master: Option<u32>,
     pub is_up: bool,
 }
@@ -174,20 +171,11 @@ pub fn become_port(name: &str, bridge: u32) -> Request {
     Request::new(format!("make link {name} a port of its bridge"), message)
 }
 
-/// What comes from a port of a bridge may go back there: where bridges call the packet filter, a container
-/// that talks to itself by a port of the host needs it.
-pub fn hairpin(name: &str) -> Request {
-    let info = Attributes::default()
-        .text(IFLA_INFO_SLAVE_KIND, "bridge")
-        .nest(
-            IFLA_INFO_SLAVE_DATA,
-            Attributes::default().u8(IFLA_BRPORT_MODE, 1),
-        );
-    let attributes = Attributes::default()
-        .text(IFLA_IFNAME, name)
-        .nest(IFLA_LINKINFO, info);
-    let message = Message::new(NEWLINK, 0, &header(0, 0, 0), &attributes);
-    Request::new(format!("let link {name} talk to itself"), message)
+/// With another address of hardware.
+pub fn becomes(index: u32, address: [u8; 6]) -> Request {
+    let attributes = Attributes::default().bytes(IFLA_ADDRESS, &address);
+    let message = Message::new(SETLINK, 0, &header(index, 0, 0), &attributes);
+    Request::new("give a link another address", message)
 }
 
 /// IPv6 addresses are those that it is given, and no others.

@@ -5,14 +5,16 @@
 mod address;
 mod events;
 mod link;
+mod port;
 mod rate;
 mod way;
 
 pub use address::{Address, addresses};
 pub use events::{events, is_loss};
 pub use link::{
-    Bridge, Link, Peer, Veth, become_port, delete, hairpin, link, links, no_own_addresses, up,
+    Bridge, Link, Peer, Veth, become_port, becomes, delete, link, links, no_own_addresses, up,
 };
+pub use port::{hold, is_at};
 pub use rate::limit;
 #[cfg(test)]
 pub use rate::limits;
@@ -60,6 +62,14 @@ pub fn tell(socket: &mut Socket, requests: &[Request]) -> Result<(), RouteError>
             source: refused.error,
         }
     })
+}
+
+/// A link that was there a moment ago.
+pub fn gone(link: &str) -> RouteError {
+    RouteError {
+        attempt: format!("look at link {link}"),
+        source: nix::errno::Errno::ENODEV.into(),
+    }
 }
 
 fn failed(attempt: impl Into<String>) -> impl FnOnce(std::io::Error) -> RouteError {

@@ -15,6 +15,7 @@ const RTA_GATEWAY: u16 = 5;
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_STATIC: u8 = 4;
 const RTN_UNICAST: u8 = 1;
+const RTNH_F_ONLINK: u32 = 4;
 
 /// The way to a network, of the main table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Way {
 
 pub fn default_way(gateway: IpAddr, link: u32) -> Request {
     let mut header = [0; 12];
+    // The gateway is there, though no route of the container's says so.
+    header[8..].copy_from_slice(&RTNH_F_ONLINK.to_ne_bytes());
     header[0] = family(gateway);
     header[4] = RT_TABLE_MAIN;
     header[5] = RTPROT_STATIC;

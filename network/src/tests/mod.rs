@@ -1,6 +1,7 @@
 //! A node, its containers and its neighbours, each in a network of its own: nothing of the machine's network
 //! is seen or changed.
 
+mod egress;
 mod world;
 
 use std::collections::BTreeSet;
@@ -9,7 +10,8 @@ use world::{LONG, Place, SHORT, apart, asked, container, is_silent, settings};
 
 use crate::netlink::{Protocol as Family, Socket};
 use crate::nftables::{self, TableName, foreign};
-use crate::{AttachError, Namespace, Node, Port, Protocol, Rates, Settings, Watch, route};
+use crate::ruleset::sets;
+use crate::{AttachError, Namespace, Node, Port, Protocol, Rates, Settings, Wants, Watch, route};
 
 fn node(directory: &tempfile::TempDir) -> Node {
     Node::recover(settings(), directory.path()).expect("a node")
@@ -104,7 +106,7 @@ fn root_a_container_is_held_to_what_it_may_get_and_send() {
     let directory = tempfile::tempdir().expect("a directory");
     apart(|| {
         let node = node(&directory);
-        let lease = node.reserve("slow", &[]).expect("a lease");
+        let lease = node.reserve("slow", &Wants::default()).expect("a lease");
         let mut place = Place::new();
         let rates = Rates {
             receives: Some(1_000_000),
@@ -257,7 +259,7 @@ fn root_thousands_of_ports_are_told_at_once_and_compared() {
         let seen = |filter: &mut Socket| {
             let elements = nftables::Elements {
                 table: &table,
-                map: "ports4",
+                set: &sets::PORTS_V4,
             };
             elements.seen(filter).expect("elements").len()
         };
@@ -275,7 +277,7 @@ fn root_what_cannot_be_is_said_and_leaves_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let tried = |settings: Settings| {
         let node = Node::recover(settings, directory.path()).expect("a node");
-        let lease = node.reserve("c", &[]).expect("a lease");
+        let lease = node.reserve("c", &Wants::default()).expect("a lease");
         let mut place = Place::new();
         let error = node.attach(&lease, place.inside()).expect_err("refused");
         node.release("c").expect("releases");
@@ -316,7 +318,7 @@ fn root_what_cannot_be_is_said_and_leaves_nothing() {
             error.contains("bridge longshore0 has the address 10.90.0.1/24"),
             "{error}"
         );
-        assert!(!links().contains("lshore1"));
+        assert!(!links().contains("lshore0a5b0003"));
     });
 }
 
@@ -376,13 +378,19 @@ fn ports_and_addresses_belong_to_one_container() {
         container: 80,
     };
     let tcp = port(Protocol::Tcp, 31000);
-    let twice = node.reserve("a", &[tcp, tcp]).expect_err("refused");
+    let wants = |ports: &[Port]| Wants {
+        ports: ports.to_vec(),
+        ..Wants::default()
+    };
+    let twice = node.reserve("a", &wants(&[tcp, tcp]));
+    let twice = twice.expect_err("refused");
     assert_eq!(twice.to_string(), "port 31000/tcp is asked for twice");
-    node.reserve("a", &[tcp]).expect("a lease");
-    let taken = node.reserve("b", &[tcp]).expect_err("refused").to_string();
+    node.reserve("a", &wants(&[tcp])).expect("a lease");
+    let taken = node.reserve("b", &wants(&[tcp])).expect_err("refused");
+    let taken = taken.to_string();
     assert_eq!(taken, "port 31000/tcp of this host is that of container a");
     let exhausted = node
-        .reserve("b", &[port(Protocol::Udp, 31000)])
+        .reserve("b", &wants(&[port(Protocol::Udp, 31000)]))
         .expect_err("refused");
     let exhausted = exhausted.to_string();
     assert!(

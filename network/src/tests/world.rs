@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::netlink::{Attributes, Message, Protocol, Socket, flag};
 use crate::nftables::TableName;
 use crate::route::{self, Address, Peer, Veth};
-use crate::{Namespace, Node, Rates, Settings};
+use crate::{Namespace, Node, Rates, Settings, Wants};
 
 /// Long enough for the slowest machine, for what must come; for what must not, `SHORT`.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -100,6 +100,20 @@ impl Place {
         place
     }
 
+    /// As a program may make it that can change the container's network.
+    pub fn is_in_one_net_with_others(&self, ip: &str) {
+        self.within(|| {
+            let mut socket = Socket::open(Protocol::Route).expect("a socket");
+            let link = route::link(&mut socket, "eth0").expect("looks");
+            let address = Address {
+                index: link.expect("a link").index,
+                ip: ip.parse().expect("an address"),
+                prefix: 24,
+            };
+            route::tell(&mut socket, &[address.add()]).expect("an address");
+        });
+    }
+
     /// Tells everyone who connects by tcp, or says something by udp, its own name and theirs.
     pub fn serve(&self, name: &'static str, port: u16) {
         self.within(|| {
@@ -126,8 +140,13 @@ impl Place {
 
 /// What is said at `address`, by tcp and by udp.
 pub fn asked(address: &str) -> [Option<String>; 2] {
+    said(address, LONG)
+}
+
+/// In that time.
+pub fn said(address: &str, patience: Duration) -> [Option<String>; 2] {
     let address: SocketAddr = address.parse().expect("an address");
-    [tcp(address, LONG), udp(address, LONG)]
+    [tcp(address, patience), udp(address, patience)]
 }
 
 /// Whether nobody answers there.
@@ -167,6 +186,58 @@ fn udp(address: SocketAddr, patience: Duration) -> Option<String> {
     String::from_utf8(buffer[..length].to_vec()).ok()
 }
 
+/// Where the kernel has that.
+pub fn set_bridges_call_the_filter(is_so: bool) {
+    for name in ["iptables", "ip6tables"] {
+        let file = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
+        if std::fs::exists(&file).expect("can be told") {
+            std::fs::write(file, if is_so { "1" } else { "0" }).expect("is set");
+        }
+    }
+}
+
+/// Sends a datagram from `place` with the sender's address that is named, and that of its link, by a socket that
+/// asks the kernel for neither.
+pub fn speak_as(place: &Place, ip: &str, hardware: Option<[u8; 6]>, to: &str) {
+    let (from, to): (Ipv4Addr, SocketAddrV4) = (
+        ip.parse().expect("an address"),
+        to.parse().expect("an address"),
+    );
+    place.within(|| {
+        if let Some(hardware) = hardware {
+            let mut socket = Socket::open(Protocol::Route).expect("a socket");
+            let link = route::link(&mut socket, "eth0").expect("looks");
+            let index = link.expect("a link").index;
+            route::tell(&mut socket, &[route::becomes(index, hardware)]).expect("another address");
+        }
+        let raw = socket2::Socket::new(
+            socket2::Domain::IPV4,
+            socket2::Type::from(nix::libc::SOCK_RAW),
+            Some(socket2::Protocol::from(nix::libc::IPPROTO_RAW)),
+        );
+        let raw = raw.expect("a raw socket");
+        let packet = datagram(from, to);
+        raw.send_to(&packet, &SocketAddr::V4(to).into())
+            .expect("is sent");
+    });
+}
+
+/// Of IPv4, as it is on the wire; udp may leave its sum out, and the kernel fills in that of the header.
+fn datagram(from: Ipv4Addr, to: SocketAddrV4) -> Vec<u8> {
+    let said = b"spoofed";
+    let udp = 8 + said.len() as u16;
+    let mut packet = vec![0x45, 0];
+    packet.extend((20 + udp).to_be_bytes());
+    packet.extend([0, 0, 0, 0, 64, 17, 0, 0]);
+    packet.extend(from.octets());
+    packet.extend(to.ip().octets());
+    for number in [5000, to.port(), udp, 0] {
+        packet.extend(number.to_be_bytes());
+    }
+    packet.extend(said);
+    packet
+}
+
 pub fn settings() -> Settings {
     Settings {
         bridge: "longshore0".to_owned(),
@@ -187,7 +258,18 @@ pub fn container(node: &Node, id: &str, ports: &[u16]) -> (Place, crate::Lease) 
         })
     });
     let ports: Vec<_> = both.collect();
-    let lease = node.reserve(id, &ports).expect("a lease");
+    connected(
+        node,
+        id,
+        &Wants {
+            ports,
+            ..Wants::default()
+        },
+    )
+}
+
+pub fn connected(node: &Node, id: &str, wants: &Wants) -> (Place, crate::Lease) {
+    let lease = node.reserve(id, wants).expect("a lease");
     let mut place = Place::new();
     node.attach(&lease, place.inside()).expect("is connected");
     (place, lease)

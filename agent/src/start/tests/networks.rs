@@ -1,5 +1,6 @@
 //! Tasks with a network of their own, on a host whose network is not ours.
 
+mod egress;
 mod named;
 mod plugins;
 
@@ -143,7 +144,7 @@ fn root_a_task_on_the_bridge_has_its_address_its_ports_and_its_files() {
             "other-host\n127.0.0.1\tlocalhost\n",
             "10.211.0.3\tother-host\nother-host\n",
             "web\nweb\n",
-            "inet 10.211.0.3/16",
+            "inet 10.211.0.3/32",
             "default via 10.211.0.1 dev eth0",
         ] {
             assert!(text.contains(wanted), "{wanted:?} is not in {text}");
