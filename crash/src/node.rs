@@ -106,6 +106,8 @@ impl Node {
             format!("--work_dir={place}/work"),
             format!("--runtime_dir={place}/run"),
             format!("--cgroups_root={cgroups_root}"),
+            format!("--bridge_name=crash{number}"),
+            format!("--bridge_subnet=10.{}.{low}.0/24", 64 + high),
             "--resources=cpus:8;mem:4096;disk:1024".to_owned(),
             "--registration_backoff_factor=0ns".to_owned(),
             "--gc_delay=0secs".to_owned(),

@@ -51,8 +51,13 @@ impl Node {
                 bail!("process {} is left: {text}", process.display());
             }
         }
-        let records = directories(&self.path("run/containers"), 1).count();
-        ensure!(records == 0, "{records} records of containers are left");
+        for (place, what) in [
+            ("run/containers", "records of containers"),
+            ("run/network", "leases"),
+        ] {
+            let left = directories(&self.path(place), 1).count();
+            ensure!(left == 0, "{left} {what} are left");
+        }
         Ok(())
     }
 }

@@ -20,6 +20,8 @@ pub enum Kind {
     Fetching,
     /// Is in a user namespace of its own, and ends well.
     Mapped,
+    /// Has a network of its own with a port of the host, and runs until it is killed in the last life.
+    Bridged,
     /// Writes more than its log may hold, and runs until it is killed in the last life.
     Steady,
     /// Is killed once it runs.
@@ -47,6 +49,7 @@ pub const ALL: &[Kind] = &[
     Kind::Unheard,
     Kind::Fetching,
     Kind::Mapped,
+    Kind::Bridged,
     Kind::Steady,
     Kind::Killed,
     Kind::Stubborn,
@@ -77,6 +80,28 @@ pub fn can_be(kind: Kind, place: &Path) -> bool {
     !is_tmpfs || version >= (6, 3)
 }
 
+/// Of the host, for the task of a life.
+fn port(life: usize) -> u32 {
+    31000 + life as u32
+}
+
+fn bridged(port: u32) -> v1::ContainerInfo {
+    let mapping = |protocol: &str| v1::network_info::PortMapping {
+        host_port: port,
+        container_port: 80,
+        protocol: Some(protocol.to_owned()),
+    };
+    v1::ContainerInfo {
+        r#type: v1::container_info::Type::Mesos as i32,
+        network_infos: vec![v1::NetworkInfo {
+            name: Some("mesos-bridge".to_owned()),
+            port_mappings: vec![mapping("tcp"), mapping("udp")],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
 /// Lines that a steady task writes: two rotations.
 const LINES: usize = 30_000;
 
@@ -103,9 +128,12 @@ impl Kind {
             Self::Fetching => format!("{mark}; cat fetched"),
             Self::Mapped => mark,
             Self::Steady => format!("{mark}; seq {LINES}; exec sleep 100000"),
-            Self::Killed | Self::Early | Self::Unkept | Self::HostedSteady | Self::HostedKilled => {
-                format!("{mark}; exec sleep 100000")
-            }
+            Self::Bridged
+            | Self::Killed
+            | Self::Early
+            | Self::Unkept
+            | Self::HostedSteady
+            | Self::HostedKilled => format!("{mark}; exec sleep 100000"),
             Self::Hosted => mark,
             Self::Greedy => {
                 format!("{mark}; head -c 3000000 /dev/zero > much; exec sleep 100000")
@@ -120,7 +148,8 @@ impl Kind {
         match self {
             Self::Brief | Self::Unheard | Self::Missing | Self::Greedy => TaskState::TaskFailed,
             Self::Fetching | Self::Mapped | Self::Hosted => TaskState::TaskFinished,
-            Self::Steady
+            Self::Bridged
+            | Self::Steady
             | Self::Killed
             | Self::Stubborn
             | Self::Early
@@ -142,7 +171,10 @@ impl Kind {
 
     /// The life goes on when it runs, not when it has ended.
     pub fn stays(self) -> bool {
-        matches!(self, Self::Steady | Self::Unkept | Self::HostedSteady)
+        matches!(
+            self,
+            Self::Bridged | Self::Steady | Self::Unkept | Self::HostedSteady
+        )
     }
 
     /// When it is asked to end, if that is within the life that began it.
@@ -212,7 +244,7 @@ impl Kind {
                 value: Some(value),
             }],
         });
-        let resources = |text| Resources::parse(text, "*").unwrap_or_default().to_protos();
+        let resources = |text: &str| Resources::parse(text, "*").unwrap_or_default().to_protos();
         let executor = self.is_hosted().then(|| v1::ExecutorInfo {
             executor_id: v1::ExecutorId {
                 value: self.executor(life),
@@ -236,10 +268,15 @@ impl Kind {
                 agent_id: v1::AgentId {
                     value: agent.into(),
                 },
-                resources: resources(match self {
-                    Self::Greedy => "cpus:0.1;mem:32;disk:1",
-                    _ => "cpus:0.1;mem:32",
+                resources: resources(&match self {
+                    Self::Greedy => "cpus:0.1;mem:32;disk:1".to_owned(),
+                    Self::Bridged => {
+                        let port = port(life);
+                        format!("cpus:0.1;mem:32;ports:[{port}-{port}]")
+                    }
+                    _ => "cpus:0.1;mem:32".to_owned(),
                 }),
+                container: (self == Self::Bridged).then(|| bridged(port(life))),
                 command: Some(command).filter(|_| !self.is_hosted()),
                 executor,
                 labels,

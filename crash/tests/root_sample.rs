@@ -2,11 +2,12 @@
 
 use std::process::Command;
 
-/// One of each kind of step: a file, a journal, a process, a container's end, what is told of it, and an
-/// executor's task.
+/// One of each kind of step: a file, a journal, a network, a process, a container's end, what is told of it, and
+/// an executor's task.
 const SOME: &[&str] = &[
     "CheckpointWritten",
     "JournalCut",
+    "PairMade",
     "Spawned",
     "Released",
     "Acknowledged",

@@ -89,6 +89,26 @@ points! {
     IdsFreed,
     /// It has ids of the host.
     IdsTaken,
+    /// Its network is an empty directory.
+    LeasePlaced,
+    /// Which addresses and ports it has is written under a temporary name.
+    LeaseWritten,
+    /// That has its name.
+    Leased,
+    /// The node has its bridge.
+    BridgeMade,
+    /// And its rules, of all containers that there are.
+    RulesMade,
+    /// There is a link on the bridge whose other end is in its namespace.
+    PairMade,
+    /// Nobody else is at that port of the bridge.
+    PairHeld,
+    /// It has its addresses.
+    PairFurnished,
+    /// Rules know it, and ports of the host lead to it.
+    Connected,
+    /// What its programs look up is written.
+    LookupsWritten,
     /// Its record is an empty directory.
     RecordMade,
     /// One directory of its cgroups is there, or of those that are above them.
@@ -187,6 +207,10 @@ points! {
     Released,
     /// Its owner hears of its end.
     EndHeard,
+    /// Rules do not know it any more.
+    Disconnected,
+    /// Others may have its addresses and ports.
+    LeaseEnded,
     /// Its record has lost the file that says which its first process is.
     RecordCutPid,
     /// The spec.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
+use failpoint::{Point, reach};
 use nix::errno::Errno;
 
 use crate::audit::Inventory;
@@ -76,6 +77,7 @@ impl Host {
         let filter = Socket::open(Protocol::Netfilter).and_then(Socket::with_room);
         let filter = filter.map_err(HostError::Socket)?;
         let bridge = bridge(&mut route, settings)?;
+        reach(Point::BridgeMade);
         let mut host = Self {
             route,
             filter,
@@ -85,6 +87,7 @@ impl Host {
         host.pass_other_filters(settings)?;
         host.mend_links(leases.clone())?;
         host.mend_rules(leases.flat_map(Lease::elements).collect())?;
+        reach(Point::RulesMade);
         Ok(host)
     }
 

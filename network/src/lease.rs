@@ -13,6 +13,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use failpoint::{Point, reach};
 use serde::{Deserialize, Serialize};
 
 use crate::egress::Policy;
@@ -136,11 +137,15 @@ impl Journal {
     pub fn write(&self, container: &str, lease: &Lease) -> Result<(), JournalError> {
         let place = self.place(container);
         fs::create_dir_all(&place).map_err(failed("make", &place))?;
+        reach(Point::LeasePlaced);
         let (file, new) = (place.join("lease.json"), place.join("lease.json.new"));
         let text = serde_json::to_vec(lease).map_err(io::Error::from);
         let written = text.and_then(|text| fs::write(&new, text));
         written.map_err(failed("write", &new))?;
-        fs::rename(&new, &file).map_err(failed("write", &file))
+        reach(Point::LeaseWritten);
+        fs::rename(&new, &file).map_err(failed("write", &file))?;
+        reach(Point::Leased);
+        Ok(())
     }
 
     /// Once nothing of it is there any more.

@@ -7,6 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use failpoint::{Point, reach};
 use nix::errno::Errno;
 
 use crate::conntrack;
@@ -170,8 +171,10 @@ impl Node {
             Some(host) => host.remove(&elements)?,
             None => host::forget(&self.settings, &elements)?,
         }
+        reach(Point::Disconnected);
         let mut books = self.books();
         self.journal.remove(container)?;
+        reach(Point::LeaseEnded);
         if books.leases.remove(container).is_some() {
             books.pool.give_back(lease.number);
         }
@@ -305,15 +308,20 @@ fn attach(
         }
         told => told?,
     }
+    reach(Point::PairMade);
     let link = host.hold(&name, lease.hardware())?;
+    reach(Point::PairHeld);
     let Namespace { route, rates, .. } = inside;
     if let Some(rate) = rates.receives {
         // What leaves at this end comes in at the other.
         route::tell(&mut host.route, &[route::limit(link.index, rate)])?;
     }
     furnish(settings, lease, route, rates.sends)?;
+    reach(Point::PairFurnished);
     let elements: Vec<Element> = lease.elements().collect();
-    Ok(host.add(&elements)?)
+    host.add(&elements)?;
+    reach(Point::Connected);
+    Ok(())
 }
 
 /// The container's own side.

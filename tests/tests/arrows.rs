@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fetcher", &[]),
     ("images", &["fetcher"]),
     ("isolators", &["proto", "failpoint"]),
-    ("network", &[]),
+    ("network", &["failpoint"]),
     ("engine", &[]),
     ("cni", &[]),
     ("containerizer", &["proto", "failpoint", "isolators", "init"]),

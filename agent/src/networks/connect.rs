@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use containerizer::audit::{Scope, foreign_listeners};
 use containerizer::{Containerizer, Network};
+use failpoint::{Point, reach};
 use network::{AttachError, Dns, Namespace, Port, Protocol, Wants, files};
 use tokio::task::JoinHandle;
 
@@ -146,6 +147,7 @@ impl Networks {
             self.attach(container, network.namespace.as_fd(), own, &mut found)?;
         }
         self.write_files(container, own, found)?;
+        reach(Point::LookupsWritten);
         connected.network = Some(network);
         Ok(connected)
     }
