@@ -140,13 +140,13 @@ impl Place {
 
 /// What is said at `address`, by tcp and by udp.
 pub fn asked(address: &str) -> [Option<String>; 2] {
-    said(address, LONG)
+    said(address, [LONG; 2])
 }
 
-/// In that time.
-pub fn said(address: &str, patience: Duration) -> [Option<String>; 2] {
+/// In that time each.
+pub fn said(address: &str, [by_tcp, by_udp]: [Duration; 2]) -> [Option<String>; 2] {
     let address: SocketAddr = address.parse().expect("an address");
-    [tcp(address, patience), udp(address, patience)]
+    [tcp(address, by_tcp), udp(address, by_udp)]
 }
 
 /// Whether nobody answers there.

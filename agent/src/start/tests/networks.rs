@@ -1,8 +1,10 @@
 //! Tasks with a network of their own, on a host whose network is not ours.
 
 mod egress;
+mod many;
 mod named;
 mod plugins;
+mod refused;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};

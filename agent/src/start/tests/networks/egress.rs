@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn labelled(mut task: v1::TaskInfo, labels: &[(&str, &str)]) -> v1::TaskInfo {
+pub fn labelled(mut task: v1::TaskInfo, labels: &[(&str, &str)]) -> v1::TaskInfo {
     let labels = labels.iter().map(|(key, value)| v1::Label {
         key: (*key).to_owned(),
         value: Some((*value).to_owned()),

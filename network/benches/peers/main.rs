@@ -1,0 +1,120 @@
+//! What a network costs here and with others, in one run: Docker's bridge, and the plugins of CNI. All of it is in
+//! a network of its own, so that nothing of this machine's is changed, Docker's daemon included.
+//!
+//! What is not installed is left out, and that is said.
+
+#![expect(clippy::print_stdout, reason = "a bench is there to be read")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+
+mod cni;
+mod docker;
+// The tests in it are those of its own crate.
+#[expect(unused_imports, reason = "its tests are run where it is")]
+#[path = "../../../tests/src/percentiles.rs"]
+mod percentiles;
+mod place;
+mod traffic;
+
+use std::time::{Duration, Instant};
+
+use network::{Node, Port, Protocol, Settings, Wants};
+use nix::sched::{CloneFlags, unshare};
+use percentiles::Percentiles;
+use place::Place;
+
+const ROUNDS: usize = 200;
+const CROWD: u16 = 2000;
+/// The port of the host that leads to the container whose packets are timed.
+const ECHO: u16 = 7000;
+
+fn main() {
+    // `cargo test --benches` only wants to know that it is there.
+    if !std::env::args().any(|word| word == "--bench") {
+        return;
+    }
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    place::ip(&["link", "set", "lo", "up"]);
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        bridge: "bench0".to_owned(),
+        v4: "10.90.0.0/16".parse().unwrap(),
+        v6: None,
+        mtu: None,
+        allows_metadata: false,
+    };
+    let node = Node::recover(settings, &directory.path().join("leases")).unwrap();
+    let outside = Place::outside();
+    let ours = container(&node, "ours", &[ECHO]).0;
+    let alone = launches(&node, "with nothing else");
+    let before = traffic::round_trips(&outside, &ours, ECHO);
+    println!("a packet to a mapped port and back: {before:.3}");
+    let many: Vec<_> = (0..CROWD).map(|at| 10_000 + at).collect();
+    let _crowd = container(&node, "crowd", &many);
+    let crowded = launches(&node, "with 2000 mapped ports");
+    let after = traffic::round_trips(&outside, &ours, ECHO);
+    println!("a packet to a mapped port and back, with 2000 of them: {after:.3}");
+    println!(
+        "2000 mapped ports: attach {}, packets {}",
+        ratio(crowded, alone),
+        ratio(after, before)
+    );
+    if let Some(theirs) = cni::networks(directory.path(), ROUNDS / 4) {
+        println!("CNI's bridge, host-local and portmap, ADD: {theirs:.2}");
+        println!("ours to CNI's: {}", ratio(alone, theirs));
+    }
+    let Some(docker) = docker::Docker::start(directory.path()) else {
+        println!("dockerd is not installed, or does not start: it is left out");
+        return;
+    };
+    let rounds = ROUNDS / 10;
+    let (with, without) = (docker.runs(true, rounds), docker.runs(false, rounds));
+    println!("docker run with its bridge and a port: {with:.1}");
+    println!("docker run without a network: {without:.1}");
+    let theirs = docker.container();
+    traffic::compare(
+        ("ours", &ours, "10.90.0.2"),
+        ("docker", &theirs.place, &theirs.ip),
+    );
+}
+
+fn ratio(one: Percentiles, other: Percentiles) -> String {
+    format!(
+        "p50 {:.2}x, p99 {:.2}x",
+        one.p50 / other.p50,
+        one.p99 / other.p99
+    )
+}
+
+/// One container after the other, each with one port.
+fn launches(node: &Node, what: &str) -> Percentiles {
+    let (mut attached, mut released) = (Vec::new(), Vec::new());
+    for at in 0..ROUNDS {
+        let name = format!("c{at}");
+        let (_place, took) = container(node, &name, &[2]);
+        attached.push(took);
+        let begun = Instant::now();
+        node.release(&name).unwrap();
+        released.push(begun.elapsed());
+    }
+    let (attached, released) = (Percentiles::of(attached), Percentiles::of(released));
+    println!("a network, {what}: attach {attached:.2}; release {released:.2}");
+    attached
+}
+
+fn container(node: &Node, name: &str, ports: &[u16]) -> (Place, Duration) {
+    // As it comes from those that are made ahead.
+    let mut place = Place::new();
+    let port = |host: &u16| Port {
+        protocol: Protocol::Udp,
+        host: *host,
+        container: *host,
+    };
+    let wants = Wants {
+        ports: ports.iter().map(port).collect(),
+        egress: None,
+    };
+    let begun = Instant::now();
+    let lease = node.reserve(name, &wants).unwrap();
+    node.attach(&lease, place.inside()).unwrap();
+    (place, begun.elapsed())
+}
