@@ -23,9 +23,9 @@ use crate::plan::Format;
 use holes::Holes;
 
 use ahead::ahead;
-use codec::decoder;
-pub use codec::{Codec, bzip2_by_blocks, bzip2_by_one};
+pub use codec::{Codec, bzip2_by_blocks, bzip2_by_one, decoder};
 pub use recognised::recognised;
+pub use tarball::{Damaged, entries};
 
 /// What one archive may hold, besides the bytes, which `Budget` counts. Generous, but a bomb ends.
 #[derive(Debug, Clone, Copy)]

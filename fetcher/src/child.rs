@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::archive::Limits;
 use crate::beneath::Beneath;
 use crate::budget::Budget;
-use crate::confine::{cage, confine, leave_keyring, limit_files};
+use crate::confine::{Trade, cage, confine, leave_keyring, limit_files};
 use crate::download::{Http, Patience, Tls};
 use crate::log::Log;
 use crate::netrc::Netrc;
@@ -120,7 +120,8 @@ fn run(log: Log) -> Result<(), ChildError> {
     let free = sandbox.free_bytes().map_err(ChildError::Prepare)?;
     let budget = Budget::new(order.disk_limit, free);
     limit_files(budget.limit()).map_err(ChildError::Prepare)?;
-    cage(&sandbox, reads_all(&request)).map_err(ChildError::Cage)?;
+    let reads_all = reads_all(&request);
+    cage(sandbox.as_fd(), Trade::Fetching { reads_all }).map_err(ChildError::Cage)?;
     std::thread::Builder::new()
         .name("parent-watch".to_owned())
         .spawn(exit_with_parent)
@@ -227,7 +228,7 @@ fn reads_all(request: &Request) -> bool {
 
 /// Ends the process when nobody reads its stdout any more: the agent died, and the next one counts
 /// this fetch as failed.
-fn exit_with_parent() {
+pub fn exit_with_parent() {
     let stdout = io::stdout();
     // No events asked for: only the error condition wakes us.
     let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::empty())];

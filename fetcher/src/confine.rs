@@ -12,7 +12,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::close;
 
-pub use cage::cage;
+pub use cage::{Trade, cage};
 
 /// Address space of the child: any parser of a hostile file ends here. Of it the program, its few
 /// threads and TLS take less than half.

@@ -29,6 +29,7 @@ pub use ftp::reply::{Line, extended_port, line, port};
 pub use ftp::{BadPlace, Place, Tls};
 pub use http::{Http, exception};
 pub use persist::Patience;
+pub use resolver::Resolver;
 pub use s3::{Object, S3, S3Credentials};
 pub use sink::Sink;
 pub use webhdfs::HdfsFile;

@@ -37,13 +37,16 @@ mod settings;
 
 use std::path::PathBuf;
 
+pub use archive::{Codec, Damaged, decoder, entries};
 pub use cache::{Cache, CacheError, Figures};
-pub use child::child_main;
-pub use download::{S3, S3Credentials};
+pub use child::{child_main, exit_with_parent};
+pub use confine::{Trade, cage, confine, leave_keyring, limit_files};
+pub use download::{Resolver, S3, S3Credentials};
 pub use parent::{FetchError, Fetcher};
-pub use policy::Policy;
+pub use policy::{Forbidden, Policy};
 pub use progress::{Fetched, Progress};
 pub use redact::redacted;
+pub use redirect::{RefusedRedirect, policy as redirects};
 pub use settings::Settings;
 
 /// One file to fetch. Semantics: spec/mesos-agent.md section 16.
@@ -73,7 +76,7 @@ pub struct Request {
 }
 
 /// An error and its causes as one line: what the sandbox's log and the task's status show.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -9,29 +9,56 @@ use std::time::{Duration, UNIX_EPOCH};
 use tar::EntryType;
 
 use super::sparse::{Expanded, Sparse};
-use super::{ArchiveError, Unpacking, ambiguous};
+use super::{ArchiveError, Limits, Unpacking, ambiguous};
 
 pub fn read(archive: impl Read, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
-    let allowance = Rc::new(Cell::new(out.limits.header_bytes));
+    let Limits {
+        header_bytes,
+        trailing_bytes,
+        ..
+    } = out.limits;
+    entries(archive, header_bytes, trailing_bytes, |entry| {
+        write(entry, out)
+    })
+}
+
+/// One entry after the other, whose headers may have `header_bytes` each; behind the last one, as many as
+/// `trailing_bytes`. How large contents may be is for `each` to say.
+pub fn entries<R: Read, E: From<Damaged>>(
+    archive: R,
+    header_bytes: u64,
+    trailing_bytes: u64,
+    mut each: impl FnMut(&mut tar::Entry<'_, Metered<R>>) -> Result<(), E>,
+) -> Result<(), E> {
+    let allowance = Rc::new(Cell::new(header_bytes));
     let mut archive = tar::Archive::new(Metered {
         inner: archive,
         allowance: Rc::clone(&allowance),
     });
-    for entry in archive.entries().map_err(ArchiveError::Damaged)? {
-        let mut entry = entry.map_err(ArchiveError::Damaged)?;
-        // Content is bounded by `out`; only headers are held in memory.
+    for entry in archive.entries().map_err(Damaged)? {
+        let mut entry = entry.map_err(Damaged)?;
+        // Only headers are held in memory.
         allowance.set(u64::MAX);
-        write(&mut entry, out)?;
-        allowance.set(out.limits.header_bytes);
+        each(&mut entry)?;
+        allowance.set(header_bytes);
     }
-    allowance.set(out.limits.trailing_bytes);
-    finish(archive.into_inner())
+    allowance.set(trailing_bytes);
+    Ok(finish(archive.into_inner()).map_err(Damaged)?)
+}
+
+/// An archive that is no archive, or is cut short.
+#[derive(Debug)]
+pub struct Damaged(pub io::Error);
+
+impl From<Damaged> for ArchiveError {
+    fn from(Damaged(error): Damaged) -> Self {
+        Self::Damaged(error)
+    }
 }
 
 /// To the end of the stream, where its checksum is.
-fn finish(mut rest: impl Read) -> Result<(), ArchiveError> {
-    let read = io::copy(&mut rest, &mut io::sink());
-    read.map(drop).map_err(ArchiveError::Damaged)
+fn finish(mut rest: impl Read) -> io::Result<()> {
+    io::copy(&mut rest, &mut io::sink()).map(drop)
 }
 
 fn write(
@@ -122,7 +149,7 @@ fn target(entry: &tar::Entry<'_, impl Read>) -> Result<std::path::PathBuf, Archi
 }
 
 /// Stops a reader at an allowance that is renewed from outside.
-struct Metered<R> {
+pub struct Metered<R> {
     inner: R,
     allowance: Rc<Cell<u64>>,
 }

@@ -1,7 +1,8 @@
-//! What the child may do to the rest of the node once it is the task's user: nothing but read files, write
-//! below the sandbox, and talk to servers.
+//! What the child may do to the rest of the node: nothing but read files, write below one directory, and
+//! what else its trade needs.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use landlock::{
@@ -17,8 +18,7 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter,
 };
 
-use super::calls::CALLS;
-use crate::beneath::Beneath;
+use super::calls::{CALLS, OWNERS, SERVERS};
 
 /// What of Landlock is known here; an older kernel holds to less of it.
 const KNOWN: ABI = ABI::V6;
@@ -34,22 +34,56 @@ const NAMESPACES: u64 = (CLONE_NEWCGROUP
     | CLONE_NEWUSER
     | CLONE_NEWUTS) as u64;
 
-/// To be called while the process has one thread. With `reads_all`, which is for the user root, files stay
-/// readable that are not root's.
-pub fn cage(sandbox: &Beneath, reads_all: bool) -> io::Result<()> {
-    drop_capabilities(reads_all)?;
-    write_only_below(sandbox)?;
-    only_known_calls()
+/// What a child is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trade {
+    /// Talks to servers. With `reads_all`, which is for the user root, files stay readable that are not root's.
+    Fetching { reads_all: bool },
+    /// Talks to nobody, and makes files that are others', as root.
+    Unpacking,
 }
 
-fn drop_capabilities(reads_all: bool) -> io::Result<()> {
-    let mut kept = CapsHashSet::new();
-    if reads_all
-        && caps::has_cap(None, CapSet::Permitted, Capability::CAP_DAC_READ_SEARCH)
-            .is_ok_and(|has| has)
-    {
-        kept.insert(Capability::CAP_DAC_READ_SEARCH);
+impl Trade {
+    fn capabilities(self) -> &'static [Capability] {
+        match self {
+            Self::Fetching { reads_all: false } => &[],
+            Self::Fetching { reads_all: true } => &[Capability::CAP_DAC_READ_SEARCH],
+            Self::Unpacking => &[
+                Capability::CAP_CHOWN,
+                Capability::CAP_DAC_OVERRIDE,
+                Capability::CAP_FOWNER,
+                Capability::CAP_FSETID,
+                Capability::CAP_SETFCAP,
+            ],
+        }
     }
+
+    fn calls(self) -> &'static [i64] {
+        match self {
+            Self::Fetching { .. } => SERVERS,
+            Self::Unpacking => OWNERS,
+        }
+    }
+
+    /// What makes a file, a directory or a link; of an image, whiteouts and fifos, too.
+    fn writing(self) -> BitFlags<AccessFs> {
+        match self {
+            Self::Fetching { .. } => writing(),
+            Self::Unpacking => writing() | AccessFs::MakeChar | AccessFs::MakeFifo,
+        }
+    }
+}
+
+/// To be called while the process has one thread.
+pub fn cage(directory: BorrowedFd<'_>, trade: Trade) -> io::Result<()> {
+    drop_capabilities(trade)?;
+    write_only_below(directory, trade)?;
+    only_known_calls(trade)
+}
+
+fn drop_capabilities(trade: Trade) -> io::Result<()> {
+    let has = |it: &&Capability| caps::has_cap(None, CapSet::Permitted, **it).is_ok_and(|has| has);
+    let kept: CapsHashSet = trade.capabilities().iter().filter(has).copied().collect();
     let none = CapsHashSet::new();
     // The permitted ones last: nothing may be effective that is not permitted.
     for (set, to) in [
@@ -65,7 +99,7 @@ fn drop_capabilities(reads_all: bool) -> io::Result<()> {
 
 /// By Landlock, where the kernel has it since 5.19: before, nothing could be moved from one directory of the
 /// sandbox to another.
-fn write_only_below(sandbox: &Beneath) -> io::Result<()> {
+fn write_only_below(directory: BorrowedFd<'_>, trade: Trade) -> io::Result<()> {
     if !knows_refer() {
         return Ok(());
     }
@@ -76,7 +110,7 @@ fn write_only_below(sandbox: &Beneath) -> io::Result<()> {
             .handle_access(AccessNet::BindTcp)?
             .scope(Scope::from_all(KNOWN))?
             .create()?
-            .add_rule(PathBeneath::new(sandbox.as_fd(), read | writing()))?
+            .add_rule(PathBeneath::new(directory, read | trade.writing()))?
             .add_rules(root().map(|root| Ok::<_, RulesetError>(PathBeneath::new(root, read))))?
             .restrict_self()?;
         Ok(())
@@ -107,12 +141,13 @@ fn writing() -> BitFlags<AccessFs> {
 }
 
 /// Others are as if the kernel did not have them, which libraries are used to.
-fn only_known_calls() -> io::Result<()> {
+fn only_known_calls(trade: Trade) -> io::Result<()> {
     let Ok(machine) = TargetArch::try_from(std::env::consts::ARCH) else {
         // No numbers are known of it.
         return Ok(());
     };
-    let rules = CALLS.iter().map(|call| Ok((*call, conditions(*call)?)));
+    let calls = CALLS.iter().chain(trade.calls());
+    let rules = calls.map(|call| Ok((*call, conditions(*call)?)));
     let rules: Result<_, seccompiler::BackendError> = rules.collect();
     let rules = rules.map_err(io::Error::other)?;
     let missing = SeccompAction::Errno(nix::errno::Errno::ENOSYS as u32);
@@ -152,6 +187,7 @@ mod tests {
     use nix::sched::{CloneFlags, unshare};
 
     use super::*;
+    use crate::beneath::Beneath;
 
     fn refused<T: std::fmt::Debug>(done: io::Result<T>) -> Errno {
         Errno::from_raw(done.unwrap_err().raw_os_error().unwrap())
@@ -161,7 +197,7 @@ mod tests {
     fn caged(test: impl FnOnce() + Send + 'static, sandbox: &std::path::Path) {
         let sandbox = Beneath::open(sandbox).unwrap();
         let thread = std::thread::spawn(move || {
-            cage(&sandbox, false).unwrap();
+            cage(sandbox.as_fd(), Trade::Fetching { reads_all: false }).unwrap();
             test();
         });
         thread.join().unwrap();

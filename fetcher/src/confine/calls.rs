@@ -1,4 +1,4 @@
-//! The system calls of a child that fetches: files, sockets, memory, threads and time. No program is
+//! The system calls of a child: files, memory, threads and time; of one that fetches, sockets, too. No program is
 //! started, no namespace, mount, key or trace is touched, and nothing is asked of other processes.
 
 use nix::libc::*;
@@ -13,9 +13,7 @@ pub const CALLS: &[c_long] = &[
     // Their names.
     SYS_openat, SYS_openat2, SYS_newfstatat, SYS_statx, SYS_statfs, SYS_faccessat, SYS_faccessat2, SYS_readlinkat,
     SYS_getdents64, SYS_getcwd, SYS_mkdirat, SYS_unlinkat, SYS_linkat, SYS_symlinkat, SYS_renameat, SYS_renameat2,
-    // Servers, and those who know their addresses.
-    SYS_socket, SYS_socketpair, SYS_connect, SYS_bind, SYS_getsockname, SYS_getpeername, SYS_getsockopt,
-    SYS_setsockopt, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_shutdown,
+    // Waiting.
     SYS_ppoll, SYS_pselect6, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_eventfd2,
     SYS_timerfd_create, SYS_timerfd_settime, SYS_timerfd_gettime, SYS_uname,
     // Memory.
@@ -44,4 +42,17 @@ pub const CALLS: &[c_long] = &[
     #[cfg(target_arch = "x86_64")] SYS_dup2,
     #[cfg(target_arch = "x86_64")] SYS_time,
     #[cfg(target_arch = "x86_64")] SYS_arch_prctl,
+];
+
+/// Servers, and those who know their addresses.
+#[rustfmt::skip]
+pub const SERVERS: &[c_long] = &[
+    SYS_socket, SYS_socketpair, SYS_connect, SYS_bind, SYS_getsockname, SYS_getpeername, SYS_getsockopt,
+    SYS_setsockopt, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_shutdown,
+];
+
+/// Files of others, with what is said of them beside their content.
+#[rustfmt::skip]
+pub const OWNERS: &[c_long] = &[
+    SYS_fchown, SYS_fchownat, SYS_fchmodat, SYS_mknodat, SYS_fsetxattr,
 ];
