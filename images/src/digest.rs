@@ -104,7 +104,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    fn new(algorithm: &str) -> Verifier {
+    pub fn new(algorithm: &str) -> Verifier {
         let known = ALGORITHMS.iter().find(|(name, _)| *name == algorithm);
         let (name, algorithm) = known.copied().unwrap_or(("sha256", &SHA256));
         Verifier {

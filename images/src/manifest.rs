@@ -81,6 +81,8 @@ pub enum BadManifest {
     NoImage(String),
     #[error("it has {0} layers, and the kernel stacks {MOST_LAYERS}: build it with fewer")]
     TooManyLayers(usize),
+    #[error("its index leads to another index, where an image should be")]
+    Nested,
     #[error("its index names {0} images, and may name {MOST_IMAGES}")]
     TooManyImages(usize),
     #[error("layer {digest}: its type {media_type:?} is not known: use tar, gzip or zstd")]
