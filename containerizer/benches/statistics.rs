@@ -96,6 +96,7 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
         capabilities: CapabilitySets::default(),
         seccomp: Seccomp::Default,
         user_namespace: None,
+        root: None,
     };
     let mut spec = containerizer.plan(&request).unwrap();
     give_network(&mut spec);

@@ -77,6 +77,7 @@ impl Host {
             capabilities: CapabilitySets::default(),
             seccomp,
             user_namespace: None,
+            root: None,
         }
     }
 

@@ -1,10 +1,11 @@
-//! `filesystem/linux` without an image: the host's files in a mount namespace of the container's
-//! own, with a /proc that matches its processes.
+//! `filesystem/linux`: the host's files in a mount namespace of the container's own, or a root file system of
+//! its own, with a /proc that matches its processes.
 
 use oci_spec::runtime::{MountBuilder, get_default_maskedpaths, get_default_readonly_paths};
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
 use crate::request::{Access, Request};
+use crate::rootfs;
 use crate::volumes::bind;
 
 pub(crate) struct Filesystem;
@@ -15,6 +16,9 @@ impl Isolator for Filesystem {
     }
 
     fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
+        if let Some(root) = &request.root {
+            rootfs::root(root, spec)?;
+        }
         let options = ["nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
         spec.mounts.push(
             MountBuilder::default()
@@ -24,13 +28,18 @@ impl Isolator for Filesystem {
                 .options(options)
                 .build()?,
         );
-        if request.user_namespace.is_some() {
-            let sandbox = &request.sandbox;
+        if let Some(root) = &request.root {
+            rootfs::kernels(root, spec)?;
+        }
+        if request.user_namespace.is_some() || request.root.is_some() {
+            let (sandbox, inside) = (&request.sandbox, request.sandbox_inside());
             let access = Access::ReadWrite;
-            spec.mounts.push(bind(sandbox, sandbox, access, request)?);
+            spec.mounts.push(bind(sandbox, inside, access, request)?);
         }
         spec.masked_paths = get_default_maskedpaths();
-        spec.masked_paths.extend(host.hidden.iter().cloned());
+        if request.root.is_none() {
+            spec.masked_paths.extend(host.hidden.iter().cloned());
+        }
         spec.readonly_paths = get_default_readonly_paths();
         // With all cgroup hierarchies below it: a task that could write there would set its own
         // limits, or freeze itself beyond reach.

@@ -2,10 +2,13 @@
 //!
 //! Source: spec/mesos-agent.md section 19.
 
+use std::path::Path;
+
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder};
 
 use crate::isolator::{Draft, Host, Isolator, PlanError};
-use crate::request::{self, Request};
+use crate::request::{self, Access, Request};
+use crate::volumes::bind;
 
 pub(crate) struct Ipc;
 
@@ -19,7 +22,18 @@ impl Isolator for Ipc {
             let namespace = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Ipc);
             spec.namespaces.push(namespace.build()?);
         }
-        if let request::Ipc::Private { shm_size } = request.ipc {
+        let shm_size = match request.ipc {
+            request::Ipc::Private { shm_size } => Some(shm_size),
+            // It has nothing of the host's.
+            request::Ipc::OwnNamespace if request.root.is_some() => Some(None),
+            request::Ipc::OwnNamespace | request::Ipc::Hosts => None,
+        };
+        if request.ipc == request::Ipc::Hosts && request.root.is_some() {
+            let shm = Path::new("/dev/shm");
+            spec.mounts
+                .push(bind(shm, shm, Access::ReadWrite, request)?);
+        }
+        if let Some(shm_size) = shm_size {
             // Not noexec: some programs map code from there.
             let options = ["nosuid", "nodev", "mode=1777"].map(str::to_owned);
             let size = shm_size.map(|bytes| format!("size={bytes}"));

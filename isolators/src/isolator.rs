@@ -142,6 +142,8 @@ pub struct Draft {
     pub capabilities: Option<oci_spec::runtime::LinuxCapabilities>,
     pub rlimits: Vec<oci_spec::runtime::PosixRlimit>,
     pub seccomp: Option<oci_spec::runtime::LinuxSeccomp>,
+    /// The host's where there is none, and whether it is read-only.
+    pub root: Option<(PathBuf, bool)>,
     pub annotations: std::collections::HashMap<String, String>,
 }
 
@@ -163,9 +165,15 @@ pub fn plan(request: &Request, host: &Host) -> Result<Spec, PlanError> {
 impl Draft {
     fn into_spec(self) -> Result<Spec, PlanError> {
         let process = self.process()?;
+        let (root, read_only) = self.root.clone().unwrap_or(("/".into(), false));
         let mut spec = SpecBuilder::default()
             .version("1.2.0")
-            .root(RootBuilder::default().path("/").readonly(false).build()?)
+            .root(
+                RootBuilder::default()
+                    .path(root)
+                    .readonly(read_only)
+                    .build()?,
+            )
             .process(process)
             .mounts(self.mounts.clone())
             .linux(self.linux()?)
@@ -285,6 +293,7 @@ pub(crate) mod tests {
             capabilities: crate::CapabilitySets::default(),
             seccomp: crate::Seccomp::Default,
             user_namespace: None,
+            root: None,
         }
     }
 

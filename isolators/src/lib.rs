@@ -22,6 +22,7 @@ mod process;
 pub mod properties;
 mod request;
 mod rlimits;
+mod rootfs;
 pub mod seccomp;
 mod terminal;
 mod volumes;
@@ -32,6 +33,6 @@ pub use kernel_log::{KernelLog, Line};
 pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use request::{
     Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Device, DeviceKind,
-    IdRange, Ipc, Limit, PidNamespace, Request, Rlimit, Seccomp, Share, Swap, Terminal, User,
-    Volume, WindowSize,
+    Files, IdRange, Ipc, Limit, PidNamespace, Request, Rlimit, Root, Seccomp, Share, Swap,
+    Terminal, User, Volume, WindowSize,
 };

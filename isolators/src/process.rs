@@ -13,9 +13,13 @@ impl Isolator for Command {
     }
 
     fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
-        spec.args = args(&request.command, host)?;
+        spec.args = args(request, host)?;
         spec.env = environment(&request.env)?;
-        spec.cwd.clone_from(&request.sandbox);
+        let cwd = request
+            .root
+            .as_ref()
+            .map_or(&request.sandbox, |root| &root.working_dir);
+        spec.cwd.clone_from(cwd);
         spec.user = UserBuilder::default()
             .uid(request.user.uid)
             .gid(request.user.gid)
@@ -25,10 +29,15 @@ impl Isolator for Command {
     }
 }
 
-fn args(command: &request::Command, host: &Host) -> Result<Vec<String>, PlanError> {
-    let args = match command {
+fn args(request: &Request, host: &Host) -> Result<Vec<String>, PlanError> {
+    let args = match &request.command {
         request::Command::Shell(line) => {
-            [host.shell.as_slice(), std::slice::from_ref(line)].concat()
+            let own = ["/bin/sh", "-c"].map(str::to_owned);
+            let shell = match request.root {
+                Some(_) => &own,
+                None => host.shell.as_slice(),
+            };
+            [shell, std::slice::from_ref(line)].concat()
         }
         // OCI has one list for program and arguments; argv[0] is then the program's path.
         request::Command::Exec { path, argv } => {

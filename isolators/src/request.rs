@@ -1,11 +1,11 @@
 //! What a caller asks to have contained: policy, carried out as asked.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Capability, PosixRlimitType};
 
-use crate::network::Network;
+use crate::network::{File, Network};
 use crate::seccomp::Profile;
 
 /// Names a container: 1 to 242 bytes that are safe as one component of a path and of a cgroup.
@@ -89,6 +89,45 @@ pub struct Request {
     /// For a user namespace of its own, whose root is nobody on the host: ids of the host that it may
     /// have. A launch takes as many of them as each container gets, and no other container has.
     pub user_namespace: Option<IdRange>,
+    /// For files of its own instead of the host's.
+    pub root: Option<Root>,
+}
+
+impl Request {
+    /// Where its command finds its sandbox.
+    pub fn sandbox_inside(&self) -> &Path {
+        self.root
+            .as_ref()
+            .map_or(&self.sandbox, |root| &root.sandbox)
+    }
+}
+
+/// A root file system. What is in it is content from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    pub files: Files,
+    /// Where the sandbox is seen; absolute.
+    pub sandbox: PathBuf,
+    /// Absolute; it is made where it is missing.
+    pub working_dir: PathBuf,
+    /// Files of the host that are shown instead of the container's, read-only.
+    pub shown: Vec<File>,
+    pub read_only: bool,
+}
+
+/// What a root file system is made of: directories of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Files {
+    Directory(PathBuf),
+    Overlay {
+        /// An empty one, whose name stands for all of it.
+        root: PathBuf,
+        /// The topmost first.
+        lower: Vec<PathBuf>,
+        /// What is written goes there.
+        upper: PathBuf,
+        work: PathBuf,
+    },
 }
 
 /// `count` ids of users and groups from `first` on.

@@ -9,7 +9,7 @@ use crate::request::Request;
 pub(crate) struct Terminals;
 
 /// Who may write to terminals of others, by convention: the group tty.
-const OPTIONS: [&str; 6] = [
+pub(crate) const OPTIONS: [&str; 6] = [
     "nosuid",
     "noexec",
     "newinstance",
@@ -24,7 +24,8 @@ impl Isolator for Terminals {
     }
 
     fn plan(&self, request: &Request, _host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
-        if request.terminal.is_some() {
+        // A root of its own comes with its own terminals.
+        if request.terminal.is_some() && request.root.is_none() {
             let devpts = MountBuilder::default()
                 .destination("/dev/pts")
                 .typ("devpts")

@@ -19,16 +19,17 @@ impl Isolator for Volumes {
             if !volume.source.is_absolute() {
                 return Err(PlanError::RelativeVolumeSource(volume.source.clone()));
             }
-            let target = target(volume, &request.sandbox)?;
+            let sandbox = request.sandbox_inside();
+            let target = target(volume, sandbox)?;
             let kernels = ["/proc", "/sys"]
                 .into_iter()
                 .any(|top| target.starts_with(top));
             if kernels || target == Path::new("/dev") || target == Path::new("/") {
                 return Err(PlanError::ReservedTarget(target));
             }
-            let over_sandbox = request.sandbox.starts_with(&target);
-            if over_sandbox && target != volume.source {
-                let sandbox = request.sandbox.clone();
+            let over_sandbox = sandbox.starts_with(&target);
+            if over_sandbox && (target != volume.source || request.root.is_some()) {
+                let sandbox = sandbox.to_owned();
                 return Err(PlanError::HidesSandbox { target, sandbox });
             }
             let access = volume.access;

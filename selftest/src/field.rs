@@ -175,6 +175,7 @@ impl Field {
         let sandbox = self.make_dir(&format!("sandbox-{id}"))?;
         let request = Request {
             user_namespace: self.ids(),
+            root: None,
             id: container_id(&id)?,
             command: Command::Exec {
                 path: "/bin/sh".to_owned(),

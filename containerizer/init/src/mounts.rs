@@ -45,7 +45,8 @@ fn mode(directory: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(sys::metadata(directory)?.mode() & !libc::S_IFMT)
 }
 
-fn configure(mount: &Mount) -> Result<OwnedFd, Failure> {
+/// A detached mount of a new file system.
+pub fn configure(mount: &Mount) -> Result<OwnedFd, Failure> {
     let attempt = |what: &str| format!("{what} {} for {}", mount.fstype, mount.target);
     let fs = sys::fsopen(&mount.fstype).map_err(because(attempt("use file system")))?;
     if !mount.source.is_empty() {

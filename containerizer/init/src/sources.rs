@@ -3,12 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use init::{Maps, Origin, Source, Stage};
+use init::{Maps, Mount, Origin, Source, Stage};
 
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
 use crate::root::{self, Root};
-use crate::{fork, sys};
+use crate::{fork, mounts, sys};
 
 #[derive(Default)]
 pub struct Sources {
@@ -43,6 +43,12 @@ impl Sources {
             let tree = tree.and_then(|at| self.copy(at.as_fd(), source, "host"));
             self.opened.push(Some(tree?));
         }
+        Ok(())
+    }
+
+    pub fn open_overlay(&mut self, base: &str, mount: &Mount) -> Result<(), Failure> {
+        sys::chdir(base).map_err(because(format!("enter {base} of the host")))?;
+        self.opened.push(Some(mounts::configure(mount)?));
         Ok(())
     }
 

@@ -141,6 +141,7 @@ impl Container {
             Step::OpenSources { sources, own, maps } => {
                 (self.sources).open(&self.root, &sources, own.as_deref(), &maps)
             }
+            Step::OpenOverlay { base, mount } => self.sources.open_overlay(&base, &mount),
             Step::Bind {
                 origin,
                 target,

@@ -11,12 +11,13 @@ use super::mounts::Plan;
 use super::texts::from_root;
 use super::view::Kind;
 use super::{
-    CompileError, Console, Facts, Lines, Numbers, devices, hooks, namespaces, sysctls, text,
+    CompileError, Console, Facts, Lines, Numbers, devices, hooks, namespaces, overlay, sysctls,
+    text,
 };
 
 pub struct FileSystem {
     /// Takes hold of what is the host's.
-    pub sources: Option<Step>,
+    pub sources: Vec<Step>,
     /// In the container's namespaces.
     pub steps: Vec<Step>,
 }
@@ -40,33 +41,39 @@ pub fn plan(
         .map_or(Path::new("/"), |process| process.cwd());
     let own = if host_root { cwd } else { Path::new("/") };
     let mut plan = Plan::new(facts, (spec, linux), (root.path(), own), propagation);
-    let mut new_root = None;
-    if !host_root {
-        if (facts.lookup)(root.path()) != Some(Kind::Directory) {
-            return Err(CompileError::NoRoot(root.path().clone()));
-        }
-        let source = plan.sources.len() as u32;
-        let path = text("root", root.path())?;
+    if !host_root && (facts.lookup)(root.path()) != Some(Kind::Directory) {
+        return Err(CompileError::NoRoot(root.path().clone()));
+    }
+    let layers = overlay::of_root(spec);
+    if !host_root && layers.is_none() {
         plan.sources.push(Source {
-            path: path.clone(),
+            path: text("root", root.path())?,
             recursive: true,
             propagation: propagation.before & !libc::MS_REC,
             idmap: None,
         });
-        let on = match numbers.cradle {
-            Some(_) => "/".to_owned(),
-            None => path.clone(),
-        };
-        new_root = Some(Step::NewRoot {
-            path,
-            source,
-            on,
-            shared: !own_mounts,
-        });
     }
-    for mount in spec.mounts().iter().flatten() {
+    for mount in spec.mounts().iter().flatten().skip(layers.iter().len()) {
         plan.mount(mount)?;
     }
+    let opened = plan.sources.len() as u32;
+    let open_overlay = layers.map(overlay::open).transpose()?;
+    let new_root = match host_root {
+        true => None,
+        false => {
+            let path = text("root", root.path())?;
+            let on = match numbers.cradle {
+                Some(_) => "/".to_owned(),
+                None => path.clone(),
+            };
+            Some(Step::NewRoot {
+                path,
+                source: open_overlay.as_ref().map_or(0, |_| opened),
+                on,
+                shared: !own_mounts,
+            })
+        }
+    };
     let own = match host_root && cwd != Path::new("/") {
         true => Some(text("working directory", cwd)?),
         false => None,
@@ -145,7 +152,11 @@ pub fn plan(
         steps.push(Step::ReadOnlyRoot {});
     }
     Ok(FileSystem {
-        sources: has_sources.then_some(sources),
+        sources: has_sources
+            .then_some(sources)
+            .into_iter()
+            .chain(open_overlay)
+            .collect(),
         steps,
     })
 }
@@ -242,7 +253,7 @@ mod tests {
     /// The names of the steps, in order, and how much of the host they take hold of beforehand.
     fn planned(patch: &Value) -> Result<(Vec<String>, usize), String> {
         let plan = file_system(patch)?;
-        let Some(Step::OpenSources { sources, .. }) = plan.sources else {
+        let Some(Step::OpenSources { sources, .. }) = plan.sources.into_iter().next() else {
             return Err("no sources".to_owned());
         };
         let name = |step: &Step| {
@@ -267,7 +278,7 @@ mod tests {
     /// For each bind: where from, and what.
     fn binds(patch: &Value) -> Vec<String> {
         let plan = file_system(patch).expect("plans");
-        let Some(Step::OpenSources { sources, .. }) = plan.sources else {
+        let Some(Step::OpenSources { sources, .. }) = plan.sources.into_iter().next() else {
             return vec![];
         };
         let origins = plan.steps.iter().filter_map(|step| match step {

@@ -10,6 +10,7 @@ mod memory_policy;
 mod mounts;
 mod namespaces;
 mod options;
+mod overlay;
 mod process;
 #[cfg(any(test, fuzzing))]
 pub mod properties;

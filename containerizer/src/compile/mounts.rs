@@ -9,7 +9,7 @@ use oci_spec::runtime::{Linux, LinuxNamespaceType, Mount as OciMount, Spec};
 use super::filesystem::Propagation;
 use super::options::{self, Options};
 use super::view::{Kind, MountPoint, View};
-use super::{CompileError, Facts, namespaces, text};
+use super::{CompileError, Facts, namespaces, overlay, text};
 
 pub struct Plan<'a> {
     pub(super) facts: &'a Facts<'a>,
@@ -356,7 +356,10 @@ pub fn takes_cradle(spec: &Spec) -> bool {
     own_root
         && own_mounts
         && spec.hooks().is_none()
-        && spec.mounts().iter().flatten().all(of_kernel)
+        && (spec.mounts().iter().flatten())
+            // It is made before.
+            .skip(overlay::of_root(spec).iter().len())
+            .all(of_kernel)
 }
 
 /// File systems that are made of nothing. Others may be of a device or of directories, which are found by

@@ -233,6 +233,7 @@ impl Bundle {
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,
             user_namespace: None,
+            root: None,
         }
     }
 

@@ -89,6 +89,7 @@ impl Host {
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,
             user_namespace: None,
+            root: None,
         }
     }
 

@@ -108,6 +108,7 @@ impl Host {
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,
             user_namespace: None,
+            root: None,
         });
         spec.unwrap()
     }

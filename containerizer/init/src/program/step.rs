@@ -111,6 +111,12 @@ pub enum Step {
         own: Option<String>,
         maps: Vec<Maps>,
     },
+    /// Makes a new file system of directories of the host, whose names in its options are relative to `base`:
+    /// the kernel takes no long ones. It is one more of the sources.
+    OpenOverlay {
+        base: String,
+        mount: Mount,
+    },
     /// Binds a path. First its topmost mount gets the attributes `top`, then the whole tree those of
     /// `all`.
     Bind {
@@ -226,4 +232,5 @@ wire_enum!(Step {
     32 => ChangeRoot {},
     33 => Cradle { namespace },
     34 => HandMounts {},
+    35 => OpenOverlay { base, mount },
 });

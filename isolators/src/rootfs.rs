@@ -1,0 +1,202 @@
+//! What a root file system of a container's own is made of, and what the kernel has to show in it.
+
+use std::path::Path;
+
+use oci_spec::runtime::{Mount, MountBuilder};
+
+use crate::isolator::{Draft, PlanError};
+use crate::network::File;
+use crate::request::{Files, Root};
+use crate::terminal;
+
+/// Before all else: everything else is mounted on it.
+pub(crate) fn root(root: &Root, spec: &mut Draft) -> Result<(), PlanError> {
+    let path = match &root.files {
+        Files::Directory(path) => path,
+        Files::Overlay {
+            root,
+            lower,
+            upper,
+            work,
+        } => {
+            let lower: Vec<_> = lower
+                .iter()
+                .map(|layer| layer.display().to_string())
+                .collect();
+            let options = [
+                format!("lowerdir={}", lower.join(":")),
+                format!("upperdir={}", upper.display()),
+                format!("workdir={}", work.display()),
+                // It ends with the container, so nothing of it needs to be on the disk.
+                "volatile".to_owned(),
+            ];
+            spec.mounts
+                .push(mount("/", "overlay", "overlay", options.to_vec())?);
+            root
+        }
+    };
+    spec.root = Some((path.clone(), root.read_only));
+    Ok(())
+}
+
+/// As Docker mounts them.
+#[rustfmt::skip]
+const KERNELS: &[(&str, &str, &[&str])] = &[
+    ("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+    ("/dev/pts", "devpts", &terminal::OPTIONS),
+    ("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+    ("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+    ("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
+];
+
+pub(crate) fn kernels(root: &Root, spec: &mut Draft) -> Result<(), PlanError> {
+    for (target, kind, options) in KERNELS {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        spec.mounts.push(mount(target, kind, kind, options)?);
+    }
+    for File { source, target } in &root.shown {
+        let options = ["bind", "ro"].map(str::to_owned).to_vec();
+        let mut shown = mount(target, "bind", "", options)?;
+        shown.set_source(Some(source.clone()));
+        spec.mounts.push(shown);
+    }
+    Ok(())
+}
+
+fn mount(
+    target: impl AsRef<Path>,
+    kind: &str,
+    source: &str,
+    options: Vec<String>,
+) -> Result<Mount, PlanError> {
+    let mount = MountBuilder::default()
+        .destination(target.as_ref())
+        .typ(kind)
+        .source(source)
+        .options(options);
+    Ok(mount.build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cgroups::Version;
+    use crate::isolator::plan;
+    use crate::isolator::tests::{host, request};
+    use crate::request::{Access, Command, Request, Volume};
+
+    fn rooted(change: impl FnOnce(&mut Request)) -> Result<oci_spec::runtime::Spec, PlanError> {
+        let files = Files::Overlay {
+            root: "/c/1/rootfs".into(),
+            lower: vec!["/c/1/b".into(), "/c/1/a".into()],
+            upper: "/c/1/upper".into(),
+            work: "/c/1/work".into(),
+        };
+        let mut request = Request {
+            root: Some(Root {
+                files,
+                sandbox: "/mnt/mesos/sandbox".into(),
+                working_dir: "/srv".into(),
+                shown: vec![File {
+                    source: "/etc/hosts".into(),
+                    target: "/etc/hosts".into(),
+                }],
+                read_only: true,
+            }),
+            ..request()
+        };
+        change(&mut request);
+        plan(&request, &host(Version::V2))
+    }
+
+    /// Where, what, and from where.
+    fn mounts(spec: &oci_spec::runtime::Spec) -> Vec<(String, String, String)> {
+        let text = |path: &PathBuf| path.display().to_string();
+        let mounts = spec.mounts().iter().flatten();
+        let shown = mounts.map(|mount| {
+            let kind = mount.typ().clone().unwrap_or_default();
+            let source = mount.source().as_ref().map_or(String::new(), text);
+            (text(mount.destination()), kind, source)
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn a_root_of_its_own_is_mounted_first_and_shows_the_sandbox_where_it_is_expected() {
+        let spec = rooted(|_| {}).expect("plans");
+        let root = spec.root().clone().expect("a root");
+        assert_eq!(
+            (root.path().as_path(), root.readonly()),
+            (Path::new("/c/1/rootfs"), Some(true))
+        );
+        let mounts = mounts(&spec);
+        let targets: Vec<_> = mounts.iter().map(|(target, ..)| target.as_str()).collect();
+        assert_eq!(
+            targets,
+            [
+                "/",
+                "/proc",
+                "/dev",
+                "/dev/pts",
+                "/dev/mqueue",
+                "/sys",
+                "/sys/fs/cgroup",
+                "/etc/hosts",
+                "/mnt/mesos/sandbox",
+                "/dev/shm",
+            ]
+        );
+        let first = spec.mounts().clone().expect("mounts")[0]
+            .options()
+            .clone()
+            .expect("options");
+        assert_eq!(first[0], "lowerdir=/c/1/b:/c/1/a");
+        let process = spec.process().clone().expect("a process");
+        assert_eq!(process.cwd(), Path::new("/srv"));
+        let masked = spec
+            .linux()
+            .clone()
+            .expect("linux")
+            .masked_paths()
+            .clone()
+            .expect("masked");
+        assert!(!masked.contains(&"/run/agent".to_owned()), "{masked:?}");
+    }
+
+    #[test]
+    fn its_shell_is_its_own_and_its_volumes_lie_in_it() {
+        let spec = rooted(|request| {
+            request.command = Command::Shell("ls".into());
+            request.volumes = vec![Volume {
+                source: "/data".into(),
+                target: "in".into(),
+                access: Access::ReadOnly,
+            }];
+        });
+        let spec = spec.expect("plans");
+        let process = spec.process().clone().expect("a process");
+        assert_eq!(
+            process.args().clone().expect("args"),
+            ["/bin/sh", "-c", "ls"]
+        );
+        let inside = "/mnt/mesos/sandbox/in".to_owned();
+        assert!(mounts(&spec).contains(&(inside, "bind".into(), "/data".into())));
+    }
+
+    #[test]
+    fn a_volume_may_not_hide_the_sandbox() {
+        for target in ["/mnt", "/mnt/mesos/sandbox"] {
+            let error = rooted(|request| {
+                request.volumes = vec![Volume {
+                    source: target.into(),
+                    target: target.into(),
+                    access: Access::ReadWrite,
+                }];
+            });
+            let error = error.expect_err("refused");
+            assert!(matches!(error, PlanError::HidesSandbox { .. }), "{error}");
+        }
+    }
+}
