@@ -15,6 +15,7 @@ use crate::flags::Flags;
 use crate::gc;
 use crate::http::Site;
 use crate::paths::{Paths, Run};
+use crate::provisioning::Images;
 use crate::quota::Quotas;
 use crate::supervisor::Event;
 use crate::task::turns::Turns;
@@ -28,6 +29,7 @@ pub struct Collector {
     pub spared: BTreeSet<String>,
     pub auditor: Auditor,
     pub quotas: Arc<Quotas>,
+    pub images: Arc<Images>,
     /// Set when the next pause is to be the last.
     pub resting: watch::Receiver<bool>,
     pub ages: gc::Ages,
@@ -58,9 +60,13 @@ impl Collector {
             match self.collect(&policy).await {
                 Ok(Some(collected)) => {
                     self.site.collected(&collected);
-                    let quotas = Arc::clone(&self.quotas);
+                    let (quotas, images) = (Arc::clone(&self.quotas), Arc::clone(&self.images));
                     // An agent that goes leaves them to the next.
-                    let _ = tokio::task::spawn_blocking(move || quotas.sweep()).await;
+                    let looked_after = tokio::task::spawn_blocking(move || {
+                        quotas.sweep();
+                        images.relieve();
+                    });
+                    let _ = looked_after.await;
                 }
                 Ok(None) => return,
                 Err(error) => tracing::warn!(%error, "cannot look for sandboxes to remove"),

@@ -44,6 +44,7 @@ mod notify;
 mod paths;
 mod ports;
 mod profiles;
+mod provisioning;
 mod quota;
 mod recovery;
 mod removal;
@@ -60,6 +61,7 @@ pub mod upgrade;
 
 pub use cleanup::{CleanupError, cleanup};
 pub use flags::{Flags, Recover};
+pub use provisioning::{ImageError, Images, OpenError};
 pub use recovery::Reconfiguration;
 pub use rights::Rights;
 pub use service::Service;

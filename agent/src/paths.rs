@@ -11,6 +11,8 @@
 //! │   │   └── whatever was fetched and written
 //! │   └── latest -> <container>
 //! ├── fetch                                the fetcher's cache: see `fetcher::Cache`
+//! ├── images                               hidden from containers: see `images::Store`
+//! ├── provisioner                          hidden from containers: see `images::Provisioner`
 //! └── meta                                 hidden from containers
 //!     ├── agent.lock                       held by the agent that runs here, with its pid
 //!     ├── boot_id                       r  text: the boot that all of it was last recovered in
@@ -111,6 +113,11 @@ impl Paths {
 
     pub fn meta(&self) -> PathBuf {
         self.work_dir.join("meta")
+    }
+
+    /// Hidden from containers, as `meta` is.
+    pub fn of_images(&self) -> [PathBuf; 2] {
+        ["images", "provisioner"].map(|name| self.work_dir.join(name))
     }
 
     pub fn lock(&self) -> PathBuf {

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use failpoint::{Point, reach};
+use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{Gid, Uid, fchownat};
 
 use crate::checkpoint;
 use crate::paths::{Paths, Run};
@@ -124,6 +126,58 @@ impl Unowned {
             stderr: self.stderr,
         })
     }
+}
+
+/// Gives a sandbox that nobody uses yet to another owner, with all that is in it. No link is followed.
+pub fn give_all(sandbox: &Path, owner: Owner) -> Result<(), SandboxError> {
+    let (uid, gid) = owner;
+    let failed = |source| SandboxError::Chown {
+        path: sandbox.to_owned(),
+        uid,
+        gid,
+        source,
+    };
+    let top = open_directory(sandbox).map_err(failed)?;
+    let mut directories = vec![OwnedFd::from(top)];
+    while let Some(directory) = directories.pop() {
+        let given = give_entries(&directory, owner, &mut directories);
+        given.map_err(|errno| failed(errno.into()))?;
+        fchown(&directory, Some(uid), Some(gid)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn give_entries(
+    directory: &OwnedFd,
+    (uid, gid): Owner,
+    below: &mut Vec<OwnedFd>,
+) -> nix::Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let mut entries = Dir::openat(
+        directory,
+        ".",
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
+    for entry in entries.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let how = OpenHow::new()
+            .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        match openat2(directory, name, how) {
+            Ok(found) => below.push(found),
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+                fchownat(directory, name, Some(uid), Some(gid), flags)?;
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// Makes a sandbox as young as it can be. One that has gone needs no age.

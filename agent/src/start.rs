@@ -11,6 +11,7 @@ pub use handle::Handle;
 pub use handover::Relieved;
 pub use prepared::Prepared;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +32,12 @@ use crate::flags::Flags;
 use crate::garbage::Collector;
 use crate::gc;
 use crate::ground::Ground;
-use crate::host::{HostError, boot_id};
+use crate::host::{HostError, boot_id, bounding_set};
 use crate::link::Link;
 use crate::logs::Keeper;
 use crate::networks::Networks;
 use crate::paths::Paths;
+use crate::provisioning::{Images, OpenError};
 use crate::quota::{self, Quotas};
 use crate::recovery::{Recover, Stored};
 use crate::supervisor::{Constants, Event, Supervisor};
@@ -92,6 +94,12 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         })?;
     reach(Point::ContainersFound);
     let containers = taken_over(found, &mut stored, flags.strict)?;
+    let untaken = stored.untaken.iter().map(|it| it.id().to_string());
+    let living = containers
+        .iter()
+        .map(|it| it.id().to_string())
+        .chain(untaken);
+    let living: BTreeSet<_> = living.collect();
     let info = identity(&flags, &config, &paths, &stored, address.port())?;
     remember(&paths, &stored, &info).await?;
     reach(Point::Remembered);
@@ -117,6 +125,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         let flags = flags.clone();
         Arc::new(tokio::task::spawn_blocking(move || fetching::fetcher(&flags)).await?)
     };
+    let images = images(&flags, living).await?;
     site.measure_with(&quotas, &fetcher, &networks);
     let turns = Arc::new(Turns::new());
     let host = Arc::new(Host {
@@ -146,6 +155,8 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         keeper: Keeper::start(Arc::clone(&site.logs)),
         quotas: Arc::clone(&quotas),
         networks: networks.clone(),
+        images: Arc::clone(&images),
+        bounding_set: bounding_set(),
         start_timeout: flags.executor_registration_timeout,
         turns: turns.clone(),
         desk: Desk::new(),
@@ -210,6 +221,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         spared,
         auditor,
         quotas,
+        images,
         resting,
         ages: gc::Ages::default(),
         turns,
@@ -250,7 +262,11 @@ async fn open(
         cgroups_root: flags.cgroups_root.clone(),
         cgroups_enable_cfs: flags.cgroups_enable_cfs,
         cgroups_destroy_timeout: flags.cgroups_destroy_timeout,
-        hidden: vec![paths.meta()],
+        hidden: paths
+            .of_images()
+            .into_iter()
+            .chain([paths.meta()])
+            .collect(),
         seccomp,
     };
     let strict = flags.strict;
@@ -267,6 +283,17 @@ async fn open(
         Ok((Containerizer::open(config)?, stored))
     });
     opened.await?
+}
+
+/// Root file systems that are none of the `living` go.
+async fn images(flags: &Flags, living: BTreeSet<String>) -> Result<Arc<Images>, StartError> {
+    let flags = flags.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let images = Images::open(&flags)?;
+        images.release_others(&living);
+        Ok::<_, OpenError>(images)
+    });
+    Ok(Arc::new(opened.await??))
 }
 
 /// What an earlier agent was asked for and nobody has taken back.

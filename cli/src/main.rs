@@ -29,7 +29,7 @@ use clap::Parser;
 
 use command::{
     agent, attach as attach_command, audit as audit_command, cleanup, drain, exec as exec_command,
-    inspect as inspect_command, master, run as run_command, scheduler,
+    image, inspect as inspect_command, master, run as run_command, scheduler,
     selftest as selftest_command, up, upgrade, version, why as why_command,
 };
 
@@ -65,6 +65,8 @@ enum Command {
     Drain(Box<drain::Flags>),
     /// Tell what of this machine is not as its agent has written it down, and mend it if asked to
     Audit(Box<audit_command::Flags>),
+    /// Pull, list, remove, inspect and prune the images of this machine
+    Image(Box<image::Flags>),
     /// Take away the bridge of tasks, and its rules, that an agent of this machine has left
     Cleanup(Box<cleanup::Flags>),
     /// Let the agent of this machine go on with the program that is on the disk now; tasks and clients notice
@@ -79,6 +81,9 @@ enum Command {
     /// What an agent starts to fetch files for a task
     #[command(hide = true)]
     Fetcher,
+    /// What an agent starts to unpack a layer of an image
+    #[command(hide = true)]
+    UnpackLayer { order: std::ffi::OsString },
 }
 
 /// A link with one of these names is an OCI runtime, for engines that cannot give it a first word, or
@@ -111,6 +116,7 @@ fn main() -> ExitCode {
         Command::Exec(flags) => exec_command::run(*flags),
         Command::Drain(flags) => drain::run(*flags),
         Command::Audit(flags) => audit_command::run(*flags),
+        Command::Image(flags) => image::run(*flags),
         Command::Cleanup(flags) => cleanup::run(*flags),
         Command::Upgrade(flags) => upgrade::run(*flags),
         Command::Selftest(flags) => selftest_command::run(*flags),
@@ -119,6 +125,9 @@ fn main() -> ExitCode {
         Command::Version => Ok(version::run()),
         // Exit codes of a process are one byte wide.
         Command::Fetcher => Ok(ExitCode::from(fetcher::child_main() as u8)),
+        Command::UnpackLayer { order } => Ok(ExitCode::from(images::unpack_child_main(
+            std::iter::once(order),
+        ) as u8)),
     };
     result.unwrap_or_else(|error| {
         terminal::failure(&error);

@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test harness fails by panicking")]
 
+pub mod apart;
 pub mod apps;
 pub mod audit;
 pub mod cluster;
 pub mod framework;
 pub mod host;
 pub mod http;
+pub mod image;
 pub mod local;
 pub mod percentiles;
 pub mod person;

@@ -4,25 +4,12 @@
 
 use std::path::Path;
 
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use tests::apart::apart;
 use tests::eventually;
 use tests::local::Local;
 use tests::program::Program;
-
-/// All threads and programs that come of this thread are in a network of their own.
-fn apart<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send) {
-    let body = || {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        busybox(&["ip", "link", "set", "lo", "up"]);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build();
-        runtime.unwrap().block_on(work());
-    };
-    std::thread::scope(|scope| scope.spawn(body).join().unwrap());
-}
 
 fn busybox(words: &[&str]) -> String {
     let output = std::process::Command::new("busybox")

@@ -361,7 +361,7 @@ impl Life {
         self.actor.host.keeper.release(&self.actor.sandbox);
         self.actor.host.quotas.release(&self.actor.sandbox);
         let container = self.actor.run.container.clone();
-        self.actor.host.leave_network(container).await;
+        self.actor.host.leave(container).await;
         self.step(Event::Ended(termination)).await;
     }
 

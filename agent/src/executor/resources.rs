@@ -15,7 +15,8 @@ use proto::v1::{CommandInfo, ExecutorInfo, FrameworkInfo, Secret, TaskId, TaskIn
 
 use super::authentication;
 use crate::paths::Run;
-use crate::task::launch::{Host, Job, LaunchError, planned};
+use crate::task::launch::{Host, Job, LaunchError};
+use crate::task::prepare::planned;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResizeError {

@@ -3,6 +3,7 @@
 //! What can be said is here, how it is read in `values`, how it is told again in `texts`.
 
 mod fetcher;
+mod images;
 #[cfg(test)]
 pub(crate) mod tests;
 mod texts;
@@ -24,6 +25,7 @@ use crate::quota::ProjectRange;
 use crate::recovery::Reconfiguration;
 pub use crate::recovery::Recover;
 pub use fetcher::FetcherFlags;
+pub use images::{ImageFlags, ImageGc};
 use values::{
     http_authenticators, id_range, path_or_url, project_range, reregistration_timeout, shm_size,
     text_or_file,
@@ -458,6 +460,9 @@ pub struct Flags {
     pub fetcher: FetcherFlags,
 
     #[command(flatten)]
+    pub images: ImageFlags,
+
+    #[command(flatten)]
     pub network: NetworkFlags,
 
     #[command(flatten)]
@@ -467,4 +472,8 @@ pub struct Flags {
     /// embeds the agent knows its own command line. `/proc/self/exe fetcher` when empty.
     #[arg(skip)]
     pub fetch_helper: Vec<String>,
+
+    /// The same for `images::unpack_child_main`; `/proc/self/exe unpack-layer` when empty.
+    #[arg(skip)]
+    pub unpack_helper: Vec<String>,
 }

@@ -14,6 +14,7 @@ use crate::host::HostError;
 use crate::lock::LockError;
 use crate::networks::NetworkError;
 use crate::profiles::ProfilesError;
+use crate::provisioning::OpenError;
 use crate::recovery::RecoveryError;
 
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,8 @@ pub enum StartError {
          --strict=false to leave it alone"
     )]
     Container(#[source] containerizer::RecoverError),
+    #[error("cannot use images")]
+    Images(#[from] OpenError),
     #[error("cannot recover the agent's state")]
     Recovery(#[from] RecoveryError),
     #[error("cannot write the agent's state")]

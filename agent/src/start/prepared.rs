@@ -59,6 +59,7 @@ fn with_whole_paths(mut flags: Flags) -> Result<Flags, StartError> {
         ("runtime_dir", Some(&mut flags.runtime_dir)),
         ("frameworks_home", flags.frameworks_home.as_mut()),
         ("fetcher_cache_dir", flags.fetcher.cache_dir.as_mut()),
+        ("docker_store_dir", flags.images.docker_store_dir.as_mut()),
         ("fetcher_ca_file", flags.fetcher.ca_file.as_mut()),
         ("seccomp_config_dir", flags.seccomp_config_dir.as_mut()),
     ];

@@ -323,7 +323,7 @@ impl Life {
             let sandbox = host.paths.sandbox(run);
             host.keeper.release(&sandbox);
             host.quotas.release(&sandbox);
-            host.leave_network(run.container.clone()).await;
+            host.leave(run.container.clone()).await;
         }
         self.step(Event::Ended(termination)).await;
     }

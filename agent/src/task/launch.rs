@@ -11,7 +11,7 @@ use std::time::Duration;
 use containerizer::{Begun as LaunchBegun, Container, Containerizer, Output, Stopwatch};
 use failpoint::{Point, reach};
 use fetcher::Fetcher;
-use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId, User};
+use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId};
 use proto::error::chain;
 use proto::units::format_duration;
 use proto::v1;
@@ -20,10 +20,14 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Key;
 use super::desk::Desk;
+use super::docker::BadDocker;
 use super::environment::AgentVariables;
+use super::image::BadImage;
 use super::policy::Policy;
-use super::request::{Plan, PlanError, plan};
-use super::seccomp::{SeccompError, seccomp};
+use super::prepare::prepare;
+use super::request::{Plan, PlanError};
+use super::rootfs::root;
+use super::seccomp::SeccompError;
 use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
 use crate::complaint::Complaint;
@@ -33,8 +37,9 @@ use crate::logs::{Begun, Keeper, Limits};
 use crate::networks::wish::Wish;
 use crate::networks::{ConnectError, Connected, Networks};
 use crate::paths::{Paths, Run};
+use crate::provisioning::{ImageError, Images};
 use crate::quota::{Quotas, quota};
-use crate::sandbox::{self, Sandbox, SandboxError};
+use crate::sandbox::{Sandbox, SandboxError};
 
 /// How long the end of a task waits for a container that was given up while it started. Most go at
 /// once; one whose process hangs in the kernel must not keep the task from ending.
@@ -64,6 +69,9 @@ pub struct Host {
     pub keeper: Keeper,
     pub quotas: Arc<Quotas>,
     pub networks: Networks,
+    pub images: Arc<Images>,
+    /// Capabilities that this process could give, as bits.
+    pub bounding_set: u64,
     /// For all of a launch.
     pub start_timeout: Duration,
     pub turns: Arc<Turns>,
@@ -74,17 +82,24 @@ pub struct Host {
 }
 
 impl Host {
-    /// Of a container that has ended. Of one with the host's network there is nothing to do.
-    pub async fn leave_network(&self, container: String) {
-        if self.networks.infos(&container).is_none() {
+    /// Gives back the network and the files of a container that has ended. Of one with the host's there is
+    /// nothing to do.
+    pub async fn leave(&self, container: String) {
+        let has_network = self.networks.infos(&container).is_some();
+        if !has_network && !self.images.has(&container) {
             return;
         }
-        let networks = self.networks.clone();
-        let released = tokio::task::spawn_blocking(move || networks.release(&container));
+        let (networks, images) = (self.networks.clone(), Arc::clone(&self.images));
+        let released = tokio::task::spawn_blocking(move || {
+            images.release(&container);
+            if has_network {
+                networks.release(&container);
+            }
+        });
         match timeout(PUTTING_AWAY, released).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "a container's addresses and ports stay taken");
+                tracing::warn!(%error, "a container's addresses, ports and files stay taken");
             }
             // Of somebody else; what it holds is no other's meanwhile.
             Err(_elapsed) => tracing::info!("a network's plugin is slow, and nobody waits for it"),
@@ -161,6 +176,12 @@ pub enum LaunchError {
     Log(#[source] io::Error),
     #[error("cannot fetch what the task needs")]
     Fetch(#[from] fetcher::FetchError),
+    #[error("cannot provide what the task's image has")]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Docker(#[from] BadDocker),
+    #[error("the task's image cannot be run")]
+    Unfit(#[from] BadImage),
     #[error("cannot connect the container with its network")]
     Network(#[from] ConnectError),
     #[error(transparent)]
@@ -269,7 +290,7 @@ async fn launch(
     };
     if !matches!(reached, Outcome::Launched(_)) {
         until_put_away(&host.containerizer, container.clone()).await;
-        host.leave_network(container).await;
+        host.leave(container).await;
     }
     reached
 }
@@ -389,51 +410,6 @@ async fn until_put_away(containerizer: &Containerizer, id: String) {
     }
 }
 
-/// The sandbox, and the plan or why there is none.
-type Prepared = (Sandbox, Result<Plan, LaunchError>);
-
-fn prepare(host: &Host, job: &Job) -> Result<Prepared, LaunchError> {
-    let user = user(host, job);
-    // A sandbox is made even for a user that does not exist: its stderr is where one looks.
-    let owner = user.as_ref().ok().map(|user| (user.uid, user.gid));
-    let planned = user
-        .map_err(LaunchError::from)
-        .and_then(|user| planned_for(host, job, user));
-    let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
-    host.quotas
-        .admit(&job.sandbox, &sandbox.files(), job.disk());
-    let planned = planned.and_then(|plan| {
-        sandbox.create_directories(&plan.directories)?;
-        Ok(plan)
-    });
-    Ok((sandbox.give_away()?, planned))
-}
-
-/// What the launch of `job` consists of. Blocks.
-pub fn planned(host: &Host, job: &Job) -> Result<Plan, LaunchError> {
-    planned_for(host, job, user(host, job)?)
-}
-
-fn planned_for(host: &Host, job: &Job, user: User) -> Result<Plan, LaunchError> {
-    let id = ContainerId::try_from(job.run.container.clone())?;
-    let seccomp = seccomp(&job.task, host.seccomp_profiles.as_deref())?;
-    Ok(plan(job, id, user, seccomp, host)?)
-}
-
-fn user(host: &Host, job: &Job) -> Result<User, BadUser> {
-    let asked = job
-        .task
-        .command
-        .as_ref()
-        .and_then(|command| command.user.as_deref());
-    let asked = asked.unwrap_or(&job.framework.user);
-    // A framework that names nobody means the agent's own user, as one would from a shell.
-    if host.switch_user && !asked.is_empty() {
-        return User::resolve(asked);
-    }
-    User::resolve(&nix::unistd::geteuid().to_string())
-}
-
 /// `None` when nobody wants the container any more.
 async fn contain(
     host: &Host,
@@ -443,7 +419,7 @@ async fn contain(
     mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
 ) -> Result<Option<Container>, LaunchError> {
-    let plan = planned?;
+    let mut plan = planned?;
     let Sandbox { stdout, stderr } = sandbox;
     for note in &plan.notes {
         tracing::info!(container = %plan.container.id, note, "a wish of a task is not met");
@@ -459,6 +435,14 @@ async fn contain(
         }
     }
     watch.lap("fetch");
+    if let Some(wish) = plan.image.take() {
+        let rooting = root(host, &wish, &mut plan.container, &stderr);
+        tokio::select! {
+            rooted = clock.bound("pulling its image", rooting) => rooted??,
+            () = listener.closed() => return Ok(None),
+        }
+        watch.lap("image");
+    }
     reach(Point::Fetched);
     if listener.send(Stage::Fetched(said)).await.is_err() {
         return Ok(None);

@@ -12,6 +12,7 @@ use proto::v1;
 
 use super::capabilities::{BadCapabilities, capabilities};
 use super::environment::{EnvironmentError, environment};
+use super::image::{self, BadImage};
 use super::launch::{Host, Job};
 use super::namespaces::BadSharing;
 use super::notes::notes;
@@ -27,6 +28,7 @@ use crate::networks::wish::{BadNetwork, Wish, wish};
 pub struct Plan {
     pub container: Request,
     pub network: Wish,
+    pub image: Option<image::Wish>,
     pub fetch: fetcher::Request,
     /// Bytes that all that is fetched may take together.
     pub disk_limit: Option<u64>,
@@ -41,6 +43,8 @@ pub struct Plan {
 pub enum PlanError {
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    #[error(transparent)]
+    Image(#[from] BadImage),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error(transparent)]
@@ -132,10 +136,13 @@ pub fn plan(
         capabilities,
         seccomp,
         user_namespace: host.user_namespaces.of(task)?,
+        // Made once its image is there.
+        root: None,
     };
     Ok(Plan {
         container,
         network,
+        image: image::wish(task, &host.images.registry, host.switch_user)?,
         fetch,
         // One that asks for no disk gets the fetcher's own limit.
         disk_limit: job.disk(),

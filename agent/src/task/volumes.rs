@@ -18,11 +18,6 @@ pub struct Mounts {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VolumeError {
-    #[error(
-        "images are not supported by this build yet (image {0:?}): remove \"image\" to run the \
-         command on the host's own file system"
-    )]
-    Image(String),
     #[error("{0} is not supported by this build yet: remove it from the task's \"container\"")]
     Unsupported(&'static str),
     #[error("volume {container_path:?} must have exactly one of host_path, image and source")]
@@ -47,9 +42,6 @@ pub fn mounts(task: &v1::TaskInfo, sandbox: &Path) -> Result<Mounts, VolumeError
         .any(|r| r.disk.as_ref().is_some_and(|d| d.persistence.is_some()))
     {
         return Err(VolumeError::Unsupported("a persistent volume"));
-    }
-    if let Some(image) = image(task) {
-        return Err(VolumeError::Image(image.to_owned()));
     }
     let mut mounts = Mounts::default();
     let Some(container) = &task.container else {
@@ -78,7 +70,6 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
     let docker = container.docker.clone().unwrap_or_default();
     let table = [
         (docker.privileged(), "docker.privileged"),
-        (!docker.parameters.is_empty(), "docker.parameters"),
         (
             !docker.port_mappings.is_empty(),
             "a port mapping of Docker's",
@@ -231,26 +222,6 @@ mod tests {
                 "{host} {container}"
             );
         }
-    }
-
-    #[test]
-    fn an_image_is_refused_in_plain_words() {
-        let docker = v1::container_info::DockerInfo {
-            image: "busybox".into(),
-            ..Default::default()
-        };
-        let error = mounts_of(v1::ContainerInfo {
-            r#type: v1::container_info::Type::Docker as i32,
-            docker: Some(docker),
-            ..Default::default()
-        });
-        assert_eq!(error, Err(VolumeError::Image("busybox".into())));
-        assert!(
-            error
-                .unwrap_err()
-                .to_string()
-                .starts_with("images are not supported")
-        );
     }
 
     #[test]

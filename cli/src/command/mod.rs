@@ -6,6 +6,7 @@ pub mod audit;
 pub mod cleanup;
 pub mod drain;
 pub mod exec;
+pub mod image;
 pub mod inspect;
 pub mod master;
 pub mod run;

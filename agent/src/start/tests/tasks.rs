@@ -219,7 +219,8 @@ async fn root_a_launch_that_fails_says_why_in_status_and_stderr() {
     image.container = Some(v1::ContainerInfo {
         r#type: v1::container_info::Type::Docker as i32,
         docker: Some(v1::container_info::DockerInfo {
-            image: "busybox".into(),
+            // Nobody listens there.
+            image: "127.0.0.1:1/busybox".into(),
             ..Default::default()
         }),
         ..Default::default()
@@ -227,6 +228,14 @@ async fn root_a_launch_that_fails_says_why_in_status_and_stderr() {
     let mut own_command = image.clone();
     own_command.name = "own-command".into();
     own_command.task_id.value = "own-command".into();
+    own_command
+        .container
+        .as_mut()
+        .unwrap()
+        .docker
+        .as_mut()
+        .unwrap()
+        .image = "a//b".into();
     own_command.command = Some(v1::CommandInfo {
         shell: Some(false),
         ..Default::default()
@@ -234,16 +243,8 @@ async fn root_a_launch_that_fails_says_why_in_status_and_stderr() {
     let table = [
         (user, "no-such-user-here", UNSTARTED),
         (volume, "/no/such/volume", STARTED),
-        (
-            image,
-            "images are not supported by this build yet",
-            UNSTARTED,
-        ),
-        (
-            own_command,
-            "images are not supported by this build yet",
-            UNSTARTED,
-        ),
+        (image, "cannot connect to registry 127.0.0.1:1", UNSTARTED),
+        (own_command, "is no repository", UNSTARTED),
     ];
     for (task, why, story_of_it) in table {
         let id = task.name.clone();
