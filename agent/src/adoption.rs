@@ -2,6 +2,7 @@
 //! decided.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use containerizer::Container;
@@ -22,6 +23,7 @@ use crate::task::Key;
 use crate::task::actor::{Beginning, Resumed};
 use crate::task::command_executor::policy;
 use crate::task::ending;
+use crate::task::launch::Host;
 use crate::task::machine::Phase;
 
 /// Containers by their id.
@@ -289,14 +291,19 @@ pub fn spare(found: &mut Found, unread: &Unread) -> BTreeSet<String> {
 }
 
 /// Ends containers that belong to nobody: tasks of frameworks that do not checkpoint, launches that
-/// were cut short. Each of what is returned ends when nothing is left of one.
-pub fn destroy_orphans(orphans: Found) -> Vec<JoinHandle<()>> {
+/// were cut short. Each of what is returned ends when nothing is left of one. Without a `host` their networks
+/// and files are for somebody else to give back.
+pub fn destroy_orphans(orphans: Found, host: Option<&Arc<Host>>) -> Vec<JoinHandle<()>> {
     let destroy = |container: Container| {
         tracing::info!(container = %container.id(), "destroying a container that belongs to no task");
         container.kill();
+        let host = host.cloned();
         tokio::spawn(async move {
             for leftover in container.wait().await.leftovers {
                 tracing::warn!(leftover, "an orphan left something behind");
+            }
+            if let Some(host) = host {
+                host.leave(container.id().to_string()).await;
             }
             container.forget();
         })

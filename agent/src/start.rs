@@ -197,7 +197,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     let mut spared = adoption::spare(&mut found, &unread);
     spared.extend(untaken);
     let others = spared.iter().chain(found.keys()).cloned().collect();
-    let orphans = adoption::destroy_orphans(found);
+    let orphans = adoption::destroy_orphans(found, Some(&host));
     reach(Point::OrphansKilled);
     let node = Node::of(&flags)?;
     if let Some(policy) = ports::Policy::of(&flags) {

@@ -131,7 +131,7 @@ pub async fn end_orphans(
     };
     let is_meant = |id: &ContainerId| orphans.contains(&id.as_str());
     let recovered = containerizer.recover_those(is_meant).await?;
-    for ended in adoption::destroy_orphans(adoption::by_id(recovered.containers)) {
+    for ended in adoption::destroy_orphans(adoption::by_id(recovered.containers), None) {
         // One that was interrupted shows by its record.
         let _ = ended.await;
     }

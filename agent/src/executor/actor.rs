@@ -335,6 +335,11 @@ impl Life {
             return;
         };
         self.launch = None;
+        // One that an earlier process began may have more than this one's launch could take back.
+        if !matches!(outcome, Outcome::Launched(_)) {
+            let container = self.actor.run.container.clone();
+            self.actor.host.leave(container).await;
+        }
         let event = match outcome {
             Outcome::Launched(container) => {
                 self.container = Some(container);

@@ -289,6 +289,12 @@ impl Life {
             Stage::Over(outcome) => outcome,
         };
         self.launch = None;
+        // One that an earlier process began may have more than this one's launch could take back.
+        if !matches!(outcome, Outcome::Launched(_))
+            && let Some(run) = &self.delivery.identity.run
+        {
+            self.host.leave(run.container.clone()).await;
+        }
         let event = match outcome {
             Outcome::Launched(container) => {
                 self.container = Some(container);
