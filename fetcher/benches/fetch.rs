@@ -4,7 +4,11 @@
 //!
 //! `cargo bench -p fetcher --bench fetch`, as root for what another user gets.
 
-#![expect(clippy::print_stdout, reason = "a bench is for reading")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench is for reading"
+)]
 #![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
 
 use std::fs::{self, File};
@@ -16,6 +20,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fetcher::{Cache, Fetcher, Request, Settings, Uri};
+use nix::sys::resource::{UsageWho, getrusage};
 
 const ROUNDS: usize = 5;
 const FILES: usize = 1500;
@@ -37,11 +42,11 @@ const ARCHIVES: &[(&str, &str, &str)] = &[
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, peak] = &arguments[..]
-        && word == "child"
-    {
+    if arguments.get(1).is_some_and(|word| word == "child") {
         let status = fetcher::child_main();
-        fs::write(peak, own_peak()).unwrap();
+        // To the sandbox's stderr: nothing else is open to it any more.
+        let used = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+        eprintln!("{PEAK}{}", used.max_rss());
         std::process::exit(status);
     }
     // Where sandboxes are: on a disk.
@@ -53,12 +58,8 @@ fn main() {
     });
 }
 
-/// The most that this process has ever had in memory.
-fn own_peak() -> String {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.unwrap().trim().trim_end_matches(" kB").to_owned()
-}
+/// Before the most that the child has had in memory, in KiB.
+const PEAK: &str = "peak ";
 
 struct Bench {
     work: PathBuf,
@@ -68,8 +69,7 @@ struct Bench {
 impl Bench {
     fn new(work: &Path, cache: bool) -> Bench {
         let own = std::env::current_exe().unwrap();
-        let peak = work.join("peak");
-        let helper = [&own, Path::new("child"), &peak];
+        let helper = [&own, Path::new("child")];
         let helper = helper.map(|word| word.to_str().unwrap().to_owned());
         let cache = cache.then(|| Cache::open(work.join("cache"), 4 << 30).unwrap());
         Bench {
@@ -95,10 +95,14 @@ impl Bench {
             links: true,
         };
         let began = Instant::now();
-        self.fetcher.fetch(&request, None, log).await.unwrap();
+        if let Err(error) = self.fetcher.fetch(&request, None, log).await {
+            let said = fs::read_to_string(request.sandbox.join("stderr")).unwrap();
+            panic!("{error}; it said: {said}");
+        }
         let taken = began.elapsed();
-        let peak = fs::read_to_string(self.work.join("peak"));
-        let peak = peak.map_or(0.0, |peak| peak.parse::<f64>().unwrap() / 1024.0);
+        let said = fs::read_to_string(request.sandbox.join("stderr")).unwrap();
+        let peak = said.lines().find_map(|line| line.strip_prefix(PEAK));
+        let peak = peak.unwrap().parse::<f64>().unwrap() / 1024.0;
         (taken, peak)
     }
 
