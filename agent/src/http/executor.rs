@@ -2,8 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use axum::body::Body;
 use axum::extract::Request as HttpRequest;
-use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use endpoint::{BodyError, MAX_BODY_BYTES, bounded_body};
@@ -13,6 +16,7 @@ use proto::v1::executor::{Call, Event as Word, call, event};
 use tokio::sync::oneshot;
 
 use super::Site;
+use super::forward::Successor;
 use crate::executor::Key;
 use crate::executor::authentication::{Impostor, Unknown};
 use crate::executor::calls::{self, Asked, BadCall};
@@ -88,15 +92,36 @@ impl Failure {
 }
 
 pub async fn serve(site: &Site, request: HttpRequest) -> Response {
-    match answer(site, request).await {
-        Ok(response) => response,
-        Err(failure) => {
-            let text = proto::error::chain(&failure);
-            let mut response = (failure.status(), text).into_response();
-            response.headers_mut().extend(remedy(&failure));
-            response
-        }
+    let answered = answer(site, request).await;
+    answered.unwrap_or_else(|failure| refuse(&failure))
+}
+
+/// To the process that is the agent now; but a subscription would be passed on for as long as its executor lives,
+/// and hold this process here. Who asks for one is to ask again, by another connection.
+pub async fn lead_on(successor: &Successor, request: HttpRequest) -> Response {
+    let (head, body) = request.into_parts();
+    let body = match bounded_body(body, MAX_BODY_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return refuse(&error.into()),
+    };
+    let encoding = media::request_encoding(header(&head.headers, CONTENT_TYPE));
+    // What nobody understands is for the other to refuse.
+    let call = encoding.ok().and_then(|it| it.decode::<Call>(&body).ok());
+    if call.is_some_and(|call| call.r#type() == call::Type::Subscribe) {
+        let mut response = refuse(&Failure::Leaving);
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        return response;
     }
+    let request = HttpRequest::from_parts(head, Body::from(body));
+    successor.answer(request).await
+}
+
+fn refuse(failure: &Failure) -> Response {
+    let text = proto::error::chain(failure);
+    let mut response = (failure.status(), text).into_response();
+    response.headers_mut().extend(remedy(failure));
+    response
 }
 
 /// A header that says what would do.
@@ -168,7 +193,7 @@ async fn subscribe(
     };
     let beat = recordio::encode(&stream_type.records.encode(&beat));
     let stream = stream.with_heartbeat(HEARTBEAT, beat.into());
-    let mut response = Response::new(axum::body::Body::from_stream(stream));
+    let mut response = Response::new(Body::from_stream(stream));
     let headers = response.headers_mut();
     let content_type = stream_type.content_type.as_str();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -252,7 +252,10 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, handed_over: impl Fut
 
 async fn on_request(State(site): State<Arc<Site>>, request: Request) -> Response {
     if let Some(successor) = site.successor.get() {
-        return successor.answer(request).await;
+        return match Route::of(request.uri().path()) {
+            Some(Route::Executor) => executor::lead_on(successor, request).await,
+            _ => successor.answer(request).await,
+        };
     }
     if drain::changes(&request) {
         return drain::change(&site, request).await;

@@ -224,3 +224,25 @@ async fn the_metrics_that_clients_read_first_are_there() {
         assert!(metrics[name].is_number(), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_replaced_agent_passes_on_what_executors_say_but_no_subscription() {
+    let site = site("/s".into());
+    // Nobody answers there: what is passed on shows by that.
+    site.lead_on("127.0.0.1:1".parse().unwrap());
+    let site = Arc::new(site);
+    let call = |kind: &str| {
+        let body = json!({
+            "type": kind, "framework_id": {"value": "F"}, "executor_id": {"value": "E"},
+            "subscribe": {}, "message": {"data": ""},
+        });
+        let request = Request::post("/api/v1/executor").header("content-type", "application/json");
+        let request = request.body(axum::body::Body::from(body.to_string()));
+        on_request(State(Arc::clone(&site)), request.unwrap())
+    };
+    let told = call("SUBSCRIBE").await;
+    assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // So that the next try comes to the other process.
+    assert_eq!(told.headers()["connection"], "close");
+    assert_eq!(call("MESSAGE").await.status(), StatusCode::BAD_GATEWAY);
+}
