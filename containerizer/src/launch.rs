@@ -10,7 +10,9 @@ use init::{Program, Report, Then, Word};
 use isolators::ContainerId;
 use isolators::cgroups::{Cgroup, ControllerMount, Layout};
 use oci_spec::runtime::Spec;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
+use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::Shared;
 use crate::ahead::{self, Ipc, Network};
@@ -74,13 +76,13 @@ async fn start_and_hear(
         () = caller.closed() => return Err(LaunchError::GivenUp),
     };
     let worker = shared.clone();
-    let started = tokio::task::spawn_blocking(move || start(&worker, order, watch));
+    let started = on_this_thread(move || start(&worker, order, watch)).await;
     let Started {
         container,
         line,
         mut watch,
         timings,
-    } = started.await.map_err(|_panicked| LaunchError::GivenUp)??;
+    } = started.ok_or(LaunchError::GivenUp)??;
     // What `init` does next may wait for a slow file system: others must not wait with it.
     drop(turn);
     let heard = tokio::select! {
@@ -108,6 +110,16 @@ async fn start_and_hear(
             let termination = put_away(&container).await;
             Err(LaunchError::Died(Box::new(termination)))
         }
+    }
+}
+
+/// Work that blocks for a millisecond. Where the runtime has other threads they do meanwhile what else is
+/// there: to wake one for this, and to be woken by it, takes longer than a tenth of the launch. `None`: it
+/// panicked, or the runtime ends.
+async fn on_this_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => Some(block_in_place(work)),
+        _ => spawn_blocking(work).await.ok(),
     }
 }
 
