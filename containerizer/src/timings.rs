@@ -97,7 +97,9 @@ impl Stopwatch {
         self.lap = at;
     }
 
-    pub fn stop(self) -> Timings {
+    pub fn stop(mut self) -> Timings {
+        // They are kept as long as their container.
+        self.timings.0.shrink_to_fit();
         self.timings
     }
 }

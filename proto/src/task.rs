@@ -47,7 +47,11 @@ pub fn keep(statuses: &mut Vec<v1::TaskStatus>, status: &v1::TaskStatus) {
     };
     match statuses.last_mut() {
         Some(last) if last.state == status.state => *last = kept,
-        Some(_) | None => statuses.push(kept),
+        Some(_) | None => {
+            // Two are all that most tasks ever have; a vector takes room for four.
+            statuses.reserve_exact(1);
+            statuses.push(kept);
+        }
     }
     let surplus = statuses.len().saturating_sub(MAX_STATUSES);
     statuses.drain(..surplus);

@@ -19,6 +19,7 @@ pub mod why;
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -29,6 +30,8 @@ fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(64)
+        // Each keeps the stack that its deepest work took.
+        .thread_keep_alive(Duration::from_secs(2))
         .build();
     let runtime = runtime.context("cannot start the async runtime")?;
     let result = runtime.block_on(work);
