@@ -13,6 +13,19 @@ pub enum Networks {
     Container(Vec<ContainerNetwork>),
 }
 
+/// A named network that every agent has, and that leads nowhere.
+pub const NONE: &str = "none";
+
+impl Networks {
+    /// Whether an instance has no way to anybody, and nobody to it.
+    pub fn lead_nowhere(&self) -> bool {
+        match self {
+            Networks::Container(several) => several.iter().any(|network| network.name == NONE),
+            Networks::Host | Networks::Bridge { .. } => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerNetwork {
     pub name: String,

@@ -46,6 +46,12 @@ pub fn container(app: &App) -> Option<v1::ContainerInfo> {
             ContainerKind::Docker => Vec::new(),
             ContainerKind::Mesos => vec![network(BRIDGE, labels)],
         },
+        // Nor has this one with Docker.
+        Networks::Container(_)
+            if app.networks.lead_nowhere() && kind(app) == ContainerKind::Docker =>
+        {
+            Vec::new()
+        }
         Networks::Container(networks) => networks
             .iter()
             .map(|n| network(&n.name, &n.labels))
@@ -332,6 +338,7 @@ fn docker(docker: &Docker, networks: &Networks) -> v1::container_info::DockerInf
     let network = match networks {
         Networks::Host => Network::Host,
         Networks::Bridge { .. } => Network::Bridge,
+        Networks::Container(_) if networks.lead_nowhere() => Network::None,
         Networks::Container(_) => Network::User,
     };
     let parameter = |(key, value): &(String, String)| v1::Parameter {

@@ -75,6 +75,16 @@ const RULES: &[Rule] = &[
         broken: |app| has_twins(fixed_host_ports(app).into_iter()),
     },
     Rule {
+        path: "/networks",
+        says: "the network \"none\" leads nowhere: name it alone",
+        broken: |app| app.networks.lead_nowhere() && count(&app.networks) > 1,
+    },
+    Rule {
+        path: "/container/portMappings",
+        says: "must be empty: the network \"none\" leads nowhere",
+        broken: |app| app.networks.lead_nowhere() && !ports::requested(app).is_empty(),
+    },
+    Rule {
         path: "/",
         says: "Port names must be unique.",
         broken: |app| has_twins(ports::requested(app).into_iter().filter_map(|p| p.name)),
@@ -482,6 +492,13 @@ fn is_single_instance(app: &App) -> bool {
 fn is_executor(text: &str) -> bool {
     let path = text.strip_prefix('/').unwrap_or(text);
     text.is_empty() || text == "//cmd" || path.split('/').all(|segment| !segment.is_empty())
+}
+
+fn count(networks: &Networks) -> usize {
+    match networks {
+        Networks::Container(several) => several.len(),
+        Networks::Host | Networks::Bridge { .. } => 1,
+    }
 }
 
 /// Each fixed host port with each of its transport protocols.

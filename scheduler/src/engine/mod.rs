@@ -23,6 +23,7 @@ mod meaning;
 mod offers;
 mod search;
 mod service_ports;
+mod shunned;
 mod status;
 mod victims;
 
@@ -50,6 +51,7 @@ pub use status::TaskFailure;
 
 use alarm::{Alarm, Alarms};
 use offers::Link;
+use shunned::Shunned;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -110,6 +112,7 @@ pub struct Engine {
     backoffs: BTreeMap<AppId, Backoff>,
     demands: BTreeMap<AppId, Demand>,
     failures: BTreeMap<AppId, TaskFailure>,
+    shunned: Shunned,
     dirty: BTreeSet<AppId>,
     alarms: Alarms,
 }
@@ -136,6 +139,7 @@ impl Engine {
             backoffs: snapshot.backoffs,
             demands: BTreeMap::new(),
             failures: snapshot.failures,
+            shunned: Shunned::default(),
             dirty: BTreeSet::new(),
             alarms: Alarms::default(),
         };

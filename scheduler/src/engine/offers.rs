@@ -141,8 +141,9 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let sites: Vec<Site> = offers.iter().map(Site::of).collect();
+        let shunned = |offer: &v1::Offer| self.shunned.of(&offer.agent_id.value, now);
         let bid = |offer: v1::Offer| Bid {
-            pool: Pool::new(&offer.resources),
+            pool: Pool::new(&offer.resources).shunning(shunned(&offer)),
             offer: Arc::new(offer),
             tasks: Vec::new(),
         };

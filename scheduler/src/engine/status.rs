@@ -124,6 +124,10 @@ impl Engine {
         let Some(instance) = self.remove(id, effects) else {
             return;
         };
+        if status.reason == Some(Reason::ContainerLaunchFailed.into()) {
+            let (agent, ports) = (&instance.agent_id, &instance.ports);
+            self.shunned.add(agent, ports, now);
+        }
         let was_wanted = instance.ending.is_some_and(|e| match e.cause {
             Cause::Wanted | Cause::Killed => true,
             Cause::Overdue => false,

@@ -6,6 +6,8 @@
 mod constraints;
 mod pool;
 
+use std::collections::BTreeSet;
+
 use proto::v1;
 
 use crate::app::ports::{self, HostPort};
@@ -110,23 +112,21 @@ fn take_ports(
 ) -> Result<(Vec<v1::Resource>, Vec<u16>), Reason> {
     let requests = ports::requested(app);
     let mut taken = Vec::new();
-    // Fixed ports first: a free choice must not take one of them away.
-    for request in &requests {
-        if let HostPort::Fixed(port) = request.host {
-            taken.push(pool.take_port(port).ok_or(Reason::InsufficientPorts)?);
-        }
+    // Fixed ports first: a free choice must not take one of them away. One that is mapped by tcp and by udp apart
+    // is one port all the same.
+    let fixed = requests.iter().filter_map(|request| match request.host {
+        HostPort::Fixed(port) => Some(port),
+        HostPort::Any | HostPort::None => None,
+    });
+    for port in fixed.collect::<BTreeSet<_>>() {
+        taken.push(pool.take_port(port).ok_or(Reason::InsufficientPorts)?);
     }
     let wanted = requests.iter().filter(|r| r.host == HostPort::Any).count();
-    let free: Vec<u16> = if wanted == 0 {
-        Vec::new()
-    } else {
-        pool.ports().collect()
-    };
-    if free.len() < wanted {
-        return Err(Reason::InsufficientPorts);
+    let mut chosen = match wanted {
+        0 => Vec::new(),
+        _ => pool.free_ports(lot),
     }
-    let start = lot.checked_rem(free.len()).unwrap_or(0);
-    let mut chosen = free.iter().cycle().skip(start).take(wanted).copied();
+    .into_iter();
     let mut host_ports = Vec::new();
     for request in &requests {
         match request.host {

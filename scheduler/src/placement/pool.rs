@@ -1,5 +1,7 @@
 //! What is left of an offer while instances are cut from it.
 
+use std::collections::BTreeSet;
+
 use proto::v1;
 
 /// Thousandths: the precision of scalar resources.
@@ -15,6 +17,8 @@ pub fn milli(amount: f64) -> Milli {
 #[derive(Debug, Clone)]
 pub struct Pool {
     pieces: Vec<v1::Resource>,
+    /// Ports that are taken by choice only where there are no others.
+    shunned: BTreeSet<u16>,
 }
 
 impl Pool {
@@ -23,7 +27,14 @@ impl Pool {
     pub fn new(offered: &[v1::Resource]) -> Self {
         let mut pieces: Vec<_> = offered.iter().filter(|r| is_ordinary(r)).cloned().collect();
         pieces.sort_by_key(|r| !is_reserved(r));
-        Self { pieces }
+        Self {
+            pieces,
+            shunned: BTreeSet::new(),
+        }
+    }
+
+    pub fn shunning(self, shunned: BTreeSet<u16>) -> Self {
+        Self { shunned, ..self }
     }
 
     /// Only what belongs to roles that `accepts` names; unreserved resources belong to `*`.
@@ -34,7 +45,10 @@ impl Pool {
             .filter(|r| accepts(role_of(r)))
             .cloned()
             .collect();
-        Self { pieces }
+        Self {
+            pieces,
+            shunned: self.shunned.clone(),
+        }
     }
 
     /// Puts back what became of a `restricted` part.
@@ -82,6 +96,16 @@ impl Pool {
             .flat_map(|r| r.ranges.iter().flat_map(|ranges| &ranges.range))
             .flat_map(|range| range.begin..=range.end)
             .filter_map(|port| u16::try_from(port).ok())
+    }
+
+    /// The same in the order in which they are to be chosen. `lot` is any number.
+    pub fn free_ports(&self, lot: usize) -> Vec<u16> {
+        let is_shunned = |port: &u16| self.shunned.contains(port);
+        let (last, mut free): (Vec<_>, Vec<_>) = self.ports().partition(is_shunned);
+        let start = lot.checked_rem(free.len()).unwrap_or(0);
+        free.rotate_left(start);
+        free.extend(last);
+        free
     }
 
     /// Cuts exactly `port`. None if it is not here.

@@ -11,16 +11,18 @@ fn app(more: Value) -> App {
 }
 
 fn offer(cpus: f64, mem: f64, ports: (u64, u64)) -> Pool {
+    offer_of(cpus, mem, &[ports])
+}
+
+fn offer_of(cpus: f64, mem: f64, ports: &[(u64, u64)]) -> Pool {
     let scalar = |name: &str, value| v1::Resource {
         name: name.into(),
         r#type: v1::value::Type::Scalar.into(),
         scalar: Some(v1::value::Scalar { value }),
         ..v1::Resource::default()
     };
-    let range = vec![v1::value::Range {
-        begin: ports.0,
-        end: ports.1,
-    }];
+    let range = |&(begin, end): &(u64, u64)| v1::value::Range { begin, end };
+    let range = ports.iter().map(range).collect();
     let ports = v1::Resource {
         name: "ports".into(),
         r#type: v1::value::Type::Ranges.into(),
@@ -79,6 +81,56 @@ fn required_ports_are_the_given_ones_and_others_come_from_the_offer() {
     let free = app(json!({"ports": [80, 443]}));
     let share = place_on(&free, &mut offer(1.0, 64.0, (31000, 31002)), 5).unwrap();
     assert_eq!(share.host_ports, [31002, 31000]);
+}
+
+#[test]
+fn ports_come_from_all_ranges_and_are_exhausted_one_by_one() {
+    let ranges = [(31000, 31000), (31500, 31501), (32000, 32000)];
+    let free = app(json!({"ports": [0, 0]}));
+    let fixed = app(
+        json!({"networks": [{"mode": "container/bridge"}], "container": {"portMappings": [
+        {"hostPort": 31501, "protocol": "tcp"}, {"hostPort": 31501, "protocol": "udp"},
+        {"hostPort": 0, "protocol": "udp,tcp"}, {"hostPort": 32000, "protocol": "udp,tcp"}]}}),
+    );
+    for lot in 0..5 {
+        let mut pool = offer_of(1.0, 640.0, &ranges);
+        let mut ports = Vec::new();
+        for _ in 0..2 {
+            ports.extend(place_on(&free, &mut pool, lot).unwrap().host_ports);
+        }
+        ports.sort_unstable();
+        assert_eq!(ports, [31000, 31500, 31501, 32000]);
+        let none = place_on(&free, &mut pool, lot);
+        assert_eq!(none, Err(Reason::InsufficientPorts));
+
+        let mut pool = offer_of(1.0, 640.0, &ranges);
+        let share = place_on(&fixed, &mut pool, lot).unwrap();
+        let chosen = share.host_ports[2];
+        assert_eq!(share.host_ports, [31501, 31501, chosen, 32000]);
+        assert!([31000, 31500].contains(&chosen), "{chosen}");
+        let again = place_on(&fixed, &mut pool, lot);
+        assert_eq!(again, Err(Reason::InsufficientPorts));
+        assert_eq!(pool.ports().count(), 1, "a refusal takes nothing");
+    }
+}
+
+#[test]
+fn shunned_ports_are_the_last_to_be_chosen() {
+    let (one, fixed) = (
+        app(json!({"ports": [0]})),
+        app(json!({"ports": [31001], "requirePorts": true})),
+    );
+    for lot in 0..5 {
+        let pool = offer(1.0, 640.0, (31000, 31002)).shunning([31001, 31000].into());
+        let mut rest = pool.clone();
+        let mut chosen = Vec::new();
+        for _ in 0..3 {
+            chosen.extend(place_on(&one, &mut rest, lot).unwrap().host_ports);
+        }
+        assert_eq!(chosen, [31002, 31000, 31001]);
+        let share = place_on(&fixed, &mut pool.clone(), lot).unwrap();
+        assert_eq!(share.host_ports, [31001]);
+    }
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use super::container::{ContainerForm, LegacyNetwork};
 use super::reader::{At, Fields, Read};
 use crate::app::EnvValue;
 use crate::app::container::Container;
-use crate::app::network::{ContainerNetwork, Networks};
+use crate::app::network::{ContainerNetwork, NONE, Networks};
 use crate::app::ports::{PortDefinition, PortMapping, Protocol};
 
 /// Everything in a document that says something about networks and ports.
@@ -112,11 +112,6 @@ const CONFLICTS: &[Conflict] = &[
         },
     },
     Conflict {
-        path: "container/docker/network",
-        says: "network NONE is not supported: use HOST, BRIDGE, or networks with a named network",
-        holds: |f| f.docker_network() == Some(LegacyNetwork::None),
-    },
-    Conflict {
         path: "ports",
         says: "must not specify both ports and portDefinitions: use portDefinitions alone",
         holds: |f| match (&f.ports, &f.port_definitions) {
@@ -152,6 +147,10 @@ pub(super) fn settle(forms: Forms, doc: &Fields<'_>) -> Settled {
         Networks::Host => None,
         Networks::Bridge { .. } => {
             Some(mappings(&forms).unwrap_or_else(|| vec![default_mapping()]))
+        }
+        // Nobody asks for a port there.
+        Networks::Container(_) if networks.lead_nowhere() => {
+            Some(mappings(&forms).unwrap_or_default())
         }
         Networks::Container(_) => Some(
             mappings(&forms)
@@ -202,8 +201,12 @@ fn legacy_networks(forms: &Forms) -> Option<Vec<NetworkForm>> {
     };
     let ip = forms.ip_address.as_ref();
     match (forms.docker_network(), ip) {
-        (Some(LegacyNetwork::Host | LegacyNetwork::None), _) => Some(plain(NetworkMode::Host)),
+        (Some(LegacyNetwork::Host), _) => Some(plain(NetworkMode::Host)),
         (Some(LegacyNetwork::Bridge), _) => Some(plain(NetworkMode::Bridge)),
+        (Some(LegacyNetwork::None), _) => Some(NetworkForm {
+            name: Some(NONE.to_owned()),
+            ..plain(NetworkMode::Container)
+        }),
         (Some(LegacyNetwork::User), ip) => Some(own(ip)),
         (None, Some(ip)) => Some(own(Some(ip))),
         (None, None) => None,

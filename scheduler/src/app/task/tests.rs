@@ -91,6 +91,22 @@ fn a_bridge_publishes_the_given_host_ports() {
 }
 
 #[test]
+fn a_network_that_leads_nowhere_is_dockers_none_or_this_name() {
+    use v1::container_info::docker_info::Network;
+    let container = |kind: &str| {
+        let app = app(
+            json!({"id": "a", "container": {"type": kind, "docker": {"image": "i"}},
+            "networks": [{"mode": "container", "name": "none"}]}),
+        );
+        container(&app).unwrap()
+    };
+    let docker = container("DOCKER");
+    assert_eq!(docker.docker.unwrap().network(), Network::None);
+    assert_eq!(docker.network_infos, []);
+    assert_eq!(container("MESOS").network_infos[0].name(), "none");
+}
+
+#[test]
 fn a_native_container_carries_its_volumes() {
     let app = app(
         json!({"id": "a", "cmd": "x", "container": {"type": "MESOS", "volumes": [

@@ -179,9 +179,15 @@ fn broken_rules_are_named_by_path() {
             "must not specify both container.docker.network and networks",
         ),
         (
-            json!({"container": {"docker": {"image": "i", "network": "NONE"}}}),
-            "/container/docker/network",
-            "network NONE is not supported",
+            json!({"container": {"docker": {"image": "i", "network": "NONE",
+                   "portMappings": [{"containerPort": 80}]}}}),
+            "/container/portMappings",
+            "must be empty: the network \"none\" leads nowhere",
+        ),
+        (
+            json!({"networks": [{"mode": "container", "name": "blue"}, {"mode": "container", "name": "none"}]}),
+            "/networks",
+            "the network \"none\" leads nowhere: name it alone",
         ),
         (
             json!({"uris": ["a b"]}),

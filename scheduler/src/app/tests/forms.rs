@@ -178,6 +178,13 @@ fn old_network_forms_become_canonical() {
     );
     assert_eq!(mappings(&user), [(80, None, 0, Protocol::Tcp)]);
 
+    let none = with(docker(json!({"network": "NONE"})));
+    assert_eq!(
+        written(&none)["networks"],
+        json!([{"mode": "container", "name": "none"}])
+    );
+    assert_eq!(mappings(&none), []);
+
     let ip = with(
         json!({"ipAddress": {"networkName": "blue", "discovery": {"ports": [
         {"number": 80, "name": "http", "protocol": "tcp"}]}}}),

@@ -1,3 +1,4 @@
+use proto::v1::task_status::Reason;
 use serde_json::json;
 
 use super::*;
@@ -105,4 +106,34 @@ fn a_unique_app_has_one_instance_per_host_and_the_rest_waits() {
     let reason = crate::placement::Reason::UnfulfilledConstraint;
     let reasons: Vec<_> = demand.tally.newest.values().map(|u| u.reason).collect();
     assert_eq!((demand.count, reasons), (1, vec![reason; 3]));
+}
+
+#[test]
+fn who_cannot_be_launched_at_a_port_gets_another_one_next() {
+    let mut bench = Bench::new();
+    bench.create(app(1));
+    let mut two = offer("o", "a", 8.0);
+    two.resources.pop();
+    let ports = proto::resources::Resources::parse("ports:[31000-31000,31005-31005]", "*");
+    two.resources.extend(ports.unwrap().to_protos());
+    let launch = |bench: &mut Bench| {
+        let effects = bench.step(Event::Offers(vec![two.clone()]));
+        let instance = bench.engine.instances(&id("/a")).next().unwrap();
+        (launched(&effects)[0].clone(), instance.ports[0])
+    };
+    let fail = |bench: &mut Bench, task: &str, reason: Reason| {
+        let mut failed = status(task, v1::TaskState::TaskFailed);
+        failed.reason = Some(reason.into());
+        bench.step(Event::Update(Box::new(failed)));
+        // Its delay is over by then.
+        bench.now += 60_000;
+        bench.step(Event::Tick);
+    };
+    let (task, first) = launch(&mut bench);
+    fail(&mut bench, &task, Reason::ContainerLaunchFailed);
+    for _ in 0..6 {
+        let (task, next) = launch(&mut bench);
+        assert_ne!(next, first);
+        fail(&mut bench, &task, Reason::CommandExecutorFailed);
+    }
 }
