@@ -115,14 +115,20 @@ impl Host {
         }
         let places = foreign::to_open(&chains);
         let ours = foreign::ours(&mut self.filter, bridge).map_err(HostError::Filters)?;
-        let changes = foreign::changes(&places, &ours, bridge, bridge);
-        match changes.is_empty() {
-            true => Ok(()),
-            false => {
-                let attempt = "let packets of the bridge through the packet filter, beside";
-                Ok(nftables::commit(&mut self.filter, table, attempt, changes)?)
+        for change in foreign::changes(&places, &ours, bridge, bridge) {
+            let attempt = "let packets of the bridge through the packet filter, beside";
+            // Some let nobody else change them. What they refuse is theirs to say then.
+            if let Err(error) = nftables::commit(&mut self.filter, table, attempt, change) {
+                let FilterError::Refused { source, .. } = &error;
+                tracing::warn!(
+                    %error,
+                    %source,
+                    bridge,
+                    "a packet filter may refuse what containers send and get: let it trust the bridge"
+                );
             }
         }
+        Ok(())
     }
 
     fn mend_links<'a>(&mut self, leases: impl Iterator<Item = &'a Lease>) -> Result<(), HostError> {
@@ -330,15 +336,9 @@ pub fn flush(bridge: &str) -> Result<(), HostError> {
 fn remove_passes(bridge: &str) -> Result<(), HostError> {
     let mut filter = Socket::open(Protocol::Netfilter).map_err(HostError::Socket)?;
     let ours = foreign::ours(&mut filter, bridge).map_err(HostError::Filters)?;
-    let changes = foreign::changes(&[], &ours, bridge, bridge);
-    if !changes.is_empty() {
-        let table = TableName::of(bridge);
-        nftables::commit(
-            &mut filter,
-            &table,
-            "remove rules from other tables than",
-            changes,
-        )?;
+    let (table, attempt) = (TableName::of(bridge), "remove rules from other tables than");
+    for change in foreign::changes(&[], &ours, bridge, bridge) {
+        nftables::commit(&mut filter, &table, attempt, change)?;
     }
     Ok(())
 }

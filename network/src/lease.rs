@@ -83,7 +83,8 @@ impl Lease {
         let held = self.egress.iter();
         let held = held.flat_map(move |policy| sets::held(hardware, policy));
         let all = self.addresses.iter().flat_map(of_address);
-        all.chain(held).chain([sets::denied(hardware)])
+        let place = sets::place(&self.link(), hardware);
+        all.chain(held).chain(place).chain(sets::denied(hardware))
     }
 
     /// The address of its end of its link: locally administered, and the same each time, for neighbours

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use crate::conntrack;
 use crate::host::{self, Host, HostError};
-use crate::lease::{Journal, JournalError, Lease, Wants};
+use crate::lease::{Journal, JournalError, Lease, Wants, hardware_of};
 use crate::netlink::Socket;
 use crate::nftables::{Element, FilterError};
 use crate::pool::Pool;
@@ -339,8 +339,12 @@ fn furnish(
         let (ip, prefix) = (*ip, if ip.is_ipv4() { 32 } else { 128 });
         Address { index, ip, prefix }.add()
     });
+    let bridge = hardware_of(Some(settings.v4.gateway()));
     let gateways = settings.subnets().map(|it| it.gateway());
-    let ways = gateways.map(|gateway: IpAddr| route::default_way(gateway, index));
+    let ways = gateways.flat_map(|gateway: IpAddr| {
+        let way = route::default_way(gateway, index);
+        [route::is_known(gateway, bridge, index), way]
+    });
     let own = crate::sysctl::has_v6().then(|| route::no_own_addresses(index));
     let limit = sends.map(|rate| route::limit(index, rate));
     let requests = own.into_iter().chain(limit).chain(addresses);

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::set::NAME;
 use crate::netlink::Attributes;
 use crate::subnet::Subnet;
 
@@ -42,10 +43,18 @@ const AT_MOST: u32 = 3;
 const AT_LEAST: u32 = 5;
 const LOOKUP_INVERTED: u32 = 1;
 const ICMP_V6: u8 = 58;
+/// Kinds of ICMPv6 messages, and where that of a neighbour has the address that it is about: RFC 4861.
+const ROUTER_ASKED: u8 = 133;
+const NEIGHBOUR_ASKED: u8 = 135;
+const NEIGHBOUR_TOLD: u8 = 136;
+const REDIRECTED: u8 = 137;
+const NEIGHBOUR_TARGET: u32 = 8;
+/// Where ARP has the sender's addresses, on ethernet: RFC 826.
+const ARP_SENDER: u32 = 8;
+const ARP_SENDER_IP: u32 = 14;
 const ETHERTYPE_ARP: u16 = 0x0806;
 const ETHERTYPE_V6: u16 = 0x86dd;
 const GOTO: i32 = -4;
-const NAME: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression(Attributes);
@@ -129,14 +138,29 @@ fn goes_by(how: u32, kind: u32) -> Vec<Expression> {
     vec![expression("fib", data), compare(how, &kind.to_ne_bytes())]
 }
 
-/// ICMPv6 of neighbour discovery.
-fn of_neighbours() -> Vec<Expression> {
+/// ICMPv6 of neighbour discovery, from one kind of message to another.
+fn of_neighbours(first: u8, last: u8) -> Vec<Expression> {
     vec![
         meta(META_L4PROTO, REGISTER),
         compare(EQUAL, &[ICMP_V6]),
         payload(TRANSPORT_HEADER, 0, 1, REGISTER),
-        compare(AT_LEAST, &[133]),
-        compare(AT_MOST, &[136]),
+        compare(AT_LEAST, &[first]),
+        compare(AT_MOST, &[last]),
+    ]
+}
+
+/// A frame of that kind.
+fn carries(ethertype: u16) -> Vec<Expression> {
+    let kind = meta(META_PROTOCOL, REGISTER);
+    vec![kind, compare(EQUAL, &ethertype.to_be_bytes())]
+}
+
+/// An address that is at that place of a packet, and that of the sender's link, are together in `set`.
+fn speaks_for_itself(header: u32, offset: u32, length: u32, set: &str) -> Vec<Expression> {
+    vec![
+        payload(header, offset, length, REGISTER),
+        hardware(REGISTER + length / 4),
+        found(set, true),
     ]
 }
 
@@ -253,6 +277,16 @@ impl Expression {
         vec![hardware(REGISTER), found(set, is_wanted)]
     }
 
+    /// The link by which it comes is in `links`, and in `places` it is not together with the sender's address.
+    pub fn comes_from_another(links: &str, places: &str) -> Vec<Self> {
+        vec![
+            meta(META_IIFNAME, REGISTER),
+            found(links, true),
+            hardware(REGISTER + NAME as u32 / 4),
+            found(places, false),
+        ]
+    }
+
     /// Its sender's link, its destination, protocol and port are together in `set`.
     pub fn may_go(set: &str, is_v4: bool) -> Vec<Self> {
         let (offset, length) = place(is_v4, false);
@@ -274,7 +308,8 @@ impl Expression {
         let [family, is_family] = of_family(false);
         let is_v6 = vec![family, is_family];
         // What passes through here is no neighbour's.
-        [is_v6, of_neighbours(), goes_by(UNEQUAL, RTN_UNICAST)].concat()
+        let asked = of_neighbours(ROUTER_ASKED, NEIGHBOUR_TOLD);
+        [is_v6, asked, goes_by(UNEQUAL, RTN_UNICAST)].concat()
     }
 
     /// The address of its receiver's link.
@@ -292,21 +327,41 @@ impl Expression {
         ]
     }
 
-    /// ARP.
-    pub fn asks_for_an_address() -> Vec<Self> {
-        vec![
-            meta(META_PROTOCOL, REGISTER),
-            compare(EQUAL, &ETHERTYPE_ARP.to_be_bytes()),
-        ]
+    /// ARP, and it says of the sender's address that it is at the sender's link.
+    pub fn is_where_it_says(set: &str) -> Vec<Self> {
+        let own = vec![
+            payload(NETWORK_HEADER, ARP_SENDER_IP, 4, REGISTER),
+            payload(NETWORK_HEADER, ARP_SENDER, 6, REGISTER + 1),
+            found(set, true),
+        ];
+        let by_itself = speaks_for_itself(NETWORK_HEADER, ARP_SENDER_IP, 4, set);
+        [carries(ETHERTYPE_ARP), own, by_itself].concat()
     }
 
-    /// `seeks_neighbours` where packets are not told by their family.
-    pub fn asks_for_a_neighbour() -> Vec<Self> {
-        let is_v6 = [
-            meta(META_PROTOCOL, REGISTER),
-            compare(EQUAL, &ETHERTYPE_V6.to_be_bytes()),
-        ];
-        [is_v6.to_vec(), of_neighbours()].concat()
+    /// It asks for a neighbour of IPv6, from an address of its own.
+    pub fn asks_by_itself(set: &str) -> Vec<Self> {
+        let (offset, length) = place(false, true);
+        let asks = of_neighbours(NEIGHBOUR_ASKED, NEIGHBOUR_ASKED);
+        let by_itself = speaks_for_itself(NETWORK_HEADER, offset, length, set);
+        [carries(ETHERTYPE_V6), asks, by_itself].concat()
+    }
+
+    /// It says where an address of IPv6 is, and that is its own.
+    pub fn tells_of_itself(set: &str) -> Vec<Self> {
+        let tells = of_neighbours(NEIGHBOUR_TOLD, NEIGHBOUR_TOLD);
+        let of_itself = speaks_for_itself(TRANSPORT_HEADER, NEIGHBOUR_TARGET, 16, set);
+        [carries(ETHERTYPE_V6), tells, of_itself].concat()
+    }
+
+    /// ARP.
+    pub fn tells_of_addresses() -> Vec<Self> {
+        carries(ETHERTYPE_ARP)
+    }
+
+    /// The same of IPv6: of routers, of neighbours, and of better ways.
+    pub fn tells_of_neighbours() -> Vec<Self> {
+        let all = of_neighbours(ROUTER_ASKED, REDIRECTED);
+        [carries(ETHERTYPE_V6), all].concat()
     }
 
     /// All that is left goes there.

@@ -23,12 +23,16 @@ const IS_INTERVAL: u32 = 4;
 const IS_MAP: u32 = 8;
 const IS_CONCAT: u32 = 0x80;
 
+/// Of a link, in bytes.
+pub const NAME: usize = 16;
+
 /// A part of a key, or of what it leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     V4,
     V6,
     Hardware,
+    Link,
     Protocol,
     Port,
 }
@@ -42,6 +46,7 @@ impl Field {
             Self::Hardware => 9,
             Self::Protocol => 12,
             Self::Port => 13,
+            Self::Link => 41,
         }
     }
 
@@ -50,6 +55,7 @@ impl Field {
             Self::V4 => 4,
             Self::V6 => 16,
             Self::Hardware => 6,
+            Self::Link => NAME,
             Self::Protocol => 1,
             Self::Port => 2,
         }

@@ -5,6 +5,7 @@
 mod address;
 mod events;
 mod link;
+mod neighbour;
 mod port;
 mod rate;
 mod way;
@@ -14,6 +15,9 @@ pub use events::{events, is_loss};
 pub use link::{
     Bridge, Link, Peer, Veth, become_port, becomes, delete, link, links, no_own_addresses, up,
 };
+pub use neighbour::is_known;
+#[cfg(test)]
+pub use neighbour::known;
 pub use port::{hold, is_at};
 pub use rate::limit;
 #[cfg(test)]

@@ -2,9 +2,8 @@
 
 use super::Request;
 use super::link::{IFLA_LINKINFO, NEWLINK, header};
+use super::neighbour::{NDA_LLADDR, NEWNEIGH};
 use crate::netlink::{Attributes, Message, flag};
-
-const NEWNEIGH: u16 = 28;
 
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
@@ -13,7 +12,6 @@ const IFLA_BRPORT_LEARNING: u16 = 8;
 /// Linux 5.18; older kernels pass over it.
 const IFLA_BRPORT_LOCKED: u16 = 39;
 
-const NDA_LLADDR: u16 = 2;
 const AF_BRIDGE: u8 = 7;
 const NUD_NOARP: u16 = 0x40;
 /// What the bridge knows, and not the link.

@@ -29,7 +29,7 @@ pub const ALLOWED_V6: Set = Set {
 /// The same containers, for the rules of frames.
 pub const UPWARD: Set = Set::of("upward", &[F::Hardware]);
 
-/// And again: of which a frame was refused.
+/// All containers, again: of which one a frame was refused.
 pub const STRAYED: Set = Set {
     counts: true,
     ..Set::of("strayed", &[F::Hardware])
@@ -45,6 +45,13 @@ pub const DENIED: Set = Set {
 pub const ALL: [Set; 8] = [
     PORTS_V4, PORTS_V6, SENDERS_V4, SENDERS_V6, HELD, ALLOWED_V4, ALLOWED_V6, DENIED,
 ];
+
+/// Links of containers, on the host, and which address is at which of them.
+pub const LINKS: Set = Set::of("links", &[F::Link]);
+pub const PLACES: Set = Set::of("places", &[F::Link, F::Hardware]);
+
+/// Of those of frames.
+pub const OF_FRAMES: [Set; 6] = [UPWARD, STRAYED, LINKS, PLACES, SENDERS_V4, SENDERS_V6];
 
 pub fn port(ip: IpAddr, port: &Port) -> Element {
     let protocol = [port.protocol.number()];
@@ -66,15 +73,25 @@ pub fn sender(ip: IpAddr, hardware: Hardware) -> Element {
     element(set, &[&octets(ip), &hardware], None)
 }
 
-pub fn denied(hardware: Hardware) -> Element {
-    element(DENIED, &[&hardware], None)
+pub fn place(link: &str, hardware: Hardware) -> [Element; 2] {
+    let mut name = link.as_bytes().to_vec();
+    name.resize(F::Link.length(), 0);
+    [
+        element(LINKS, &[&name], None),
+        element(PLACES, &[&name, &hardware], None),
+    ]
+}
+
+/// By both kinds of rules.
+pub fn denied(hardware: Hardware) -> [Element; 2] {
+    [DENIED, STRAYED].map(|set| element(set, &[&hardware], None))
 }
 
 /// Of a container that is held to a policy.
 pub fn held(hardware: Hardware, policy: &Policy) -> Vec<Element> {
     let allowed = policy.regions();
     let allowed = allowed.iter().map(|it| self::allowed(hardware, it));
-    let held = [HELD, UPWARD, STRAYED].map(|set| element(set, &[&hardware], None));
+    let held = [HELD, UPWARD].map(|set| element(set, &[&hardware], None));
     allowed.chain(held).collect()
 }
 

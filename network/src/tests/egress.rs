@@ -19,12 +19,12 @@ fn held(node: &Node, id: &str, policy: &str) -> (Place, crate::Lease) {
     connected(node, id, &wants)
 }
 
-fn denied(node: &Node, id: &str) -> u64 {
+pub fn denied(node: &Node, id: &str) -> u64 {
     node.denied().expect("counters")[id]
 }
 
 /// What is counted a moment after it was sent.
-fn is_denied(node: &Node, id: &str, at_least: u64) {
+pub fn is_denied(node: &Node, id: &str, at_least: u64) {
     let deadline = Instant::now() + LONG;
     while denied(node, id) < at_least {
         assert!(Instant::now() < deadline, "{}", denied(node, id));

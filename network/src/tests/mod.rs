@@ -2,6 +2,9 @@
 //! is seen or changed.
 
 mod egress;
+mod filters;
+mod rates;
+mod whereabouts;
 mod world;
 
 use std::collections::BTreeSet;
@@ -9,9 +12,9 @@ use std::collections::BTreeSet;
 use world::{LONG, Place, SHORT, apart, asked, container, is_silent, settings};
 
 use crate::netlink::{Protocol as Family, Socket};
-use crate::nftables::{self, TableName, foreign};
+use crate::nftables::{self, TableName};
 use crate::ruleset::sets;
-use crate::{AttachError, Namespace, Node, Port, Protocol, Rates, Settings, Wants, Watch, route};
+use crate::{AttachError, Node, Port, Protocol, Settings, Wants, Watch, route};
 
 fn node(directory: &tempfile::TempDir) -> Node {
     Node::recover(settings(), directory.path()).expect("a node")
@@ -102,34 +105,6 @@ fn root_who_goes_on_talking_by_udp_talks_to_the_container_that_is_there() {
 }
 
 #[test]
-fn root_a_container_is_held_to_what_it_may_get_and_send() {
-    let directory = tempfile::tempdir().expect("a directory");
-    apart(|| {
-        let node = node(&directory);
-        let lease = node.reserve("slow", &Wants::default()).expect("a lease");
-        let mut place = Place::new();
-        let rates = Rates {
-            receives: Some(1_000_000),
-            sends: Some(2_000_000),
-        };
-        let inside = Namespace {
-            rates,
-            ..place.inside()
-        };
-        node.attach(&lease, inside).expect("is connected");
-        let told = || {
-            let mut socket = Socket::open(Family::Route).expect("a socket");
-            let limits = route::limits(&mut socket).expect("limits");
-            limits.into_iter().map(|(_, rate)| rate).collect::<Vec<_>>()
-        };
-        assert_eq!(told(), [1_000_000]);
-        assert_eq!(place.within(told), [2_000_000]);
-        place.serve("slow", 80);
-        assert_eq!(asked("10.90.0.2:80"), answers("slow", "10.90.0.1"));
-    });
-}
-
-#[test]
 fn root_ipv6_is_led_as_well() {
     let directory = tempfile::tempdir().expect("a directory");
     apart(|| {
@@ -199,49 +174,6 @@ fn root_another_agent_takes_over_what_is_there_and_a_removal_leaves_nothing() {
         let mut filter = Socket::open(Family::Netfilter).expect("a socket");
         let table = TableName::of("longshore0");
         assert_eq!(nftables::seen(&mut filter, &table).expect("looks"), None);
-    });
-}
-
-#[test]
-fn root_containers_are_reached_beside_a_filter_that_drops_what_it_does_not_know() {
-    let directory = tempfile::tempdir().expect("a directory");
-    apart(|| {
-        let outside = Place::neighbour("cable", "192.0.2.1", "192.0.2.2");
-        outside.serve("outside", 80);
-        let iptables = || {
-            let iptables = std::process::Command::new("iptables").arg("-V").output();
-            iptables.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains("nf_tables"))
-        };
-        let mut filter = Socket::open(Family::Netfilter).expect("a socket");
-        world::iptables_that_drop(&mut filter);
-        let node = node(&directory);
-        let (web, _) = container(&node, "web", &[31000]);
-        web.serve("web", 80);
-        assert_eq!(
-            outside.within(|| asked("192.0.2.1:31000")),
-            answers("web", "192.0.2.2")
-        );
-        assert_eq!(
-            web.within(|| asked("192.0.2.2:80")),
-            answers("outside", "192.0.2.1")
-        );
-        node.mend().expect("mends");
-        let ours = |filter: &mut Socket| foreign::ours(filter, "longshore0").expect("rules").len();
-        assert_eq!(ours(&mut filter), 2);
-        if iptables() {
-            let shown = std::process::Command::new("iptables")
-                .args(["-S", "FORWARD"])
-                .output();
-            let shown = String::from_utf8(shown.expect("it starts").stdout).expect("text");
-            assert!(
-                shown
-                    .contains("-A FORWARD -i longshore0 -m comment --comment longshore0 -j ACCEPT"),
-                "{shown}"
-            );
-        }
-        node.release("web").expect("releases");
-        node.remove().expect("removes");
-        assert_eq!(ours(&mut filter), 0);
     });
 }
 

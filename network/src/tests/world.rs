@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::netlink::{Attributes, Message, Protocol, Socket, flag};
-use crate::nftables::TableName;
+use crate::nftables::{Expression, TableName};
 use crate::route::{self, Address, Peer, Veth};
 use crate::{Namespace, Node, Rates, Settings, Wants};
 
@@ -69,12 +69,16 @@ impl Place {
 
     /// One that is connected with this thread's network by a cable, `ours` at this end and `theirs` there.
     pub fn neighbour(cable: &str, ours: &str, theirs: &str) -> Self {
+        Self::neighbour_by(1500, cable, ours, theirs)
+    }
+
+    pub fn neighbour_by(mtu: u32, cable: &str, ours: &str, theirs: &str) -> Self {
         let mut place = Self::new();
         let mut socket = Socket::open(Protocol::Route).expect("a socket");
         let veth = Veth {
             name: cable,
             master: None,
-            mtu: 1500,
+            mtu,
             peer: Peer {
                 name: "eth0",
                 address: [2, 0, 0, 0, 0, 9],
@@ -275,25 +279,74 @@ pub fn connected(node: &Node, id: &str, wants: &Wants) -> (Place, crate::Lease) 
     (place, lease)
 }
 
-/// As `iptables -P FORWARD DROP` makes it.
-pub fn iptables_that_drop(socket: &mut Socket) {
-    let filter = TableName::of("filter");
+/// How a packet filter is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refuses {
+    ByPolicy,
+    ByLastRule,
+}
+
+/// One of somebody else's, for all that is passed on: `iptables -P FORWARD DROP` makes table `filter` with chain
+/// `FORWARD` of family 2.
+pub fn make_filter(socket: &mut Socket, family: u8, table: &str, chain: &str, how: Refuses) {
     let message = |number: u8, attributes: &Attributes| {
         Message::new(
             u16::from_be_bytes([10, number]),
-            flag::CREATE,
-            &[2, 0, 0, 0],
+            flag::CREATE | flag::APPEND,
+            &[family, 0, 0, 0],
             attributes,
         )
     };
-    let table = Attributes::default().text(1, "filter");
+    let named = || Attributes::default().text(1, table);
     let hook = Attributes::default().u32_be(1, 2).u32_be(2, 0);
-    let chain = Attributes::default()
-        .text(1, "filter")
-        .text(3, "FORWARD")
+    let policy = u32::from(how == Refuses::ByLastRule);
+    let base = named()
+        .text(3, chain)
         .nest(4, hook)
-        .u32_be(5, 0)
+        .u32_be(5, policy)
         .text(7, "filter");
-    let messages = vec![message(0, &table), message(3, &chain)];
-    crate::nftables::commit(socket, &filter, "make", messages).expect("a table");
+    let drop = Expression::list(&Expression::drop());
+    let last = named().text(2, chain).nest(4, drop);
+    let mut messages = vec![message(0, &named()), message(3, &base)];
+    messages.extend((how == Refuses::ByLastRule).then(|| message(6, &last)));
+    crate::nftables::commit(socket, &TableName::of(table), "make", messages).expect("a table");
+}
+
+/// As `nft delete table` does.
+pub fn delete_filter(socket: &mut Socket, family: u8, table: &str) {
+    let named = Attributes::default().text(1, table);
+    let kind = u16::from_be_bytes([10, 2]);
+    let gone = vec![Message::new(kind, 0, &[family, 0, 0, 0], &named)];
+    crate::nftables::commit(socket, &TableName::of(table), "delete", gone).expect("is deleted");
+}
+
+/// A container's link, for a program that writes whole frames to it.
+pub struct Wire {
+    socket: socket2::Socket,
+    link: socket2::SockAddr,
+}
+
+impl Wire {
+    /// `ip`: the container's. Something is said to it first: from that the socket knows the link.
+    pub fn of(place: &Place, ip: &str) -> Self {
+        const ALL: u16 = 3;
+        let open = || {
+            socket2::Socket::new(
+                socket2::Domain::from(nix::libc::AF_PACKET),
+                socket2::Type::from(nix::libc::SOCK_RAW),
+                Some(socket2::Protocol::from(i32::from(ALL.to_be()))),
+            )
+        };
+        let socket = place.within(open).expect("a raw socket");
+        socket.set_read_timeout(Some(LONG)).expect("a patience");
+        let any = UdpSocket::bind("0.0.0.0:0").expect("binds");
+        any.send_to(b"?", (ip, 9)).expect("is sent");
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 64];
+        let (_, link) = socket.recv_from(&mut buffer).expect("a frame");
+        Self { socket, link }
+    }
+
+    pub fn says(&self, frame: &[u8]) {
+        self.socket.send_to(frame, &self.link).expect("is sent");
+    }
 }
