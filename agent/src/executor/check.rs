@@ -3,6 +3,8 @@
 use proto::v1::executor_info::Type;
 use proto::v1::{ExecutorInfo, FrameworkInfo, TaskInfo};
 
+use crate::networks::wish::{HOLDING, label_of};
+
 /// Why not, whatever the host looks like.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -25,6 +27,11 @@ pub enum Refusal {
          before, or use a new id"
     )]
     Different(String),
+    #[error(
+        "the task's label {0} holds the container that it is in, which is its executor's: give the executor a \
+         label of this name and with the same text, too"
+    )]
+    Holding(&'static str),
     #[error("executor {0:?} has the id of a task that is here, and that is its executor's, too")]
     Taken(String),
 }
@@ -58,6 +65,14 @@ pub fn check(
     {
         return Err(Refusal::NoCommand(name()));
     }
+    let differs = |name: &&'static str| {
+        let of_task = label_of(task.labels.as_ref(), name);
+        of_task.is_some() && of_task != label_of(executor.labels.as_ref(), name)
+    };
+    // Who asks for it does not want to run without.
+    if let Some(label) = HOLDING.into_iter().find(differs) {
+        return Err(Refusal::Holding(label));
+    }
     match running {
         Some(running) if running != executor => Err(Refusal::Different(name())),
         Some(_) | None => Ok(()),
@@ -89,6 +104,28 @@ mod tests {
         let of = |executor: &ExecutorInfo| check(&framework, &task, executor, Some(&good));
         assert_eq!(of(&good), Ok(()));
         assert_eq!(check(&framework, &task, &good, None), Ok(()));
+        let labels = |text: &str| {
+            let label = proto::v1::Label {
+                key: "LONGSHORE_NETWORK_EGRESS".into(),
+                value: Some(text.into()),
+            };
+            Some(proto::v1::Labels {
+                labels: vec![label],
+            })
+        };
+        let mut holding = task.clone();
+        holding.labels = labels("dns");
+        let with = |text: Option<&str>| {
+            let executor = ExecutorInfo {
+                labels: text.and_then(labels),
+                ..good.clone()
+            };
+            check(&framework, &holding, &executor, None)
+        };
+        let refusal = Refusal::Holding("LONGSHORE_NETWORK_EGRESS");
+        assert_eq!(with(None), Err(refusal.clone()));
+        assert_eq!(with(Some("10.0.0.0/8")), Err(refusal));
+        assert_eq!(with(Some("dns")), Ok(()));
         let change = |change: fn(&mut ExecutorInfo)| {
             let mut executor = good.clone();
             change(&mut executor);

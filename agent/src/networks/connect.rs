@@ -108,11 +108,8 @@ impl Networks {
             is_kept: false,
         };
         self.know(&own.named)?;
-        for port in &own.ports() {
-            let in_use = port.is_in_use();
-            if in_use.map_err(|source| ConnectError::Probe(port.host, source))? {
-                return Err(in_use_by(port));
-            }
+        if let Some(port) = first_in_use(&own.ports())? {
+            return Err(in_use_by(&port));
         }
         let network = containerizer.network().map_err(ConnectError::Namespace)?;
         let mut found = match &own.bridge {
@@ -231,6 +228,26 @@ fn hosts_dns() -> Dns {
     known.unwrap_or_default()
 }
 
+/// Of a task with the host's network: nobody else listens where it is to.
+pub async fn are_free(ports: &[Port]) -> Result<(), ConnectError> {
+    let Some(port) = first_in_use(ports)? else {
+        return Ok(());
+    };
+    // That takes its time.
+    let told = tokio::task::spawn_blocking(move || in_use_by(&port)).await;
+    Err(told.unwrap_or_else(|_interrupted| in_use(&port, None)))
+}
+
+fn first_in_use(ports: &[Port]) -> Result<Option<Port>, ConnectError> {
+    for port in ports {
+        let in_use = port.is_in_use();
+        if in_use.map_err(|source| ConnectError::Probe(port.host, source))? {
+            return Ok(Some(*port));
+        }
+    }
+    Ok(None)
+}
+
 /// Every process is looked at, which is why it is only done now.
 fn in_use_by(port: &Port) -> ConnectError {
     let scope = Scope {
@@ -249,6 +266,10 @@ fn in_use_by(port: &Port) -> ConnectError {
         let (pid, name) = (it.process.process.pid, &it.process.name);
         format!("process {pid} ({name})")
     });
+    in_use(port, process)
+}
+
+fn in_use(port: &Port, process: Option<String>) -> ConnectError {
     ConnectError::InUse {
         port: port.host,
         protocol: port.protocol,

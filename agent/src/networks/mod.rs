@@ -21,7 +21,7 @@ use isolators::network::File;
 use network::{Lease, Node, Port, Protocol, Settings};
 use proto::v1;
 
-pub use connect::{ConnectError, Connected};
+pub use connect::{ConnectError, Connected, are_free};
 pub use dns::BadDns;
 use dns::DefaultDns;
 pub use flags::NetworkFlags;

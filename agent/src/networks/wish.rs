@@ -11,7 +11,8 @@ use super::dns::{self, BadWord};
 /// Of a container.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wish {
-    Hosts,
+    /// With the ports of it that the task says to listen on.
+    Hosts(Vec<Port>),
     Own(Box<Own>),
 }
 
@@ -57,6 +58,9 @@ const SENDS: &str = "LONGSHORE_NETWORK_SEND_RATE";
 
 /// Whom a task may talk to; with no text at all it is nobody.
 const EGRESS: &str = "LONGSHORE_NETWORK_EGRESS";
+
+/// What holds a container, with all tasks that are in it.
+pub const HOLDING: [&str; 3] = [RECEIVES, SENDS, EGRESS];
 
 /// Of a network of a task: the hardware address of its link there.
 const MAC: &str = "mac";
@@ -114,7 +118,7 @@ pub fn wish(
         return Err(BadNetwork::EgressElsewhere(bridge.to_owned()));
     }
     if networks.is_empty() {
-        return Ok(Wish::Hosts);
+        return Ok(Wish::Hosts(served(task, held)));
     }
     for (at, network) in networks.iter().enumerate() {
         let name = network.name();
@@ -159,6 +163,21 @@ pub fn wish(
         }
     }
     Ok(Wish::Own(Box::new(own)))
+}
+
+/// By its discovery, and of those that it holds.
+fn served(task: &v1::TaskInfo, held: &Resources) -> Vec<Port> {
+    let (discovery, held) = (task.discovery.as_ref(), held.ports());
+    let said = discovery.iter().filter_map(|it| it.ports.as_ref());
+    let port = |said: &v1::Port| {
+        let host = u16::try_from(said.number).ok()?;
+        Some(Port {
+            protocol: protocol(said.protocol.as_deref().unwrap_or("tcp"))?,
+            host: Some(host).filter(|port| held.contains(u64::from(*port)))?,
+            container: host,
+        })
+    };
+    said.flat_map(|it| &it.ports).filter_map(port).collect()
 }
 
 /// Whether programs of somebody else are run for it, for which others shall not wait.
@@ -232,7 +251,11 @@ fn bandwidth(rates: Rates) -> Option<cni::Bandwidth> {
 }
 
 fn label<'a>(task: &'a v1::TaskInfo, name: &str) -> Option<&'a str> {
-    let mut labels = task.labels.iter().flat_map(|labels| &labels.labels);
+    label_of(task.labels.as_ref(), name)
+}
+
+pub fn label_of<'a>(labels: Option<&'a v1::Labels>, name: &str) -> Option<&'a str> {
+    let mut labels = labels.into_iter().flat_map(|labels| &labels.labels);
     let label = labels.find(|label| label.key == name)?;
     Some(label.value())
 }

@@ -11,6 +11,8 @@ use proto::v1::container_info::docker_info::Network;
 use proto::v1::r_limit_info::RLimit;
 use proto::v1::r_limit_info::r_limit::Type as Limit;
 
+use crate::networks::wish::NONE;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadDocker {
     #[error(
@@ -197,8 +199,12 @@ fn network(
             name: Some(bridge.to_owned()),
             ..Default::default()
         }),
+        Network::None if !named => info.network_infos.push(v1::NetworkInfo {
+            name: Some(NONE.to_owned()),
+            ..Default::default()
+        }),
         Network::User if !named => return Err(BadDocker::Network("USER without a name")),
-        Network::None => return Err(BadDocker::Network("NONE")),
+        Network::None => return Err(BadDocker::Network("NONE beside a name")),
         Network::Bridge | Network::User | Network::Host => {}
     }
     let ports = docker

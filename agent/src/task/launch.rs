@@ -35,7 +35,7 @@ use crate::executor::authentication::Authentication;
 use crate::fetching::told;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::networks::wish::Wish;
-use crate::networks::{ConnectError, Connected, Networks};
+use crate::networks::{ConnectError, Connected, Networks, are_free};
 use crate::paths::{Paths, Run};
 use crate::provisioning::{ImageError, Images};
 use crate::quota::{Quotas, quota};
@@ -453,7 +453,10 @@ async fn contain(
         bounds: plan.logs.bounds(),
     };
     let mut connected = match plan.network {
-        Wish::Hosts => None,
+        Wish::Hosts(ports) => {
+            are_free(&ports).await?;
+            None
+        }
         Wish::Own(own) => {
             let networks = &host.networks;
             let id = plan.container.id.as_str();

@@ -105,11 +105,13 @@ pub fn plan(
     let tty = task.container.as_ref().and_then(|c| c.tty_info.as_ref());
     let policy = &host.policy;
     let networks = &host.networks;
-    let held = Resources::from_protos(&task.resources)?;
+    // An executor may hold ports that its container's lead from, whichever tasks it has.
+    let held = [&task.resources[..], &job.executor.resources[..]].concat();
+    let held = Resources::from_protos(&held)?;
     let network = wish(task, &held, networks.name(), id.as_str())?;
     let hostname = task.container.as_ref().and_then(|c| c.hostname.clone());
     let (files, hostname) = match &network {
-        Wish::Hosts => (Network::Hosts, hostname),
+        Wish::Hosts(_) => (Network::Hosts, hostname),
         Wish::Own(own) => {
             let files = networks.files(id.as_str(), own);
             (Network::Own { files }, Some(own.hostname.clone()))

@@ -31,8 +31,48 @@ fn wished(networks: &[v1::NetworkInfo], hostname: Option<&str>) -> Result<Wish, 
 
 #[test]
 fn a_task_that_names_no_network_has_the_hosts() {
-    assert_eq!(wished(&[], None), Ok(Wish::Hosts));
-    assert_eq!(wished(&[network(None, &[])], None), Ok(Wish::Hosts));
+    assert_eq!(wished(&[], None), Ok(Wish::Hosts(vec![])));
+    let unnamed = wished(&[network(None, &[])], None);
+    assert_eq!(unnamed, Ok(Wish::Hosts(vec![])));
+}
+
+#[test]
+fn of_the_hosts_ports_a_task_serves_what_it_says_and_holds() {
+    let said = [
+        (31000, Some("tcp")),
+        (31000, Some("udp")),
+        (31001, None),
+        (31002, None),
+        (31000, Some("sctp")),
+        (70000, None),
+    ];
+    let ports = said.map(|(number, protocol)| v1::Port {
+        number,
+        protocol: protocol.map(str::to_owned),
+        ..Default::default()
+    });
+    let task = v1::TaskInfo {
+        discovery: Some(v1::DiscoveryInfo {
+            ports: Some(v1::Ports {
+                ports: ports.to_vec(),
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let held = Resources::parse("ports:[31000-31001]", "*").unwrap();
+    let port = |host, protocol| Port {
+        protocol,
+        host,
+        container: host,
+    };
+    let wanted = vec![
+        port(31000, Protocol::Tcp),
+        port(31000, Protocol::Udp),
+        port(31001, Protocol::Tcp),
+    ];
+    let wish = wish(&task, &held, "mesos-bridge", "c1");
+    assert_eq!(wish, Ok(Wish::Hosts(wanted)));
 }
 
 #[test]
@@ -139,7 +179,7 @@ fn a_label_says_whom_a_task_may_talk_to_and_is_never_passed_over() {
         let task = labelled(EGRESS, value, names);
         match wish(&task, &Resources::default(), "mesos-bridge", "c1")? {
             Wish::Own(own) => Ok(own.bridge.and_then(|it| it.egress)),
-            Wish::Hosts => Ok(None),
+            Wish::Hosts(_) => Ok(None),
         }
     };
     let bridge = ["mesos-bridge"];

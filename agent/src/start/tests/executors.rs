@@ -73,7 +73,7 @@ async fn environment(handle: &Handle) -> String {
 }
 
 /// The end of an executor; updates that come before it are not acknowledged.
-async fn exited(link: &mut FakeLink) -> ExitedExecutor {
+pub async fn exited(link: &mut FakeLink) -> ExitedExecutor {
     loop {
         if let from_agent::Message::ExitedExecutor(exited) = link.hear().await {
             return exited;
@@ -81,7 +81,7 @@ async fn exited(link: &mut FakeLink) -> ExitedExecutor {
     }
 }
 
-fn shutdown() -> to_agent::Message {
+pub fn shutdown() -> to_agent::Message {
     to_agent::Message::ShutdownExecutor(ShutdownExecutor {
         framework_id: v1::FrameworkId { value: "F".into() },
         executor_id: ExecutorId { value: "E".into() },

@@ -1,6 +1,7 @@
 //! Tasks with a network of their own, on a host whose network is not ours.
 
 mod egress;
+mod ipv6;
 mod many;
 mod named;
 mod plugins;

@@ -1,5 +1,6 @@
 //! Tasks with the host's network that listen on ports, on a host whose network is not ours.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use proto::v1::TaskState;
@@ -70,6 +71,49 @@ fn root_a_task_that_listens_on_anothers_port_is_killed_where_that_is_asked_for()
         assert_eq!(got("127.0.0.1:31000"), "good");
         link.say(kill("good")).await;
         while story(&mut link).await.pop().unwrap().state() != TaskState::TaskKilled {}
+        node.end(handle).await;
+    });
+}
+
+#[test]
+fn root_a_port_that_somebody_else_has_is_told_before_a_task_starts_that_says_to_serve_it() {
+    apart(|| async {
+        let mut node = node().await;
+        let (handle, mut link) = node.start().await;
+        let listener = TcpListener::bind("127.0.0.1:31000").unwrap();
+        let serving = |id: &str| {
+            let port = v1::Port {
+                number: 31000,
+                ..Default::default()
+            };
+            let ports = Some(v1::Ports { ports: vec![port] });
+            let mut task = listening(id, 0, 31000);
+            task.discovery = Some(v1::DiscoveryInfo {
+                ports,
+                ..Default::default()
+            });
+            task
+        };
+        link.say(run(serving("late"))).await;
+        let last = story(&mut link).await.pop().unwrap();
+        assert_eq!(last.state(), TaskState::TaskFailed, "{last:?}");
+        assert_eq!(last.reason(), Reason::ContainerLaunchFailed);
+        let us = format!(
+            "port 31000/tcp of this host is in use by process {} (",
+            std::process::id()
+        );
+        assert!(last.message().contains(&us), "{last:?}");
+        // One that says nothing of the kind holds it, and may not need it.
+        link.say(run(listening("other", 0, 8080))).await;
+        runs(&mut link).await;
+        link.say(kill("other")).await;
+        story(&mut link).await;
+        drop(listener);
+        link.say(run(serving("next"))).await;
+        runs(&mut link).await;
+        assert_eq!(got("127.0.0.1:31000"), "next");
+        link.say(kill("next")).await;
+        story(&mut link).await;
         node.end(handle).await;
     });
 }

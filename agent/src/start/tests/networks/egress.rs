@@ -69,6 +69,47 @@ fn root_a_task_with_a_policy_is_held_to_it_and_what_it_was_refused_is_told() {
 }
 
 #[test]
+fn root_an_executor_with_a_policy_is_held_to_it_with_all_that_it_runs() {
+    apart(|| async {
+        let mut node = node().await;
+        let (handle, mut link) = node.start().await;
+        link.say(run(bridged("web", 0, &server("web")))).await;
+        runs(&mut link).await;
+        assert_eq!(got("127.0.0.1:31000"), "web");
+        let asks = "busybox wget -q -O - http://10.211.0.2/
+                    busybox timeout 2 busybox wget -q -O - http://10.211.0.1:31000/ || echo refused
+                    exec busybox httpd -f -p 80";
+        let policy = [("LONGSHORE_NETWORK_EGRESS", "10.211.0.2:80/tcp")];
+        let like = labelled(bridged("like", 1, ""), &policy);
+        let mut hosted = executors::hosted("t1", asks);
+        let executor = hosted.executor.as_mut().unwrap();
+        executor.resources = Resources::parse("cpus:0.1;mem:64;ports:[31001-31001]", "*")
+            .unwrap()
+            .to_protos();
+        executor.container = like.container;
+        executor.labels = like.labels;
+        link.say(run(hosted)).await;
+        let place = "slaves/M-S0/frameworks/F/executors/E/runs/latest/stdout";
+        let stdout = node.flags.work_dir.join(place);
+        let said = || std::fs::read_to_string(&stdout).unwrap_or_default();
+        while !said().ends_with("refused\n") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(said(), "web\nrefused\n");
+        // It is there, though it knows no such page.
+        let answer = || TcpStream::connect("127.0.0.1:31001");
+        while answer().is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        link.say(executors::shutdown()).await;
+        executors::exited(&mut link).await;
+        assert_eq!(leases(&node).len(), 1);
+        link.say(kill("web")).await;
+        handle.destroy().await;
+    });
+}
+
+#[test]
 fn root_a_label_that_cannot_be_kept_fails_its_task_and_leaves_nothing() {
     apart(|| async {
         let mut node = node().await;
