@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::network::{Network, Plugin};
 use crate::outcome::{self, BadOutcome, shown};
-use crate::plan::{Command, Place, document, environment};
-use crate::run::{Output, RunError, run};
+use crate::plan::{Command, Place, Valid, document, document_of_network, environment};
+use crate::run::{Output, RunError, locked, memory, run};
 
 /// Where a plugin finds programs, when the agent has no better idea.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,7 +52,8 @@ impl Plugins {
         let mut said = None;
         for plugin in &network.plugins {
             let attempt = || {
-                let stdout = self.call(Command::Add, network, plugin, place, said.as_ref())?;
+                let told = document(network, plugin, place, said.as_ref());
+                let stdout = self.call(Command::Add, plugin, Some(place), &told)?;
                 Ok(outcome::read(&stdout, network.version)?)
             };
             let answer = attempt().map_err(failed(network, plugin, Command::Add))?;
@@ -70,7 +71,8 @@ impl Plugins {
         result: &Value,
     ) -> Result<(), Failure> {
         for plugin in network.plugins.iter().filter(|_| network.can_check) {
-            let answer = self.call(Command::Check, network, plugin, place, Some(result));
+            let told = document(network, plugin, place, Some(result));
+            let answer = self.call(Command::Check, plugin, Some(place), &told);
             answer.map_err(failed(network, plugin, Command::Check))?;
         }
         Ok(())
@@ -86,8 +88,30 @@ impl Plugins {
     ) -> Vec<Failure> {
         let result = result.filter(|_| network.version.keeps_results());
         let attempts = network.plugins.iter().rev().map(|plugin| {
-            let answer = self.call(Command::Del, network, plugin, place, result);
+            let told = document(network, plugin, place, result);
+            let answer = self.call(Command::Del, plugin, Some(place), &told);
             answer.map_err(failed(network, plugin, Command::Del))
+        });
+        attempts.filter_map(Result::err).collect()
+    }
+
+    /// Whether all of them would connect a container now. Who does not know the question says nothing.
+    pub fn status(&self, network: &Network) -> Result<(), Failure> {
+        let can_tell = network.version.looks_after_networks();
+        for plugin in network.plugins.iter().filter(|_| can_tell) {
+            let told = document_of_network(network, plugin, None);
+            let answer = self.call(Command::Status, plugin, None, &told);
+            answer.map_err(failed(network, plugin, Command::Status))?;
+        }
+        Ok(())
+    }
+
+    /// Has each take away what it remembers of others than these.
+    pub fn collect(&self, network: &Network, valid: &[Valid]) -> Vec<Failure> {
+        let attempts = network.plugins.iter().map(|plugin| {
+            let told = document_of_network(network, plugin, Some(valid));
+            let answer = self.call(Command::Gc, plugin, None, &told);
+            answer.map_err(failed(network, plugin, Command::Gc))
         });
         attempts.filter_map(Result::err).collect()
     }
@@ -95,23 +119,27 @@ impl Plugins {
     fn call(
         &self,
         command: Command,
-        network: &Network,
         plugin: &Plugin,
-        place: &Place<'_>,
-        previous: Option<&Value>,
+        place: Option<&Place<'_>>,
+        told: &Value,
     ) -> Result<Vec<u8>, Cause> {
         let program = self.find(&plugin.kind)?;
         let mut environment = environment(command, place);
         environment.push(("CNI_PATH", self.places()));
         let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
         environment.push(("PATH", path));
-        let input = document(network, plugin, place, previous).to_string();
-        let output = run(&program, &environment, input.as_bytes(), self.limit)?;
+        let input = told.to_string();
+        let stdin = match place {
+            Some(place) => locked(place.told, input.as_bytes()),
+            None => memory(input.as_bytes()),
+        };
+        let stdin = stdin.map_err(RunError::Start)?;
+        let output = run(&program, &environment, stdin, self.limit)?;
         tracing::debug!(
             plugin = plugin.kind,
             command = command.word(),
-            container = place.container,
-            interface = place.interface,
+            container = place.map(|it| it.container),
+            interface = place.map(|it| it.interface),
             status = %output.status,
             "a network plugin has ended"
         );

@@ -5,6 +5,7 @@
 //! <directory>/<container>
 //! ├── attachments.json            networks and what was said of them, from before it has any
 //! ├── ns                          its network namespace, mounted
+//! ├── told                        what a plugin was told of it last; locked while one runs
 //! └── hosts, hostname, resolv.conf
 //! ```
 
@@ -12,6 +13,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use failpoint::{Point, reach};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -36,6 +38,13 @@ pub struct Attachment {
     pub arguments: Map<String, Value>,
     /// `None` until its plugins have said it.
     pub result: Option<Value>,
+}
+
+impl Record {
+    /// Whether the network of that name is one of them.
+    pub fn is_in(&self, network: &str) -> bool {
+        self.attachments.iter().any(|it| it.network.name == network)
+    }
 }
 
 impl Attachment {
@@ -94,15 +103,24 @@ impl Journal {
         self.place(container).join("ns")
     }
 
+    /// What plugins are told of a container.
+    pub fn told(&self, container: &str) -> PathBuf {
+        self.place(container).join("told")
+    }
+
     pub fn write(&self, container: &str, record: &Record) -> Result<(), JournalError> {
         let place = self.place(container);
         fs::create_dir_all(&place).map_err(failed("make", &place))?;
+        reach(Point::NetworksPlaced);
         let file = place.join("attachments.json");
         let new = place.join("attachments.json.new");
         let text = serde_json::to_vec(record).map_err(io::Error::from);
         let written = text.and_then(|text| fs::write(&new, text));
         written.map_err(failed("write", &new))?;
-        fs::rename(&new, &file).map_err(failed("write", &file))
+        reach(Point::NetworksWritten);
+        fs::rename(&new, &file).map_err(failed("write", &file))?;
+        reach(Point::NetworksKnown);
+        Ok(())
     }
 
     /// Once nothing of it is there any more.

@@ -18,6 +18,9 @@ pub struct Network {
     pub version: Version,
     /// Its plugins can be asked whether a container is still connected.
     pub can_check: bool,
+    /// And whether what they remember is somebody's. An operator forbids that of a network that others connect
+    /// containers with, too.
+    pub can_collect: bool,
     pub plugins: Vec<Plugin>,
     /// As it was read.
     pub text: String,
@@ -71,6 +74,7 @@ impl Network {
         }
         let version = version(&fields)?;
         let can_check = version.keeps_results() && !switch(&fields, "disableCheck")?;
+        let can_collect = version.looks_after_networks() && !switch(&fields, "disableGC")?;
         let plugins = match fields.get("plugins") {
             Some(Value::Array(list)) => list.iter().map(Plugin::of).collect::<Result<_, _>>()?,
             Some(_) => return Err(field("\"plugins\"", "a list")),
@@ -83,6 +87,7 @@ impl Network {
             name,
             version,
             can_check,
+            can_collect,
             plugins,
             text: text.to_owned(),
         })
@@ -205,6 +210,18 @@ mod tests {
         assert!(network.can_check);
         let quiet = text.replacen('{', r#"{"disableCheck": "true","#, 1);
         assert!(!Network::parse(&quiet).unwrap().can_check);
+    }
+
+    #[test]
+    fn what_is_not_held_by_anybody_is_collected_from_1_1_on_but_where_that_is_forbidden() {
+        let of = |version: &str, more: &str| {
+            let text = format!(r#"{{"name": "a", "type": "t", "cniVersion": "{version}"{more}}}"#);
+            Network::parse(&text).unwrap().can_collect
+        };
+        assert!(!of("1.0.0", ""));
+        assert!(of("1.1.0", ""));
+        assert!(of("1.1.0", r#", "disableGC": false"#));
+        assert!(!of("1.1.0", r#", "disableGC": true"#));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The named networks of a node, and the containers in them.
 
+mod upkeep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use failpoint::{Point, reach};
 use serde_json::{Map, Value};
 
 use crate::chain::{Failure, Plugins};
@@ -16,6 +19,7 @@ use crate::namespace;
 use crate::network::{Network, is_name};
 use crate::outcome::{Outcome, understood};
 use crate::plan::{Place, PortMapping, Runtime};
+use crate::run::is_outlasted;
 
 /// Where an operator's things are.
 #[derive(Debug, Clone)]
@@ -99,6 +103,8 @@ pub struct Node {
     plugins: Plugins,
     journal: Journal,
     books: Mutex<Books>,
+    /// Told when a network is not looked through any more.
+    collected: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +112,10 @@ struct Books {
     records: BTreeMap<String, Arc<Record>>,
     /// Containers that somebody is at work with.
     busy: BTreeSet<String>,
+    /// Containers of an earlier process, at which a plugin that it has started may still be at work.
+    earlier: BTreeSet<String>,
+    /// Networks whose plugins are asked what they remember: whom one is to connect waits for that.
+    collecting: BTreeSet<String>,
 }
 
 /// Somebody is at work with a container until this is dropped.
@@ -133,6 +143,7 @@ impl Node {
                 );
                 Record::default()
             });
+            books.earlier.insert(container.clone());
             books.records.insert(container, Arc::new(record));
         }
         Ok(Self {
@@ -143,6 +154,7 @@ impl Node {
             settings,
             journal,
             books: Mutex::new(books),
+            collected: Condvar::new(),
         })
     }
 
@@ -212,7 +224,13 @@ impl Node {
 
     /// Nobody else may have the container, nor a port of the host that it is to have.
     fn begin<'a>(&'a self, container: &'a str, record: &Record) -> Result<Work<'a>, AttachError> {
-        let mut books = self.books();
+        let books = self.books();
+        let of_record = |name: &String| record.is_in(name);
+        let books = self
+            .collected
+            .wait_while(books, |it| it.collecting.iter().any(of_record));
+        // No panic leaves them half changed.
+        let mut books = books.unwrap_or_else(PoisonError::into_inner);
         if books.records.contains_key(container) {
             return Err(AttachError::Attached(container.to_owned()));
         }
@@ -249,14 +267,17 @@ impl Node {
         if !record.attachments.is_empty() {
             let pinned = namespace::pin(namespace, &file);
             pinned.map_err(|source| AttachError::Namespace(file.clone(), source))?;
+            reach(Point::NamespacePinned);
         }
+        let told = self.journal.told(container);
         let mut outcomes = Vec::new();
         for number in 0..record.attachments.len() {
             let Some(attachment) = record.attachments.get_mut(number) else {
                 continue;
             };
-            let place = place(container, Some(&file), attachment);
+            let place = place(container, Some(&file), &told, attachment);
             let result = self.plugins.add(&attachment.network, &place)?;
+            reach(Point::NetworkAdded);
             let outcome = understood(&result, attachment.network.version);
             outcomes.push(outcome.map_err(|source| AttachError::Outcome {
                 network: attachment.network.name.clone(),
@@ -290,12 +311,16 @@ impl Node {
     }
 
     fn take_away(&self, container: &str) -> Result<(), ReleaseError> {
+        self.outlast(container);
         let record = self.record(container).unwrap_or_default();
-        let file = self.journal.namespace(container);
+        let (file, told) = (
+            self.journal.namespace(container),
+            self.journal.told(container),
+        );
         let namespace = namespace::is_pinned(&file).then_some(file.as_path());
         let attachments = record.attachments.iter().rev();
         let mut failures = attachments.flat_map(|it| {
-            let place = place(container, namespace, it);
+            let place = place(container, namespace, &told, it);
             self.plugins.del(&it.network, &place, it.result.as_ref())
         });
         if let Some(first) = failures.next() {
@@ -303,23 +328,44 @@ impl Node {
             let (count, first) = (1 + failures.count(), Box::new(first));
             return Err(ReleaseError::Plugins { count, first });
         }
+        reach(Point::NetworksDeleted);
         namespace::unpin(&file).map_err(ReleaseError::Namespace)?;
+        reach(Point::NamespaceUnpinned);
         self.journal.remove(container)?;
+        reach(Point::NetworksForgotten);
         self.books().records.remove(container);
         Ok(())
     }
 
     /// Asks plugins whether a container that lives has what they gave it. Blocks.
     pub fn check(&self, container: &str) -> Result<(), Failure> {
+        self.outlast(container);
         let record = self.record(container).unwrap_or_default();
-        let file = self.journal.namespace(container);
+        let (file, told) = (
+            self.journal.namespace(container),
+            self.journal.told(container),
+        );
         for attachment in &record.attachments {
-            let place = place(container, Some(&file), attachment);
+            let place = place(container, Some(&file), &told, attachment);
             if let Some(result) = &attachment.result {
                 self.plugins.check(&attachment.network, &place, result)?;
             }
         }
         Ok(())
+    }
+
+    /// Waits for plugins that an earlier process has started: what one of them does would come after what undoes it.
+    fn outlast(&self, container: &str) {
+        if !self.books().earlier.remove(container) {
+            return;
+        }
+        let deadline = Instant::now() + self.settings.limit;
+        if !is_outlasted(&self.journal.told(container), deadline) {
+            tracing::warn!(
+                container,
+                "a plugin that an earlier agent has started has not ended, and is not waited for any more"
+            );
+        }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -328,8 +374,14 @@ impl Node {
     }
 }
 
-fn place<'a>(container: &'a str, namespace: Option<&'a Path>, of: &'a Attachment) -> Place<'a> {
+fn place<'a>(
+    container: &'a str,
+    namespace: Option<&'a Path>,
+    told: &'a Path,
+    of: &'a Attachment,
+) -> Place<'a> {
     Place {
+        told,
         container,
         interface: &of.interface,
         namespace,

@@ -13,6 +13,10 @@ pub enum Command {
     Add,
     Check,
     Del,
+    /// Of a network, and of no container.
+    Status,
+    /// The same.
+    Gc,
 }
 
 impl Command {
@@ -21,6 +25,8 @@ impl Command {
             Self::Add => "ADD",
             Self::Check => "CHECK",
             Self::Del => "DEL",
+            Self::Status => "STATUS",
+            Self::Gc => "GC",
         }
     }
 }
@@ -91,17 +97,49 @@ pub struct Place<'a> {
     pub runtime: &'a Runtime,
     /// For plugins that know who runs them: "args".
     pub arguments: &'a Map<String, Value>,
+    /// Where it is written what plugins are told of it.
+    pub told: &'a Path,
 }
 
-/// Beside where plugins lie.
-pub fn environment(command: Command, place: &Place<'_>) -> Vec<(&'static str, String)> {
-    let namespace = place.namespace.map(|path| path.display().to_string());
-    vec![
-        ("CNI_COMMAND", command.word().to_owned()),
-        ("CNI_CONTAINERID", place.container.to_owned()),
-        ("CNI_NETNS", namespace.unwrap_or_default()),
-        ("CNI_IFNAME", place.interface.to_owned()),
-    ]
+/// One that a network is to have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Valid {
+    #[serde(rename = "containerID")]
+    pub container: String,
+    #[serde(rename = "ifname")]
+    pub interface: String,
+}
+
+/// Beside where plugins lie. `place`: of what is about a container.
+pub fn environment(command: Command, place: Option<&Place<'_>>) -> Vec<(&'static str, String)> {
+    let command = [("CNI_COMMAND", command.word().to_owned())];
+    let of_container = place.into_iter().flat_map(|place| {
+        let namespace = place.namespace.map(|path| path.display().to_string());
+        [
+            ("CNI_CONTAINERID", place.container.to_owned()),
+            ("CNI_NETNS", namespace.unwrap_or_default()),
+            ("CNI_IFNAME", place.interface.to_owned()),
+        ]
+    });
+    command.into_iter().chain(of_container).collect()
+}
+
+/// What each command says of a network.
+fn described(network: &Network, plugin: &Plugin) -> Map<String, Value> {
+    let mut fields = plugin.fields.clone();
+    fields.remove("capabilities");
+    fields.remove("cniVersions");
+    fields.insert("cniVersion".to_owned(), json!(network.version.text()));
+    fields.insert("name".to_owned(), json!(network.name));
+    fields
+}
+
+/// Of no container. `valid`: all that the network is to have, for who is to take everything else away.
+pub fn document_of_network(network: &Network, plugin: &Plugin, valid: Option<&[Valid]>) -> Value {
+    let mut fields = described(network, plugin);
+    let valid = valid.map(|valid| ("cni.dev/valid-attachments".to_owned(), json!(valid)));
+    fields.extend(valid);
+    Value::Object(fields)
 }
 
 /// `previous`: what the plugin before it said, or when all is there the last one.
@@ -111,11 +149,7 @@ pub fn document(
     place: &Place<'_>,
     previous: Option<&Value>,
 ) -> Value {
-    let mut fields = plugin.fields.clone();
-    fields.remove("capabilities");
-    fields.remove("cniVersions");
-    fields.insert("cniVersion".to_owned(), json!(network.version.text()));
-    fields.insert("name".to_owned(), json!(network.name));
+    let mut fields = described(network, plugin);
     let runtime = place.runtime.said_to(plugin);
     if !runtime.is_empty() {
         fields.insert("runtimeConfig".to_owned(), Value::Object(runtime));
@@ -174,6 +208,7 @@ mod tests {
             namespace: Some(Path::new("/run/ns")),
             runtime: &runtime,
             arguments: &arguments,
+            told: Path::new("/told"),
         };
         let first = document(&network, &network.plugins[0], &place, None);
         let args = json!({"own": 1, "org.apache.mesos": {"x": 1}});
@@ -190,7 +225,7 @@ mod tests {
         let mapping = json!({"hostPort": 31000, "containerPort": 80, "protocol": "tcp"});
         assert_eq!(second["runtimeConfig"], json!({"portMappings": [mapping]}));
         assert!(second.get("capabilities").is_none());
-        let environment = environment(Command::Add, &place);
+        let environment = environment(Command::Add, Some(&place));
         let of = |name| {
             environment
                 .iter()

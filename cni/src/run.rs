@@ -1,10 +1,12 @@
 //! One run of a plugin, within bounds.
 
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -16,6 +18,9 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 /// Of a plugin's answer, in bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
+
+/// Between two looks at whether one of an earlier process has ended.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What is kept of its complaints: the last of them.
 const COMPLAINTS: usize = 4096;
@@ -40,11 +45,12 @@ pub enum RunError {
     Talkative,
 }
 
-/// Blocks until it has ended, at most for `limit`. What it has started in its process group ends with it.
+/// Blocks until it has ended, at most for `limit`. What it has started in its process group ends with it. What it
+/// is told is in `stdin`, a file: it need not be read at all, and nobody waits for that.
 pub fn run(
     program: &Path,
     environment: &[(&str, String)],
-    input: &[u8],
+    stdin: File,
     limit: Duration,
 ) -> Result<Output, RunError> {
     let deadline = Instant::now() + limit;
@@ -52,7 +58,7 @@ pub fn run(
     command
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(stdin(input).map_err(RunError::Start)?)
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // Nothing is done between fork and exec: so the process is born without a copy of our memory.
@@ -69,12 +75,39 @@ pub fn run(
     })
 }
 
-/// A file: it need not be read at all, and nobody waits for that.
-fn stdin(input: &[u8]) -> io::Result<Stdio> {
-    let mut file = std::fs::File::from(memfd_create(c"cni", MFdFlags::MFD_CLOEXEC)?);
+/// For nobody else.
+pub fn memory(input: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(c"cni", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(input)?;
     file.rewind()?;
-    Ok(file.into())
+    Ok(file)
+}
+
+/// With a lock, which is held until all have ended that have the file open: so whoever comes after us can tell
+/// whether a plugin that we have started is still there.
+pub fn locked(path: &Path, input: &[u8]) -> io::Result<File> {
+    let mut options = File::options();
+    let options = options.create(true).truncate(true).read(true).write(true);
+    let mut file = options.open(path)?;
+    // Who has it is something that a plugin left behind, and that nobody waits for.
+    let _ = file.try_lock();
+    file.write_all(input)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Whether all of those have ended by then.
+pub fn is_outlasted(path: &Path, deadline: Instant) -> bool {
+    let Ok(file) = File::open(path) else {
+        return true;
+    };
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(PAUSE);
+    }
+    true
 }
 
 struct Group(Child);

@@ -1,5 +1,8 @@
 //! Plugins that are shell scripts, well-behaved ones and others, and a namespace that is a real one.
 
+mod earlier;
+mod upkeep;
+
 use std::fs;
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -11,7 +14,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Map, Value, json};
 
-use crate::run::run;
+use crate::run::{memory, run};
 use crate::*;
 
 /// A well-behaved plugin. It keeps what it was told, by its command and its name, and says that it has one
@@ -323,7 +326,13 @@ fn a_plugin_that_hangs_ends_with_all_that_it_has_started() {
     stage.plugin("hangs", "sleep 1000 & echo $! > $LOGS/pid; wait");
     let program = stage.path("bin/hangs");
     let path = ("PATH", std::env::var("PATH").unwrap());
-    let error = run(&program, &[path], b"{}", Duration::from_secs(3)).unwrap_err();
+    let error = run(
+        &program,
+        &[path],
+        memory(b"{}").unwrap(),
+        Duration::from_secs(3),
+    )
+    .unwrap_err();
     let error = error.to_string();
     assert_eq!(
         error,
@@ -340,7 +349,13 @@ fn who_keeps_a_plugins_output_open_holds_up_nobody() {
     let path = ("PATH", std::env::var("PATH").unwrap());
     // More than a pipe holds, and nobody reads it.
     let input = vec![b' '; 1 << 20];
-    let output = run(&program, &[path], &input, Duration::from_secs(600)).unwrap();
+    let output = run(
+        &program,
+        &[path],
+        memory(&input).unwrap(),
+        Duration::from_secs(600),
+    )
+    .unwrap();
     assert_eq!(output.stdout, b"{}\n");
     is_gone(&stage);
 }

@@ -40,6 +40,11 @@ impl Version {
         self < Self::V030
     }
 
+    /// STATUS and GC.
+    pub fn looks_after_networks(self) -> bool {
+        self >= Self::V110
+    }
+
     /// CHECK, and what was said when a container was connected when it is disconnected.
     pub fn keeps_results(self) -> bool {
         self >= Self::V040

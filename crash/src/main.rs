@@ -14,6 +14,7 @@ mod master;
 mod node;
 mod pairs;
 mod places;
+mod plugin;
 mod points;
 mod remains;
 mod scenario;

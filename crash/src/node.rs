@@ -15,6 +15,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
+use crate::plugin;
+
 /// Counts nodes of this process: each has cgroups of its own.
 static NODES: AtomicU32 = AtomicU32::new(0);
 
@@ -99,7 +101,7 @@ impl Node {
         let [high, low] = (number as u16).to_be_bytes();
         let ip = format!("127.{}.{high}.{low}", 64 + std::process::id() % 128);
         let cgroups_root = format!("longshore-crash-{}-{number}", std::process::id());
-        let arguments = vec![
+        let mut arguments = vec![
             format!("--ip={ip}"),
             format!("--port={PORT}"),
             "--hostname=node".to_owned(),
@@ -118,6 +120,7 @@ impl Node {
             "--max_stdout_size=64KB".to_owned(),
             "--logrotate_stdout_options=rotate 9".to_owned(),
         ];
+        arguments.extend(plugin::describe(directory.path())?);
         Ok(Node {
             directory,
             cgroups_root,

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use tokio::process::Command;
 
 use crate::node::{Node, directories, longshore};
+use crate::plugin::HELD;
 
 impl Node {
     /// `longshore audit`, of which nothing may come.
@@ -54,10 +55,13 @@ impl Node {
         for (place, what) in [
             ("run/containers", "records of containers"),
             ("run/network", "leases"),
+            ("run/isolators/network/cni", "records of named networks"),
         ] {
             let left = directories(&self.path(place), 1).count();
             ensure!(left == 0, "{left} {what} are left");
         }
+        let held = fs::read_dir(self.path(HELD))?.count();
+        ensure!(held == 0, "a plugin has still {held} containers");
         Ok(())
     }
 }

@@ -22,6 +22,8 @@ pub enum Kind {
     Mapped,
     /// Has a network of its own with a port of the host, and runs until it is killed in the last life.
     Bridged,
+    /// Is in a network that a plugin connects it with, and runs until it is killed in the last life.
+    Joined,
     /// Writes more than its log may hold, and runs until it is killed in the last life.
     Steady,
     /// Is killed once it runs.
@@ -50,6 +52,7 @@ pub const ALL: &[Kind] = &[
     Kind::Fetching,
     Kind::Mapped,
     Kind::Bridged,
+    Kind::Joined,
     Kind::Steady,
     Kind::Killed,
     Kind::Stubborn,
@@ -91,11 +94,15 @@ fn bridged(port: u32) -> v1::ContainerInfo {
         container_port: 80,
         protocol: Some(protocol.to_owned()),
     };
+    joining("mesos-bridge", vec![mapping("tcp"), mapping("udp")])
+}
+
+fn joining(network: &str, port_mappings: Vec<v1::network_info::PortMapping>) -> v1::ContainerInfo {
     v1::ContainerInfo {
         r#type: v1::container_info::Type::Mesos as i32,
         network_infos: vec![v1::NetworkInfo {
-            name: Some("mesos-bridge".to_owned()),
-            port_mappings: vec![mapping("tcp"), mapping("udp")],
+            name: Some(network.to_owned()),
+            port_mappings,
             ..Default::default()
         }],
         ..Default::default()
@@ -129,6 +136,7 @@ impl Kind {
             Self::Mapped => mark,
             Self::Steady => format!("{mark}; seq {LINES}; exec sleep 100000"),
             Self::Bridged
+            | Self::Joined
             | Self::Killed
             | Self::Early
             | Self::Unkept
@@ -149,6 +157,7 @@ impl Kind {
             Self::Brief | Self::Unheard | Self::Missing | Self::Greedy => TaskState::TaskFailed,
             Self::Fetching | Self::Mapped | Self::Hosted => TaskState::TaskFinished,
             Self::Bridged
+            | Self::Joined
             | Self::Steady
             | Self::Killed
             | Self::Stubborn
@@ -173,7 +182,7 @@ impl Kind {
     pub fn stays(self) -> bool {
         matches!(
             self,
-            Self::Bridged | Self::Steady | Self::Unkept | Self::HostedSteady
+            Self::Bridged | Self::Joined | Self::Steady | Self::Unkept | Self::HostedSteady
         )
     }
 
@@ -276,7 +285,11 @@ impl Kind {
                     }
                     _ => "cpus:0.1;mem:32".to_owned(),
                 }),
-                container: (self == Self::Bridged).then(|| bridged(port(life))),
+                container: match self {
+                    Self::Bridged => Some(bridged(port(life))),
+                    Self::Joined => Some(joining("blue", vec![])),
+                    _ => None,
+                },
                 command: Some(command).filter(|_| !self.is_hosted()),
                 executor,
                 labels,

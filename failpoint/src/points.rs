@@ -107,6 +107,16 @@ points! {
     PairFurnished,
     /// Rules know it, and ports of the host lead to it.
     Connected,
+    /// What it has of named networks is an empty directory.
+    NetworksPlaced,
+    /// Which they are, and what their plugins have said, is written under a temporary name.
+    NetworksWritten,
+    /// That has its name.
+    NetworksKnown,
+    /// Its network namespace has a file, for plugins.
+    NamespacePinned,
+    /// Plugins have connected it with one of them, and what they said is not written down.
+    NetworkAdded,
     /// What its programs look up is written.
     LookupsWritten,
     /// Its record is an empty directory.
@@ -211,6 +221,12 @@ points! {
     Disconnected,
     /// Others may have its addresses and ports.
     LeaseEnded,
+    /// Plugins have disconnected it from all named networks.
+    NetworksDeleted,
+    /// Its network namespace has no file any more.
+    NamespaceUnpinned,
+    /// What it had of named networks is not written down any more.
+    NetworksForgotten,
     /// Its record has lost the file that says which its first process is.
     RecordCutPid,
     /// The spec.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const CRATES: &[&str] = &["isolators", "network", "containerizer", "agent"];
+const CRATES: &[&str] = &["isolators", "network", "cni", "containerizer", "agent"];
 
 #[test]
 fn every_point_is_placed_exactly_once() {

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("isolators", &["proto", "failpoint"]),
     ("network", &["failpoint"]),
     ("engine", &[]),
-    ("cni", &[]),
+    ("cni", &["failpoint"]),
     ("containerizer", &["proto", "failpoint", "isolators", "init"]),
     ("agent", &["proto", "endpoint", "failpoint", "isolators", "network", "cni", "containerizer", "fetcher", "images"]),
     ("master", &["proto", "endpoint"]),

@@ -157,6 +157,10 @@ pub fn snapshot(site: &Site, book: &Book) -> Value {
             "containerizer/network/packets_denied".into(),
             denied.values().sum::<u64>() as f64,
         );
+        set(
+            "containerizer/network/named_networks_not_ready".into(),
+            networks.unready() as f64,
+        );
     }
     for (name, value) in site.fetcher().iter().flat_map(fetching::metrics) {
         set(format!("containerizer/fetcher/{name}"), value);

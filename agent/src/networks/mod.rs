@@ -7,6 +7,7 @@
 mod connect;
 mod dns;
 mod flags;
+mod upkeep;
 mod watch;
 pub mod wish;
 
@@ -44,6 +45,8 @@ struct Inner {
     dns: DefaultDns,
     /// Containers whose launch is under way: nothing of them need be there yet.
     launching: Mutex<BTreeSet<String>>,
+    /// Named networks that would connect nobody, and why.
+    unready: Mutex<BTreeMap<String, String>>,
     /// Another process looks after it from now on.
     left: AtomicBool,
 }
@@ -84,6 +87,7 @@ impl Networks {
             named: cni::Node::recover(flags.named(runtime_dir, work_dir))?,
             table,
             launching: Mutex::default(),
+            unready: Mutex::default(),
             left: AtomicBool::new(false),
         })))
     }

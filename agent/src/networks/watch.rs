@@ -17,6 +17,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::Networks;
 
 const INTERVAL: Duration = Duration::from_secs(60);
+/// Looks from one to the next at which plugins take away what is nobody's.
+const COLLECTING: u64 = 60;
 /// Between two looks: who changes rules changes many of them.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -58,18 +60,23 @@ pub fn watch(networks: &Networks, containerizer: Containerizer) -> Watching {
 
 async fn run_named(networks: Networks, containerizer: Containerizer) {
     // What an earlier agent connected may have come loose while there was none.
-    let mut checks = true;
-    loop {
+    let (mut checks, mut collects) = (true, true);
+    for round in 1_u64.. {
         let (networks, containerizer) = (networks.clone(), containerizer.clone());
         let looked = tokio::task::spawn_blocking(move || {
-            if !networks.is_left() {
-                networks.look_after_named(|it| is_there(&containerizer, it), checks);
+            if networks.is_left() {
+                return true;
             }
+            networks.look_after_named(|it| is_there(&containerizer, it), checks);
+            networks.look_at_readiness();
+            !collects || networks.collect_named()
         });
-        if let Err(error) = looked.await {
+        let collected = looked.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot look after the named networks of tasks");
-        }
+            true
+        });
         checks = false;
+        collects = !collected || round % COLLECTING == 0;
         sleep(INTERVAL).await;
     }
 }
