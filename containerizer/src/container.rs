@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,8 +15,11 @@ use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use crate::Shared;
-use crate::compile;
+use crate::compile::{self, Command};
 use crate::death::{self, Death, Look};
+use crate::error::LaunchError;
+use crate::exec::{Execution, Joined, Joining};
+use crate::launch::Stdio;
 use crate::mounts::Mounts;
 use crate::out_of_memory::until_oom_kill;
 use crate::process::Process;
@@ -25,6 +28,7 @@ use crate::snapshot::{self, NetworkUse, PressureMeter, Snapshot};
 use crate::termination::{ExitStatus, Termination};
 use crate::timings::Timings;
 use crate::update::{self, UpdateError};
+use crate::within;
 
 /// A handle on one container; clones name the same container.
 #[derive(Debug, Clone)]
@@ -277,6 +281,43 @@ impl Container {
 
     pub fn is_frozen(&self) -> bool {
         self.0.cgroup.is_frozen()
+    }
+
+    /// Starts a command that joins the container, and returns once it has been exec'ed. Errors: `Frozen`.
+    ///
+    /// A future that is dropped leaves the command alone.
+    pub async fn exec(&self, command: Command, stdio: Stdio) -> Result<Execution, LaunchError> {
+        let turn = self.0.shared.turns.acquire().await;
+        let turn = turn.map_err(|_closed| LaunchError::GivenUp)?;
+        let container = self.clone();
+        let started = tokio::task::spawn_blocking(move || container.join(&command, &stdio));
+        let joining = started.await.map_err(|_panicked| LaunchError::GivenUp)??;
+        drop(turn);
+        joining.until_exec().await
+    }
+
+    fn join(&self, command: &Command, stdio: &Stdio) -> Result<Joining, LaunchError> {
+        let shared = &self.0.shared;
+        let process = self.0.process.as_ref().ok_or(LaunchError::Joined)?;
+        let joined = Joined {
+            spec: &self.spec()?,
+            pidfd: process.as_fd(),
+            cgroup: &self.0.cgroup,
+            helper: &shared.helper,
+            filters: &shared.filters,
+        };
+        joined.start(command, stdio)
+    }
+
+    /// Does `work` in the container's network, on a thread of its own. Errors: `ESRCH` once the container has
+    /// ended.
+    pub async fn within_network<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let ended = || io::Error::from_raw_os_error(libc::ESRCH);
+        let process = self.0.process.as_ref().ok_or_else(ended)?;
+        within::network_of(process.as_fd().try_clone_to_owned()?, work).await
     }
 
     /// Changes the limits that the resources name, at once, and leaves the others. Its record keeps

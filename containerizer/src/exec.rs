@@ -6,7 +6,7 @@
 //! as the command ends. Nothing of the container's record changes: who executes it owns it.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::birth::{Birth, bear};
 use crate::compile::{self, Command, Filters};
 use crate::error::LaunchError;
 use crate::helper::Helper;
+use crate::kin;
 use crate::launch::{Heard, Stdio, hear};
 use crate::line::Line;
 use crate::process::Process;
@@ -50,7 +51,28 @@ pub enum TargetError {
 
 /// A command that was started. Dropping it leaves it alone.
 #[derive(Debug)]
-pub struct Execution(Process);
+pub struct Execution {
+    process: Process,
+    /// The host's number of the command.
+    command: Option<u32>,
+    cgroup: Cgroup,
+}
+
+/// A container that a command is to join.
+pub(crate) struct Joined<'a> {
+    pub spec: &'a Spec,
+    pub pidfd: BorrowedFd<'a>,
+    pub cgroup: &'a Cgroup,
+    pub helper: &'a Helper,
+    pub filters: &'a Filters,
+}
+
+/// On its way to its command.
+pub(crate) struct Joining {
+    process: Process,
+    line: Line,
+    cgroup: Cgroup,
+}
 
 impl Target {
     /// Finds what an agent with these directories runs.
@@ -98,22 +120,22 @@ impl Target {
 
     /// Returns once the command has been exec'ed. Errors: `Frozen`.
     pub async fn exec(&self, command: &Command, stdio: Stdio) -> Result<Execution, LaunchError> {
-        let (process, line) = self.start(command, &stdio)?;
+        let joined = Joined {
+            spec: &self.spec,
+            pidfd: self.pidfd.as_fd(),
+            cgroup: &self.cgroup,
+            helper: &self.helper,
+            filters: &Filters::default(),
+        };
+        let joining = joined.start(command, &stdio)?;
         drop(stdio);
-        match hear(line, &mut Stopwatch::start()).await {
-            Heard::Running { .. } => Ok(Execution(process)),
-            Heard::Failed(report) => {
-                process.end();
-                Err(report.into())
-            }
-            Heard::Nothing => {
-                process.end();
-                Err(LaunchError::Joined)
-            }
-        }
+        joining.until_exec().await
     }
+}
 
-    fn start(&self, command: &Command, stdio: &Stdio) -> Result<(Process, Line), LaunchError> {
+impl Joined<'_> {
+    /// Blocks for a moment.
+    pub(crate) fn start(&self, command: &Command, stdio: &Stdio) -> Result<Joining, LaunchError> {
         if self.cgroup.is_frozen() {
             return Err(LaunchError::Frozen);
         }
@@ -124,13 +146,13 @@ impl Target {
         };
         // It keeps no exit record.
         let (spawned, line) = bear(
-            &self.helper,
+            self.helper,
             Birth {
-                program: compile::join(&self.spec, command, files, &Filters::default())?,
+                program: compile::join(self.spec, command, files, self.filters)?,
                 stdio,
                 status: None,
                 entry: &entry,
-                more: &[self.pidfd.as_fd()],
+                more: &[self.pidfd],
                 namespaces: 0,
             },
         )?
@@ -139,7 +161,32 @@ impl Target {
             attempt: "watch the new process",
             source,
         })?;
-        Ok((process, line))
+        Ok(Joining {
+            process,
+            line,
+            cgroup: self.cgroup.clone(),
+        })
+    }
+}
+
+impl Joining {
+    pub(crate) async fn until_exec(self) -> Result<Execution, LaunchError> {
+        let process = self.process;
+        match hear(self.line, &mut Stopwatch::start()).await {
+            Heard::Running { command, .. } => Ok(Execution {
+                process,
+                command,
+                cgroup: self.cgroup,
+            }),
+            Heard::Failed(report) => {
+                process.end();
+                Err(report.into())
+            }
+            Heard::Nothing => {
+                process.end();
+                Err(LaunchError::Joined)
+            }
+        }
     }
 }
 
@@ -148,7 +195,7 @@ impl Execution {
     /// killed it, as shells tell it. Cancel safe.
     pub async fn wait(&self) -> i32 {
         const KILLED: i32 = 128 + libc::SIGKILL;
-        match self.0.wait().await {
+        match self.process.wait().await {
             Some(ExitStatus::Exited(code)) => code,
             Some(ExitStatus::Signaled(signal)) => 128 + signal,
             // The container has ended, and its kernel has told nobody how.
@@ -158,6 +205,17 @@ impl Execution {
 
     /// Not an error once it has ended.
     pub fn signal(&self, signal: i32) {
-        self.0.signal(signal);
+        self.process.signal(signal);
+    }
+
+    /// SIGKILL to the command and to all that came of it. Not an error once it has ended. Blocks.
+    pub fn kill(&self) {
+        match self.command {
+            // What has ended is not looked for: its number may be another's.
+            Some(command) if self.process.is_there() => kin::kill(command, &self.cgroup),
+            Some(_) => {}
+            // The kernel does not tell who it is.
+            None => self.process.signal(libc::SIGTERM),
+        }
     }
 }

@@ -231,15 +231,17 @@ fn inode(pidfd: &OwnedFd) -> Option<u64> {
     stat.map(|stat| stat.st_ino)
 }
 
-/// Of proc_pid_stat(5): fields 3 and 22.
+/// Of proc_pid_stat(5): fields 3, 4, 6 and 22. The kernel tells -1 for what it does not know any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) state: u8,
+    pub(crate) parent: i32,
+    pub(crate) session: i32,
     start: u64,
 }
 
 impl Stat {
-    fn of(pid: u32) -> Option<Self> {
+    pub(crate) fn of(pid: u32) -> Option<Self> {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
@@ -254,7 +256,9 @@ impl Stat {
         };
         Some(Self {
             state: *state,
-            start: fields.nth(18)?.parse().ok()?,
+            parent: fields.next()?.parse().ok()?,
+            session: fields.nth(1)?.parse().ok()?,
+            start: fields.nth(15)?.parse().ok()?,
         })
     }
 }
@@ -412,13 +416,22 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_process_calls_itself_its_state_and_start_are_read() {
+    fn whatever_a_process_calls_itself_what_it_is_is_read() {
         let wanted = Some(Stat {
             state: b'R',
+            parent: 1,
+            session: 3,
             start: 4711,
         });
         for name in [&b"sh"[..], b"a) Z 1 (", b"\xff)", b"", b") ", b"\n"] {
-            let stat = [b"7 (", name, b") R 1", &b" 0".repeat(17), b" 4711 0 0\n"].concat();
+            let stat = [
+                b"7 (",
+                name,
+                b") R 1 2 3",
+                &b" 0".repeat(15),
+                b" 4711 0 0\n",
+            ]
+            .concat();
             assert_eq!(Stat::parse(&stat), wanted, "{name:?}");
             for end in 0..stat.len() - 5 {
                 assert_ne!(Stat::parse(&stat[..end]), wanted, "{name:?}");

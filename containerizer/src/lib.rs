@@ -25,6 +25,7 @@ mod handover;
 mod helper;
 mod identity;
 mod ids;
+mod kin;
 mod launch;
 mod line;
 mod mounts;
@@ -45,6 +46,7 @@ mod terminal;
 mod termination;
 mod timings;
 mod update;
+mod within;
 
 use std::collections::BTreeSet;
 use std::num::NonZero;

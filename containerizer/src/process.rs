@@ -1,7 +1,7 @@
 //! The first process of a container, by its descriptor.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use tokio::io::unix::AsyncFd;
 
@@ -65,6 +65,12 @@ impl Process {
         if self.pidfd.readable().await.is_err() {
             std::future::pending().await
         }
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.get_ref().as_fd()
     }
 }
 

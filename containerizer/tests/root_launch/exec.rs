@@ -178,3 +178,71 @@ async fn root_an_executed_command_is_filtered_as_the_containers_own_is() {
     assert_eq!((status, output.as_str()), (0, "Seccomp:\t2\n"));
     end(&host, container).await;
 }
+
+#[tokio::test]
+async fn root_a_command_that_is_killed_goes_with_all_that_came_of_it_and_leaves_the_container_alone()
+ {
+    let host = Host::new("exec-killed");
+    let own = host
+        .launch(&host.request("sleep 1001 & exec sleep 1002"))
+        .await;
+    let container = own.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let (mut read, write) = std::io::pipe().expect("a pipe");
+    let stdio = Stdio {
+        stdin: None,
+        stdout: OwnedFd::from(write.try_clone().expect("a pipe")),
+        stderr: write.into(),
+    };
+    // A child, an orphan, and one that begins a session: each holds the pipe.
+    let begin = "sleep 1003 & (sleep 1004 & exit); setsid sleep 1005 & echo begun; wait";
+    let execution = container.exec(shell(begin), stdio).await.expect("executes");
+    let mut said = [0; 6];
+    read.read_exact(&mut said).expect("reads");
+    assert_eq!(&said, b"begun\n");
+    execution.kill();
+    assert_eq!(execution.wait().await, 128 + 9);
+    // Until nobody holds it.
+    read.read_to_end(&mut Vec::new()).expect("reads");
+    // Nobody is there any more.
+    execution.kill();
+    let sleeps = || {
+        let processes = find(&host).expect("it runs").cgroup().processes();
+        let name = |pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let names = processes.into_iter().map(name);
+        let names = names.map(|name| String::from_utf8_lossy(&name).replace('\0', " "));
+        let mut sleeps: Vec<_> = names.filter(|name| name.starts_with("sleep")).collect();
+        sleeps.sort();
+        sleeps
+    };
+    // The container's own may still be on their way.
+    while sleeps().len() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(sleeps(), ["sleep 1001 ", "sleep 1002 "]);
+    end(&host, container).await;
+}
+
+#[tokio::test]
+async fn root_what_is_made_within_a_containers_network_stays_there() {
+    let host = Host::new("exec-network");
+    let mut request = host.request("exec sleep 1000");
+    request.network = isolators::network::Network::Own { files: vec![] };
+    let container = host.launch(&request).await;
+    let container = container.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let outside = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = outside.local_addr().expect("an address");
+    // The same address there is not the same: nobody listens, and it can be taken.
+    let connect = move || std::net::TcpStream::connect(address);
+    let refused = container.within_network(connect).await;
+    let refused = refused.expect_err("nobody listens").kind();
+    assert_eq!(refused, std::io::ErrorKind::ConnectionRefused);
+    let bind = move || std::net::TcpListener::bind(address);
+    let inside = container.within_network(bind).await.expect("binds");
+    container.within_network(connect).await.expect("connects");
+    drop(inside);
+    container.kill();
+    container.wait().await;
+    let late = container.within_network(connect).await.expect_err("ended");
+    assert_eq!(late.raw_os_error(), Some(nix::libc::ESRCH));
+    end(&host, container).await;
+}
