@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::book::{Executor, ExecutorState, Kind};
 use crate::checkpoint::{self, Durability};
+use crate::checks::{Checks, Past};
 use crate::clock::Clock;
 use crate::executor;
 use crate::logs::Begun;
@@ -142,6 +143,13 @@ fn adopt_run(
             Fate::Adopt(phase) => (phase, found.remove(&run.container), None),
             Fate::Lost(report) => (Phase::Ended, None, Some(report)),
         };
+        let checks = Checks::of(&task.info).map(|checks| match phase {
+            Phase::Running { .. } => {
+                let past = Past::of(&task.history, Instant::now(), Clock::read());
+                checks.resumed(past)
+            }
+            _ => checks,
+        });
         let resumed = Resumed {
             policy: policy(framework, &task.info),
             phase,
@@ -150,6 +158,7 @@ fn adopt_run(
             container,
             report,
             cut: ending::never_ran(framework),
+            checks,
         };
         let beginning = Beginning::Resume(Box::new(resumed));
         supervisor.start(key, Some(run.clone()), true, beginning);

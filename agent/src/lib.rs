@@ -17,6 +17,7 @@ mod adoption;
 pub mod audit;
 mod book;
 mod checkpoint;
+mod checks;
 mod cleanup;
 mod clock;
 mod complaint;

@@ -27,7 +27,7 @@ use crate::paths::{Paths, Run};
 use crate::task::journal::{History, TaskJournal};
 use crate::task::killing::Killing;
 pub use changed::{Changed, Reconfiguration, check_unchanged};
-pub use fate::{Fate, decide, record};
+pub use fate::{Fate, age, decide, record};
 pub use loss::{Earlier, Loss};
 pub use reading::read;
 pub use unread::Unread;

@@ -71,7 +71,7 @@ pub fn decide(
 }
 
 /// How long ago the task said that it was running.
-fn age(history: &History, clock: Clock) -> Duration {
+pub fn age(history: &History, clock: Clock) -> Duration {
     if let Some(since) = history.running_since {
         return Duration::from_millis(clock.boot_ms().saturating_sub(since));
     }

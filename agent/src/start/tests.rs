@@ -1,5 +1,6 @@
 //! A whole agent with real containers, under a master that does as the test says.
 
+mod checks;
 mod disks;
 mod drains;
 mod executors;

@@ -11,7 +11,7 @@ use proto::v1::TaskStatus;
 use tokio::sync::mpsc;
 
 use super::Key;
-use super::awaited::{can_leave, ended, launched, woken};
+use super::awaited::{can_leave, ended, found, launched, woken};
 use super::delivery::Delivery;
 use super::ending::Report;
 use super::identity::Identity;
@@ -21,6 +21,7 @@ use super::launch::{Host, Job, Launching, Outcome, Stage};
 use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
 use super::unwritten::Unwritten;
 use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::checks::{Checks, Finding, Place};
 use crate::clock::Clock;
 use crate::excess::Excess;
 use crate::link::Outgoing;
@@ -88,6 +89,7 @@ pub struct Resumed {
     pub report: Option<Report>,
     /// What to say when its container turns out to have ended before the command ran.
     pub cut: Report,
+    pub checks: Option<Box<Checks>>,
 }
 
 pub struct Actor {
@@ -116,12 +118,15 @@ struct Life {
     handed_over: bool,
     /// Of a framework that does not checkpoint.
     unwritten: Option<Box<Unwritten>>,
+    /// `None` for a task that asks for none.
+    checks: Option<Box<Checks>>,
 }
 
 enum Input {
     Message(Option<Message>),
     Launch(Stage),
     Ended(Box<Termination>),
+    Found(Finding),
     Woke,
 }
 
@@ -145,6 +150,7 @@ impl Actor {
             leftovers: false,
             handed_over: false,
             unwritten: None,
+            checks: None,
         };
         // Boxed is what it does: a task waits nearly always, and there may be a thousand of them.
         Box::pin(life.begin(beginning)).await;
@@ -173,6 +179,7 @@ impl Life {
         match beginning {
             Beginning::Launch { job, policy } => {
                 self.machine = Machine::start(policy);
+                self.checks = Checks::of(&job.task);
                 let mut watch = Stopwatch::start();
                 if job.framework.checkpoint() {
                     let created = self
@@ -198,6 +205,8 @@ impl Life {
                 };
                 self.delivery.resume(resumed.journal, resumed.history);
                 self.container = resumed.container;
+                self.checks = resumed.checks;
+                self.look_after_checks();
                 // The earlier process may not have come to say it.
                 if matches!(self.machine.phase, Phase::Killing { .. }) {
                     self.carry_out(vec![Effect::Terminate]).await;
@@ -240,6 +249,7 @@ impl Life {
             message = self.mailbox.recv() => Input::Message(message),
             stage = launched(self.launch.as_mut()) => Input::Launch(stage),
             termination = ended(self.container.as_ref()) => Input::Ended(Box::new(termination)),
+            finding = found(self.checks.as_deref_mut()) => Input::Found(finding),
             () = woken(wake_at) => Input::Woke,
         }
     }
@@ -251,6 +261,7 @@ impl Life {
             Input::Message(None) => {}
             Input::Launch(stage) => self.on_launch(stage).await,
             Input::Ended(termination) => self.on_ended(termination).await,
+            Input::Found(finding) => self.on_found(finding).await,
             Input::Woke => self.on_woke().await,
         }
     }
@@ -334,6 +345,33 @@ impl Life {
         self.step(Event::Ended(termination)).await;
     }
 
+    /// Tells what a check has found, and ends the task if that is what follows.
+    async fn on_found(&mut self, finding: Finding) {
+        let Some(checks) = &mut self.checks else {
+            return;
+        };
+        let report = checks.note(&finding);
+        // Nobody takes updates, and a task may stay unhealthy for ever.
+        if !(self.delivery.is_backed_up() && finding.only_repeats()) {
+            self.report(report).await;
+        }
+        if finding.ends_the_task() {
+            let by = Requester::HealthCheck;
+            self.step(Event::Kill { grace: None, by }).await;
+        }
+    }
+
+    /// Checks are made exactly while the task runs.
+    fn look_after_checks(&mut self) {
+        match (&mut self.checks, &self.machine.phase, &self.container) {
+            (None, ..) => {}
+            (Some(checks), Phase::Running { .. }, Some(container)) => {
+                checks.begin(&Place::Container(container.clone()));
+            }
+            (Some(checks), ..) => checks.stop(),
+        }
+    }
+
     async fn on_woke(&mut self) {
         self.delivery.woke().await;
         self.forget_remains().await;
@@ -343,6 +381,7 @@ impl Life {
     async fn step(&mut self, event: Event) {
         let (before, now) = (self.machine.phase.clone(), Instant::now());
         let effects = self.machine.step(event, now);
+        self.look_after_checks();
         let begun = Killing::begun(&before, &self.machine.phase, now, Clock::read());
         if let Some(mut killing) = begun {
             killing.excess.clone_from(&self.machine.excess);
@@ -381,7 +420,8 @@ impl Life {
     }
 
     /// Writes an update down, tells the supervisor, and sends it when it is its turn.
-    async fn report(&mut self, report: Report) {
+    async fn report(&mut self, mut report: Report) {
+        self.checks.iter().for_each(|it| it.complete(&mut report));
         let pid = self.container.as_ref().map(Container::pid);
         let status = self.delivery.identity.status(report, pid);
         self.delivery.note(&status).await;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use containerizer::{Container, Termination};
 
 use super::launch::{Launching, Stage};
+use crate::checks::{Checks, Finding};
 
 pub async fn launched(launch: Option<&mut Launching>) -> Stage {
     match launch {
@@ -17,6 +18,13 @@ pub async fn launched(launch: Option<&mut Launching>) -> Stage {
 pub async fn ended(container: Option<&Container>) -> Termination {
     match container {
         Some(container) => container.wait().await,
+        None => pending().await,
+    }
+}
+
+pub async fn found(checks: Option<&mut Checks>) -> Finding {
+    match checks {
+        Some(checks) => checks.found().await,
         None => pending().await,
     }
 }

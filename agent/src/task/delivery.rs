@@ -40,6 +40,9 @@ pub struct Delivery {
     pub abandoned: bool,
 }
 
+/// Updates that may wait while nobody takes them, and still more come.
+const BACKLOG: usize = 64;
+
 /// Between two tries to write down what could not be.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -110,6 +113,11 @@ impl Delivery {
     /// Something could not be written down yet, and somebody wants it to be.
     pub fn is_behind(&self) -> bool {
         self.retry.is_some() && !self.abandoned
+    }
+
+    /// So many updates have come about that what only repeats the last of them is left out.
+    pub fn is_backed_up(&self) -> bool {
+        self.stream.len() >= BACKLOG
     }
 
     /// When `woke` should be called.

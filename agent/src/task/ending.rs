@@ -27,6 +27,9 @@ pub struct Report {
     pub reason: Option<Reason>,
     pub message: Option<String>,
     pub limitation: Option<v1::TaskResourceLimitation>,
+    /// What its checks have found.
+    pub healthy: Option<bool>,
+    pub check_status: Option<v1::CheckStatusInfo>,
 }
 
 impl Report {
@@ -38,6 +41,8 @@ impl Report {
             reason: None,
             message: None,
             limitation: None,
+            healthy: None,
+            check_status: None,
         }
     }
 
@@ -48,6 +53,8 @@ impl Report {
             reason: Some(reason),
             message: Some(message.into()),
             limitation: None,
+            healthy: None,
+            check_status: None,
         }
     }
 
@@ -147,6 +154,7 @@ pub fn killing(by: Requester) -> Report {
 fn requested(state: TaskState, by: Requester) -> Report {
     let mut report = Report::executor(state);
     report.reason = (by == Requester::Drain).then_some(Reason::AgentDraining);
+    report.healthy = (by == Requester::HealthCheck).then_some(false);
     report
 }
 

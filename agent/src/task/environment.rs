@@ -125,7 +125,7 @@ pub fn environment(
     Ok(env)
 }
 
-fn value(variable: &v1::environment::Variable) -> Result<String, EnvironmentError> {
+pub fn value(variable: &v1::environment::Variable) -> Result<String, EnvironmentError> {
     let name = || variable.name.clone();
     if variable.name.is_empty() || variable.name.contains('=') {
         return Err(EnvironmentError::BadName(name()));

@@ -39,6 +39,8 @@ impl Identity {
             uuid: Some(uuid::Uuid::new_v4().as_bytes().to_vec()),
             container_status: self.run.as_ref().map(|run| self.container_status(run, pid)),
             limitation: report.limitation,
+            healthy: report.healthy,
+            check_status: report.check_status,
             ..Default::default()
         }
     }

@@ -40,6 +40,7 @@ pub enum Why {
     TimeUp = 4,
     Excess = 5,
     Drain = 6,
+    HealthCheck = 7,
 }
 
 impl Killing {
@@ -104,6 +105,7 @@ impl Killing {
             Why::FrameworkOfExecutor => Requester::FrameworkOfExecutor,
             Why::Agent => Requester::Agent,
             Why::Drain => Requester::Drain,
+            Why::HealthCheck => Requester::HealthCheck,
             Why::Unknown | Why::TimeUp | Why::Excess => Requester::Unknown,
         }
     }
@@ -142,6 +144,7 @@ impl Why {
             Requester::FrameworkOfExecutor => Self::FrameworkOfExecutor,
             Requester::Agent => Self::Agent,
             Requester::Drain => Self::Drain,
+            Requester::HealthCheck => Self::HealthCheck,
             Requester::Unknown => Self::Unknown,
         }
     }

@@ -73,6 +73,8 @@ pub enum Requester {
     Agent,
     /// The agent is drained, and the deadline of that has come.
     Drain,
+    /// Its health check failed too often.
+    HealthCheck,
     /// Whoever asked an earlier process of this agent.
     Unknown,
 }

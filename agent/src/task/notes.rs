@@ -3,27 +3,16 @@
 
 use proto::v1;
 
+use crate::checks;
+
 /// Pure: each wish that is not met, as a sentence for the task's log.
 pub fn notes(task: &v1::TaskInfo) -> Vec<String> {
-    let table = [
-        // Most apps of Marathon have one, and run well without.
-        (
-            task.health_check.is_some(),
-            "the task's health check is not performed: this build has none in the agent, and \
-             reports the task neither as healthy nor as unhealthy",
-        ),
-        (
-            task.check.is_some(),
-            "the task's check is not performed: this build has none in the agent, and reports no \
-             check status",
-        ),
-        (
-            task.resources.iter().any(|r| r.name == "gpus"),
-            "the task's gpus are not isolated: it may see those of other tasks",
-        ),
-    ];
-    let unmet = table.iter().filter(|(wished, _)| *wished);
-    unmet.map(|(_, note)| (*note).to_owned()).collect()
+    let mut notes = checks::notes(task);
+    if task.resources.iter().any(|r| r.name == "gpus") {
+        let note = "the task's gpus are not isolated: it may see those of other tasks";
+        notes.push(note.to_owned());
+    }
+    notes
 }
 
 #[cfg(test)]
@@ -36,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_nobody_performs_is_told() {
+    fn a_check_that_cannot_be_performed_is_told() {
         let task = v1::TaskInfo {
             health_check: Some(v1::HealthCheck::default()),
             check: Some(v1::CheckInfo::default()),

@@ -39,6 +39,11 @@ impl Stream {
         self.pending.is_empty()
     }
 
+    /// So many wait for an acknowledgement.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Adds an update; returns what to send now, if it is the only one.
     pub fn push(&mut self, status: TaskStatus, now: Instant) -> Option<&TaskStatus> {
         self.latest = Some(status.state());

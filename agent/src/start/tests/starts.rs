@@ -92,7 +92,7 @@ async fn root_kills_that_meet_a_start_anywhere_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn root_a_task_with_a_health_check_runs_and_is_told_that_nobody_performs_it() {
+async fn root_a_task_with_a_health_check_that_cannot_be_made_runs_and_is_told_so() {
     let mut node = node().await;
     let (handle, mut link) = node.start().await;
     let mut checked = task("checked", "true");

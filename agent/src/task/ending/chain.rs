@@ -101,6 +101,7 @@ pub fn of_request(by: Requester) -> &'static str {
         Requester::FrameworkOfExecutor => "its framework requested the end of its executor",
         Requester::Agent => "its agent was told to end all of its tasks",
         Requester::Drain => "its agent is drained, and the deadline of that had come",
+        Requester::HealthCheck => "its health check failed too often",
         Requester::Unknown => "the kill was requested before its agent was restarted",
     }
 }
