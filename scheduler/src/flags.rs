@@ -150,6 +150,12 @@ pub struct Flags {
     )]
     pub max_running_deployments: usize,
 
+    /// Health checks that are made at one time.
+    #[arg(long = "max_concurrent_marathon_health_checks",
+          env = "MARATHON_MAX_CONCURRENT_MARATHON_HEALTH_CHECKS",
+          default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_concurrent_marathon_health_checks: u32,
+
     /// Versions kept of each app.
     #[arg(
         long = "zk_max_versions",

@@ -71,7 +71,11 @@ pub struct Instance {
     pub staged_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub phase: Phase,
+    /// `None` while that is not known.
     pub healthy: Option<bool>,
+    /// Its app has health checks.
+    #[serde(default)]
+    pub is_checked: bool,
     pub ending: Option<Ending>,
 }
 
@@ -100,6 +104,8 @@ pub enum Cause {
     Killed,
     /// It did not start in time.
     Overdue,
+    /// A health check that the scheduler makes failed too often.
+    Unhealthy,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,9 +134,10 @@ impl Instance {
         format!("{}{TASK}{}", self.id, self.incarnation)
     }
 
-    /// Does its work: runs and is not known to be unhealthy.
+    /// Does its work: runs, and is healthy where that is looked at.
     pub fn is_ready(&self) -> bool {
-        self.phase == Phase::Running && self.ending.is_none() && self.healthy != Some(false)
+        let is_healthy = self.healthy.unwrap_or(!self.is_checked);
+        self.phase == Phase::Running && self.ending.is_none() && is_healthy
     }
 
     pub fn state_name(&self) -> &'static str {

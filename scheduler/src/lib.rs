@@ -14,9 +14,11 @@
 
 mod app;
 mod backoff;
+mod checkups;
 mod deployment;
 mod engine;
 mod flags;
+mod health;
 mod http;
 mod instance;
 mod master;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::app::Timestamp;
-use crate::engine::{Call, Change, Done, Effects, Engine, Event, Refusal};
+use crate::engine::{Call, Change, Checkup, Done, Effects, Engine, Event, Refusal};
 use crate::store::{Store, StoreError};
 
 /// How much is handled before it is committed.
@@ -51,6 +51,7 @@ pub struct Wiring {
     pub events: mpsc::Receiver<Event>,
     pub calls: mpsc::Sender<Vec<Call>>,
     pub framework_id: watch::Sender<Option<String>>,
+    pub checkups: mpsc::UnboundedSender<Checkup>,
 }
 
 impl Service {
@@ -184,7 +185,11 @@ impl Batch {
     }
 
     async fn commit(self, engine: &Engine, wiring: &Wiring) -> Result<(), StoreError> {
-        let Effects { writes, calls } = self.effects;
+        let Effects {
+            writes,
+            calls,
+            checkups,
+        } = self.effects;
         if !writes.is_empty() {
             let store = Arc::clone(&wiring.store);
             let written = tokio::task::spawn_blocking(move || store.apply(&writes)).await;
@@ -208,6 +213,10 @@ impl Batch {
         });
         if !calls.is_empty() && wiring.calls.send(calls).await.is_err() {
             tracing::debug!("no connection to the master is kept any more");
+        }
+        for checkup in checkups {
+            // Whoever makes them ends with the runtime.
+            let _ = wiring.checkups.send(checkup);
         }
         for (answer, result) in self.answers {
             // A client that hung up misses its answer, nothing else.
@@ -289,6 +298,7 @@ mod tests {
             events: incoming,
             calls,
             framework_id: watch::Sender::new(None),
+            checkups: mpsc::unbounded_channel().0,
         };
         let (service, owner) = Service::new(engine, clock, wiring);
         let owner = tokio::spawn(owner);

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::checkups;
 use crate::engine::Engine;
 use crate::flags::Flags;
 use crate::http::{self, About};
@@ -43,6 +44,8 @@ pub enum StartError {
     NoServicePorts { min: u16, max: u16 },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("cannot make an HTTP client for health checks")]
+    Checkups(#[source] reqwest::Error),
     #[error("cannot make an HTTP client for the master at {master}")]
     Client {
         master: Master,
@@ -106,19 +109,25 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
             master: flags.master.clone(),
             source,
         })?;
+    let checkup_client = checkups::client().map_err(StartError::Checkups)?;
     let (store, snapshot) = Store::recover(&flags.work_dir).await?;
 
     let clock = Clock::start();
     let (framework_id, known_id) = watch::channel(snapshot.framework_id.clone());
     let engine = Engine::new(flags.engine(), rand::random(), snapshot, clock.now());
     let (events, incoming) = mpsc::channel(QUEUE);
+    // Of each check there is one at a time.
+    let (checkups, asked) = mpsc::unbounded_channel();
     let (calls, outgoing) = mpsc::channel(QUEUE);
     let wiring = Wiring {
         store: Arc::new(store),
         events: incoming,
         calls,
         framework_id,
+        checkups,
     };
+    let most = flags.max_concurrent_marathon_health_checks as usize;
+    tokio::spawn(checkups::make(checkup_client, asked, events.clone(), most));
     let (service, owner) = Service::new(engine, clock, wiring);
     let identity = Identity {
         name: flags.framework_name.clone(),

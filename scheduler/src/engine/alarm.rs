@@ -14,6 +14,8 @@ pub(super) enum Alarm {
     BackoffOver(AppId),
     /// Was it killed? Did it start? Is it still out of reach?
     Look(InstanceId),
+    /// Is it healthy, by this check of its app?
+    Check(InstanceId, usize),
     Reconcile,
 }
 
@@ -50,6 +52,7 @@ impl Engine {
                     self.dirty.insert(app);
                 }
                 Alarm::Look(id) => self.look(&id, now, effects),
+                Alarm::Check(id, at) => self.check_is_due(&id, at, now, effects),
                 Alarm::Reconcile => self.reconcile(now, effects),
             }
         }
@@ -57,6 +60,7 @@ impl Engine {
 
     /// Sets the alarms that the present state of `instance` calls for.
     pub(super) fn watch(&mut self, instance: &Instance, now: Timestamp) {
+        self.attend(instance, now);
         if let Some(ending) = instance.ending {
             let retry = later(ending.asked_at, self.config.kill_retry_timeout).max(now);
             self.alarms.set(retry, Alarm::Look(instance.id.clone()));

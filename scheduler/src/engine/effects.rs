@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::v1;
 
-use super::TaskFailure;
+use super::{Checkup, TaskFailure};
 use crate::app::{AppId, Timestamp};
 use crate::backoff::Backoff;
 use crate::deployment::{Deployment, DeploymentId};
@@ -18,6 +18,8 @@ pub struct Effects {
     pub writes: Vec<Write>,
     /// To be sent to the master in order.
     pub calls: Vec<Call>,
+    /// To be made at any time; what each has shown is an event.
+    pub checkups: Vec<Checkup>,
 }
 
 /// One change of what survives the process.
@@ -76,5 +78,6 @@ impl Effects {
     pub fn extend(&mut self, more: Effects) {
         self.writes.extend(more.writes);
         self.calls.extend(more.calls);
+        self.checkups.extend(more.checkups);
     }
 }

@@ -18,6 +18,7 @@ mod change;
 mod drive;
 mod effects;
 mod groups;
+mod health;
 mod history;
 mod meaning;
 mod offers;
@@ -40,16 +41,19 @@ use uuid::Uuid;
 use crate::app::{AppId, Timestamp};
 use crate::backoff::Backoff;
 use crate::deployment::{Deployment, DeploymentId, Goal};
+use crate::health::Outcome;
 use crate::instance::{Instance, InstanceId};
 use crate::root::{Revision, Root, RootChange};
 
 pub use change::{AfterKill, Change, Done, Edit, Missing, Refusal};
 pub use effects::{Call, Effects, Write};
 pub use groups::{GroupChange, GroupId, is_below};
+pub use health::{Checkup, Target};
 pub use offers::{Demand, Unused};
 pub use status::TaskFailure;
 
 use alarm::{Alarm, Alarms};
+use health::Watch;
 use offers::Link;
 use shunned::Shunned;
 
@@ -93,6 +97,12 @@ pub enum Event {
     Removed,
     Offers(Vec<v1::Offer>),
     Update(Box<v1::TaskStatus>),
+    /// What a check-up has shown.
+    Checked {
+        instance: InstanceId,
+        check: usize,
+        outcome: Outcome,
+    },
     /// Time has passed.
     Tick,
 }
@@ -113,6 +123,8 @@ pub struct Engine {
     demands: BTreeMap<AppId, Demand>,
     failures: BTreeMap<AppId, TaskFailure>,
     shunned: Shunned,
+    /// Of instances whose app has checks, by check.
+    health: BTreeMap<InstanceId, Vec<Watch>>,
     dirty: BTreeSet<AppId>,
     alarms: Alarms,
 }
@@ -140,6 +152,7 @@ impl Engine {
             demands: BTreeMap::new(),
             failures: snapshot.failures,
             shunned: Shunned::default(),
+            health: BTreeMap::new(),
             dirty: BTreeSet::new(),
             alarms: Alarms::default(),
         };
@@ -174,6 +187,11 @@ impl Engine {
             }
             Event::Offers(offers) => self.consider(offers, now, &mut effects),
             Event::Update(status) => self.update(*status, now, &mut effects),
+            Event::Checked {
+                instance,
+                check,
+                outcome,
+            } => self.checked(&instance, check, outcome, now, &mut effects),
             Event::Tick => {}
         }
         self.settle(now, &mut effects);
@@ -263,6 +281,7 @@ impl Engine {
 
     fn remove(&mut self, id: &InstanceId, effects: &mut Effects) -> Option<Instance> {
         let instance = self.instances.remove(id)?;
+        self.health.remove(id);
         if let Some(ids) = self.by_app.get_mut(&instance.app) {
             ids.remove(id);
             if ids.is_empty() {

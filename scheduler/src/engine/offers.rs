@@ -240,6 +240,7 @@ impl Engine {
             started_at: None,
             phase: Phase::Staging,
             healthy: None,
+            is_checked: !revision.app.health_checks.is_empty(),
             ending: None,
         };
         bid.tasks

@@ -18,6 +18,7 @@ enum Happening {
     Progress(usize),
     Fail(usize),
     Wait(i64),
+    CheckUp(bool),
     Scale(u32),
     NewCommand(u8),
     LoseAgent(usize, v1::TaskState),
@@ -48,6 +49,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         8 => any::<usize>().prop_map(Happening::Progress),
         2 => any::<usize>().prop_map(Happening::Fail),
         2 => (1i64..400_000).prop_map(Happening::Wait),
+        2 => any::<bool>().prop_map(Happening::CheckUp),
         1 => (0u32..6).prop_map(Happening::Scale),
         1 => any::<u8>().prop_map(Happening::NewCommand),
         1 => loss(),
@@ -70,12 +72,20 @@ proptest! {
             Just(json!({"inactiveAfterSeconds": 60, "expungeAfterSeconds": 120})),
             Just(json!("disabled")),
         ],
+        checks in prop_oneof![
+            Just(json!([])),
+            Just(json!([
+                {"protocol": "TCP", "port": 1, "gracePeriodSeconds": 0, "maxConsecutiveFailures": 1},
+                {"protocol": "HTTP", "port": 2, "gracePeriodSeconds": 60},
+            ])),
+        ],
         happenings in proptest::collection::vec(happening(), 0..120),
     ) {
         let mut world = World::new(seed);
         world.change(json!({
             "cmd": "0", "cpus": 0.1, "mem": 1, "instances": 3,
             "unreachableStrategy": patience,
+            "healthChecks": checks,
             "upgradeStrategy": {
                 "minimumHealthCapacity": f64::from(health) / 2.0,
                 "maximumOverCapacity": f64::from(over) / 2.0,
@@ -92,6 +102,7 @@ proptest! {
                     world.now += millis;
                     world.step(Event::Tick);
                 }
+                Happening::CheckUp(is_good) => world.check_up(is_good),
                 Happening::Scale(instances) => world.change(json!({"instances": instances})),
                 Happening::NewCommand(n) => world.change(json!({"cmd": n.to_string()})),
                 Happening::LoseAgent(pick, state) => world.lose_agent(pick, state),

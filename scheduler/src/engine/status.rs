@@ -64,6 +64,7 @@ impl Engine {
         now: Timestamp,
         effects: &mut Effects,
     ) {
+        let healthy = self.told_health(id, status, now);
         let Some(instance) = self.instances.get_mut(id) else {
             return;
         };
@@ -75,9 +76,7 @@ impl Engine {
         if phase == Phase::Running && instance.started_at.is_none() {
             instance.started_at = Some(now);
         }
-        if status.healthy.is_some() {
-            instance.healthy = status.healthy;
-        }
+        instance.healthy = healthy.or(instance.healthy);
         let addresses = addresses(status);
         if !addresses.is_empty() {
             instance.addresses = addresses;
@@ -121,6 +120,7 @@ impl Engine {
         now: Timestamp,
         effects: &mut Effects,
     ) {
+        let ill = self.cause_of_ill_health(id);
         let Some(instance) = self.remove(id, effects) else {
             return;
         };
@@ -128,12 +128,19 @@ impl Engine {
             let (agent, ports) = (&instance.agent_id, &instance.ports);
             self.shunned.add(agent, ports, now);
         }
-        let was_wanted = instance.ending.is_some_and(|e| match e.cause {
+        let cause = instance.ending.map(|ending| ending.cause);
+        let was_wanted = cause.is_some_and(|cause| match cause {
             Cause::Wanted | Cause::Killed => true,
-            Cause::Overdue => false,
+            Cause::Overdue | Cause::Unhealthy => false,
         });
-        if end.is_remembered() && !was_wanted {
-            let failure = failure(&instance, status, now);
+        // By us, or by its agent.
+        let was_unhealthy = cause == Some(Cause::Unhealthy) || status.healthy == Some(false);
+        if (end.is_remembered() || was_unhealthy) && !was_wanted {
+            let mut failure = failure(&instance, status, now);
+            if cause == Some(Cause::Unhealthy) {
+                let why = ill.unwrap_or_default();
+                failure.message = format!("Killed because a health check failed: {why}");
+            }
             tracing::info!(
                 task = failure.task,
                 state = failure.state,

@@ -47,6 +47,7 @@ fn usefulness(instance: &Instance) -> u8 {
         (Phase::Staging, _) => 2,
         (Phase::Starting, _) => 3,
         (Phase::Running, Some(false)) => 4,
+        (Phase::Running, None) if instance.is_checked => 4,
         (Phase::Running, _) => 5,
     }
 }
@@ -88,6 +89,7 @@ mod tests {
             started_at: None,
             phase,
             healthy: None,
+            is_checked: false,
             ending: None,
         }
     }

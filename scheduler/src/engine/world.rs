@@ -26,6 +26,8 @@ pub struct World {
     /// Tasks that the engine wants to hear about.
     asked: Vec<String>,
     wants_offers: bool,
+    /// Check-ups that are under way.
+    checkups: Vec<Checkup>,
     /// What the engine says does not get to the master.
     is_mute: bool,
     offers: u32,
@@ -46,6 +48,7 @@ impl World {
             killed: BTreeSet::new(),
             asked: Vec::new(),
             wants_offers: true,
+            checkups: Vec::new(),
             is_mute: false,
             offers: 0,
         };
@@ -68,6 +71,7 @@ impl World {
         if self.is_mute {
             return;
         }
+        self.checkups.extend(effects.checkups);
         for call in effects.calls {
             match call {
                 Call::Revive => self.wants_offers = true,
@@ -195,6 +199,7 @@ impl World {
     pub fn crash(&mut self) {
         let (seed, now) = (self.now.unsigned_abs(), at(self.now));
         self.engine = Engine::new(config(), seed, self.store.load().unwrap(), now);
+        self.checkups.clear();
         self.subscribe();
     }
 
@@ -204,6 +209,22 @@ impl World {
         self.offer();
         self.is_mute = false;
         self.crash();
+    }
+
+    /// Every check-up that is under way shows this.
+    pub fn check_up(&mut self, is_good: bool) {
+        for checkup in std::mem::take(&mut self.checkups) {
+            let outcome = match is_good {
+                true => Outcome::Connected,
+                false => Outcome::Failed("refused".to_owned()),
+            };
+            let (instance, check) = (checkup.instance, checkup.check);
+            self.step(Event::Checked {
+                instance,
+                check,
+                outcome,
+            });
+        }
     }
 
     fn subscribe(&mut self) {
@@ -241,6 +262,7 @@ impl World {
             for pick in 0..self.tasks.len() {
                 self.progress(pick, false);
             }
+            self.check_up(true);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::statistics;
 use crate::app::{AppId, Timestamp, ports};
 use crate::deployment::{Action, Deployment, Step};
 use crate::engine::{Engine, TaskFailure};
+use crate::health::Health;
 use crate::instance::{Instance, Phase};
 use crate::root::Revision;
 
@@ -112,7 +113,24 @@ pub fn task(engine: &Engine, instance: &Instance) -> Value {
             task[key] = value;
         }
     }
+    let results = engine.health(&instance.id).filter(|it| it.is_known());
+    let results: Vec<Value> = results.map(|it| health(instance, it)).collect();
+    if !results.is_empty() {
+        task["healthCheckResults"] = results.into();
+    }
     task
+}
+
+fn health(instance: &Instance, health: &Health) -> Value {
+    json!({
+        "alive": health.is_alive(),
+        "consecutiveFailures": health.consecutive_failures,
+        "firstSuccess": health.first_success.map(time),
+        "lastSuccess": health.last_success.map(time),
+        "lastFailure": health.last_failure.map(time),
+        "lastFailureCause": health.last_failure_cause,
+        "instanceId": instance.id.as_str(),
+    })
 }
 
 fn service_ports(engine: &Engine, app: &AppId) -> Vec<u16> {

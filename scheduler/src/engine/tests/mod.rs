@@ -1,4 +1,5 @@
 mod deployments;
+mod health;
 mod instances;
 mod offers;
 mod recovery;
