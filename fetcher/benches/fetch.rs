@@ -93,6 +93,7 @@ impl Bench {
             user: user.map(|uid| (uid, uid, vec![uid])),
             frameworks_home: None,
             links: true,
+            store: None,
         };
         let began = Instant::now();
         if let Err(error) = self.fetcher.fetch(&request, None, log).await {

@@ -7,7 +7,9 @@ mod codec;
 #[cfg(test)]
 mod corpus;
 mod holes;
+mod pack;
 mod recognised;
+mod shared;
 mod sparse;
 mod tarball;
 mod zip_end;
@@ -16,16 +18,24 @@ mod zipped;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::beneath::{BadPath, Batch, Beneath, InnerPath, WriteError};
 use crate::budget::{Budget, OverLimit};
+use crate::growth::Packed;
 use crate::plan::Format;
 use holes::Holes;
+use pack::Pack;
 
 use ahead::ahead;
-pub use codec::{Codec, bzip2_by_blocks, bzip2_by_one, decoder};
+pub use codec::{Codec, Xz, bzip2_by_blocks, bzip2_by_one, decoder};
+use codec::{Room, decoded};
 pub use recognised::recognised;
+pub use shared::hand_out;
 pub use tarball::{Damaged, entries};
+
+/// Of an archive at once.
+const READ: usize = 256 << 10;
 
 /// What one archive may hold, besides the bytes, which `Budget` counts. Generous, but a bomb ends.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +73,8 @@ impl Default for Limits {
 pub enum ArchiveError {
     #[error("cannot read it back")]
     Open(#[source] io::Error),
+    #[error("the fetch is over already")]
+    Over,
     #[error("cannot start a thread that decompresses it")]
     Thread(#[source] io::Error),
     #[error("it is damaged or not what its name says: check the file on the server")]
@@ -103,48 +115,78 @@ pub enum ArchiveError {
 /// Unpacks `archive` into the sandbox. All or nothing.
 pub fn unpack(
     sandbox: &Beneath,
-    archive: File,
+    archive: &Packed,
     format: Format,
     limits: Limits,
     budget: &Budget,
 ) -> Result<(), ArchiveError> {
+    unpack_and_keep(sandbox, archive, format, limits, budget, None).map(drop)
+}
+
+/// Likewise, and writes what it is into `keep`, a file from which `hand_out` makes the same again; how long that
+/// is then, unless it cannot be written.
+pub fn unpack_and_keep(
+    sandbox: &Beneath,
+    archive: &Packed,
+    format: Format,
+    limits: Limits,
+    budget: &Budget,
+    keep: Option<File>,
+) -> Result<Option<u64>, ArchiveError> {
+    let read = || archive.again().map_err(ArchiveError::Open);
     let mut out = Unpacking::new(sandbox, limits, budget);
+    out.pack = keep.map(Pack::new);
     if format != Format::Tar(None) {
-        out.bound(&archive)?;
+        out.packed = Some(archive);
     }
     match format {
-        Format::Tar(None) => tarball::read(buffered(archive), &mut out)?,
-        Format::Tar(Some(codec)) => ahead(
-            || decoder(codec, buffered(archive)),
-            |decoded| tarball::read(decoded, &mut out),
-        )?,
-        Format::Zip => zipped::read(archive, &mut out)?,
+        Format::Tar(None) => tarball::read(buffered(read()?), &mut out)?,
+        Format::Tar(Some(codec)) => {
+            let packed = read()?;
+            ahead(
+                || decoded(codec, packed, room(sandbox)),
+                |decoded| tarball::read(decoded, &mut out),
+            )?;
+        }
+        Format::Zip => zipped::read(whole(archive)?, &mut out)?,
     }
-    out.batch.commit();
-    Ok(())
+    Ok(out.commit())
+}
+
+/// One that is read from its end.
+fn whole(archive: &Packed) -> Result<File, ArchiveError> {
+    let mut file = archive.file().try_clone().map_err(ArchiveError::Open)?;
+    io::Seek::rewind(&mut file).map_err(ArchiveError::Open)?;
+    Ok(file)
 }
 
 /// Decompresses `from` into a file of the sandbox.
 pub fn decompress(
     sandbox: &Beneath,
     codec: Codec,
-    from: File,
+    from: &Packed,
     to: &InnerPath,
     limits: Limits,
     budget: &Budget,
 ) -> Result<(), ArchiveError> {
     let mut out = Unpacking::new(sandbox, limits, budget);
-    out.bound(&from)?;
+    out.packed = Some(from);
+    let packed = from.again().map_err(ArchiveError::Open)?;
     ahead(
-        || decoder(codec, buffered(from)),
-        |decoded| out.file(to.clone(), 0o644, decoded),
+        || decoded(codec, packed, room(sandbox)),
+        |decoded| out.file(to.clone(), 0o644, None, decoded),
     )?;
-    out.batch.commit();
+    out.commit();
     Ok(())
 }
 
-fn buffered(file: File) -> BufReader<File> {
-    BufReader::with_capacity(holes::PIECE, file)
+/// For what is decoded before its turn.
+fn room(sandbox: &Beneath) -> Room<'_> {
+    Box::new(|| Ok(sandbox.unnamed()?.into()))
+}
+
+fn buffered<R: Read>(packed: R) -> BufReader<R> {
+    BufReader::with_capacity(READ, packed)
 }
 
 /// The writing half of an unpacking: keeps the limits and the rules, whatever the format.
@@ -155,7 +197,13 @@ struct Unpacking<'a> {
     entries: u64,
     buffer: Vec<u8>,
     bytes: u64,
-    most_bytes: u64,
+    /// What is compressed.
+    packed: Option<&'a Packed>,
+    is_whole: bool,
+    /// Where what is unpacked is kept, too.
+    pack: Option<Pack>,
+    /// A kept tree that all of it comes from.
+    shared: Option<&'a Packed>,
 }
 
 impl<'a> Unpacking<'a> {
@@ -167,20 +215,41 @@ impl<'a> Unpacking<'a> {
             entries: 0,
             buffer: vec![0; holes::PIECE],
             bytes: 0,
-            most_bytes: u64::MAX,
+            packed: None,
+            is_whole: false,
+            pack: None,
+            shared: None,
         }
     }
 
-    /// By the size of what is compressed.
-    fn bound(&mut self, archive: &File) -> Result<(), ArchiveError> {
-        let length = archive.metadata().map_err(ArchiveError::Open)?.len();
-        let most = length.saturating_mul(self.limits.ratio);
-        self.most_bytes = most.max(self.limits.ratio_from);
-        Ok(())
+    fn commit(mut self) -> Option<u64> {
+        self.is_whole = true;
+        self.pack.take()?.finish().ok()
+    }
+
+    /// A tree that cannot be kept is unpacked all the same.
+    fn keep(&mut self, what: impl FnOnce(&mut Pack) -> io::Result<()>) {
+        self.pack = self.pack.take().and_then(|mut pack| {
+            what(&mut pack).ok()?;
+            Some(pack)
+        });
+    }
+
+    /// Whether so much may have become of what is compressed.
+    fn is_plausible(&self) -> bool {
+        let is_enough = |length: u64| self.bytes <= length.saturating_mul(self.limits.ratio);
+        let is_plausible = |packed: &Packed| {
+            // What expands less may still come.
+            is_enough(packed.length()) || is_enough(packed.whole_length())
+        };
+        self.bytes <= self.limits.ratio_from || self.packed.is_none_or(is_plausible)
     }
 
     /// Called once per entry, before anything else. `None` is the sandbox itself (`./`).
     fn entry(&mut self, name: &Path) -> Result<Option<InnerPath>, ArchiveError> {
+        if self.budget.is_closed() {
+            return Err(ArchiveError::Over);
+        }
         self.entries += 1;
         if self.entries > self.limits.entries {
             return Err(ArchiveError::TooManyEntries(self.limits.entries));
@@ -199,7 +268,9 @@ impl<'a> Unpacking<'a> {
     }
 
     fn directory(&mut self, path: &InnerPath) -> Result<(), ArchiveError> {
-        Ok(self.batch.directory(path)?)
+        self.batch.directory(path)?;
+        self.keep(|pack| pack.directory(path.as_path()));
+        Ok(())
     }
 
     /// Setuid, setgid, sticky and foreign write bits of `mode` are dropped, as tar does under the
@@ -208,16 +279,18 @@ impl<'a> Unpacking<'a> {
         &mut self,
         path: InnerPath,
         mode: u32,
+        modified: Option<u64>,
         content: &mut dyn Read,
-    ) -> Result<File, ArchiveError> {
-        let mut file = Holes::new(self.batch.file(&path, (mode & 0o755) | 0o600)?);
+    ) -> Result<(), ArchiveError> {
+        let mode = (mode & 0o755) | 0o600;
+        let mut file = Holes::new(self.batch.file(&path, mode)?);
         let failed = |source| ArchiveError::WriteData {
             path: path.to_string(),
             source,
         };
         loop {
             let length = match content.read(&mut self.buffer) {
-                Ok(0) => return file.finish().map_err(failed),
+                Ok(0) => break,
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(ArchiveError::Damaged(error)),
@@ -225,11 +298,21 @@ impl<'a> Unpacking<'a> {
             // Holes as well: the task may fill them.
             self.budget.take(length as u64)?;
             self.bytes += length as u64;
-            if self.bytes > self.most_bytes {
+            if !self.is_plausible() {
                 return Err(ArchiveError::Ratio(self.limits.ratio));
             }
-            file.write(&self.buffer[..length]).map_err(failed)?;
+            let piece = &self.buffer[..length];
+            file.write(piece).map_err(failed)?;
+            if let Some(pack) = &mut self.pack
+                && pack.write(path.as_path(), piece).is_err()
+            {
+                self.pack = None;
+            }
         }
+        let file = file.finish().map_err(failed)?;
+        touch(&file, modified);
+        self.keep(|pack| pack.end_file(path.as_path(), mode, modified.unwrap_or(0)));
+        Ok(())
     }
 
     fn symlink(&mut self, path: &InnerPath, target: &Path) -> Result<(), ArchiveError> {
@@ -239,7 +322,9 @@ impl<'a> Unpacking<'a> {
                 to: target.display().to_string(),
             });
         }
-        Ok(self.batch.symlink(path, target)?)
+        self.batch.symlink(path, target)?;
+        self.keep(|pack| pack.symlink(path.as_path(), target));
+        Ok(())
     }
 
     /// `target` is relative to the root of the archive.
@@ -248,7 +333,25 @@ impl<'a> Unpacking<'a> {
             name: path.to_string(),
             to: target.display().to_string(),
         })?;
-        Ok(self.batch.hard_link(path, &to)?)
+        self.batch.hard_link(path, &to)?;
+        self.keep(|pack| pack.hard_link(path.as_path(), to.as_path()));
+        Ok(())
+    }
+}
+
+/// A time the file system cannot hold is no reason to fail.
+fn touch(file: &File, modified: Option<u64>) {
+    let time = modified.and_then(|time| UNIX_EPOCH.checked_add(Duration::from_secs(time)));
+    let _kept_or_not = time.map(|time| file.set_modified(time));
+}
+
+impl Drop for Unpacking<'_> {
+    fn drop(&mut self) {
+        match self.is_whole {
+            true => self.batch.commit(),
+            // What was made is removed, and may be made again.
+            false => self.budget.give_back(self.bytes),
+        }
     }
 }
 

@@ -133,7 +133,15 @@ impl Beneath {
         Batch {
             sandbox: self,
             made: Vec::new(),
+            last: None,
         }
+    }
+
+    /// A new file that nobody can find, to be written and read.
+    pub fn unnamed(&self) -> nix::Result<OwnedFd> {
+        let flags = OFlag::O_RDWR | OFlag::O_TMPFILE | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        openat(&self.root, ".", flags, mode)
     }
 
     /// Bytes that this process may still write to the file system; `None` when it does not count.
@@ -171,6 +179,8 @@ impl Beneath {
 pub struct Batch<'a> {
     sandbox: &'a Beneath,
     made: Vec<Made>,
+    /// Where something was made last, for the next one is mostly made there, too.
+    last: Option<(PathBuf, OwnedFd)>,
 }
 
 #[derive(Debug)]
@@ -240,7 +250,8 @@ impl Batch<'_> {
         self.create(path, |parent, to| renameat(from, name, parent, to))
     }
 
-    pub fn commit(mut self) {
+    /// What was made so far stays.
+    pub fn commit(&mut self) {
         self.made.clear();
     }
 
@@ -250,14 +261,11 @@ impl Batch<'_> {
         make: impl Fn(&OwnedFd, &OsStr) -> nix::Result<T>,
     ) -> Result<T, WriteError> {
         let failed = |errno| create_error(path.as_path(), errno);
-        let parent = match self.sandbox.directory(path.parent()) {
-            Err(Errno::ENOENT) => {
-                self.make_directories(path.parent())?;
-                self.sandbox.directory(path.parent())
-            }
-            opened => opened,
-        }
-        .map_err(failed)?;
+        let last = self.last.take();
+        let parent = match last.filter(|(last, _)| last == path.parent()) {
+            Some((_, parent)) => parent,
+            None => self.parent(path)?,
+        };
         let made = match make(&parent, path.name()) {
             Err(Errno::EEXIST) => {
                 unlinkat(&parent, path.name(), UnlinkatFlags::NoRemoveDir).map_err(failed)?;
@@ -270,7 +278,20 @@ impl Batch<'_> {
             path: path.clone(),
             kind: UnlinkatFlags::NoRemoveDir,
         });
+        self.last = Some((path.parent().to_owned(), parent));
         Ok(made)
+    }
+
+    /// The directory of `path`, made if it is not there.
+    fn parent(&mut self, path: &InnerPath) -> Result<OwnedFd, WriteError> {
+        let found = match self.sandbox.directory(path.parent()) {
+            Err(Errno::ENOENT) => {
+                self.make_directories(path.parent())?;
+                self.sandbox.directory(path.parent())
+            }
+            opened => opened,
+        };
+        found.map_err(|errno| create_error(path.as_path(), errno))
     }
 
     /// Each missing directory of `path`, outermost first.

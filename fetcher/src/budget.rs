@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// For a task that names no disk. Generous, but a bomb ends.
 const DEFAULT: u64 = 64 << 30;
@@ -15,6 +15,7 @@ pub struct Budget {
     limit: u64,
     left: Arc<AtomicU64>,
     bound: Bound,
+    closed: Arc<AtomicBool>,
 }
 
 /// What sets the limit, and with it the remedy.
@@ -51,6 +52,7 @@ impl Budget {
             limit,
             left: Arc::new(limit.into()),
             bound,
+            closed: Arc::default(),
         }
     }
 
@@ -72,11 +74,21 @@ impl Budget {
 
     /// To be called before the bytes are written.
     pub fn take(&self, bytes: u64) -> Result<(), OverLimit> {
-        let less = |left: u64| left.checked_sub(bytes);
+        let is_open = !self.is_closed();
+        let less = |left: u64| left.checked_sub(bytes).filter(|_| is_open);
         let taken = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         taken.map(drop).map_err(|left| self.over(bytes, left))
+    }
+
+    /// The fetch is over: who still unpacks ends at the next entry or piece.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Of what was taken and is not in the sandbox any more.
@@ -141,5 +153,8 @@ mod tests {
         assert_eq!(budget.left(), 0);
         budget.give_back(60);
         assert_eq!(budget.take(60), Ok(()));
+        budget.give_back(60);
+        budget.clone().close();
+        assert!(budget.take(1).is_err() && budget.is_closed());
     }
 }

@@ -185,7 +185,11 @@ impl Cache {
         let mut state = self.state();
         let asked = checksum.map(Checksum::file_name);
         let found = state.index.find(key);
-        let wanted = |entry: &Entry| asked.as_ref().is_none_or(|asked| *asked == entry.content);
+        // What was made of it begins with its name.
+        let wanted = |entry: &Entry| {
+            let asked = asked.as_deref();
+            asked.is_none_or(|asked| entry.content.starts_with(asked))
+        };
         let Some(entry) = found.filter(wanted) else {
             state.figures.misses += 1;
             return None;
@@ -212,6 +216,9 @@ impl Cache {
 
     /// Takes over what was filled, and lets those go on who wait for it. Blocks.
     pub fn take(&self, used: &mut Use, entry: Entry) -> io::Result<()> {
+        if !is_name(&entry.content) {
+            return Err(io::Error::other("what it is called is no name"));
+        }
         let filled = File::open(&used.fill)?;
         if filled.metadata()?.len() != entry.length {
             return Err(io::Error::other("it was not filled as it was said to be"));
@@ -268,6 +275,13 @@ fn make(directory: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(directory)
+}
+
+/// The child says it, which handles bytes from elsewhere.
+fn is_name(content: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_short = (1..=200).contains(&content.len());
+    is_short && !content.starts_with(FILLING) && content.bytes().all(plain)
 }
 
 fn file(directory: &Path, (uid, name): &Content) -> PathBuf {

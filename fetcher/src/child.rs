@@ -14,7 +14,6 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
 use reqwest::Certificate;
-use tokio::time::timeout;
 
 use crate::archive::Limits;
 use crate::beneath::Beneath;
@@ -139,7 +138,7 @@ fn run(log: Log) -> Result<(), ChildError> {
     };
     let mut http =
         Http::new(policy.clone(), patience, &authorities, tls).map_err(ChildError::Client)?;
-    http.store = settings.s3;
+    http.store = request.store.clone().unwrap_or_default().or(settings.s3);
     http.user = user;
     http.name_services = settings.name_services;
     http.ftp.netrc = netrc.clone();
@@ -153,16 +152,7 @@ fn run(log: Log) -> Result<(), ChildError> {
         tell: Log::new(io::stdout()),
         meter: Meter::new(request.uris.len()),
     };
-    let fetched = async {
-        let all = fetching.all(&request, cached, &policy);
-        match settings.time_limit {
-            None => all.await,
-            Some(limit) => {
-                let fetched = timeout(limit, all).await;
-                fetched.unwrap_or(Err(FetchingError::TooSlow(limit)))
-            }
-        }
-    };
+    let fetched = fetching.all(&request, cached, &policy, settings.time_limit);
     let fetched = runtime.block_on(fetched);
     // A thread that unpacks goes with the process.
     runtime.shutdown_background();

@@ -23,6 +23,8 @@ mod checksum;
 mod child;
 mod confine;
 mod download;
+mod fragment;
+mod growth;
 mod log;
 mod netrc;
 mod order;
@@ -73,6 +75,9 @@ pub struct Request {
     /// root nor act on files without regard of their owners.
     #[serde(default)]
     pub links: bool,
+    /// How the task itself reaches a store, and as whom; what it does not say is as for all.
+    #[serde(default)]
+    pub store: Option<S3>,
 }
 
 /// An error and its causes as one line: what the sandbox's log and the task's status show.

@@ -16,11 +16,11 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::cache::{Cache, Entry, Key, Use};
-use crate::checksum::Checksum;
 use crate::confine::MEMORY_BYTES;
+use crate::fragment::Wanted;
 use crate::order::{self, Cached, Order, Said};
 use crate::progress::{Fetched, Progress, UnderWay, Watched};
-use crate::{Request, Settings};
+use crate::{Request, S3, Settings};
 
 /// Longest line taken from the child: it handles bytes from elsewhere.
 const LINE_BYTES: u64 = 16 << 10;
@@ -197,9 +197,10 @@ async fn uses(cache: &Arc<Cache>, request: &Request) -> io::Result<Vec<Option<Us
     let mut wanted = BTreeMap::new();
     for (index, uri) in request.uris.iter().enumerate().filter(|(_, uri)| uri.cache) {
         // A checksum that is none is the child's to refuse.
-        if let Ok((uri, checksum)) = Checksum::split(uri.value.trim_start()) {
-            let uri = uri.to_owned();
-            wanted.entry(Key { uid, uri }).or_insert((index, checksum));
+        if let Ok(asked) = Wanted::of(uri.value.trim_start()) {
+            let uri = key(&asked, request.store.as_ref());
+            let key = Key { uid, uri };
+            wanted.entry(key).or_insert((index, asked.checksum));
         }
     }
     let mut uses: Vec<Option<Use>> = request.uris.iter().map(|_| None).collect();
@@ -207,6 +208,14 @@ async fn uses(cache: &Arc<Cache>, request: &Request) -> io::Result<Vec<Option<Us
         uses[index] = Some(cache.prepare(key, checksum.as_ref()).await?);
     }
     Ok(uses)
+}
+
+/// What is kept of a URI is told apart by what becomes of it; and a task that goes to a store of its own, or as
+/// somebody of its own, shares nothing of that with others.
+fn key(asked: &Wanted<'_>, store: Option<&S3>) -> String {
+    let kind = if asked.unpacked { "#unpacked" } else { "" };
+    let whose = store.map_or_else(String::new, |store| format!("#{}", store.digest()));
+    format!("{}{kind}{whose}", asked.uri)
 }
 
 fn told(used: &Use) -> Cached {

@@ -8,6 +8,7 @@ use crate::archive::Codec;
 use crate::beneath::{BadPath, InnerPath};
 use crate::checksum::{BadChecksum, Checksum};
 use crate::download::{BadPlace, HdfsFile, Object, Place};
+use crate::fragment::Wanted;
 use crate::policy::{Forbidden, Policy};
 use crate::redact::redacted;
 use crate::{Request, Uri};
@@ -23,6 +24,8 @@ pub struct Item {
     pub checksum: Option<Checksum>,
     pub target: InnerPath,
     pub then: Then,
+    /// The cache keeps what it unpacks to.
+    pub unpacked: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +92,11 @@ pub enum BadUri {
         "the path is relative and the agent has no --frameworks_home: use an absolute path or a URI"
     )]
     NoHome,
+    #[error(
+        "it ends with \"#unpacked\", and is no archive that is extracted and cached: set \"extract\" and \"cache\", \
+         or leave that out"
+    )]
+    NotUnpacked,
     #[error("no file name follows the last '/': name a file, or set \"output_file\"")]
     NoName,
     #[error("bad output_file {path:?}")]
@@ -134,7 +142,11 @@ fn item(uri: &Uri, home: Option<&Path>) -> Result<Item, BadUri> {
     if let Some(bad) = text.chars().find(refused) {
         return Err(BadUri::Character(bad));
     }
-    let (text, checksum) = Checksum::split(text)?;
+    let Wanted {
+        uri: text,
+        checksum,
+        unpacked,
+    } = Wanted::of(text)?;
     let source = source(text, home)?;
     let target = match &uri.output_file {
         Some(path) => InnerPath::parse(path).map_err(|source| BadUri::Output {
@@ -148,12 +160,17 @@ fn item(uri: &Uri, home: Option<&Path>) -> Result<Item, BadUri> {
         (false, false) => Then::Keep,
         (false, true) => format::unpacking(&target),
     };
+    let unpacks = matches!(then, Then::Unpack(_) | Then::Recognise);
+    if unpacked && !(unpacks && uri.cache) {
+        return Err(BadUri::NotUnpacked);
+    }
     Ok(Item {
         uri: redacted(text),
         source,
         checksum,
         target,
         then,
+        unpacked,
     })
 }
 
@@ -300,6 +317,29 @@ mod tests {
     }
 
     #[test]
+    fn only_an_archive_that_is_cached_can_be_kept_unpacked() {
+        let asked = |value: &str, cache, extract| {
+            let asked = Uri {
+                cache,
+                extract,
+                ..uri(value)
+            };
+            item(&asked, None).map(|item| item.unpacked)
+        };
+        assert_eq!(asked("http://h/a.tgz#unpacked", true, true), Ok(true));
+        assert_eq!(asked("http://h/get#unpacked", true, true), Ok(true));
+        assert_eq!(asked("http://h/a.tgz", true, true), Ok(false));
+        for (value, cache, extract) in [
+            ("http://h/a.tgz#unpacked", false, true),
+            ("http://h/a.tgz#unpacked", true, false),
+            ("http://h/a.sh#unpacked", true, true),
+            ("http://h/a.gz#unpacked", true, true),
+        ] {
+            assert_eq!(asked(value, cache, extract), Err(BadUri::NotUnpacked));
+        }
+    }
+
+    #[test]
     fn an_output_file_never_leaves_the_sandbox() {
         for (path, source) in [
             ("../x", BadPath::Parent),
@@ -322,6 +362,7 @@ mod tests {
             user: None,
             frameworks_home: None,
             links: false,
+            store: None,
         };
         assert_eq!(
             crate::chain(&plan(&request, &Policy::default()).unwrap_err()),

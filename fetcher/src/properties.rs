@@ -5,15 +5,16 @@
 mod hold;
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::archive::{Limits, bzip2_by_blocks, bzip2_by_one, unpack};
+use crate::archive::{Codec, Limits, Xz, bzip2_by_blocks, bzip2_by_one, decoder, unpack};
 use crate::beneath::Beneath;
 use crate::budget::Budget;
 use crate::checksum::Checksum;
 use crate::download::{self, Place};
+use crate::growth::Packed;
 use crate::netrc::Netrc;
 use crate::plan::{Format, plan};
 use crate::{Policy, Request, Uri, redacted};
@@ -30,6 +31,7 @@ pub const ALL: &[Property] = &[
     ("netrc", netrc),
     ("tar", tar),
     ("uri", uri),
+    ("xz", xz),
     ("zip", zip),
 ];
 
@@ -55,6 +57,21 @@ fn bzip2(bytes: &[u8]) {
     };
     let ours = read(bzip2_by_blocks(bytes));
     assert!(ours.is_none() || ours == read(bzip2_by_one(bytes)));
+}
+
+/// Likewise, and blocks that are not what their stream says of them.
+fn xz(bytes: &[u8]) {
+    let ground = Ground::new();
+    let packed = ground.packed(bytes);
+    let sandbox = Beneath::open(&ground.0.join("sandbox")).expect("a sandbox");
+    let room = || Ok(sandbox.unnamed()?.into());
+    let read = |from: &mut dyn Read| {
+        let mut out = Vec::new();
+        let read = from.take(BUDGET).read_to_end(&mut out);
+        read.ok().map(|_| out)
+    };
+    let ours = read(&mut Xz::with_threads_from(packed, Box::new(room), 1));
+    assert!(ours.is_none() || ours == read(&mut decoder(Codec::Xz, bytes)));
 }
 
 fn checksum(bytes: &[u8]) {
@@ -132,6 +149,7 @@ fn uri(bytes: &[u8]) {
         user: None,
         frameworks_home: None,
         links: false,
+        store: None,
     };
     let Ok(items) = plan(&request, &Policy::default()) else {
         return;
@@ -169,6 +187,15 @@ impl Ground {
         fs::create_dir_all(ground.join("sandbox")).expect("a directory");
         Self(ground)
     }
+
+    /// A file of that, beside the sandbox.
+    fn packed(&self, bytes: &[u8]) -> Packed {
+        let name = self.0.join("archive");
+        let mut file = File::create_new(&name).expect("a file");
+        file.write_all(bytes).expect("written");
+        let file = File::open(&name).expect("read");
+        Packed::whole(file).expect("a length")
+    }
 }
 
 impl Drop for Ground {
@@ -179,14 +206,10 @@ impl Drop for Ground {
 
 fn stays_inside(bytes: &[u8], format: Format) {
     let ground = Ground::new();
-    let archive = ground.0.join("archive");
-    let mut file = File::create_new(&archive).expect("a file");
-    file.write_all(bytes).expect("written");
-    let mut file = File::open(&archive).expect("read");
-    file.rewind().expect("read");
+    let archive = ground.packed(bytes);
     let sandbox = Beneath::open(&ground.0.join("sandbox")).expect("a sandbox");
     let budget = Budget::new(Some(BUDGET), None);
-    let unpacked = unpack(&sandbox, file, format, LIMITS, &budget);
+    let unpacked = unpack(&sandbox, &archive, format, LIMITS, &budget);
     let beside = fs::read_dir(&ground.0).expect("a directory").count();
     assert_eq!(beside, 2, "something was made beside the sandbox");
     let root = ground.0.join("sandbox").canonicalize().expect("a path");

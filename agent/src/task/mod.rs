@@ -26,6 +26,7 @@ mod request;
 mod rlimits;
 mod rootfs;
 mod seccomp;
+mod store;
 mod terminal;
 pub mod turns;
 mod unwritten;

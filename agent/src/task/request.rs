@@ -17,6 +17,7 @@ use super::launch::{Host, Job};
 use super::namespaces::BadSharing;
 use super::notes::notes;
 use super::rlimits::{BadRlimit, rlimits};
+use super::store;
 use super::terminal::{BadTerminal, terminal};
 use super::user_namespace::BadLabel;
 use super::volumes::{VolumeError, mounts};
@@ -100,6 +101,7 @@ pub fn plan(
         user: Some((user.uid, user.gid, user.groups.clone())),
         frameworks_home: host.frameworks_home.clone(),
         links: host.hard_links && are_harmless(&user, &capabilities),
+        store: store::of(&env),
     };
     let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
     let tty = task.container.as_ref().and_then(|c| c.tty_info.as_ref());

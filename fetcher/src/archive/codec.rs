@@ -4,14 +4,18 @@
 mod bits;
 mod blocks;
 mod frames;
+mod xz;
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
+use super::READ;
+use crate::growth::Packed;
 use blocks::Blocks;
 pub use frames::Frames;
+pub use xz::{Room, Xz};
 
 /// `xz -9` wants 65 MiB.
 const XZ_KIBIBYTES: u32 = 128 << 10;
@@ -37,6 +41,16 @@ pub fn decoder<'a>(codec: Codec, from: impl BufRead + 'a) -> Box<dyn Read + 'a> 
         },
         Codec::Xz => Box::new(XzReader::new_mem_limit(from, true, XZ_KIBIBYTES)),
         Codec::Zstd => Box::new(Frames::new(from, ZSTD_BYTES)),
+    }
+}
+
+/// The same of a file, part of which is decoded by other threads where that takes room for it in files.
+pub fn decoded<'a>(codec: Codec, packed: Packed, room: Room<'a>) -> Box<dyn Read + 'a> {
+    match codec {
+        Codec::Xz => Box::new(Xz::new(packed, room)),
+        Codec::Gzip | Codec::Bzip2 | Codec::Zstd => {
+            decoder(codec, BufReader::with_capacity(READ, packed))
+        }
     }
 }
 

@@ -148,10 +148,10 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
 fn unpack_in(sandbox: &Path, case: &Case) -> Result<(), ArchiveError> {
     let mut file = tempfile::tempfile().unwrap();
     io::Write::write_all(&mut file, &case.bytes).unwrap();
-    io::Seek::rewind(&mut file).unwrap();
     let sandbox = Beneath::open(sandbox).unwrap();
     let budget = Budget::new(Some(BUDGET), None);
-    unpack(&sandbox, file, case.format, LIMITS, &budget)
+    let archive = Packed::whole(file).unwrap();
+    unpack(&sandbox, &archive, case.format, LIMITS, &budget)
 }
 
 fn judge(cases: Vec<Case>, at_least: usize) {

@@ -8,27 +8,48 @@ use std::io::{self, Seek, Write};
 pub const PIECE: usize = 64 << 10;
 static ZEROS: [u8; PIECE] = [0; PIECE];
 
-pub struct Holes(File);
+/// Whether it can be a hole; at most `PIECE` bytes.
+pub fn are_zeros(piece: &[u8]) -> bool {
+    ZEROS.get(..piece.len()) == Some(piece)
+}
+
+pub struct Holes {
+    file: File,
+    /// What is left out behind the last byte that was written.
+    hole: i64,
+    length: u64,
+}
 
 impl Holes {
     /// `file` is new and empty.
     pub fn new(file: File) -> Self {
-        Self(file)
+        Self {
+            file,
+            hole: 0,
+            length: 0,
+        }
     }
 
+    /// At most `PIECE` bytes.
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        if ZEROS.get(..piece.len()) == Some(piece) {
-            // At most 64 KiB, so it fits.
-            return self.0.seek_relative(piece.len() as i64);
+        self.length += piece.len() as u64;
+        if are_zeros(piece) {
+            self.hole += piece.len() as i64;
+            return Ok(());
         }
-        self.0.write_all(piece)
+        if self.hole > 0 {
+            self.file.seek_relative(self.hole)?;
+            self.hole = 0;
+        }
+        self.file.write_all(piece)
     }
 
     /// A hole at the end exists only by the file's length.
-    pub fn finish(mut self) -> io::Result<File> {
-        let end = self.0.stream_position()?;
-        self.0.set_len(end)?;
-        Ok(self.0)
+    pub fn finish(self) -> io::Result<File> {
+        if self.hole > 0 {
+            self.file.set_len(self.length)?;
+        }
+        Ok(self.file)
     }
 }
 

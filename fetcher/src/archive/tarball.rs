@@ -1,10 +1,9 @@
 //! tar archives, entry by entry.
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, UNIX_EPOCH};
 
 use tar::EntryType;
 
@@ -35,15 +34,42 @@ pub fn entries<R: Read, E: From<Damaged>>(
         inner: archive,
         allowance: Rc::clone(&allowance),
     });
-    for entry in archive.entries().map_err(Damaged)? {
+    let found = archive.entries().map_err(Damaged)?;
+    one_by_one(found, &allowance, header_bytes, &mut each)?;
+    allowance.set(trailing_bytes);
+    Ok(finish(archive.into_inner()).map_err(Damaged)?)
+}
+
+fn one_by_one<R: Read, E: From<Damaged>>(
+    found: tar::Entries<'_, Metered<R>>,
+    allowance: &Cell<u64>,
+    header_bytes: u64,
+    each: &mut impl FnMut(&mut tar::Entry<'_, Metered<R>>) -> Result<(), E>,
+) -> Result<(), E> {
+    for entry in found {
         let mut entry = entry.map_err(Damaged)?;
         // Only headers are held in memory.
         allowance.set(u64::MAX);
         each(&mut entry)?;
         allowance.set(header_bytes);
     }
-    allowance.set(trailing_bytes);
-    Ok(finish(archive.into_inner()).map_err(Damaged)?)
+    Ok(())
+}
+
+/// The same of one whose contents are passed over where `each` does not read them. What is behind the last entry
+/// does not matter.
+pub fn entries_by_seeking<R: Read + Seek, E: From<Damaged>>(
+    archive: R,
+    header_bytes: u64,
+    mut each: impl FnMut(&mut tar::Entry<'_, Metered<R>>) -> Result<(), E>,
+) -> Result<(), E> {
+    let allowance = Rc::new(Cell::new(header_bytes));
+    let mut archive = tar::Archive::new(Metered {
+        inner: archive,
+        allowance: Rc::clone(&allowance),
+    });
+    let found = archive.entries_with_seek().map_err(Damaged)?;
+    one_by_one(found, &allowance, header_bytes, &mut each)
 }
 
 /// An archive that is no archive, or is cut short.
@@ -61,7 +87,8 @@ fn finish(mut rest: impl Read) -> io::Result<()> {
     io::copy(&mut rest, &mut io::sink()).map(drop)
 }
 
-fn write(
+/// One entry, judged.
+pub fn write(
     entry: &mut tar::Entry<'_, impl Read>,
     out: &mut Unpacking<'_>,
 ) -> Result<(), ArchiveError> {
@@ -110,19 +137,17 @@ fn write(
         EntryType::Regular if entry.path_bytes().ends_with(b"/") => out.directory(&path),
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
             let mode = entry.header().mode().map_err(ArchiveError::Damaged)?;
-            let modified = entry.header().mtime().unwrap_or(0);
-            let file = match sparse {
-                None => out.file(path, mode, entry)?,
+            let modified = Some(entry.header().mtime().unwrap_or(0));
+            match sparse {
+                None if out.shares(entry) => out.shared(path, mode, modified, entry),
+                None => out.file(path, mode, modified, entry),
                 Some((_, length)) => {
                     let most = out.limits.header_bytes;
                     let expanded = Expanded::new(entry, length, most);
-                    out.file(path, mode, &mut expanded.map_err(ArchiveError::Damaged)?)?
+                    let mut expanded = expanded.map_err(ArchiveError::Damaged)?;
+                    out.file(path, mode, modified, &mut expanded)
                 }
-            };
-            // A time the file system cannot hold is no reason to fail.
-            let time = UNIX_EPOCH.checked_add(Duration::from_secs(modified));
-            let _kept_or_not = time.map(|time| file.set_modified(time));
-            Ok(())
+            }
         }
         EntryType::Symlink => out.symlink(&path, &target(entry)?),
         EntryType::Link => out.hard_link(&path, &target(entry)?),
@@ -166,5 +191,11 @@ impl<R: Read> Read for Metered<R> {
         let length = self.inner.read(&mut buffer[..most])?;
         self.allowance.set(self.allowance.get() - length as u64);
         Ok(length)
+    }
+}
+
+impl<R: Seek> Seek for Metered<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
     }
 }

@@ -52,8 +52,8 @@ pub fn read(mut archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveErr
         } else {
             let mode = mode.unwrap_or(0o644);
             match zstd {
-                true => out.file(path, mode, &mut Checked::new(entry)?)?,
-                false => out.file(path, mode, &mut entry)?,
+                true => out.file(path, mode, None, &mut Checked::new(entry)?)?,
+                false => out.file(path, mode, None, &mut entry)?,
             };
         }
     }

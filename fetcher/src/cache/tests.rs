@@ -129,3 +129,26 @@ async fn content_that_a_checksum_contradicts_is_fetched_again() {
         assert_eq!(proven, is_kept);
     }
 }
+
+/// The child handles bytes from elsewhere, and says what its file is called.
+#[tokio::test]
+async fn a_content_is_never_put_where_its_name_leads_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path().join("cache"), 100).unwrap();
+    for name in [
+        "../../x",
+        "/x",
+        "a/b",
+        "",
+        "..",
+        "filling-1-2",
+        &"a".repeat(300),
+    ] {
+        let mut used = cache.prepare(key("a"), None).await.unwrap();
+        std::fs::write(&used.fill, "x").unwrap();
+        let entry = Entry::new(name.to_owned(), 1, Validators::default());
+        cache.take(&mut used, entry).unwrap_err();
+    }
+    assert_eq!(names(dir.path()), ["cache"]);
+    assert_eq!(text(&cache, "a").await, None);
+}

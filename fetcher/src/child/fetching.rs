@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::cached::{CachedFiles, KeptFile};
 use super::placing::Placing;
@@ -18,9 +18,10 @@ use crate::beneath::{Beneath, Staging, WriteError};
 use crate::budget::{Budget, OverLimit};
 use crate::cache::Validators;
 use crate::download::{Came, DownloadError, Http, Sink, download};
+use crate::growth::{Growing, Growth};
 use crate::log::Log;
 use crate::order::Said;
-use crate::plan::{Item, Refused, plan};
+use crate::plan::{Format, Item, Refused, Then, plan};
 use crate::progress::{Meter, Part};
 use crate::redact::redacted;
 use crate::{Policy, Request, Uri};
@@ -59,6 +60,8 @@ pub enum ItemError {
     TooLarge(#[from] OverLimit),
     #[error("cannot unpack it")]
     Unpack(#[from] ArchiveError),
+    #[error("its download has failed")]
+    Gone,
     #[error("it was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
 }
@@ -76,16 +79,47 @@ pub struct Fetching {
     pub meter: Meter,
 }
 
-/// A file whose content is there, and verified.
+/// A file whose content is there, and verified; or about to be, where nothing says what it must be.
 #[derive(Debug)]
 pub enum Arrival {
     /// In the staging directory.
     Staged(File),
+    /// Likewise, and it grows.
+    Coming(File, Growth),
     /// Of the cache, which keeps it.
     Kept(File),
     /// Likewise, and staged as a link.
     Linked(File),
+    /// Of the cache, what an archive unpacks to.
+    Tree(File),
+    /// An archive that is staged, and goes once the cache has what it unpacks to.
+    ForTree(File, Tree),
 }
+
+/// What the cache is to have instead of an archive.
+#[derive(Debug)]
+pub struct Tree {
+    pub fill: File,
+    /// Of the archive.
+    pub content: String,
+    pub validators: Validators,
+}
+
+impl Arrival {
+    pub fn file(&self) -> &File {
+        match self {
+            Self::Staged(file)
+            | Self::Coming(file, _)
+            | Self::Kept(file)
+            | Self::Linked(file)
+            | Self::Tree(file)
+            | Self::ForTree(file, _) => file,
+        }
+    }
+}
+
+/// What others are told by: that a file is there, or comes.
+type Tell = mpsc::Sender<(usize, Arrival)>;
 
 impl Fetching {
     /// `cached` has one for each URI.
@@ -94,6 +128,7 @@ impl Fetching {
         request: &Request,
         cached: Vec<Option<CachedFiles>>,
         policy: &Policy,
+        time_limit: Option<Duration>,
     ) -> Result<(), FetchingError> {
         let info = info(request, &cached);
         self.log.line(&format!("Fetcher Info: {info}"));
@@ -107,14 +142,16 @@ impl Fetching {
         }
         let staging = Arc::new(staging);
         let (tell, mut told) = mpsc::channel(items.len().max(1));
+        let (busy, mut idle) = mpsc::channel(1);
         let downloads = async {
-            let one =
-                |(index, (item, cached))| self.arrival(index, item, cached, request, &staging);
+            let tell = tell;
+            let one = |(index, (item, cached))| {
+                self.arrival(index, item, cached, request, &staging, &tell)
+            };
             let each = items.iter().zip(cached).enumerate();
             let mut files = stream::iter(each).map(one).buffer_unordered(PARALLEL);
-            while let Some(file) = files.next().await {
-                // There is room for all.
-                let _ = tell.send(file?).await;
+            while let Some(came) = files.next().await {
+                came?;
             }
             Ok::<(), FetchingError>(())
         };
@@ -131,15 +168,36 @@ impl Fetching {
                         None => return Ok(()),
                     }
                 };
-                self.place(index, item, request, file, &staging).await?;
+                let placed = self.place(index, item, request, file, &staging, &busy);
+                match placed.await {
+                    Err(FetchingError::Item {
+                        source: ItemError::Gone,
+                        ..
+                    }) => return Ok(()),
+                    placed => placed?,
+                }
             }
             Ok(())
         };
         let work = async { tokio::try_join!(downloads, placing) };
-        tokio::select! {
-            done = work => drop(done?),
-            () = self.tell_progress() => {}
+        let too_long = async {
+            match time_limit {
+                Some(limit) => sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let done = tokio::select! {
+            done = work => done.map(drop),
+            () = self.tell_progress() => Ok(()),
+            () = too_long => Err(FetchingError::TooSlow(time_limit.unwrap_or_default())),
+        };
+        if done.is_err() {
+            // Who still unpacks removes what was made.
+            self.budget.close();
+            drop(busy);
+            let _all_dropped: Option<()> = idle.recv().await;
         }
+        done?;
         self.progress();
         let directory = request.sandbox.display();
         self.log
@@ -172,7 +230,8 @@ impl Fetching {
         cached: Option<CachedFiles>,
         request: &Request,
         staging: &Staging,
-    ) -> Result<(usize, Arrival), FetchingError> {
+        tell: &Tell,
+    ) -> Result<(), FetchingError> {
         let (uri, part) = (&item.uri, self.meter.part());
         self.log.line(&format!("Fetching URI '{uri}'"));
         let arrived = match cached {
@@ -182,14 +241,21 @@ impl Fetching {
                     .line("Fetching directly into the sandbox directory");
                 self.log
                     .line(&format!("Downloading resource from '{uri}' to '{path}'"));
-                self.staged(index, item, staging, part)
-                    .await
-                    .map(Arrival::Staged)
+                match comes_unpacked(item) {
+                    true => self.coming(index, item, staging, part, tell).await,
+                    false => self.staged(index, item, staging, part).await.map(Some),
+                }
             }
-            Some(cached) => self.kept(index, item, cached, part).await,
+            Some(cached) => {
+                let kept = self.kept(index, item, cached, staging, part);
+                kept.await.map(Some)
+            }
         };
-        let arrived = arrived.map_err(|source| failed(item, source))?;
-        Ok((index, arrived))
+        if let Some(arrived) = arrived.map_err(|source| failed(item, source))? {
+            // There is room for all.
+            let _ = tell.send((index, arrived)).await;
+        }
+        Ok(())
     }
 
     async fn staged(
@@ -198,11 +264,33 @@ impl Fetching {
         item: &Item,
         staging: &Staging,
         part: Part,
-    ) -> Result<File, ItemError> {
-        let checksum = item.checksum.as_ref();
-        let mut sink = Sink::new(staging.file(index)?, self.budget.clone(), checksum, part);
+    ) -> Result<Arrival, ItemError> {
+        let mut sink = Sink::new(staging.file(index)?, self.budget.clone(), part);
+        if let Some(checksum) = &item.checksum {
+            sink = sink.known_by(Some(checksum));
+        }
         download(&item.source, &self.http, None, &self.log, &mut sink).await?;
-        Ok(sink.finish(checksum)?)
+        Ok(Arrival::Staged(sink.finish()?))
+    }
+
+    /// Tells of it while it comes.
+    async fn coming(
+        &self,
+        index: usize,
+        item: &Item,
+        staging: &Staging,
+        part: Part,
+        tell: &Tell,
+    ) -> Result<Option<Arrival>, ItemError> {
+        let file = staging.file(index)?;
+        let (growing, growth) = Growing::new();
+        let read = file.try_clone().map_err(ItemError::HandOut)?;
+        let mut sink = Sink::new(file, self.budget.clone(), part).read_meanwhile(growing);
+        // There is room for all.
+        let _ = tell.send((index, Arrival::Coming(read, growth))).await;
+        download(&item.source, &self.http, None, &self.log, &mut sink).await?;
+        sink.finish()?;
+        Ok(None)
     }
 
     /// What the cache has, as long as it is what the server has; else what it will have.
@@ -211,6 +299,7 @@ impl Fetching {
         index: usize,
         item: &Item,
         cached: CachedFiles,
+        staging: &Staging,
         part: Part,
     ) -> Result<Arrival, ItemError> {
         let uri = &item.uri;
@@ -218,6 +307,7 @@ impl Fetching {
             say(&self.tell, &Said::Kept { index });
             self.log.line(&format!("Fetching URI '{uri}' from cache"));
             Ok(match kept.linked {
+                _ if item.unpacked => Arrival::Tree(kept.file),
                 true => Arrival::Linked(kept.file),
                 false => Arrival::Kept(kept.file),
             })
@@ -228,7 +318,11 @@ impl Fetching {
         };
         let known = kept.as_ref().map(|kept| &kept.validators);
         let checksum = item.checksum.as_ref();
-        let mut sink = Sink::new(cached.fill, self.budget.clone(), checksum, part);
+        let (into, fill) = match item.unpacked {
+            true => (staging.file(index)?, Some(cached.fill)),
+            false => (cached.fill, None),
+        };
+        let mut sink = Sink::new(into, self.budget.clone(), part).known_by(checksum);
         let came = download(&item.source, &self.http, known, &self.log, &mut sink).await;
         let validators = match (came, kept) {
             (Ok(Came::NotModified), Some(kept)) => return from_cache(kept),
@@ -243,8 +337,16 @@ impl Fetching {
             }
             (Err(error), _) => return Err(error.into()),
         };
-        let (content, length) = (sink.content(), sink.length());
-        let file = sink.finish(checksum)?;
+        let (content, length) = (sink.content().unwrap_or_default(), sink.length());
+        let file = sink.finish()?;
+        if let Some(fill) = fill {
+            let tree = Tree {
+                fill,
+                content,
+                validators,
+            };
+            return Ok(Arrival::ForTree(file, tree));
+        }
         // The sandbox does not have it.
         self.budget.give_back(length);
         self.log
@@ -266,6 +368,7 @@ impl Fetching {
         request: &Request,
         arrival: Arrival,
         staging: &Arc<Staging>,
+        busy: &mpsc::Sender<()>,
     ) -> Result<(), FetchingError> {
         let placing = Placing {
             index,
@@ -276,9 +379,16 @@ impl Fetching {
             limits: self.limits,
             budget: self.budget.clone(),
             log: self.log.clone(),
+            tell: self.tell.clone(),
         };
         // On a thread of its own, so that downloads go on.
-        let placed = tokio::task::spawn_blocking(move || placing.run()).await;
+        let busy = busy.clone();
+        let placed = tokio::task::spawn_blocking(move || {
+            let placed = placing.run();
+            drop(busy);
+            placed
+        });
+        let placed = placed.await;
         let placed = placed.map_err(ItemError::from).and_then(|placed| placed);
         placed.map_err(|source| failed(item, source))?;
         let path = shown(request, item);
@@ -286,6 +396,16 @@ impl Fetching {
             .line(&format!("Fetched '{}' to '{path}'", item.uri));
         Ok(())
     }
+}
+
+/// Whether it is unpacked while it comes. Where its content must be something, that is known first; the end of a
+/// zip comes first, too.
+fn comes_unpacked(item: &Item) -> bool {
+    let streams = matches!(
+        item.then,
+        Then::Unpack(Format::Tar(_)) | Then::Decompress(..)
+    );
+    streams && item.checksum.is_none()
 }
 
 /// A name that was taken from a URI may hold what that must not tell.

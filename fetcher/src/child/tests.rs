@@ -16,6 +16,7 @@ mod formats;
 mod ftp;
 mod http;
 mod stores;
+mod streamed;
 
 const HASTE: Patience = Patience {
     stall: Duration::from_millis(200),
@@ -84,6 +85,7 @@ async fn fetch_within(uri: Uri, limits: Limits, disk: Option<u64>) -> Fetched {
         user: None,
         frameworks_home: None,
         links: false,
+        store: None,
     };
     fetch_request(&request, sandbox, limits, disk).await
 }
@@ -105,6 +107,17 @@ async fn fetch_with(
     limits: Limits,
     disk: Option<u64>,
 ) -> Fetched {
+    fetch_for(http, request, sandbox, limits, disk, None).await
+}
+
+async fn fetch_for(
+    http: Http,
+    request: &Request,
+    sandbox: tempfile::TempDir,
+    limits: Limits,
+    disk: Option<u64>,
+    time_limit: Option<Duration>,
+) -> Fetched {
     let log = Written::default();
     let fetching = Fetching {
         sandbox: Arc::new(open_sandbox(request).unwrap()),
@@ -116,7 +129,8 @@ async fn fetch_with(
         meter: Meter::new(request.uris.len()),
     };
     let cached = request.uris.iter().map(|_| None).collect();
-    let outcome = fetching.all(request, cached, &Policy::default()).await;
+    let policy = Policy::default();
+    let outcome = fetching.all(request, cached, &policy, time_limit).await;
     let log = log.0.lock().unwrap().clone();
     Fetched {
         outcome: outcome.map_err(|error| chain(&error)),
@@ -395,7 +409,14 @@ async fn an_archive_replaces_files_but_never_reaches_through_a_link() {
     let archive = std::fs::File::open(&archive).unwrap();
     let budget = Budget::new(None, None);
     let (tar, limits) = (crate::plan::Format::Tar(None), Limits::default());
-    unpack(&below, archive, tar, limits, &budget).unwrap();
+    unpack(
+        &below,
+        &crate::growth::Packed::whole(archive).unwrap(),
+        tar,
+        limits,
+        &budget,
+    )
+    .unwrap();
     assert_eq!(
         std::fs::read_to_string(precious.path()).unwrap(),
         "precious"

@@ -60,6 +60,26 @@ impl S3 {
         self.region.as_deref().unwrap_or("us-east-1")
     }
 
+    /// What a task says of its own, and what is said for all where it says nothing. Credentials go where who has
+    /// them says.
+    pub fn or(self, all: Self) -> Self {
+        match &self.credentials {
+            None => all,
+            Some(_) => Self {
+                endpoint: self.endpoint.or(all.endpoint),
+                region: self.region.or(all.region),
+                credentials: self.credentials,
+            },
+        }
+    }
+
+    /// Tells apart whom and where one asks, without saying it.
+    pub fn digest(&self) -> String {
+        let access_key = self.credentials.as_ref().map(|it| &it.access_key);
+        let text = format!("{:?}", (&self.endpoint, &self.region, access_key));
+        hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    }
+
     /// Amazon's buckets have hosts of their own, unless a dot in the name would be one too many for the
     /// certificate. Other stores rather have one host.
     pub fn url(&self, object: &Object) -> Result<Url, Box<dyn std::error::Error + Send + Sync>> {
@@ -210,6 +230,25 @@ mod tests {
         );
         s3.endpoint = Some("http://minio:9000/".to_owned());
         assert_eq!(url(&s3, "jars"), format!("http://minio:9000/jars/{key}"));
+    }
+
+    #[test]
+    fn what_a_task_says_of_its_own_goes_before_what_is_said_for_all() {
+        let all = S3 {
+            endpoint: Some("http://minio:9000".to_owned()),
+            region: Some("eu".to_owned()),
+            credentials: None,
+        };
+        let own = documented().or(all.clone());
+        assert_eq!(own.credentials, documented().credentials);
+        assert_eq!((&own.endpoint, &own.region), (&all.endpoint, &all.region));
+        // An endpoint alone would get what is signed with the agent's.
+        let astray = S3 {
+            endpoint: Some("http://evil".to_owned()),
+            ..S3::default()
+        };
+        assert_eq!(astray.or(all.clone()), all);
+        assert_ne!(own.digest(), all.digest());
     }
 
     #[test]

@@ -10,6 +10,20 @@ pub enum Format {
     Zip,
 }
 
+impl Format {
+    /// In names of files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tar(None) => "tar",
+            Self::Tar(Some(Codec::Gzip)) => "tgz",
+            Self::Tar(Some(Codec::Bzip2)) => "tbz2",
+            Self::Tar(Some(Codec::Xz)) => "txz",
+            Self::Tar(Some(Codec::Zstd)) => "tzst",
+            Self::Zip => "zip",
+        }
+    }
+}
+
 enum Suffix {
     Archive(Format),
     Compressed(Codec),

@@ -1,7 +1,7 @@
 //! The cache, through real children.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
@@ -291,4 +291,111 @@ async fn root_a_program_from_the_cache_is_a_link_that_its_user_cannot_write_to()
     server.lock().unwrap().etag = Some("\"2\"");
     assert_eq!(own(fetched(true, true, user).await), (12_345, 0o755, 1));
     drop(linked);
+}
+
+/// A tree with what a tar can hold, and a file that is large enough to be shared.
+fn tree() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, kind, mode, content: &[u8], link: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(content.len() as u64);
+        header.set_mtime(1_000_000);
+        match link {
+            "" => tar.append_data(&mut header, name, content).unwrap(),
+            link => tar.append_link(&mut header, name, link).unwrap(),
+        }
+    };
+    use tar::EntryType::{Directory, Link, Regular, Symlink};
+    add("bin", Directory, 0o755, b"", "");
+    add("bin/run", Regular, 0o755, b"run", "");
+    add(
+        &format!("data/{}", "n".repeat(200)),
+        Regular,
+        0o644,
+        &[7; 20_000],
+        "",
+    );
+    add("l", Symlink, 0o777, b"", "bin/run");
+    add("h", Link, 0o644, b"", "bin/run");
+    let bytes = tar.into_inner().unwrap();
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut out, &bytes).unwrap();
+    out.finish().unwrap()
+}
+
+/// Names, modes, times and contents.
+fn seen(sandbox: &Path) -> Vec<(String, u32, i64, Option<Vec<u8>>)> {
+    let names = [
+        "bin",
+        "bin/run",
+        &format!("data/{}", "n".repeat(200)),
+        "l",
+        "h",
+    ];
+    let one = |name: &&str| {
+        let path = sandbox.join(name);
+        let found = path.symlink_metadata().unwrap();
+        let time = if found.is_file() { found.mtime() } else { 0 };
+        (
+            name.to_string(),
+            found.mode(),
+            time,
+            std::fs::read(path).ok(),
+        )
+    };
+    names.iter().map(one).collect()
+}
+
+#[tokio::test]
+async fn what_an_archive_unpacks_to_is_kept_where_that_is_asked_for() {
+    let server = served("", Some("\"1\""));
+    server.lock().unwrap().content = tree();
+    let (address, _serving) = serve(&server).await;
+    let url = format!("http://{address}/app.tgz#unpacked");
+    let node = Node::new(1 << 20);
+    let first = node.fetch(&url).await;
+    assert!(!first.path().join("app.tgz").exists());
+    assert_eq!(
+        std::fs::read_link(first.path().join("l")).unwrap(),
+        Path::new("bin/run")
+    );
+    let before = seen(first.path());
+    // Its own, whatever it does.
+    std::fs::write(first.path().join("bin/run"), "changed").unwrap();
+    let node = Node::restarted(node.directory, 1 << 20);
+    let again = node.fetch(&url).await;
+    assert_eq!(seen(again.path()), before);
+    let log = text(&again, "stderr");
+    assert!(
+        log.contains("from cache\nCopying what was extracted before"),
+        "{log}"
+    );
+    let counted = server.lock().unwrap().clone();
+    assert_eq!((counted.whole, counted.not_modified), (1, 1));
+    assert_eq!(node.cache().figures().hits, 1);
+    // The archive itself is another thing to keep.
+    let plain = node.fetch(&url.replace("#unpacked", "")).await;
+    assert_eq!(seen(plain.path()), before);
+    assert_eq!(server.lock().unwrap().whole, 2);
+}
+
+#[tokio::test]
+async fn a_tree_is_proven_by_the_checksum_of_its_archive() {
+    let server = served("", None);
+    server.lock().unwrap().content = tree();
+    let (address, serving) = serve(&server).await;
+    let digest = ring::digest::digest(&ring::digest::SHA256, &tree());
+    let hex: String = digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let url = format!("http://{address}/app.tgz#unpacked#sha256:{hex}");
+    let node = Node::new(1 << 20);
+    let before = seen(node.fetch(&url).await.path());
+    serving.abort();
+    let _cancelled = serving.await;
+    assert_eq!(seen(node.fetch(&url).await.path()), before);
 }

@@ -50,6 +50,7 @@ fn request(value: &Path, sandbox: &Path) -> Request {
         user: None,
         frameworks_home: None,
         links: false,
+        store: None,
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Fetch {
     pub dest_path: Option<String>,
     /// What its content must be, as in `sha256:…`. Ours: Marathon has no such field.
     pub checksum: Option<String>,
+    /// The agent's cache keeps what an archive unpacks to, instead of the archive. Ours as well.
+    pub unpacked: bool,
 }
 
 impl Fetch {
@@ -27,15 +29,15 @@ impl Fetch {
             cache: false,
             dest_path: None,
             checksum: None,
+            unpacked: false,
         }
     }
 
-    /// As agents take it, with its checksum at the end.
+    /// As agents take it, with all of that at the end.
     pub fn value(&self) -> String {
-        match &self.checksum {
-            Some(checksum) => format!("{}#{checksum}", self.uri),
-            None => self.uri.clone(),
-        }
+        let unpacked = self.unpacked.then_some("unpacked");
+        let said = unpacked.into_iter().chain(self.checksum.as_deref());
+        said.fold(self.uri.clone(), |uri, word| format!("{uri}#{word}"))
     }
 
     /// What it is called in the sandbox, where that is not the end of its URI as an agent takes it:
@@ -104,6 +106,9 @@ mod tests {
         let mut fetch = Fetch::from_uri("http://host/a.zip");
         fetch.checksum = Some(digest.clone());
         assert_eq!(fetch.value(), format!("http://host/a.zip#{digest}"));
+        fetch.unpacked = true;
+        let value = format!("http://host/a.zip#unpacked#{digest}");
+        assert_eq!(fetch.value(), value);
         assert!(has_checksum(&fetch.value()) && !has_checksum("http://host/a#x"));
         assert_eq!(fetch.output_file(), None);
     }

@@ -200,6 +200,7 @@ fn fetch(fetch: &Fetch) -> Value {
     put(&mut out, "cache", fetch.cache);
     put_some(&mut out, "destPath", fetch.dest_path.as_deref());
     put_some(&mut out, "checksum", fetch.checksum.as_deref());
+    put_some(&mut out, "unpacked", fetch.unpacked.then_some(true));
     Value::Object(out)
 }
 

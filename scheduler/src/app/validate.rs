@@ -301,6 +301,12 @@ fn fetched_files(app: &App, problems: &Problems) {
             }
             _ => {}
         }
+        if fetch.unpacked && !(fetch.cache && fetch.extract && !fetch.executable) {
+            problems.rule(
+                &format!("/fetch({i})/unpacked"),
+                "must not be set without cache and extract, or with executable",
+            );
+        }
         let Some(name) = &fetch.dest_path else {
             continue;
         };

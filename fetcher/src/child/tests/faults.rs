@@ -238,6 +238,7 @@ async fn downloads_run_beside_each_other_and_land_in_the_order_of_the_uris() {
         user: None,
         frameworks_home: None,
         links: false,
+        store: None,
     };
     let fetched = fetch_request(&request, sandbox, Limits::default(), None).await;
     assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);

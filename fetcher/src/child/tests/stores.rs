@@ -12,6 +12,7 @@ async fn fetch_from(http: Http, value: &str) -> Fetched {
         user: None,
         frameworks_home: None,
         links: false,
+        store: None,
     };
     fetch_with(http, &request, sandbox, Limits::default(), None).await
 }

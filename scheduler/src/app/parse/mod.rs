@@ -240,6 +240,7 @@ impl Read for Fetch {
             cache: fields.or("cache", false),
             dest_path: fields.optional("destPath"),
             checksum: fields.optional("checksum"),
+            unpacked: fields.or("unpacked", false),
         })
     }
 }

@@ -205,6 +205,11 @@ fn broken_rules_are_named_by_path() {
             "must be \"sha256:\" with 64 hexadecimal digits",
         ),
         (
+            json!({"fetch": [{"uri": "/a.tgz", "unpacked": true}]}),
+            "/fetch(0)/unpacked",
+            "must not be set without cache and extract",
+        ),
+        (
             json!({"fetch": [{"uri": "/a", "destPath": "../x"}]}),
             "/fetch(0)/destPath",
             "must be a path inside the sandbox",
