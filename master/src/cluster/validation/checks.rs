@@ -97,16 +97,6 @@ pub fn check_container(container: &v1::ContainerInfo) -> Result<(), Invalid> {
             field: "container.docker",
         });
     }
-    let parameters = container
-        .docker
-        .iter()
-        .flat_map(|docker| &docker.parameters);
-    if let Some(parameter) = parameters
-        .into_iter()
-        .find(|parameter| parameter.key == "name")
-    {
-        return Err(Invalid::DockerParameter(parameter.key.clone()));
-    }
     for volume in &container.volumes {
         // Without any it is a volume in the sandbox, which older frameworks ask for.
         let given = [

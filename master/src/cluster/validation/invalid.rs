@@ -71,8 +71,6 @@ pub enum Invalid {
         "volume {path:?} has {sources} sources: set at most one of host_path, image and source"
     )]
     VolumeSources { path: String, sources: usize },
-    #[error("docker parameter {0:?} is reserved: remove it")]
-    DockerParameter(String),
     #[error("environment variable {0:?} must have either a value or a secret, as its type says")]
     Variable(String),
     #[error("limits names {0:?}: only cpus and mem can be limited")]
