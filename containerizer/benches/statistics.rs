@@ -96,6 +96,8 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
         capabilities: CapabilitySets::default(),
         seccomp: Seccomp::Default,
         user_namespace: None,
+        sysctls: std::collections::BTreeMap::new(),
+        stop_signal: None,
         root: None,
     };
     let mut spec = containerizer.plan(&request).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use failpoint::{Point, reach};
 use isolators::cgroups::{Cgroup, CgroupError, Details, OomWatch, StatisticsError};
 use isolators::network::{ProtocolCounters, Traffic};
-use isolators::{ContainerId, PidNamespace};
+use isolators::{ContainerId, PidNamespace, STOP_SIGNAL};
 use oci_spec::runtime::{LinuxResources, Spec};
 use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
@@ -255,9 +255,13 @@ impl Container {
         end.wait_for(Option::is_some).await.is_err()
     }
 
-    /// Asks every process of the container to end, with SIGTERM. Not an error once it has ended.
+    /// Asks every process of the container to end, with SIGTERM; or its command, by the signal that was asked
+    /// for when it was launched. Not an error once it has ended.
     pub fn terminate(&self) {
-        self.signal(libc::SIGTERM);
+        let spec = self.spec().ok();
+        let said =
+            spec.and_then(|spec| spec.annotations().as_ref()?.get(STOP_SIGNAL)?.parse().ok());
+        self.signal(said.unwrap_or(libc::SIGTERM));
     }
 
     /// SIGKILL to every process of the container. Not an error once it has ended.

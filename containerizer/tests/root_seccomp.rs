@@ -77,6 +77,8 @@ impl Host {
             capabilities: CapabilitySets::default(),
             seccomp,
             user_namespace: None,
+            sysctls: std::collections::BTreeMap::new(),
+            stop_signal: None,
             root: None,
         }
     }

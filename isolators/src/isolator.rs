@@ -145,6 +145,9 @@ pub struct Draft {
     /// The host's where there is none, and whether it is read-only.
     pub root: Option<(PathBuf, bool)>,
     pub annotations: std::collections::HashMap<String, String>,
+    pub sysctls: std::collections::HashMap<String, String>,
+    /// Beside those that every container has.
+    pub device_files: Vec<oci_spec::runtime::LinuxDevice>,
 }
 
 /// The container's OCI runtime spec, made of every isolator's part.
@@ -222,7 +225,8 @@ impl Draft {
             .masked_paths(self.masked_paths.clone())
             .readonly_paths(self.readonly_paths.clone())
             .build()?;
-        linux.set_devices(None);
+        linux.set_devices((!self.device_files.is_empty()).then(|| self.device_files.clone()));
+        linux.set_sysctl((!self.sysctls.is_empty()).then(|| self.sysctls.clone()));
         let mappings = (!self.id_mappings.is_empty()).then(|| self.id_mappings.clone());
         linux.set_uid_mappings(mappings.clone());
         linux.set_gid_mappings(mappings);
@@ -294,6 +298,8 @@ pub(crate) mod tests {
             seccomp: crate::Seccomp::Default,
             user_namespace: None,
             root: None,
+            sysctls: std::collections::BTreeMap::new(),
+            stop_signal: None,
         }
     }
 

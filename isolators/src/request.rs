@@ -1,6 +1,6 @@
 //! What a caller asks to have contained: policy, carried out as asked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Capability, PosixRlimitType};
@@ -91,6 +91,10 @@ pub struct Request {
     pub user_namespace: Option<IdRange>,
     /// For files of its own instead of the host's.
     pub root: Option<Root>,
+    /// Kernel parameters of its own namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// What asks its command to end, instead of SIGTERM: a number of signal(7).
+    pub stop_signal: Option<i32>,
 }
 
 impl Request {
@@ -113,6 +117,28 @@ pub struct Root {
     /// Files of the host that are shown instead of the container's, read-only.
     pub shown: Vec<File>,
     pub read_only: bool,
+    pub tmpfs: Vec<Tmpfs>,
+    pub devices: Vec<DeviceFile>,
+}
+
+/// A file system in memory, of the container's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tmpfs {
+    /// Absolute; it is made where it is missing.
+    pub target: PathBuf,
+    /// Of mount(8).
+    pub options: Vec<String>,
+}
+
+/// A device, and where the container finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceFile {
+    pub path: PathBuf,
+    pub device: Device,
+    /// Who may do what, as of any file.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// What a root file system is made of: directories of the host.

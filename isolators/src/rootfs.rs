@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{Mount, MountBuilder};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
 
 use crate::isolator::{Draft, PlanError};
 use crate::network::File;
-use crate::request::{Files, Root};
+use crate::request::{DeviceFile, DeviceKind, Files, Root, Tmpfs};
 use crate::terminal;
+use crate::volumes::check_target;
 
 /// Before all else: everything else is mounted on it.
 pub(crate) fn root(root: &Root, spec: &mut Draft) -> Result<(), PlanError> {
@@ -60,7 +61,30 @@ pub(crate) fn kernels(root: &Root, spec: &mut Draft) -> Result<(), PlanError> {
         shown.set_source(Some(source.clone()));
         spec.mounts.push(shown);
     }
+    for Tmpfs { target, options } in &root.tmpfs {
+        check_target(target)?;
+        spec.mounts
+            .push(mount(target, "tmpfs", "tmpfs", options.clone())?);
+    }
+    for file in &root.devices {
+        spec.device_files.push(device(file)?);
+    }
     Ok(())
+}
+
+fn device(file: &DeviceFile) -> Result<LinuxDevice, PlanError> {
+    let device = LinuxDeviceBuilder::default()
+        .path(&file.path)
+        .typ(match file.device.kind {
+            DeviceKind::Block => LinuxDeviceType::B,
+            DeviceKind::Char => LinuxDeviceType::C,
+        })
+        .major(i64::from(file.device.major))
+        .minor(i64::from(file.device.minor))
+        .file_mode(file.mode)
+        .uid(file.uid)
+        .gid(file.gid);
+    Ok(device.build()?)
 }
 
 fn mount(
@@ -85,7 +109,7 @@ mod tests {
     use crate::cgroups::Version;
     use crate::isolator::plan;
     use crate::isolator::tests::{host, request};
-    use crate::request::{Access, Command, Request, Volume};
+    use crate::request::{Access, Command, Device, Request, Volume};
 
     fn rooted(change: impl FnOnce(&mut Request)) -> Result<oci_spec::runtime::Spec, PlanError> {
         let files = Files::Overlay {
@@ -104,6 +128,8 @@ mod tests {
                     target: "/etc/hosts".into(),
                 }],
                 read_only: true,
+                tmpfs: vec![],
+                devices: vec![],
             }),
             ..request()
         };
@@ -183,6 +209,60 @@ mod tests {
         );
         let inside = "/mnt/mesos/sandbox/in".to_owned();
         assert!(mounts(&spec).contains(&(inside, "bind".into(), "/data".into())));
+    }
+
+    #[test]
+    fn memory_and_devices_are_where_they_are_asked_for() {
+        let spec = rooted(|request| {
+            let root = request.root.as_mut().expect("a root");
+            root.tmpfs = vec![Tmpfs {
+                target: "/run".into(),
+                options: vec!["size=1m".into()],
+            }];
+            root.devices = vec![DeviceFile {
+                path: "/dev/fuse".into(),
+                device: Device {
+                    kind: DeviceKind::Char,
+                    major: 10,
+                    minor: 229,
+                    read: true,
+                    write: true,
+                    mknod: false,
+                },
+                mode: 0o666,
+                uid: 0,
+                gid: 0,
+            }];
+            request.stop_signal = Some(3);
+            request.sysctls = [("net.core.somaxconn".into(), "9".into())].into();
+        });
+        let spec = spec.expect("plans");
+        let tmpfs = ("/run".to_owned(), "tmpfs".to_owned(), "tmpfs".to_owned());
+        assert!(mounts(&spec).contains(&tmpfs));
+        let linux = spec.linux().clone().expect("linux");
+        let device = linux.devices().clone().expect("devices").remove(0);
+        assert_eq!((device.major(), device.minor()), (10, 229));
+        let rules = linux.resources().clone().expect("resources");
+        let rules = rules.devices().clone().expect("rules");
+        assert!(
+            rules
+                .iter()
+                .any(|rule| rule.allow() && rule.minor() == Some(229))
+        );
+        assert_eq!(
+            linux.sysctl().clone().expect("sysctls")["net.core.somaxconn"],
+            "9"
+        );
+        let said = spec.annotations().clone().expect("annotations");
+        assert_eq!(said[crate::STOP_SIGNAL], "3");
+        let hides = rooted(|request| {
+            let root = request.root.as_mut().expect("a root");
+            root.tmpfs = vec![Tmpfs {
+                target: "/proc/x".into(),
+                options: vec![],
+            }];
+        });
+        assert!(matches!(hides, Err(PlanError::ReservedTarget(_))));
     }
 
     #[test]

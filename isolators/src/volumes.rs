@@ -21,12 +21,7 @@ impl Isolator for Volumes {
             }
             let sandbox = request.sandbox_inside();
             let target = target(volume, sandbox)?;
-            let kernels = ["/proc", "/sys"]
-                .into_iter()
-                .any(|top| target.starts_with(top));
-            if kernels || target == Path::new("/dev") || target == Path::new("/") {
-                return Err(PlanError::ReservedTarget(target));
-            }
+            check_target(&target)?;
             let over_sandbox = sandbox.starts_with(&target);
             if over_sandbox && (target != volume.source || request.root.is_some()) {
                 let sandbox = sandbox.to_owned();
@@ -50,6 +45,17 @@ impl Isolator for Volumes {
             }
         }
         Ok(())
+    }
+}
+
+/// What every container has there is not hidden.
+pub(crate) fn check_target(target: &Path) -> Result<(), PlanError> {
+    let kernels = ["/proc", "/sys"]
+        .into_iter()
+        .any(|top| target.starts_with(top));
+    match kernels || target == Path::new("/dev") || target == Path::new("/") {
+        true => Err(PlanError::ReservedTarget(target.to_owned())),
+        false => Ok(()),
     }
 }
 

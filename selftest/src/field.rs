@@ -176,6 +176,8 @@ impl Field {
         let request = Request {
             user_namespace: self.ids(),
             root: None,
+            sysctls: std::collections::BTreeMap::new(),
+            stop_signal: None,
             id: container_id(&id)?,
             command: Command::Exec {
                 path: "/bin/sh".to_owned(),

@@ -1,6 +1,6 @@
 //! From a task to what the containerizer and the fetcher are asked for. Pure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use isolators::network::Network;
@@ -140,13 +140,15 @@ pub fn plan(
         capabilities,
         seccomp,
         user_namespace: host.user_namespaces.of(task)?,
-        // Made once its image is there.
+        // Made once its image is there, which may say more.
         root: None,
+        sysctls: BTreeMap::new(),
+        stop_signal: None,
     };
     Ok(Plan {
         container,
         network,
-        image: image::wish(task, &host.images.registry, host.switch_user)?,
+        image: image::wish(task, &host.images.home, host.switch_user)?,
         fetch,
         // One that asks for no disk gets the fetcher's own limit.
         disk_limit: job.disk(),

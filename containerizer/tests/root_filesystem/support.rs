@@ -233,6 +233,8 @@ impl Bundle {
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,
             user_namespace: None,
+            sysctls: std::collections::BTreeMap::new(),
+            stop_signal: None,
             root: None,
         }
     }

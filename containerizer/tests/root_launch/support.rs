@@ -89,6 +89,8 @@ impl Host {
             capabilities: CapabilitySets::default(),
             seccomp: Seccomp::Default,
             user_namespace: None,
+            sysctls: std::collections::BTreeMap::new(),
+            stop_signal: None,
             root: None,
         }
     }

@@ -33,7 +33,9 @@ impl Isolator for Devices {
 
     fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
         if host.limits_devices {
-            let named = request.devices.iter().filter_map(rule::of);
+            let shown = request.root.iter().flat_map(|root| &root.devices);
+            let shown = shown.map(|file| &file.device);
+            let named = request.devices.iter().chain(shown).filter_map(rule::of);
             let usual = [rule::DENY_ALL].into_iter().chain(rule::defaults());
             let rules = usual.chain(named);
             spec.devices = rules.map(Rule::to_oci).collect();
