@@ -1,5 +1,7 @@
 //! Images of tasks: pulled, and made into root file systems.
 
+mod pulls;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -7,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use images::{
-    Account, BadCredentials, BadReference, Credentials, Held, Image, Progress, ProvisionError,
-    Provisioner, Pruned, Pull, Reference, Registries, RegistryError, Rootfs, Store, StoreError,
-    UserName, When,
+    Account, BadCredentials, BadImageName, Credentials, Held, Home, Image, Name, Progress,
+    Provided, ProvisionError, Provisioner, Pruned, Pull, Registries, RegistryError, Store,
+    StoreError, UserName, When,
 };
 
 use nix::errno::Errno;
@@ -18,6 +20,8 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use crate::flags::{Flags, ImageGc};
 use crate::host::disk_usage;
 use crate::removal::remove_tree;
+
+pub use pulls::Pulls;
 
 /// Largest file of credentials.
 const CREDENTIALS_BYTES: u64 = 1 << 20;
@@ -48,6 +52,11 @@ pub enum ImageError {
         name: &'static str,
         source: BadCredentials,
     },
+    #[error(
+        "image {0} is a file of this host, which tasks may name only in the directories that the operator \
+         lists: add its directory to --image_directories, or pull it there (longshore image pull)"
+    )]
+    Unlisted(Name),
     #[error("cannot read {name} in the sandbox")]
     Unread {
         name: &'static str,
@@ -65,8 +74,12 @@ pub struct Images {
     registries: Registries,
     credentials: Credentials,
     gc: Option<ImageGc>,
-    /// Of names that say none.
-    pub registry: String,
+    /// That are under way for tasks.
+    pub pulls: Arc<Pulls>,
+    /// Of names that say no registry.
+    pub home: Home,
+    /// In which tasks may name images.
+    directories: Vec<PathBuf>,
     /// Where a container of an image finds its sandbox.
     pub sandbox: PathBuf,
 }
@@ -75,7 +88,7 @@ pub struct Images {
 #[derive(Debug)]
 pub(crate) struct Provisioned {
     pub image: Image,
-    pub rootfs: Rootfs,
+    pub provided: Provided,
     pub account: Option<Account>,
 }
 
@@ -93,7 +106,9 @@ impl Images {
             registries: Registries::new(settings)?,
             credentials: credentials(flags.images.docker_config.as_deref())?,
             gc: flags.images.image_gc_config.clone(),
-            registry: flags.images.registry_host().to_owned(),
+            pulls: Arc::default(),
+            home: flags.images.home(),
+            directories: flags.images.image_directories.clone(),
             sandbox: flags.images.sandbox_directory.clone(),
         })
     }
@@ -103,8 +118,9 @@ impl Images {
         provisioner.map_err(|why| ImageError::Unusable(why.clone()))
     }
 
-    pub fn reference(&self, name: &str) -> Result<Reference, BadReference> {
-        Reference::parse_in(name, &self.registry)
+    /// `here`: where relative paths begin, if they may be.
+    pub fn name(&self, text: &str, here: Option<&Path>) -> Result<Name, BadImageName> {
+        Name::parse(text, &self.home, here)
     }
 
     pub fn store(&self) -> Result<&Arc<Store>, ImageError> {
@@ -117,16 +133,28 @@ impl Images {
         Ok(self.provisioner()?.prune(keep)?)
     }
 
-    /// `log`: the stderr of the `sandbox`, which tells how it goes on. Credentials that the task has fetched
-    /// into it count before the operator's.
+    /// `log`: the stderr of the `sandbox`, which tells how it goes on. Credentials that the task brings, or
+    /// has fetched into its sandbox, count before the operator's. What its status says of it, if anything was
+    /// pulled.
     pub(crate) async fn pull(
         &self,
-        image: &Reference,
+        image: &Name,
         when: When,
+        brought: Option<&Credentials>,
         (sandbox, log): (&Path, &File),
-    ) -> Result<(Image, Held), ImageError> {
+    ) -> Result<((Image, Held), Option<String>), ImageError> {
+        if let Name::Local(local) = image {
+            let listed = |directory: &PathBuf| local.path.starts_with(directory);
+            let is_here = self.store()?.image(image)?.is_some();
+            if !is_here && !self.directories.iter().any(listed) {
+                return Err(ImageError::Unlisted(image.clone()));
+            }
+        }
         let credentials = self.credentials.clone().or(fetched(sandbox)?);
+        let credentials = credentials.or(brought.cloned().unwrap_or_default());
+        let watched = self.pulls.begin(sandbox, image.to_string());
         let progress = |progress: Progress| {
+            watched.on(&progress);
             let line = match progress {
                 Progress::Began {
                     layers,
@@ -143,13 +171,15 @@ impl Images {
                 tracing::debug!(%error, "cannot write to a sandbox's stderr");
             }
         };
-        self.pull_as(image, when, &credentials, &progress).await
+        let pulled = self.pull_as(image, when, &credentials, &progress).await?;
+        let said = watched.said();
+        Ok((pulled, said))
     }
 
     /// As the operator.
     pub async fn pull_with(
         &self,
-        image: &Reference,
+        image: &Name,
         when: When,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<(Image, Held), ImageError> {
@@ -158,7 +188,7 @@ impl Images {
 
     async fn pull_as(
         &self,
-        image: &Reference,
+        image: &Name,
         when: When,
         credentials: &Credentials,
         progress: &(dyn Fn(Progress) + Sync),
@@ -189,10 +219,10 @@ impl Images {
                 (None, Some(user)) => Some(provisioner.account(&image, user)?),
                 (None, None) => None,
             };
-            let rootfs = provisioner.provision(&container, &image, &held)?;
+            let provided = provisioner.provision(&container, &image, &held)?;
             Ok(Provisioned {
                 image,
-                rootfs,
+                provided,
                 account,
             })
         });
@@ -211,7 +241,7 @@ impl Images {
         let excluded = gc
             .excluded
             .iter()
-            .filter_map(|name| self.reference(name).ok());
+            .filter_map(|name| self.name(name, None).ok());
         let excluded: BTreeSet<_> = excluded.map(|name| name.to_string()).collect();
         match self.prune(|image| excluded.contains(&image.name)) {
             Ok(Some(pruned)) if pruned.layers > 0 => tracing::info!(
@@ -226,6 +256,11 @@ impl Images {
                 tracing::warn!(error, "cannot remove images");
             }
         }
+    }
+
+    /// Of a container's own files.
+    pub(crate) fn place(&self, container: &str) -> Result<PathBuf, ImageError> {
+        Ok(self.provisioner()?.directory(container))
     }
 
     /// Whether there is anything of a container.
@@ -309,11 +344,11 @@ fn credentials(config: Option<&str>) -> Result<Credentials, OpenError> {
         return Ok(Credentials::default());
     };
     if config.trim_start().starts_with('{') {
-        return Ok(Credentials::parse(config.as_bytes())?);
+        return Ok(Credentials::of_operator(config.as_bytes())?);
     }
     let file = PathBuf::from(config.strip_prefix("file://").unwrap_or(config));
     let text = std::fs::read(&file).map_err(|source| OpenError::Read { file, source })?;
-    Ok(Credentials::parse(&text)?)
+    Ok(Credentials::of_operator(&text)?)
 }
 
 /// This program again, even if its file has been replaced meanwhile.

@@ -127,6 +127,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     };
     let images = images(&flags, living).await?;
     site.measure_with(&quotas, &fetcher, &networks);
+    site.show_pulls(&images.pulls);
     let turns = Arc::new(Turns::new());
     let host = Arc::new(Host {
         containerizer,

@@ -30,7 +30,7 @@ use pack::Pack;
 use ahead::ahead;
 pub use codec::{Codec, Xz, bzip2_by_blocks, bzip2_by_one, decoder};
 use codec::{Room, decoded};
-pub use recognised::recognised;
+pub use recognised::{codec_of, recognised};
 pub use shared::hand_out;
 pub use tarball::{Damaged, entries};
 

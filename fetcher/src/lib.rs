@@ -39,7 +39,7 @@ mod settings;
 
 use std::path::PathBuf;
 
-pub use archive::{Codec, Damaged, decoder, entries};
+pub use archive::{Codec, Damaged, codec_of, decoder, entries};
 pub use cache::{Cache, CacheError, Figures};
 pub use child::{child_main, exit_with_parent};
 pub use confine::{Trade, cage, confine, leave_keyring, limit_files};

@@ -11,8 +11,10 @@ mod command;
 mod config;
 mod digest;
 mod json;
+mod local;
 mod manifest;
 mod media;
+mod name;
 mod provision;
 mod reference;
 mod registry;
@@ -24,12 +26,15 @@ pub use command::{Asked, NoCommand, Run, resolve};
 pub use config::{BadConfig, ImageConfig, Port, Runtime, UserName};
 pub use digest::{BadDigest, Digest, Verifier};
 pub use json::BadJson;
+pub use local::LocalError;
 pub use manifest::{BadManifest, Descriptor, Document, Index, Manifest, Platform};
 pub use media::{Compression, LayerKind};
-pub use provision::{Backend, ProvisionError, Provisioner, Rootfs, Stack};
+pub use name::{BadImageName, Home, Local, LocalKind, Name};
+pub use provision::{Backend, Provided, ProvisionError, Provisioner, Rootfs, Stack};
 pub use reference::{BadReference, Reference, Version};
 pub use registry::{
-    BadCredentials, Credentials, Login, Partial, Registries, RegistryError, Repository, Settings,
+    BadCredentials, Credentials, HelperError, Login, Partial, Registries, RegistryError,
+    Repository, Settings,
 };
 pub use store::{Held, Image, Progress, Pruned, Pull, Store, StoreError, When};
 pub use unpack::{UnpackError, Unpacked, child_main as unpack_child_main, unpack};

@@ -4,6 +4,8 @@
 //! <provisioner>/containers/<container>
 //! ├── image.json        which layers it has: before anything else is there, so that they stay
 //! ├── a, b, c …         links to the layers, the topmost first, of names as short as can be
+//! ├── merged/           the lowest layers as one, where there are more than the kernel can be told of
+//! ├── volumes/0 …       what the image says is the container's own
 //! ├── rootfs/           empty, where layers are stacked by the kernel; all files, where they are copied
 //! └── upper/, work/     what the container has written
 //! ```
@@ -11,11 +13,13 @@
 
 mod copy;
 mod look;
+mod stack;
+mod volumes;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,9 +27,6 @@ use crate::config::UserName;
 use crate::digest::Digest;
 use crate::store::{Held, Image, Pruned, Store, StoreError};
 use crate::users::{Account, NoAccount, account};
-
-/// Names of links, in this order: a mount option of the kernel's has 255 bytes for all of them.
-const NAMES: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
@@ -53,6 +54,14 @@ pub enum Backend {
     Overlay,
     /// All files are copied, for each container.
     Copy,
+}
+
+/// What a container gets of its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provided {
+    pub rootfs: Rootfs,
+    /// Where in the container, and where on the host: directories that hold what the image has there.
+    pub volumes: Vec<(PathBuf, PathBuf)>,
 }
 
 /// What a container's files are.
@@ -85,6 +94,8 @@ pub struct Provisioner {
     directory: PathBuf,
     store: Arc<Store>,
     backend: Backend,
+    /// The kernel can be told of layers one by one, and so of any number.
+    one_by_one: bool,
 }
 
 impl Provisioner {
@@ -101,6 +112,7 @@ impl Provisioner {
             directory,
             store,
             backend,
+            one_by_one: stack::can_one_by_one(),
         })
     }
 
@@ -120,7 +132,7 @@ impl Provisioner {
         container: &str,
         image: &Image,
         _held: &Held,
-    ) -> Result<Rootfs, ProvisionError> {
+    ) -> Result<Provided, ProvisionError> {
         let directory = self.directory(container);
         make(&directory, 0o700)?;
         let pin = Pin {
@@ -131,54 +143,31 @@ impl Provisioner {
         let text =
             serde_json::to_vec(&pin).map_err(|error| failed("write", &file)(error.into()))?;
         fs::write(&file, text).map_err(failed("write", &file))?;
-        if self.backend == Backend::Copy {
-            let root = directory.join("rootfs");
-            make(&root, 0o755)?;
-            let layers: Vec<_> = image.layers.iter().map(|it| self.store.layer(it)).collect();
-            copy::copy(&layers, &root).map_err(failed("copy layers to", &root))?;
-            return Ok(Rootfs::Copy(root));
-        }
-        let mut lower = Vec::new();
-        let mut seen = BTreeSet::new();
-        for layer in image.layers.iter().rev() {
-            // One that comes again lower down has nothing to say any more, and the kernel refuses it.
-            if !seen.insert(layer) {
-                continue;
+        let layers = self.layers(image);
+        let volumes = self.volumes(&directory, &layers, &image.runtime().volumes)?;
+        let rootfs = match self.backend {
+            Backend::Copy => {
+                let root = directory.join("rootfs");
+                make(&root, 0o755)?;
+                let copied = copy::copy(&layers, &root, copy::Files::Copied);
+                copied.map_err(failed("copy layers to", &root))?;
+                Rootfs::Copy(root)
             }
-            let link = directory.join(name(lower.len()));
-            symlink(self.store.layer(layer), &link).map_err(failed("make", &link))?;
-            lower.push(link);
-        }
-        let (root, upper, work) = (
-            directory.join("rootfs"),
-            directory.join("upper"),
-            directory.join("work"),
-        );
-        for path in [&root, &upper, &work] {
-            make(path, 0o755)?;
-        }
-        if lower.is_empty() {
-            // An image of nothing: the kernel stacks at least one.
-            let nothing = directory.join(name(0));
-            make(&nothing, 0o755)?;
-            lower.push(nothing);
-        }
-        Ok(Rootfs::Stack(Stack {
-            root,
-            lower,
-            upper,
-            work,
-        }))
+            Backend::Overlay => Rootfs::Stack(stack::stack(&directory, layers, self.one_by_one)?),
+        };
+        Ok(Provided { rootfs, volumes })
+    }
+
+    /// The lowest first.
+    fn layers(&self, image: &Image) -> Vec<PathBuf> {
+        let layers = image.layers.iter().map(|it| self.store.layer(it));
+        image.base.iter().cloned().chain(layers).collect()
     }
 
     /// Who `name` is in the image. Blocks.
     pub fn account(&self, image: &Image, name: &UserName) -> Result<Account, ProvisionError> {
-        let layers: Vec<_> = image
-            .layers
-            .iter()
-            .rev()
-            .map(|it| self.store.layer(it))
-            .collect();
+        let mut layers = self.layers(image);
+        layers.reverse();
         let text = |file: &'static str| {
             let found = look::text(&layers, Path::new(file));
             found.map_err(|source| ProvisionError::Read { file, source })
@@ -237,18 +226,6 @@ fn can(directory: &Path) -> Backend {
     }
 }
 
-/// `a`, `b` … `9`, `ba`, `bb` …
-fn name(mut number: usize) -> String {
-    let mut name = Vec::new();
-    loop {
-        name.insert(0, char::from(NAMES[number % NAMES.len()]));
-        number /= NAMES.len();
-        if number == 0 {
-            return name.into_iter().collect();
-        }
-    }
-}
-
 fn make(path: &Path, mode: u32) -> Result<(), ProvisionError> {
     let made = DirBuilder::new().recursive(true).mode(mode).create(path);
     // The umask may have taken bits away.
@@ -259,18 +236,4 @@ fn make(path: &Path, mode: u32) -> Result<(), ProvisionError> {
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ProvisionError {
     let path = path.to_owned();
     move |source| ProvisionError::Io { what, path, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_have_short_names_of_their_own() {
-        let names: Vec<_> = (0..500).map(name).collect();
-        assert_eq!([&names[0], &names[61], &names[62]], ["a", "9", "ba"]);
-        let different: BTreeSet<_> = names.iter().collect();
-        assert_eq!(different.len(), 500);
-        assert!(names[..100].join(":").len() < 255);
-    }
 }

@@ -52,10 +52,7 @@ pub enum BadReference {
 impl Reference {
     /// `registry` is that of names which say none.
     pub fn parse_in(text: &str, registry: &str) -> Result<Reference, BadReference> {
-        // As old apps write it.
-        let name = text.trim();
-        let name = name.strip_prefix("docker://").unwrap_or(name);
-        let name = name.trim_start_matches('/');
+        let name = plain(text);
         if name.is_empty() {
             return Err(BadReference::Empty);
         }
@@ -111,6 +108,12 @@ impl Reference {
         })
     }
 
+    /// Whether `text` says which registry is meant.
+    pub fn has_registry(text: &str) -> bool {
+        let first = plain(text).split_once('/');
+        first.is_some_and(|(first, _)| is_host(first))
+    }
+
     pub fn registry(&self) -> &str {
         &self.registry
     }
@@ -153,6 +156,13 @@ impl fmt::Display for Version {
             Version::Digest(digest) => digest.fmt(f),
         }
     }
+}
+
+/// Old apps write more.
+fn plain(text: &str) -> &str {
+    let name = text.trim();
+    let name = name.strip_prefix("docker://").unwrap_or(name);
+    name.trim_start_matches('/')
 }
 
 /// Whether the first part of a name is where it is, and not what it is.

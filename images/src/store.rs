@@ -14,6 +14,7 @@
 //! A name appears by rename(2) once it is whole. One who uses layers holds the store (flock(2), shared) until
 //! that is written down elsewhere; one who removes some needs it for itself.
 
+mod origin;
 mod prune;
 mod pull;
 
@@ -29,8 +30,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::config::{BadConfig, ImageConfig, Runtime};
 use crate::digest::Digest;
-use crate::reference::Reference;
-use crate::registry::RegistryError;
+use crate::local::LocalError;
+use crate::name::Name;
+use crate::registry::{HelperError, RegistryError};
 use crate::unpack::UnpackError;
 
 pub use prune::Pruned;
@@ -45,6 +47,9 @@ pub struct Image {
     pub digest: Digest,
     /// By their blobs, the lowest first.
     pub layers: Vec<Digest>,
+    /// Below all of them: a directory of the host that is no layer of the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
     pub config: ImageConfig,
     /// Bytes of its layers' files.
     pub bytes: u64,
@@ -76,6 +81,10 @@ pub enum StoreError {
         image: String,
         source: RegistryError,
     },
+    #[error("cannot use image {image}")]
+    Local { image: String, source: LocalError },
+    #[error("cannot pull image {image} for want of credentials")]
+    Helper { image: String, source: HelperError },
     #[error("image {image} is refused")]
     Config { image: String, source: BadConfig },
     #[error("image {image}: layer {layer} is refused")]
@@ -161,7 +170,7 @@ impl Store {
         Ok(images)
     }
 
-    pub fn image(&self, name: &Reference) -> Result<Option<Image>, StoreError> {
+    pub fn image(&self, name: &Name) -> Result<Option<Image>, StoreError> {
         let Some(image) = read::<Image>(&self.image_file(&name.to_string()))? else {
             return Ok(None);
         };

@@ -9,17 +9,14 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Response;
 use images::{
-    Backend, Credentials, Digest, Held, Image, Progress, Provisioner, Pull, Reference, Registries,
-    Rootfs, Settings, Store, StoreError, When,
+    Backend, Credentials, Digest, Held, Image, Name, Progress, Provisioner, Pull, Reference,
+    Registries, Rootfs, Settings, Store, StoreError, When,
 };
 use serde_json::json;
 
-fn helper() -> Vec<String> {
-    let tests = std::env::current_exe().expect("a path");
-    let built = tests.parent().and_then(Path::parent).expect("a directory");
-    let helper = built.join("examples/unpack-child");
-    vec![helper.to_str().expect("text").to_owned()]
-}
+mod made;
+
+use made::{helper, layer};
 
 /// By their paths.
 type Content = Arc<Mutex<HashMap<String, Vec<u8>>>>;
@@ -68,7 +65,7 @@ impl Registry {
             .insert(path, content.to_vec());
     }
 
-    fn push(&self, name: &str, layers: &[Vec<u8>]) -> Reference {
+    fn push(&self, name: &str, layers: &[Vec<u8>]) -> Name {
         let blob = |content: &[u8], media_type: &str| {
             let digest = Digest::of(content);
             self.put(format!("/v2/{name}/blobs/{digest}"), content);
@@ -87,7 +84,8 @@ impl Registry {
             format!("/v2/{name}/manifests/latest"),
             manifest.to_string().as_bytes(),
         );
-        format!("{}/{name}", self.host).parse().expect("a name")
+        let name: Reference = format!("{}/{name}", self.host).parse().expect("a name");
+        name.into()
     }
 
     fn asked(&self) -> Vec<String> {
@@ -95,23 +93,7 @@ impl Registry {
     }
 }
 
-fn layer(name: &str, content: &str) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(0o644);
-    header.set_uid(nix::unistd::geteuid().as_raw().into());
-    header.set_gid(nix::unistd::getegid().as_raw().into());
-    header.set_size(content.len() as u64);
-    tar.append_data(&mut header, name, content.as_bytes())
-        .expect("appends");
-    tar.into_inner().expect("ends")
-}
-
-async fn pull(
-    store: &Arc<Store>,
-    image: &Reference,
-    when: When,
-) -> Result<(Image, Held), StoreError> {
+async fn pull(store: &Arc<Store>, image: &Name, when: When) -> Result<(Image, Held), StoreError> {
     let registries = Registries::new(Settings::default()).expect("a client");
     let credentials = Credentials::default();
     let nothing = |_: Progress| {};
@@ -172,7 +154,7 @@ async fn layers_are_shared_and_what_is_used_stays() {
         Provisioner::open(directory.path(), Arc::clone(&store), Some(Backend::Overlay))
             .expect("opens");
     let rootfs = provisioner.provision("c1", &first, &held);
-    let Rootfs::Stack(stack) = rootfs.expect("provisions") else {
+    let Rootfs::Stack(stack) = rootfs.expect("provisions").rootfs else {
         panic!("layers are stacked")
     };
     let link = std::fs::read_link(&stack.lower[0]).expect("a link");

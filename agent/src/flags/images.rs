@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use images::{Backend, Settings};
+use images::{Backend, Home, Settings};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct ImageFlags {
@@ -11,7 +11,8 @@ pub struct ImageFlags {
     #[arg(long = "docker_store_dir", env = "MESOS_DOCKER_STORE_DIR")]
     pub docker_store_dir: Option<PathBuf>,
 
-    /// Host of the registry that images without one are in; https:// may stand before it.
+    /// Host of the registry that images without one are in; https:// may stand before it. Or a directory, in
+    /// which busybox:1.36.tar is what docker save has written of busybox:1.36; file:// may stand before it.
     #[arg(
         long = "docker_registry",
         env = "MESOS_DOCKER_REGISTRY",
@@ -19,7 +20,13 @@ pub struct ImageFlags {
     )]
     pub docker_registry: String,
 
-    /// Credentials for registries: a Docker config.json, as text or as a path.
+    /// Directories in which tasks may name images that are files, as oci:/images/app:1.0, oci-archive:,
+    /// docker-archive: or file:///images/rootfs, separated by commas; none when this is not set.
+    #[arg(long = "image_directories", value_delimiter = ',')]
+    pub image_directories: Vec<PathBuf>,
+
+    /// Credentials for registries: a Docker config.json, as text or as a path. The programs that it names in
+    /// credsStore and credHelpers are run as the agent's user.
     #[arg(long = "docker_config", env = "MESOS_DOCKER_CONFIG")]
     pub docker_config: Option<String>,
 
@@ -69,12 +76,14 @@ impl ImageFlags {
     }
 
     /// Of names that say none.
-    pub fn registry_host(&self) -> &str {
-        let host = self
-            .docker_registry
-            .split_once("://")
-            .map_or(&*self.docker_registry, |(_, host)| host);
-        host.trim_end_matches('/')
+    pub fn home(&self) -> Home {
+        let text = self.docker_registry.as_str();
+        let path = text.strip_prefix("file://").unwrap_or(text);
+        if path.starts_with('/') {
+            return Home::Directory(path.into());
+        }
+        let host = text.split_once("://").map_or(text, |(_, host)| host);
+        Home::Registry(host.trim_end_matches('/').to_owned())
     }
 
     pub fn texts(&self) -> Vec<(&'static str, Option<String>)> {
@@ -91,6 +100,10 @@ impl ImageFlags {
         vec![
             ("docker_store_dir", self.docker_store_dir.as_ref().map(path)),
             ("docker_registry", Some(self.docker_registry.clone())),
+            (
+                "image_directories",
+                list(&self.image_directories.iter().map(path).collect::<Vec<_>>()),
+            ),
             ("docker_config", config),
             (
                 "docker_insecure_registries",

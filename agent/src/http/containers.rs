@@ -17,6 +17,7 @@ use super::{timings, usage};
 use crate::book::{Book, Executor, ExecutorState, Framework};
 use crate::fetching::progress;
 use crate::networks::Networks;
+use crate::provisioning::Pulls;
 use crate::quota::Quotas;
 
 const SELECTION: &str = "select containers by container_id alone, by framework_id alone, or by \
@@ -26,6 +27,7 @@ const SELECTION: &str = "select containers by container_id alone, by framework_i
 pub struct Meters {
     pub quotas: Option<Arc<Quotas>>,
     pub networks: Option<Networks>,
+    pub pulls: Option<Arc<Pulls>>,
 }
 
 /// The same, read for all containers at once.
@@ -96,13 +98,17 @@ pub fn containers(
                 object["pressure"] = pressure;
             }
         }
-        // Ours, as the one before and the one after: Mesos has no such keys.
+        // Ours, as the one before and those after: Mesos has no such keys.
         if let Some(timings) = executor.container.as_ref().and_then(Container::timings) {
             object["launch"] = timings::launch(timings);
         }
         let fetch = fetcher.and_then(|fetcher| fetcher.progress(&executor.sandbox));
         if let Some(fetch) = fetch {
             object["fetch"] = progress(fetch);
+        }
+        let pulls = meters.pulls.as_ref();
+        if let Some(pull) = pulls.and_then(|pulls| pulls.of(&executor.sandbox)) {
+            object["pull"] = pull;
         }
         object
     };

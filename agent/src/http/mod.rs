@@ -44,6 +44,7 @@ use crate::host;
 use crate::logs::Counters;
 use crate::networks::Networks;
 use crate::paths::Paths;
+use crate::provisioning::Pulls;
 use crate::quota::Quotas;
 use crate::supervisor::Event;
 use containers::Meters;
@@ -75,6 +76,7 @@ pub struct Site {
     /// Unset while the agent recovers.
     quotas: RwLock<Option<Arc<Quotas>>>,
     fetcher: RwLock<Option<Arc<Fetcher>>>,
+    pulls: RwLock<Option<Arc<Pulls>>>,
     networks: RwLock<Option<Networks>>,
     /// What the last round found, and what all mended.
     audited: Mutex<Tally>,
@@ -123,6 +125,7 @@ impl Site {
             networks: RwLock::new(None),
             quotas: RwLock::new(None),
             fetcher: RwLock::new(None),
+            pulls: RwLock::new(None),
             audited: Mutex::default(),
             reading: Gate::new(READERS),
             listing: Gate::new(LISTERS),
@@ -151,6 +154,11 @@ impl Site {
         *self.fetcher.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(fetcher));
     }
 
+    /// Those of images.
+    pub fn show_pulls(&self, pulls: &Arc<Pulls>) {
+        *self.pulls.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(pulls));
+    }
+
     fn fetcher(&self) -> Option<Arc<Fetcher>> {
         let fetcher = self.fetcher.read();
         fetcher.unwrap_or_else(PoisonError::into_inner).clone()
@@ -165,6 +173,11 @@ impl Site {
         Meters {
             quotas: self.quotas(),
             networks: self.networks(),
+            pulls: self
+                .pulls
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 

@@ -1,17 +1,18 @@
 //! A task of the type DOCKER in the words of a native one: where there is no Docker, what its options mean is
 //! said in other fields, and one that means nothing here is refused by its name. Pure.
 
+mod network;
+mod values;
+
 use std::borrow::Cow;
 
 use isolators::default_capabilities;
-use proto::sizes::parse_size;
 use proto::v1;
 use proto::v1::container_info::DockerInfo;
-use proto::v1::container_info::docker_info::Network;
-use proto::v1::r_limit_info::RLimit;
-use proto::v1::r_limit_info::r_limit::Type as Limit;
 
-use crate::networks::wish::NONE;
+use network::{network, overridden};
+pub use values::size;
+use values::{capability, kept, megabytes, ulimit, volume};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadDocker {
@@ -45,7 +46,14 @@ enum Key {
     ShmSize,
     Ipc,
     Privileged,
-    /// Looked at once the image is known.
+    Pid,
+    Tty,
+    Security,
+    /// Its last value has been looked at before.
+    Network,
+    LogOption,
+    Pull,
+    /// Looked at once the image is known, or where a network is made.
     OfImage,
     /// True anyway, or of no consequence.
     Met,
@@ -63,11 +71,20 @@ const KEYS: &[(&str, Key)] = &[
     ("user", Key::User), ("u", Key::User),
     ("shm-size", Key::ShmSize), ("ipc", Key::Ipc),
     ("privileged", Key::Privileged),
+    ("network", Key::Network), ("net", Key::Network),
+    ("pid", Key::Pid), ("tty", Key::Tty), ("t", Key::Tty),
+    ("log-opt", Key::LogOption), ("log-driver", Key::Only("json-file")),
+    ("security-opt", Key::Security), ("pull", Key::Pull),
     ("workdir", Key::OfImage), ("w", Key::OfImage),
     ("entrypoint", Key::OfImage), ("read-only", Key::OfImage),
+    ("device", Key::OfImage), ("tmpfs", Key::OfImage), ("sysctl", Key::OfImage),
+    ("dns", Key::OfImage), ("dns-search", Key::OfImage),
+    ("dns-option", Key::OfImage), ("dns-opt", Key::OfImage), ("add-host", Key::OfImage),
+    ("pids-limit", Key::OfImage), ("memory-swap", Key::OfImage), ("stop-signal", Key::OfImage),
     // Names of Docker's, and what each container here has.
     ("name", Key::Met), ("label", Key::Met), ("l", Key::Met), ("init", Key::Met), ("rm", Key::Met),
-    ("restart", Key::Only("no")), ("security-opt", Key::Only("no-new-privileges")),
+    ("expose", Key::Met), ("detach", Key::Met), ("d", Key::Met), ("no-healthcheck", Key::Met),
+    ("restart", Key::Only("no")), ("userns", Key::Only("host")), ("oom-kill-disable", Key::Only("false")),
 ];
 
 /// `bridge`: what the network of this node is called. `all`: the capabilities that a container can have here,
@@ -86,7 +103,9 @@ pub fn native<'a>(
     };
     let mut native = task.clone();
     let mut info = native.container.take().unwrap_or_default();
-    network(docker, bridge, &mut info)?;
+    network(docker, overridden(docker), bridge, &mut info)?;
+    let (mut force_pull_image, mut unconfined) = (docker.force_pull_image, docker.privileged());
+    let mut log = (None, None);
     let mut capabilities = Capabilities::default();
     if docker.privileged() {
         capabilities.all = true;
@@ -136,7 +155,7 @@ pub fn native<'a>(
             Key::User => native.command.get_or_insert_default().user = Some(value.to_owned()),
             Key::ShmSize => {
                 let size =
-                    shm_size(value).ok_or_else(|| bad("a size such as 64m, of at least 1m"))?;
+                    megabytes(value).ok_or_else(|| bad("a size such as 64m, of at least 1m"))?;
                 let linux = info.linux_info.get_or_insert_default();
                 linux.shm_size = Some(size);
                 linux.set_ipc_mode(v1::linux_info::IpcMode::Private);
@@ -149,10 +168,45 @@ pub fn native<'a>(
                 };
                 info.linux_info.get_or_insert_default().set_ipc_mode(mode);
             }
-            Key::Privileged => match value {
-                "" | "true" => capabilities.all = true,
-                "false" => {}
-                _ => return Err(bad("true or false")),
+            Key::Privileged => {
+                let on = yes(value).ok_or_else(|| bad("true or false"))?;
+                capabilities.all |= on;
+                unconfined |= on;
+            }
+            Key::Pid => match value {
+                "host" => {
+                    let linux = info.linux_info.get_or_insert_default();
+                    linux.share_pid_namespace = Some(true);
+                }
+                _ => return Err(bad("host")),
+            },
+            Key::Tty => {
+                if yes(value).ok_or_else(|| bad("true or false"))? {
+                    info.tty_info.get_or_insert_default();
+                }
+            }
+            Key::Security => match value.replace('=', ":").as_str() {
+                "no-new-privileges" | "no-new-privileges:true" => {}
+                "seccomp:unconfined" => unconfined = true,
+                // There is none of these to be kept from.
+                "apparmor:unconfined" | "label:disable" => {}
+                _ => return Err(bad("no-new-privileges, or seccomp=unconfined")),
+            },
+            // Looked at.
+            Key::Network => {}
+            Key::LogOption => match value.split_once('=') {
+                Some(("max-size", value)) => {
+                    log.0 = Some(size(value).ok_or_else(|| bad("max-size=10m"))?);
+                }
+                Some(("max-file", value)) => {
+                    log.1 = Some(kept(value).ok_or_else(|| bad("max-file=3"))?);
+                }
+                _ => return Err(bad("max-size=10m or max-file=3")),
+            },
+            Key::Pull => match value {
+                "always" => force_pull_image = Some(true),
+                "missing" => {}
+                _ => return Err(bad("always or missing")),
             },
             Key::OfImage => of_image.push(v1::Parameter {
                 key: key.to_owned(),
@@ -168,15 +222,22 @@ pub fn native<'a>(
             .get_or_insert_default()
             .effective_capabilities = Some(effective);
     }
-    if docker.privileged() {
+    if unconfined {
         info.linux_info.get_or_insert_default().seccomp = Some(v1::SeccompInfo {
             unconfined: Some(true),
             ..Default::default()
         });
     }
+    if let (Some(size), kept) = log {
+        rotated(
+            native.command.get_or_insert_default(),
+            size,
+            kept.unwrap_or(0),
+        );
+    }
     info.docker = Some(DockerInfo {
         image: docker.image.clone(),
-        force_pull_image: docker.force_pull_image,
+        force_pull_image,
         parameters: of_image,
         ..Default::default()
     });
@@ -184,45 +245,36 @@ pub fn native<'a>(
     Ok(Cow::Owned(native))
 }
 
-/// Docker's own bridge is this node's.
-fn network(
-    docker: &DockerInfo,
-    bridge: &str,
-    info: &mut v1::ContainerInfo,
-) -> Result<(), BadDocker> {
-    let named = info
-        .network_infos
-        .iter()
-        .any(|network| network.name.is_some());
-    match docker.network() {
-        Network::Bridge if !named => info.network_infos.push(v1::NetworkInfo {
-            name: Some(bridge.to_owned()),
-            ..Default::default()
-        }),
-        Network::None if !named => info.network_infos.push(v1::NetworkInfo {
-            name: Some(NONE.to_owned()),
-            ..Default::default()
-        }),
-        Network::User if !named => return Err(BadDocker::Network("USER without a name")),
-        Network::None => return Err(BadDocker::Network("NONE beside a name")),
-        Network::Bridge | Network::User | Network::Host => {}
+fn yes(value: &str) -> Option<bool> {
+    match value {
+        "" | "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
     }
-    let ports = docker
-        .port_mappings
-        .iter()
-        .map(|port| v1::network_info::PortMapping {
-            host_port: port.host_port,
-            container_port: port.container_port,
-            protocol: port.protocol.clone(),
-        });
-    if let Some(network) = info
-        .network_infos
-        .iter_mut()
-        .find(|network| network.name.is_some())
-    {
-        network.port_mappings.extend(ports);
+}
+
+/// In the words by which a task says itself how large its logs may get.
+fn rotated(command: &mut v1::CommandInfo, size: u64, kept: u32) {
+    let environment = command.environment.get_or_insert_default();
+    for stream in ["STDOUT", "STDERR"] {
+        let said = [
+            (
+                format!("CONTAINER_LOGGER_MAX_{stream}_SIZE"),
+                format!("{size}B"),
+            ),
+            (
+                format!("CONTAINER_LOGGER_LOGROTATE_{stream}_OPTIONS"),
+                format!("rotate {kept}"),
+            ),
+        ];
+        for (name, value) in said {
+            environment.variables.push(v1::environment::Variable {
+                name,
+                value: Some(value),
+                ..Default::default()
+            });
+        }
     }
-    Ok(())
 }
 
 #[derive(Debug, Default)]
@@ -264,61 +316,6 @@ impl Capabilities {
         capabilities.dedup();
         Some(v1::CapabilityInfo { capabilities })
     }
-}
-
-fn capability(name: &str) -> Option<v1::capability_info::Capability> {
-    let name = name.to_ascii_uppercase();
-    let name = name.strip_prefix("CAP_").unwrap_or(&name);
-    v1::capability_info::Capability::from_str_name(name).filter(|it| i32::from(*it) != 0)
-}
-
-fn volume(text: &str) -> Option<v1::Volume> {
-    let mut parts = text.split(':');
-    let (source, target) = (parts.next()?, parts.next()?);
-    let mode = match (parts.next(), parts.next()) {
-        (None, _) => v1::volume::Mode::Rw,
-        (Some("rw"), None) => v1::volume::Mode::Rw,
-        (Some("ro"), None) => v1::volume::Mode::Ro,
-        _ => return None,
-    };
-    let absolute = source.starts_with('/') && target.starts_with('/');
-    absolute.then(|| v1::Volume {
-        host_path: Some(source.to_owned()),
-        container_path: target.to_owned(),
-        mode: mode.into(),
-        ..Default::default()
-    })
-}
-
-fn ulimit(text: &str) -> Option<RLimit> {
-    let (name, values) = text.split_once('=')?;
-    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
-    let value = |text: &str| match text {
-        // No limit.
-        "-1" => Some(u64::MAX),
-        text => text.parse().ok(),
-    };
-    let kind = Limit::from_str_name(&format!("RLMT_{}", name.to_ascii_uppercase()))?;
-    let (soft, hard) = (value(soft)?, value(hard)?);
-    // Both are left out for none.
-    let limited = hard != u64::MAX;
-    Some(RLimit {
-        r#type: Some(kind.into()),
-        soft: limited.then_some(soft),
-        hard: limited.then_some(hard),
-    })
-}
-
-/// In megabytes.
-fn shm_size(text: &str) -> Option<u32> {
-    let lower = text.to_ascii_lowercase();
-    let bytes = match lower.strip_suffix(['k', 'm', 'g']) {
-        Some(_) => parse_size(&format!("{}B", lower.to_ascii_uppercase())).ok()?,
-        None => lower.strip_suffix('b').unwrap_or(&lower).parse().ok()?,
-    };
-    u32::try_from(bytes >> 20)
-        .ok()
-        .filter(|megabytes| *megabytes > 0)
 }
 
 #[cfg(test)]

@@ -1,33 +1,45 @@
 //! What a task wants of an image, and what its image makes of the rest of its plan. Pure.
 
-use std::path::{Component, Path, PathBuf};
+mod options;
 
-use images::{Asked, BadReference, NoCommand, Reference, Rootfs, Runtime, UserName, When, resolve};
+use std::path::{Path, PathBuf};
+
+use images::{
+    Asked, BadImageName, Credentials, Home, Name, NoCommand, Provided, Rootfs, Runtime, UserName,
+    When, resolve,
+};
 use isolators::network::{File, Network};
-use isolators::{Command, Files, Request, Root, User};
+use isolators::{Access, Command, DeviceFile, Files, Request, Root, Swap, User, Volume};
 use proto::v1;
 
 use super::environment::PATH;
 use crate::provisioning::Provisioned;
 
+pub use options::{BadOption, Device, MemorySwap, Options};
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wish {
-    pub reference: Reference,
+    pub name: Name,
     pub when: When,
+    /// That the task brings for its registry.
+    pub credentials: Option<Credentials>,
     pub asked: Asked,
     /// Whom the task names.
     pub user: Option<UserName>,
-    /// Instead of the image's.
-    pub working_dir: Option<PathBuf>,
-    /// Instead of the image's, whose CMD then does not count either.
-    pub entrypoint: Option<String>,
-    pub read_only: bool,
+    pub options: Options,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadImage {
     #[error(transparent)]
-    Reference(#[from] BadReference),
+    Name(#[from] BadImageName),
+    #[error("the image's \"config\" cannot be used: {0}")]
+    Credentials(String),
+    #[error(
+        "the image's credentials are the secret {0:?} of a store, and there is none here: give them as the \
+         value of \"config\", in a docker.tar.gz among the task's URIs, or to the agent (--docker_config)"
+    )]
+    SecretReference(String),
     #[error("images of the kind appc are not supported: use one of Docker's or of OCI")]
     Appc,
     #[error(
@@ -35,19 +47,24 @@ pub enum BadImage {
          or --user_namespaces"
     )]
     UserNamespace,
-    #[error("the docker parameter workdir is {0:?}: it must be an absolute path without \"..\"")]
-    WorkingDir(PathBuf),
+    #[error(transparent)]
+    Option(#[from] BadOption),
+    #[error(
+        "the image's STOPSIGNAL {0:?} is no signal: build it with another, or give the docker parameter stop-signal"
+    )]
+    StopSignal(String),
+    #[error(
+        "the docker parameter memory-swap is {0} bytes, and swap cannot be limited to a part here: give -1, or \
+         as much as the task's memory for none"
+    )]
+    Swap(u64),
     #[error(transparent)]
     Command(#[from] NoCommand),
 }
 
-/// `registry`: of names that say none. `switch_user`: whom the task names counts.
-pub fn wish(
-    task: &v1::TaskInfo,
-    registry: &str,
-    switch_user: bool,
-) -> Result<Option<Wish>, BadImage> {
-    let Some((name, force)) = named(task)? else {
+/// `home`: of names that say no registry. `switch_user`: whom the task names counts.
+pub fn wish(task: &v1::TaskInfo, home: &Home, switch_user: bool) -> Result<Option<Wish>, BadImage> {
+    let Some(named) = named(task)? else {
         return Ok(None);
     };
     let info = task.command.clone().unwrap_or_default();
@@ -56,21 +73,12 @@ pub fn wish(
         .container
         .as_ref()
         .and_then(|container| container.docker.as_ref());
-    let parameter = |keys: &[&str]| {
-        let parameters = docker.iter().flat_map(|docker| &docker.parameters);
-        let mut those = parameters.filter(|parameter| keys.contains(&&*parameter.key));
-        those.next_back().map(|parameter| parameter.value.clone())
-    };
-    let working_dir = parameter(&["workdir", "w"]).map(PathBuf::from);
-    if let Some(path) = working_dir.as_ref().filter(|path| !is_whole(path)) {
-        return Err(BadImage::WorkingDir(path.clone()));
-    }
+    let parameters = docker.map_or(&[][..], |docker| &docker.parameters);
     Ok(Some(Wish {
-        working_dir,
-        entrypoint: parameter(&["entrypoint"]).filter(|it| !it.is_empty()),
-        read_only: parameter(&["read-only"]).is_some_and(|it| it != "false"),
-        reference: Reference::parse_in(name, registry)?,
-        when: match force {
+        options: Options::of(parameters)?,
+        name: Name::parse(named.image, home, None)?,
+        credentials: named.config.map(credentials).transpose()?,
+        when: match named.force {
             true => When::Always,
             false => When::Missing,
         },
@@ -84,17 +92,24 @@ pub fn wish(
     }))
 }
 
-fn is_whole(path: &Path) -> bool {
-    path.is_absolute() && !path.components().any(|part| part == Component::ParentDir)
+/// What a task says of its image.
+struct Named<'a> {
+    image: &'a str,
+    /// It is to be pulled in any case.
+    force: bool,
+    config: Option<&'a v1::Secret>,
 }
 
-/// The image's name, and whether it is to be pulled in any case.
-fn named(task: &v1::TaskInfo) -> Result<Option<(&str, bool)>, BadImage> {
+fn named(task: &v1::TaskInfo) -> Result<Option<Named<'_>>, BadImage> {
     let Some(container) = &task.container else {
         return Ok(None);
     };
     if let Some(docker) = container.docker.as_ref().filter(|it| !it.image.is_empty()) {
-        return Ok(Some((&docker.image, docker.force_pull_image())));
+        return Ok(Some(Named {
+            image: &docker.image,
+            force: docker.force_pull_image(),
+            config: None,
+        }));
     }
     let Some(image) = container
         .mesos
@@ -103,30 +118,53 @@ fn named(task: &v1::TaskInfo) -> Result<Option<(&str, bool)>, BadImage> {
     else {
         return Ok(None);
     };
-    match &image.docker {
-        Some(docker) => Ok(Some((&docker.name, !image.cached()))),
-        None => Err(BadImage::Appc),
+    let docker = image.docker.as_ref().ok_or(BadImage::Appc)?;
+    Ok(Some(Named {
+        image: &docker.name,
+        force: !image.cached(),
+        config: docker.config.as_ref(),
+    }))
+}
+
+fn credentials(secret: &v1::Secret) -> Result<Credentials, BadImage> {
+    match (&secret.value, &secret.reference) {
+        (Some(value), _) => {
+            let found = Credentials::parse(&value.data);
+            found.map_err(|error| BadImage::Credentials(proto::error::chain(&error)))
+        }
+        (None, reference) => {
+            let name = reference.as_ref().map(|it| it.name.clone());
+            Err(BadImage::SecretReference(name.unwrap_or_default()))
+        }
     }
 }
 
-/// Makes `request` one for a container of the image. `sandbox`: where that is seen inside. `shown`: files of
-/// the host that a container with the host's network needs.
+/// What of the host a container of an image is shown.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// Where one with the host's network finds names.
+    pub files: Vec<File>,
+    pub devices: Vec<DeviceFile>,
+}
+
+/// Makes `request` one for a container of the image. `sandbox`: where that is seen inside.
 pub fn complete(
     request: &mut Request,
     wish: &Wish,
     found: Provisioned,
     sandbox: &Path,
-    shown: Vec<PathBuf>,
+    shown: Shown,
 ) -> Result<(), BadImage> {
     if request.user_namespace.is_some() {
         return Err(BadImage::UserNamespace);
     }
     let Provisioned {
         image,
-        rootfs,
+        provided: Provided { rootfs, volumes },
         account,
     } = found;
-    let run = match &wish.entrypoint {
+    let options = &wish.options;
+    let run = match &options.entrypoint {
         None => resolve(&wish.asked, image.runtime())?,
         Some(program) => resolve(
             &wish.asked,
@@ -167,11 +205,23 @@ pub fn complete(
     let home = home.map(|home| ("HOME".to_owned(), home.display().to_string()));
     let below = home.into_iter().chain(own.iter().cloned());
     request.env = below.chain(std::mem::take(&mut request.env)).collect();
-    let shown = match request.network {
-        Network::Hosts => shown,
+    let files = match request.network {
+        Network::Hosts => shown.files,
         Network::Own { .. } => Vec::new(),
     };
-    let working_dir = wish.working_dir.clone();
+    limit(request, options)?;
+    let own = image.runtime().stop_signal.as_ref();
+    let own = own.map(|text| {
+        let signal = options::signal(text);
+        signal.ok_or_else(|| BadImage::StopSignal(text.clone()))
+    });
+    request.stop_signal = match options.stop_signal {
+        Some(signal) => Some(signal),
+        None => own.transpose()?,
+    };
+    request.sysctls.clone_from(&options.sysctls);
+    own_volumes(request, options, volumes);
+    let working_dir = options.working_dir.clone();
     let working_dir = working_dir.or_else(|| image.runtime().working_dir.clone());
     request.root = Some(Root {
         files: match rootfs {
@@ -185,15 +235,46 @@ pub fn complete(
         },
         sandbox: sandbox.to_owned(),
         working_dir: working_dir.unwrap_or_else(|| sandbox.to_owned()),
-        shown: (shown.into_iter())
-            .map(|path| File {
-                source: path.clone(),
-                target: path,
-            })
-            .collect(),
-        read_only: wish.read_only,
+        shown: files,
+        read_only: options.read_only,
+        tmpfs: options.tmpfs.clone(),
+        devices: shown.devices,
     });
     Ok(())
+}
+
+/// An operator's limits stay.
+fn limit(request: &mut Request, options: &Options) -> Result<(), BadImage> {
+    if let Some(asked) = options.pids {
+        request.pids = Some(request.pids.map_or(asked, |most| most.min(asked)));
+    }
+    match options.swap {
+        None | Some(MemorySwap::Unlimited) => Ok(()),
+        // It counts memory, too.
+        Some(MemorySwap::Bytes(both)) if both <= request.memory.request => {
+            request.swap = Swap::Never;
+            Ok(())
+        }
+        Some(MemorySwap::Bytes(both)) => Err(BadImage::Swap(both)),
+    }
+}
+
+/// Below those of the task, which count where both name a place.
+fn own_volumes(request: &mut Request, options: &Options, volumes: Vec<(PathBuf, PathBuf)>) {
+    let inside = request.volumes.iter().map(|volume| &volume.target);
+    let taken: Vec<_> = inside
+        .chain(options.tmpfs.iter().map(|it| &it.target))
+        .cloned()
+        .collect();
+    let own = volumes
+        .into_iter()
+        .filter(|(inside, _)| !taken.contains(inside));
+    let own = own.map(|(target, source)| Volume {
+        source,
+        target,
+        access: Access::ReadWrite,
+    });
+    request.volumes.splice(0..0, own);
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use super::image::BadImage;
 use super::policy::Policy;
 use super::prepare::prepare;
 use super::request::{Plan, PlanError};
-use super::rootfs::root;
+use super::rootfs::{RootError, add_hosts, root};
 use super::seccomp::SeccompError;
 use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
@@ -182,6 +182,8 @@ pub enum LaunchError {
     Docker(#[from] BadDocker),
     #[error("the task's image cannot be run")]
     Unfit(#[from] BadImage),
+    #[error(transparent)]
+    Root(#[from] RootError),
     #[error("cannot connect the container with its network")]
     Network(#[from] ConnectError),
     #[error(transparent)]
@@ -435,10 +437,15 @@ async fn contain(
         }
     }
     watch.lap("fetch");
+    let mut hosts = Vec::new();
     if let Some(wish) = plan.image.take() {
+        hosts.clone_from(&wish.options.hosts);
         let rooting = root(host, &wish, &mut plan.container, &stderr);
         tokio::select! {
-            rooted = clock.bound("pulling its image", rooting) => rooted??,
+            rooted = clock.bound("pulling its image", rooting) => {
+                let both = [said, rooted??].into_iter().flatten();
+                said = both.reduce(|one, other| format!("{one}; {other}"));
+            }
             () = listener.closed() => return Ok(None),
         }
         watch.lap("image");
@@ -467,6 +474,10 @@ async fn contain(
             Some(connected)
         }
     };
+    if !hosts.is_empty() {
+        let container = plan.container.clone();
+        tokio::task::spawn_blocking(move || add_hosts(&container, &hosts)).await??;
+    }
     let network = connected.as_mut().and_then(Connected::take);
     let launch = (host.containerizer).launch_in(network, &plan.container, out, watch);
     // From here on it may be there, also when nobody waits any more.

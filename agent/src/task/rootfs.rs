@@ -1,33 +1,202 @@
 //! A task's root file system: its image is pulled, and its container told so.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 
-use super::image;
+use isolators::network::{File as ShownFile, Network};
+use isolators::{Device, DeviceFile, DeviceKind, Request};
+
+use super::image::{self, Options, Shown};
 use super::launch::{Host, LaunchError};
 use crate::sandbox;
 
-/// Makes a container one of its image, which the sandbox then belongs to.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    #[error("cannot write {file}, which tells the container names")]
+    Names { file: PathBuf, source: io::Error },
+    #[error("cannot look at the device {path}, which the task asks for")]
+    Look { path: PathBuf, source: io::Error },
+    #[error("{0}, which the task asks for as a device, is none")]
+    NoDevice(PathBuf),
+    #[error(
+        "the docker parameter {0} is for a container with a network of its own, and this one has the host's: \
+         ask for BRIDGE"
+    )]
+    NamesOfTheHost(&'static str),
+}
+
+/// Makes a container one of its image, whose user the sandbox then belongs to. What its status says of it.
 pub async fn root(
     host: &Host,
     wish: &image::Wish,
-    container: &mut isolators::Request,
+    container: &mut Request,
     log: &File,
-) -> Result<(), LaunchError> {
+) -> Result<Option<String>, LaunchError> {
     let images = &host.images;
     let place = (&*container.sandbox, log);
-    let pulled = images.pull(&wish.reference, wish.when, place).await?;
+    let pulled = images.pull(&wish.name, wish.when, wish.credentials.as_ref(), place);
+    let (pulled, said) = pulled.await?;
     let id = container.id.as_str();
     let found = images.provision(id, pulled, wish.user.clone()).await?;
     let before = (container.user.uid, container.user.gid);
-    // Whose network is the host's has its names, too.
-    let shown = ["/etc/hosts", "/etc/resolv.conf"].map(PathBuf::from);
-    let shown = shown.into_iter().filter(|file| file.exists()).collect();
+    let shown = {
+        let (options, place) = (wish.options.clone(), images.place(id)?);
+        let own_network = matches!(container.network, Network::Own { .. });
+        tokio::task::spawn_blocking(move || shown(&options, own_network, &place)).await??
+    };
     image::complete(container, wish, found, &images.sandbox, shown)?;
     let owner = (container.user.uid, container.user.gid);
     if owner != before {
         let sandbox = container.sandbox.clone();
         tokio::task::spawn_blocking(move || sandbox::give_all(&sandbox, owner)).await??;
     }
-    Ok(())
+    Ok(said)
+}
+
+/// `place`: of the container's own files. Blocks.
+fn shown(options: &Options, own_network: bool, place: &Path) -> Result<Shown, RootError> {
+    let devices = options
+        .devices
+        .iter()
+        .map(device)
+        .collect::<Result<_, _>>()?;
+    let mut files = Vec::new();
+    if own_network {
+        return Ok(Shown { files, devices });
+    }
+    if options.names {
+        return Err(RootError::NamesOfTheHost("dns"));
+    }
+    // Whose network is the host's has its names, too.
+    for target in ["/etc/hosts", "/etc/resolv.conf"].map(PathBuf::from) {
+        if target.exists() {
+            let source = target.clone();
+            files.push(ShownFile { source, target });
+        }
+    }
+    if !options.hosts.is_empty() {
+        let (target, source) = (PathBuf::from("/etc/hosts"), place.join("hosts"));
+        let copied = fs::copy(&target, &source);
+        copied.map_err(|error| names(&source)(error))?;
+        append(&source, &options.hosts)?;
+        files.retain(|file| file.target != target);
+        files.push(ShownFile { source, target });
+    }
+    Ok(Shown { files, devices })
+}
+
+/// To what a container with a network of its own knows of names by then. Blocks.
+pub fn add_hosts(container: &Request, lines: &[String]) -> Result<(), RootError> {
+    let Network::Own { files } = &container.network else {
+        return Ok(());
+    };
+    let mut those = files
+        .iter()
+        .filter(|file| file.target == Path::new("/etc/hosts"));
+    match (those.next(), lines) {
+        (None, _) | (_, []) => Ok(()),
+        (Some(file), lines) => append(&file.source, lines),
+    }
+}
+
+fn append(file: &Path, lines: &[String]) -> Result<(), RootError> {
+    let text = format!("{}\n", lines.join("\n"));
+    let opened = File::options().append(true).open(file);
+    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(names(file))
+}
+
+fn names(file: &Path) -> impl FnOnce(io::Error) -> RootError {
+    let file = file.to_owned();
+    move |source| RootError::Names { file, source }
+}
+
+fn device(asked: &image::Device) -> Result<DeviceFile, RootError> {
+    let found = fs::metadata(&asked.source).map_err(|source| RootError::Look {
+        path: asked.source.clone(),
+        source,
+    })?;
+    let kind = match found.file_type() {
+        kind if kind.is_block_device() => DeviceKind::Block,
+        kind if kind.is_char_device() => DeviceKind::Char,
+        _ => return Err(RootError::NoDevice(asked.source.clone())),
+    };
+    let device = found.rdev();
+    Ok(DeviceFile {
+        path: asked.target.clone(),
+        device: Device {
+            kind,
+            major: nix::sys::stat::major(device) as u32,
+            minor: nix::sys::stat::minor(device) as u32,
+            read: asked.read,
+            write: asked.write,
+            mknod: asked.mknod,
+        },
+        mode: found.mode() & 0o7777,
+        uid: found.uid(),
+        gid: found.gid(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_what_the_host_has_under_its_name() {
+        let asked = |source: &str| image::Device {
+            source: source.into(),
+            target: "/dev/x".into(),
+            read: true,
+            write: false,
+            mknod: false,
+        };
+        let found = device(&asked("/dev/null")).unwrap();
+        assert_eq!((found.device.major, found.device.minor), (1, 3));
+        assert_eq!(
+            (found.path.as_path(), found.mode),
+            (Path::new("/dev/x"), 0o666)
+        );
+        assert!(matches!(
+            device(&asked("/dev")),
+            Err(RootError::NoDevice(_))
+        ));
+        assert!(matches!(
+            device(&asked("/dev/none-such")),
+            Err(RootError::Look { .. })
+        ));
+    }
+
+    #[test]
+    fn hosts_that_a_task_names_come_behind_those_of_the_host() {
+        let place = tempfile::tempdir().unwrap();
+        let options = Options {
+            hosts: vec!["10.0.0.1\tdb".to_owned()],
+            ..Options::default()
+        };
+        let found = shown(&options, false, place.path()).unwrap();
+        let hosts = found
+            .files
+            .iter()
+            .find(|it| it.target == Path::new("/etc/hosts"));
+        let text = fs::read_to_string(&hosts.unwrap().source).unwrap();
+        let own = fs::read_to_string("/etc/hosts").unwrap();
+        assert_eq!(text, format!("{own}10.0.0.1\tdb\n"));
+        assert!(
+            shown(&options, true, place.path())
+                .unwrap()
+                .files
+                .is_empty()
+        );
+        let names = Options {
+            names: true,
+            ..Options::default()
+        };
+        assert!(matches!(
+            shown(&names, false, place.path()),
+            Err(RootError::NamesOfTheHost(_))
+        ));
+    }
 }

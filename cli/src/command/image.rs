@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use agent::Images;
 use anyhow::{Context as _, bail};
-use images::{Digest, Image, Progress, Reference, When};
+use images::{Digest, Image, Name, Progress, When};
 
 use super::block_on;
 use crate::beside_agent::BesideAgent;
@@ -26,7 +26,8 @@ pub struct Own {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Verb {
-    /// Get images from their registries, also those that are here
+    /// Get images from their registries, also those that are here; or from oci:DIRECTORY[:TAG],
+    /// oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] and file:///FILE-OR-DIRECTORY
     Pull,
     /// Show the images that are here
     Ls,
@@ -49,8 +50,9 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         }
     }
     let here = Images::open(&agent)?;
-    let names: Result<Vec<_>, _> = own.images.iter().map(|name| here.reference(name)).collect();
-    let names = names?;
+    let directory = std::env::current_dir().ok();
+    let name = |text: &String| here.name(text, directory.as_deref());
+    let names: Vec<_> = own.images.iter().map(name).collect::<Result<_, _>>()?;
     match own.verb {
         Verb::Pull => block_on(async move {
             for name in &names {
@@ -93,25 +95,49 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn pull(here: &Images, name: &Reference) -> anyhow::Result<()> {
-    let bar = indicatif::ProgressBar::new(0);
-    let got: Mutex<BTreeMap<Digest, u64>> = Mutex::default();
-    let progress = |progress| match progress {
-        Progress::Began { bytes, .. } => bar.set_length(bytes),
-        Progress::Got { layer, bytes } => {
-            let mut got = got
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            got.insert(layer, bytes);
-            bar.set_position(got.values().sum());
-        }
-        Progress::Unpacked { .. } => {}
+async fn pull(here: &Images, name: &Name) -> anyhow::Result<()> {
+    let bar = indicatif::ProgressBar::no_length();
+    let style = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}  {msg}";
+    bar.set_style(indicatif::ProgressStyle::with_template(style)?);
+    let got: Mutex<Got> = Mutex::default();
+    let progress = |progress| {
+        let mut got = got
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        got.on(progress);
+        bar.set_length(got.total);
+        bar.set_position(got.bytes.values().sum());
+        bar.set_message(format!("{} of {} layers", got.done, got.layers));
     };
     let pulled = here.pull_with(name, When::Always, &progress).await;
     bar.finish_and_clear();
     let (image, _held) = pulled?;
     terminal::out(&format!("{name} {}", image.digest));
     Ok(())
+}
+
+/// How far a pull has come.
+#[derive(Default)]
+struct Got {
+    layers: usize,
+    /// Those that were here count.
+    done: usize,
+    bytes: BTreeMap<Digest, u64>,
+    total: u64,
+}
+
+impl Got {
+    fn on(&mut self, progress: Progress) {
+        match progress {
+            Progress::Began {
+                layers,
+                here,
+                bytes,
+            } => (self.layers, self.done, self.total) = (layers, here, bytes),
+            Progress::Got { layer, bytes } => drop(self.bytes.insert(layer, bytes)),
+            Progress::Unpacked { .. } => self.done += 1,
+        }
+    }
 }
 
 fn table(images: &[Image]) -> Vec<String> {

@@ -31,8 +31,7 @@ pub fn recognised(file: &File) -> io::Result<Option<Format>> {
     if is_tar(head) {
         return Ok(Some(Format::Tar(None)));
     }
-    let codec = CODECS.iter().find(|(mark, _)| head.starts_with(mark));
-    let Some((_, codec)) = codec else {
+    let Some(codec) = codec_of(head) else {
         return Ok(None);
     };
     let mut file = file.try_clone()?;
@@ -40,11 +39,17 @@ pub fn recognised(file: &File) -> io::Result<Option<Format>> {
     let mut first = Vec::new();
     let packed = buffered(file.try_clone()?);
     // What does not decode is no archive.
-    let decoded = decoder(*codec, packed)
+    let decoded = decoder(codec, packed)
         .take(BLOCK as u64)
         .read_to_end(&mut first);
     file.rewind()?;
-    Ok(Some(Format::Tar(Some(*codec))).filter(|_| decoded.is_ok() && is_tar(&first)))
+    Ok(Some(Format::Tar(Some(codec))).filter(|_| decoded.is_ok() && is_tar(&first)))
+}
+
+/// What a file is compressed with that begins so.
+pub fn codec_of(head: &[u8]) -> Option<Codec> {
+    let found = CODECS.iter().find(|(mark, _)| head.starts_with(mark));
+    found.map(|(_, codec)| *codec)
 }
 
 fn is_tar(head: &[u8]) -> bool {

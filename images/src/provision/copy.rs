@@ -33,23 +33,50 @@ const ATTRIBUTE_BYTES: usize = 64 << 10;
 /// Files with several names that are held open; others are copied for each name.
 const MOST_HELD: usize = 256;
 
+/// What becomes of files, which nobody changes in their layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    Copied,
+    /// Where both are of one file system.
+    Linked,
+}
+
 /// `layers`: the lowest first. `into` is there.
-pub fn copy(layers: &[PathBuf], into: &Path) -> io::Result<()> {
+pub fn copy(layers: &[PathBuf], into: &Path, how: Files) -> io::Result<()> {
     let root = openat(AT_FDCWD, into, DIRECTORY, Mode::empty())?;
     for layer in layers {
         let layer = openat(AT_FDCWD, layer, DIRECTORY, Mode::empty())?;
-        Layer::default().merge(&layer, &root)?;
+        Layer::new(how).merge(&layer, &root)?;
     }
     Ok(())
 }
 
 /// What of one layer was copied and has more names.
-#[derive(Default)]
-struct Layer {
+pub struct Layer {
+    how: Files,
     files: HashMap<u64, File>,
 }
 
 impl Layer {
+    pub fn new(how: Files) -> Layer {
+        let files = HashMap::new();
+        Layer { how, files }
+    }
+
+    /// `name` of `to` becomes what `below` is, with what was there and is not hidden.
+    pub fn directory_itself(
+        &mut self,
+        below: &OwnedFd,
+        to: &OwnedFd,
+        name: &CStr,
+    ) -> io::Result<()> {
+        let found = nix::sys::stat::fstat(below)?;
+        if is_opaque(below) {
+            remove(to, name)?;
+        }
+        self.onto(below, to, name, &found)
+    }
+
     fn merge(&mut self, from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
         for name in names(from)? {
             let found = fstatat(from, &*name, NO_LINK)?;
@@ -86,14 +113,24 @@ impl Layer {
         if there.is_ok_and(|kind| kind != SFlag::S_IFDIR) || is_opaque(&below) {
             remove(to, name)?;
         }
+        self.onto(&below, to, name, found)
+    }
+
+    fn onto(
+        &mut self,
+        below: &OwnedFd,
+        to: &OwnedFd,
+        name: &CStr,
+        found: &FileStat,
+    ) -> io::Result<()> {
         match mkdirat(to, name, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
         let opened = openat(to, name, DIRECTORY, Mode::empty())?;
-        self.merge(&below, &opened)?;
+        self.merge(below, &opened)?;
         give(to, name, found)?;
-        attributes(&below, &opened)
+        attributes(below, &opened)
     }
 
     fn file(
@@ -104,6 +141,13 @@ impl Layer {
         found: &FileStat,
     ) -> io::Result<()> {
         remove(to, name)?;
+        if self.how == Files::Linked {
+            match linkat(from, name, to, name, AtFlags::empty()) {
+                // Another file system, or one with as many names as there can be.
+                Err(Errno::EXDEV | Errno::EMLINK | Errno::EPERM) => {}
+                linked => return Ok(linked?),
+            }
+        }
         if let Some(known) = self.files.get(&found.st_ino) {
             let descriptor = std::os::fd::AsRawFd::as_raw_fd(known);
             let path = format!("/proc/self/fd/{descriptor}");
@@ -179,7 +223,7 @@ fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
 }
 
 /// With all below it; none is there is fine.
-fn remove(directory: &OwnedFd, name: &CStr) -> io::Result<()> {
+pub fn remove(directory: &OwnedFd, name: &CStr) -> io::Result<()> {
     match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => return Ok(()),
         Err(Errno::EISDIR) => {}
@@ -258,7 +302,7 @@ mod tests {
         fs::hard_link(above.path().join("link"), above.path().join("twin")).expect("links");
         symlink("../..", above.path().join("up")).expect("links");
         let layers = [below.path().to_owned(), above.path().to_owned()];
-        copy(&layers, root.path()).expect("copies");
+        copy(&layers, root.path(), Files::Copied).expect("copies");
         assert_eq!(
             shown(root.path(), ""),
             ["a/x=2", "c/x=2", "d/x=2", "link=2", "twin=2", "up -> ../.."]
@@ -269,5 +313,11 @@ mod tests {
                 .ino()
         };
         assert_eq!(inode("link"), inode("twin"));
+        let linked = layer();
+        copy(&layers, linked.path(), Files::Linked).expect("links");
+        assert_eq!(shown(linked.path(), ""), shown(root.path(), ""));
+        let file = |layer: &tempfile::TempDir| fs::metadata(layer.path().join("a/x"));
+        let inodes = [&linked, &above].map(|it| file(it).expect("is there").ino());
+        assert_eq!(inodes[0], inodes[1]);
     }
 }

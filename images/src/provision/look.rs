@@ -61,6 +61,50 @@ fn in_layer(layer: &Path, path: &Path) -> io::Result<Found> {
     Ok(String::from_utf8(bytes).map_or(Found::Hidden, Found::Text))
 }
 
+/// What one layer has at a path.
+pub enum Place {
+    Nothing,
+    /// `alone`: what layers below have there does not count.
+    Directory {
+        opened: OwnedFd,
+        alone: bool,
+    },
+    /// Something else, or it is said to be gone.
+    Hidden,
+    /// Behind a link, or one itself.
+    Link,
+}
+
+/// `path` is relative, of plain names.
+pub fn place(layer: &Path, path: &Path) -> io::Result<Place> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let layer = openat(AT_FDCWD, layer, flags, Mode::empty())?;
+    let mut alone = is_opaque(&layer);
+    let mut here = PathBuf::new();
+    let mut opened = None;
+    for part in path {
+        here.push(part);
+        let found = match fstatat(&layer, &here, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(found) => SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT,
+            Err(Errno::ENOENT) if !alone => return Ok(Place::Nothing),
+            Err(Errno::ENOENT) => return Ok(Place::Hidden),
+            Err(errno) => return Err(errno.into()),
+        };
+        match found {
+            SFlag::S_IFDIR => {}
+            SFlag::S_IFLNK => return Ok(Place::Link),
+            _ => return Ok(Place::Hidden),
+        }
+        let directory = open(&layer, &here, OFlag::O_DIRECTORY)?;
+        alone |= is_opaque(&directory);
+        opened = Some(directory);
+    }
+    Ok(match opened {
+        Some(opened) => Place::Directory { opened, alone },
+        None => Place::Nothing,
+    })
+}
+
 fn open(layer: &OwnedFd, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(flags | OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)

@@ -9,11 +9,13 @@ use reqwest::header::CONTENT_RANGE;
 
 use super::ask::Place;
 use super::{RegistryError, Repository};
-use crate::digest::Verifier;
+use crate::digest::{Digest, Verifier};
 use crate::manifest::Descriptor;
 
 /// In a row without a byte that was not there before.
 const ATTEMPTS: u32 = 4;
+/// That are copied before anybody is told.
+const PIECES: usize = 32;
 /// All of one download: a registry may break off again and again.
 const MOST_ATTEMPTS: u32 = 100;
 
@@ -67,7 +69,7 @@ impl Partial {
         self.length
     }
 
-    fn restart(&mut self) -> io::Result<()> {
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
         self.content = self.wanted.digest.verifier();
@@ -82,7 +84,24 @@ impl Partial {
         Ok(())
     }
 
-    fn is_whole(&self) -> bool {
+    /// Some of what `from` has, and whether that was its end. More than is wanted is not taken.
+    pub(crate) fn copy_some(&mut self, from: &mut impl io::Read) -> io::Result<bool> {
+        let mut piece = vec![0; 256 << 10];
+        for _ in 0..PIECES {
+            let length = from.read(&mut piece)?;
+            if length == 0 || self.length > self.wanted.size {
+                return Ok(true);
+            }
+            self.write(&piece[..length])?;
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn found(&self) -> Digest {
+        self.content.digest()
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
         self.length == self.wanted.size && self.content.digest() == self.wanted.digest
     }
 

@@ -1,4 +1,5 @@
-//! Who a registry is told that we are: Docker's `config.json`, and the older `.dockercfg`. Pure.
+//! Who a registry is told that we are: Docker's `config.json`, and the older `.dockercfg`. Pure but for the
+//! helpers that an operator's may name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,12 +7,19 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::helper::{Helper, HelperError};
 use crate::json::{self, BadJson};
 use crate::reference::DOCKER_HUB;
 
 /// For every registry, none or one.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Credentials(BTreeMap<String, Login>);
+pub struct Credentials {
+    logins: BTreeMap<String, Login>,
+    /// Programs that know those of some registries.
+    helpers: BTreeMap<String, Helper>,
+    /// One that may know any.
+    store: Option<Helper>,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
@@ -32,10 +40,14 @@ pub enum BadCredentials {
     #[error("the Docker config's \"auth\" of {0:?} is not user and password, in base64")]
     Auth(String),
     #[error(
-        "the Docker config leaves the credentials to the helper program {0:?}, which is not run here: log in \
-         without it, so that \"auths\" has them"
+        "the Docker config leaves the credentials to the helper program {0:?}, which is run for the operator's \
+         only (--docker_config): log in without it, so that \"auths\" has them"
     )]
     Helper(String),
+    #[error(
+        "the Docker config names the helper program {0:?}: it must be letters, digits, '-', '_' and '.'"
+    )]
+    HelperName(String),
 }
 
 #[derive(serde::Deserialize)]
@@ -56,7 +68,26 @@ struct WrittenLogin {
 }
 
 impl Credentials {
+    /// Of a task: nothing that it brings is run.
     pub fn parse(text: &[u8]) -> Result<Credentials, BadCredentials> {
+        let found = Credentials::of_operator(text)?;
+        let Credentials {
+            logins,
+            helpers,
+            store,
+        } = found;
+        let helper = store.into_iter().chain(helpers.into_values()).next();
+        match helper {
+            Some(helper) if logins.is_empty() => Err(BadCredentials::Helper(helper.name())),
+            _ => Ok(Credentials {
+                logins,
+                ..Credentials::default()
+            }),
+        }
+    }
+
+    /// With the helper programs that it names.
+    pub fn of_operator(text: &[u8]) -> Result<Credentials, BadCredentials> {
         let written: Written = json::parse(text).map_err(BadCredentials::Json)?;
         let has_helpers = written.creds_store.is_some() || written.cred_helpers.is_some();
         let logins = match written.auths {
@@ -64,26 +95,49 @@ impl Credentials {
             None if has_helpers => BTreeMap::new(),
             None => json::parse(text).map_err(BadCredentials::Json)?,
         };
-        let mut known = BTreeMap::new();
+        let mut known = Credentials::default();
         for (registry, login) in logins {
             if let Some(login) = login.login(&registry)? {
-                known.insert(host(&registry), login);
+                known.logins.insert(host(&registry), login);
             }
         }
-        let helper = written.creds_store.filter(|helper| !helper.is_empty());
-        match helper.or_else(|| written.cred_helpers?.into_values().next()) {
-            Some(helper) if known.is_empty() => Err(BadCredentials::Helper(helper)),
-            _ => Ok(Credentials(known)),
+        let helper = |name: String| Helper::named(&name).ok_or(BadCredentials::HelperName(name));
+        for (registry, name) in written.cred_helpers.into_iter().flatten() {
+            known.helpers.insert(host(&registry), helper(name)?);
         }
+        let store = written.creds_store.filter(|name| !name.is_empty());
+        known.store = store.map(helper).transpose()?;
+        Ok(known)
     }
 
     pub fn of(&self, registry: &str) -> Option<&Login> {
-        self.0.get(registry)
+        self.logins.get(registry)
+    }
+
+    /// Those for one registry; helpers are asked.
+    pub async fn for_registry(&self, registry: &str) -> Result<Credentials, HelperError> {
+        let helper = self.helpers.get(registry).or(self.store.as_ref());
+        let said = match helper {
+            Some(helper) => helper.login(registry).await?,
+            None => None,
+        };
+        let login = said.or_else(|| self.of(registry).cloned());
+        let logins = login.map(|login| (registry.to_owned(), login));
+        Ok(Credentials {
+            logins: logins.into_iter().collect(),
+            ..Credentials::default()
+        })
     }
 
     /// Those of `other` count where both know a registry.
     pub fn or(mut self, other: Credentials) -> Credentials {
-        self.0.extend(other.0);
+        for registry in other.logins.keys() {
+            self.helpers.remove(registry);
+        }
+        // One that may know any registry is asked for what nobody else knows.
+        self.logins.extend(other.logins);
+        self.helpers.extend(other.helpers);
+        self.store = other.store.or(self.store);
         self
     }
 }
@@ -130,7 +184,7 @@ fn host(registry: &str) -> String {
 /// Nothing of them is shown.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.keys()).finish()
+        f.debug_list().entries(self.logins.keys()).finish()
     }
 }
 
@@ -191,6 +245,7 @@ mod tests {
             r#"{"auths": {"r": {"auth": "YQ=="}}}"#,
             r#"{"auths": {"r": {}, "r": {}}}"#,
             r#"{"credsStore": "desktop"}"#,
+            r#"{"credsStore": "../evil", "auths": {"r": {"auth": "YTpi"}}}"#,
             r#"{"auths": {}, "credsStore": "desktop"}"#,
         ] {
             assert!(Credentials::parse(text.as_bytes()).is_err(), "{text}");

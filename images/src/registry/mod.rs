@@ -7,6 +7,7 @@ mod ask;
 mod blob;
 mod challenge;
 mod credentials;
+mod helper;
 mod realm;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::reference::{DOCKER_HUB, Reference};
 use ask::Place;
 pub use blob::Partial;
 pub use credentials::{BadCredentials, Credentials, Login};
+pub use helper::HelperError;
 
 /// What Docker's registry is really called.
 const HUB_HOST: &str = "registry-1.docker.io";

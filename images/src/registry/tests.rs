@@ -429,3 +429,23 @@ async fn a_registry_elsewhere_is_not_spoken_with_in_the_clear() {
     let error = link_local.manifest("1").await.expect_err("refused");
     assert!(matches!(error, RegistryError::Forbidden { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_manifest_that_is_announced_as_too_large_is_not_begun() {
+    let server = Server::start(|_, _| {
+        let never = stream::pending::<Result<Bytes, std::io::Error>>();
+        let size = [("content-length", "104857600")];
+        reply(200, &size, Body::from_stream(never))
+    });
+    let server = server.await;
+    let error = manifest(&server.host, &Credentials::default())
+        .await
+        .expect_err("refused");
+    assert!(
+        matches!(
+            error,
+            RegistryError::Manifest(BadManifest::TooLarge(104_857_600))
+        ),
+        "{error}"
+    );
+}

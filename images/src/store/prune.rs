@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Held, Image, Store, StoreError, io_error, names, read};
 use crate::digest::Digest;
-use crate::reference::Reference;
+use crate::name::Name;
 use crate::unpack::Unpacked;
 
 /// What has gone.
@@ -47,7 +47,7 @@ impl Store {
     }
 
     /// Its layers stay until the next `prune`. Whether it was there.
-    pub fn remove(&self, name: &Reference) -> Result<bool, StoreError> {
+    pub fn remove(&self, name: &Name) -> Result<bool, StoreError> {
         match read::<Image>(&self.image_file(&name.to_string()))? {
             Some(image) => self.forget(&image).map(|()| true),
             None => Ok(false),

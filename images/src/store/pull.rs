@@ -1,4 +1,4 @@
-//! From a registry into the store: documents, then layers beside each other, then the image.
+//! From where an image is into the store: documents, then layers beside each other, then the image.
 
 use std::fs;
 use std::path::Path;
@@ -8,12 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use nix::fcntl::{Flock, FlockArg};
 
+use super::origin::{Origin, directory};
 use super::{Held, Image, Store, StoreError, io_error, make, read, write};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::manifest::{BadManifest, Descriptor, Document, Layer, Manifest, Platform};
-use crate::reference::Reference;
-use crate::registry::{Credentials, Partial, Registries, RegistryError, Repository};
+use crate::name::Name;
+use crate::registry::{Credentials, Partial, Registries};
 use crate::unpack::{Unpacked, unpack};
 
 /// Layers that are got at once; each is unpacked as soon as it is whole.
@@ -51,7 +52,7 @@ pub enum Progress {
 
 pub struct Pull<'a> {
     pub registries: &'a Registries,
-    pub image: &'a Reference,
+    pub image: &'a Name,
     pub credentials: &'a Credentials,
     pub when: When,
     pub progress: &'a (dyn Fn(Progress) + Sync),
@@ -62,6 +63,9 @@ impl Store {
     pub async fn pull(self: &Arc<Self>, pull: &Pull<'_>) -> Result<(Image, Held), StoreError> {
         let store = Arc::clone(self);
         let held = blocking(move || store.hold()).await?;
+        if let Some(image) = directory(pull.image) {
+            return Ok((image, held));
+        }
         if pull.when != When::Always
             && let Some(image) = self.image(pull.image)?
         {
@@ -78,15 +82,15 @@ impl Store {
         {
             return Ok((image, held));
         }
-        let repository = pull.registries.repository(pull.image, pull.credentials);
-        let (manifest, digest) = self.manifest(&repository, pull.image).await?;
+        let origin = self.origin(pull).await?;
+        let (manifest, digest) = manifest(&origin, pull.image).await?;
         if let Some(image) = self.image(pull.image)?
             && image.digest == digest
         {
             return Ok((image, held));
         }
-        let config = self.config(&repository, pull.image, &manifest).await?;
-        let bytes = self.layers(&repository, pull, &manifest, &config).await?;
+        let config = self.config(&origin, pull.image, &manifest).await?;
+        let bytes = self.layers(&origin, pull, &manifest, &config).await?;
         let image = Image {
             name,
             digest,
@@ -95,6 +99,7 @@ impl Store {
                 .into_iter()
                 .map(|layer| layer.blob.digest)
                 .collect(),
+            base: None,
             config,
             bytes,
             pulled: SystemTime::now()
@@ -106,46 +111,13 @@ impl Store {
         Ok((image, held))
     }
 
-    /// The image's manifest for this machine, and its digest.
-    async fn manifest(
-        &self,
-        repository: &Repository<'_>,
-        image: &Reference,
-    ) -> Result<(Manifest, Digest), StoreError> {
-        let failed = |source: RegistryError| StoreError::Registry {
-            image: image.to_string(),
-            source,
-        };
-        let refused = |source: BadManifest| failed(source.into());
-        let (text, kind) = repository
-            .manifest(&image.version().to_string())
-            .await
-            .map_err(failed)?;
-        let index = match Document::parse(&text, kind.as_deref()).map_err(refused)? {
-            Document::Manifest(manifest) => return Ok((manifest, Digest::of(&text))),
-            Document::Index(index) => index,
-        };
-        let wanted = index.image(&Platform::here()).map_err(refused)?;
-        let (text, kind) = repository
-            .manifest(wanted.digest.as_str())
-            .await
-            .map_err(failed)?;
-        match Document::parse(&text, kind.as_deref()).map_err(refused)? {
-            Document::Manifest(manifest) => Ok((manifest, wanted.digest.clone())),
-            // One that leads to itself, or on and on.
-            Document::Index(_) => Err(refused(BadManifest::Nested)),
-        }
-    }
-
     async fn config(
         &self,
-        repository: &Repository<'_>,
-        image: &Reference,
+        origin: &Origin<'_>,
+        image: &Name,
         manifest: &Manifest,
     ) -> Result<ImageConfig, StoreError> {
-        let path = self
-            .got(repository, image, &manifest.config, &|_| {})
-            .await?;
+        let path = self.got(origin, image, &manifest.config, &|_| {}).await?;
         let text = fs::read(&path).map_err(io_error("read", &path))?;
         let here = Platform::here().architecture;
         let config = ImageConfig::parse(&text, manifest.layers.len(), &here);
@@ -158,8 +130,8 @@ impl Store {
     /// Where the content of `wanted` is, once it is whole.
     async fn got(
         &self,
-        repository: &Repository<'_>,
-        image: &Reference,
+        origin: &Origin<'_>,
+        image: &Name,
         wanted: &Descriptor,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<std::path::PathBuf, StoreError> {
@@ -169,7 +141,7 @@ impl Store {
         }
         let part = path.with_extension("part");
         let (at, what) = (part.clone(), wanted.clone());
-        let (mut partial, _alone) = blocking(move || {
+        let (partial, _alone) = blocking(move || {
             let lock = fs::File::options()
                 .write(true)
                 .create(true)
@@ -185,11 +157,7 @@ impl Store {
             ))
         })
         .await?;
-        let came = repository.blob(&mut partial, progress).await;
-        came.map_err(|source| StoreError::Registry {
-            image: image.to_string(),
-            source,
-        })?;
+        origin.blob(image, wanted, partial, progress).await?;
         match fs::rename(&part, &path) {
             // The other one was first.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.exists() => Ok(path),
@@ -202,7 +170,7 @@ impl Store {
     /// Bytes of all of their files.
     async fn layers(
         self: &Arc<Self>,
-        repository: &Repository<'_>,
+        origin: &Origin<'_>,
         pull: &Pull<'_>,
         manifest: &Manifest,
         config: &ImageConfig,
@@ -229,7 +197,7 @@ impl Store {
         });
         let pairs = manifest.layers.iter().zip(&config.diff_ids);
         let each: Vec<_> = pairs
-            .map(|(layer, diff_id)| self.one_layer(repository, pull, layer, diff_id).boxed())
+            .map(|(layer, diff_id)| self.one_layer(origin, pull, layer, diff_id).boxed())
             .collect();
         let mut sizes = stream::iter(each).buffer_unordered(AT_ONCE);
         let mut bytes = 0;
@@ -241,7 +209,7 @@ impl Store {
 
     async fn one_layer(
         self: &Arc<Self>,
-        repository: &Repository<'_>,
+        origin: &Origin<'_>,
         pull: &Pull<'_>,
         layer: &Layer,
         diff_id: &Digest,
@@ -256,7 +224,7 @@ impl Store {
             let layer = digest.clone();
             (pull.progress)(Progress::Got { layer, bytes });
         };
-        let blob = self.got(repository, pull.image, &layer.blob, &got).await?;
+        let blob = self.got(origin, pull.image, &layer.blob, &got).await?;
         let file = fs::File::open(&blob).map_err(io_error("open", &blob))?;
         let staging = Staging(self.directory.join("staging").join(self.new_name()));
         let files = staging.0.join("diff");
@@ -295,7 +263,7 @@ impl Store {
     fn same(
         &self,
         known: Unpacked,
-        image: &Reference,
+        image: &Name,
         layer: &Digest,
         wanted: &Digest,
     ) -> Result<u64, StoreError> {
@@ -328,6 +296,23 @@ impl Store {
     }
 }
 
+/// The image's manifest for this machine, and its digest.
+async fn manifest(origin: &Origin<'_>, image: &Name) -> Result<(Manifest, Digest), StoreError> {
+    let refused = |source: BadManifest| origin.refused(image, source);
+    let (text, kind) = origin.manifest(image, None).await?;
+    let index = match Document::parse(&text, kind.as_deref()).map_err(refused)? {
+        Document::Manifest(manifest) => return Ok((manifest, Digest::of(&text))),
+        Document::Index(index) => index,
+    };
+    let wanted = index.image(&Platform::here()).map_err(refused)?;
+    let (text, kind) = origin.manifest(image, Some(&wanted.digest)).await?;
+    match Document::parse(&text, kind.as_deref()).map_err(refused)? {
+        Document::Manifest(manifest) => Ok((manifest, wanted.digest.clone())),
+        // One that leads to itself, or on and on.
+        Document::Index(_) => Err(refused(BadManifest::Nested)),
+    }
+}
+
 /// Removed when dropped, unless it has been moved to where it belongs.
 struct Staging(std::path::PathBuf);
 
@@ -341,7 +326,7 @@ impl Drop for Staging {
     }
 }
 
-fn free(directory: &Path) -> Result<u64, StoreError> {
+pub(super) fn free(directory: &Path) -> Result<u64, StoreError> {
     let found = nix::sys::statvfs::statvfs(directory);
     let found = found.map_err(|errno| io_error("look at", directory)(errno.into()))?;
     let free = found
@@ -354,7 +339,7 @@ fn free(directory: &Path) -> Result<u64, StoreError> {
     })
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -80,7 +80,7 @@ pub fn container(app: &App) -> Option<v1::ContainerInfo> {
                 .docker
                 .as_ref()
                 .map(|d| v1::container_info::MesosInfo {
-                    image: Some(image(d)),
+                    image: Some(image(d, app)),
                 });
         }
     }
@@ -355,10 +355,24 @@ fn docker(docker: &Docker, networks: &Networks) -> v1::container_info::DockerInf
     }
 }
 
-fn image(docker: &Docker) -> v1::Image {
+fn image(docker: &Docker, app: &App) -> v1::Image {
+    // Whoever runs it may know what the app's secrets are.
+    let source = docker
+        .pull_secret
+        .as_ref()
+        .and_then(|it| app.secrets.get(it));
+    let config = source.map(|source| v1::Secret {
+        r#type: Some(v1::secret::Type::Reference.into()),
+        reference: Some(v1::secret::Reference {
+            name: source.clone(),
+            key: None,
+        }),
+        value: None,
+    });
     let mut image = v1::Image {
         docker: Some(v1::image::Docker {
             name: docker.image.clone(),
+            config,
             ..Default::default()
         }),
         cached: Some(!docker.force_pull_image),

@@ -1,4 +1,5 @@
-use proto::v1::container_info::docker_info::PortMapping;
+use proto::v1::container_info::docker_info::{Network, PortMapping};
+use proto::v1::r_limit_info::r_limit::Type as Limit;
 
 use super::*;
 
@@ -78,6 +79,15 @@ fn dockers_bridge_is_that_of_the_node() {
         Err(BadDocker::Network(_))
     ));
     assert!(container(&[]).network_infos.is_empty());
+    let none = task(|docker| docker.set_network(Network::None));
+    let none = native(&none, "bridge", u64::MAX).unwrap().into_owned();
+    assert_eq!(none.container.unwrap().network_infos[0].name(), "none");
+    for (said, name) in [("bridge", "bridge"), ("none", "none"), ("own", "own")] {
+        let info = container(&[("network", "x"), ("net", said)]);
+        assert_eq!(info.network_infos[0].name(), name, "{said}");
+    }
+    assert!(container(&[("net", "host")]).network_infos.is_empty());
+    assert!(with(&[("net", "container:x")]).is_err());
 }
 
 #[test]
@@ -132,6 +142,48 @@ fn an_option_that_means_something_is_said_in_its_own_field() {
 }
 
 #[test]
+fn a_task_of_the_training_runs_as_it_stands() {
+    let mut task = with(&[("name", "busy-container"), ("restart", "no")]).unwrap();
+    assert!(
+        task.container
+            .take()
+            .unwrap()
+            .docker
+            .unwrap()
+            .parameters
+            .is_empty()
+    );
+}
+
+#[test]
+fn logs_are_rotated_as_docker_was_asked_to() {
+    let task = with(&[("log-opt", "max-size=10m"), ("log-opt", "max-file=3")]).unwrap();
+    let limits = crate::logs::Limits::default().of(&task).unwrap();
+    let limit = limits.stdout.unwrap();
+    assert_eq!((limit.size, limit.keep), (10 << 20, 2));
+    assert_eq!(limits.stderr, limits.stdout);
+    assert!(with(&[("log-opt", "max-file=0")]).is_err());
+    assert!(with(&[("log-opt", "tag=x")]).is_err());
+}
+
+#[test]
+fn options_of_the_kernel_and_of_terminals_are_said_in_their_fields() {
+    let info = container(&[
+        ("pid", "host"),
+        ("security-opt", "seccomp=unconfined"),
+        ("tty", "true"),
+    ]);
+    let linux = info.linux_info.unwrap();
+    assert!(linux.share_pid_namespace());
+    assert!(linux.seccomp.unwrap().unconfined());
+    assert!(info.tty_info.is_some());
+    let info = container(&[("pull", "always"), ("sysctl", "a=b"), ("dns", "10.0.0.1")]);
+    let docker = info.docker.unwrap();
+    assert!(docker.force_pull_image());
+    assert_eq!(docker.parameters.len(), 2);
+}
+
+#[test]
 fn an_option_that_means_nothing_here_is_refused_by_its_name() {
     assert_eq!(
         with(&[("device-cgroup-rule", "x")]),
@@ -150,6 +202,8 @@ fn an_option_that_means_nothing_here_is_refused_by_its_name() {
         ("ipc", "container:x"),
         ("restart", "always"),
         ("privileged", "maybe"),
+        ("security-opt", "seccomp=/p.json"),
+        ("pid", "container:x"),
     ] {
         let found = with(&[(key, value)]);
         assert!(

@@ -27,17 +27,14 @@ fn native(image: v1::Image) -> v1::TaskInfo {
 }
 
 fn wished(task: &v1::TaskInfo) -> Result<Option<Wish>, BadImage> {
-    wish(task, "docker.io", true)
+    wish(task, &Home::Registry("docker.io".into()), true)
 }
 
 #[test]
 fn a_task_names_its_image_in_either_way() {
     assert_eq!(wished(&v1::TaskInfo::default()), Ok(None));
     let found = wished(&docker("busybox", true)).unwrap().unwrap();
-    assert_eq!(
-        found.reference.to_string(),
-        "docker.io/library/busybox:latest"
-    );
+    assert_eq!(found.name.to_string(), "docker.io/library/busybox:latest");
     assert_eq!(found.when, When::Always);
     let image = v1::Image {
         docker: Some(v1::image::Docker {
@@ -56,7 +53,7 @@ fn a_task_names_its_image_in_either_way() {
     assert_eq!(wished(&native(v1::Image::default())), Err(BadImage::Appc));
     assert!(matches!(
         wished(&docker("a//b", false)),
-        Err(BadImage::Reference(_))
+        Err(BadImage::Name(_))
     ));
 }
 
@@ -66,6 +63,7 @@ fn provisioned(runtime: Runtime, account: Option<Account>) -> Provisioned {
             name: "x".into(),
             digest: Digest::of(b"x"),
             layers: vec![],
+            base: None,
             config: ImageConfig {
                 os: "linux".into(),
                 architecture: "amd64".into(),
@@ -75,12 +73,18 @@ fn provisioned(runtime: Runtime, account: Option<Account>) -> Provisioned {
             bytes: 0,
             pulled: 0,
         },
-        rootfs: images::Rootfs::Stack(Stack {
-            root: "/p/root".into(),
-            lower: vec!["/p/a".into()],
-            upper: "/p/upper".into(),
-            work: "/p/work".into(),
-        }),
+        provided: Provided {
+            rootfs: Rootfs::Stack(Stack {
+                root: "/p/root".into(),
+                lower: vec!["/p/a".into()],
+                upper: "/p/upper".into(),
+                work: "/p/work".into(),
+            }),
+            volumes: vec![
+                ("/data".into(), "/p/volumes/0".into()),
+                ("/own".into(), "/p/volumes/1".into()),
+            ],
+        },
         account,
     }
 }
@@ -119,6 +123,8 @@ fn request() -> Request {
         capabilities: isolators::CapabilitySets::default(),
         seccomp: isolators::Seccomp::Default,
         user_namespace: None,
+        sysctls: std::collections::BTreeMap::new(),
+        stop_signal: None,
         root: None,
     }
 }
@@ -130,6 +136,7 @@ fn an_image_says_what_the_task_leaves_open() {
         entrypoint: vec!["/run".into()],
         env: vec![pair("PATH", "/image"), pair("A", "image")],
         working_dir: Some("/srv".into()),
+        stop_signal: Some("SIGQUIT".into()),
         ..Runtime::default()
     };
     let account = Account {
@@ -140,16 +147,24 @@ fn an_image_says_what_the_task_leaves_open() {
         home: "/home/app".into(),
     };
     let mut request = request();
+    let volume = |source: &str, target: &str| Volume {
+        source: source.into(),
+        target: target.into(),
+        access: Access::ReadWrite,
+    };
+    request.volumes = vec![volume("/mine", "/own")];
+    request.pids = Some(50);
+    let hosts = File {
+        source: "/etc/hosts".into(),
+        target: "/etc/hosts".into(),
+    };
+    let shown = Shown {
+        files: vec![hosts],
+        ..Shown::default()
+    };
     let wish = wished(&docker("x", false)).unwrap().unwrap();
     let found = provisioned(runtime, Some(account));
-    complete(
-        &mut request,
-        &wish,
-        found,
-        Path::new("/mnt/s"),
-        vec!["/etc/hosts".into()],
-    )
-    .unwrap();
+    complete(&mut request, &wish, found, Path::new("/mnt/s"), shown).unwrap();
     let exec = Command::Exec {
         path: "/run".into(),
         argv: vec!["/run".into()],
@@ -172,12 +187,90 @@ fn an_image_says_what_the_task_leaves_open() {
     let root = request.root.unwrap();
     assert_eq!(root.working_dir, Path::new("/srv"));
     assert_eq!(root.shown[0].target, Path::new("/etc/hosts"));
+    assert_eq!(request.stop_signal, Some(3));
+    assert_eq!(
+        request.volumes,
+        [volume("/p/volumes/0", "/data"), volume("/mine", "/own")]
+    );
+}
+
+#[test]
+fn what_docker_was_asked_to_limit_is_limited() {
+    let with = |key: &str, value: &str| {
+        let mut task = docker("x", false);
+        let info = task.container.as_mut().unwrap().docker.as_mut().unwrap();
+        info.parameters.push(v1::Parameter {
+            key: key.into(),
+            value: value.into(),
+        });
+        let wish = wished(&task).unwrap().unwrap();
+        let mut request = request();
+        request.pids = Some(50);
+        let runtime = Runtime {
+            cmd: vec!["/x".into()],
+            ..Runtime::default()
+        };
+        let found = provisioned(runtime, None);
+        complete(
+            &mut request,
+            &wish,
+            found,
+            Path::new("/mnt/s"),
+            Shown::default(),
+        )?;
+        Ok::<_, BadImage>(request)
+    };
+    for (asked, gets) in [("10", 10), ("100", 50)] {
+        assert_eq!(with("pids-limit", asked).unwrap().pids, Some(gets));
+    }
+    assert_eq!(with("memory-swap", "1m").unwrap().swap, Swap::Never);
+    assert_eq!(with("memory-swap", "2m"), Err(BadImage::Swap(2 << 20)));
+    assert_eq!(with("stop-signal", "INT").unwrap().stop_signal, Some(2));
+}
+
+#[test]
+fn a_task_may_bring_credentials_as_a_value_and_not_as_a_name() {
+    let with = |secret: v1::Secret| {
+        wished(&native(v1::Image {
+            docker: Some(v1::image::Docker {
+                name: "r.example/a:1".into(),
+                config: Some(secret),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }))
+    };
+    let value = |text: &str| v1::Secret {
+        value: Some(v1::secret::Value {
+            data: text.as_bytes().to_vec(),
+        }),
+        ..Default::default()
+    };
+    let text = r#"{"auths": {"r.example": {"auth": "YTpi"}}}"#;
+    let found = with(value(text)).unwrap().unwrap().credentials.unwrap();
+    assert!(found.of("r.example").is_some());
+    let helper = r#"{"credsStore": "desktop"}"#;
+    assert!(matches!(with(value(helper)), Err(BadImage::Credentials(_))));
+    let named = v1::Secret {
+        reference: Some(v1::secret::Reference {
+            name: "pull".into(),
+            key: None,
+        }),
+        ..Default::default()
+    };
+    assert_eq!(with(named), Err(BadImage::SecretReference("pull".into())));
 }
 
 #[test]
 fn a_task_without_a_command_and_an_image_without_one_is_refused() {
     let wish = wished(&docker("x", false)).unwrap().unwrap();
     let found = provisioned(Runtime::default(), None);
-    let error = complete(&mut request(), &wish, found, Path::new("/mnt/s"), vec![]);
+    let error = complete(
+        &mut request(),
+        &wish,
+        found,
+        Path::new("/mnt/s"),
+        Shown::default(),
+    );
     assert_eq!(error, Err(BadImage::Command(NoCommand::OfNeither)));
 }
