@@ -13,7 +13,7 @@ use crate::serve;
 /// Applets that an image of ours has.
 const APPLETS: &[&str] = &[
     "sh", "cat", "cp", "echo", "id", "ls", "mount", "nc", "pwd", "rm", "sleep", "test", "touch",
-    "env", "mkdir", "stat",
+    "env", "mkdir", "stat", "grep",
 ];
 
 /// A registry of this process, which everybody may pull from.
@@ -60,6 +60,11 @@ impl Layer {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
+        self
+    }
+
+    pub fn link(self, path: &str, target: &str) -> Layer {
+        symlink(target, self.0.path().join(path)).unwrap();
         self
     }
 

@@ -1,0 +1,75 @@
+//! What an image says of its directories and of its end, on a node that has no Docker.
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tests::apps::shell;
+use tests::image::{Layer, Registry};
+use tests::local::Local;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_volumes_of_an_image_are_the_containers_own_and_no_link_leads_out() {
+    let registry = Registry::start().await;
+    let layer = Layer::busybox()
+        .file("data/in", "kept\n")
+        .link("out", "/../../../../etc")
+        .file("etc/mark", "of the image\n");
+    let config = json!({
+        "Volumes": {"/data": {}, "/new/one": {}, "/out/x": {}}, "WorkingDir": "/out",
+    });
+    let image = registry.push("volumes", &[layer], config);
+    let local = Local::new("volumes");
+    let mut app = shell(
+        "volumes",
+        "echo in $(pwd -P) $(cat mark); echo has $(cat /data/in); touch /data/x /new/one/x && echo written; \
+         touch /y 2>/dev/null || echo the rest stays; mount | grep -q ' /run type tmpfs' && echo memory",
+    );
+    app["container"] = json!({"type": "DOCKER", "docker": {"image": image, "parameters": [
+        {"key": "read-only", "value": "true"}, {"key": "tmpfs", "value": "/run:size=1m"},
+    ]}});
+    let file = local.file("app.json", &app);
+    for backend in ["overlay", "copy"] {
+        let flag = format!("--image_provisioner_backend={backend}");
+        let mut run = local.start(&["run", "--once", &file, &flag]);
+        assert_eq!(run.wait().code(), Some(0), "{}", run.output());
+        let output = run.output();
+        for line in [
+            "in /etc of the image",
+            "has kept",
+            "written",
+            "the rest stays",
+            "memory",
+        ] {
+            assert!(output.contains(line), "{backend}: {line}\n{output}");
+        }
+        local.nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_an_images_stop_signal_is_what_a_kill_begins_with() {
+    let registry = Registry::start().await;
+    let image = registry.push(
+        "stops",
+        &[Layer::busybox()],
+        json!({"StopSignal": "SIGUSR1"}),
+    );
+    let local = Local::new("stops");
+    let shared = local.directory().join("shared");
+    std::fs::create_dir(&shared).expect("makes");
+    let mut app = shell(
+        "stops",
+        "trap 'echo by usr1 >/shared/how; exit 0' USR1; echo ready; while :; do sleep 1; done",
+    );
+    app["container"] = json!({
+        "type": "DOCKER", "docker": {"image": image},
+        "volumes": [{"containerPath": "/shared", "hostPath": shared, "mode": "RW"}],
+    });
+    let file = local.file("app.json", &app);
+    let mut run = local.start(&["run", &file]);
+    run.says("| ready").await;
+    run.signal(Signal::SIGINT);
+    run.wait();
+    let how = std::fs::read_to_string(shared.join("how"));
+    assert_eq!(how.ok().as_deref(), Some("by usr1\n"), "{}", run.output());
+    local.nothing_left().await;
+}
