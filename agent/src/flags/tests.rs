@@ -117,6 +117,7 @@ fn every_flag_is_told_once_it_is_set() {
         "--default_container_dns={}",
         "--docker_config=/c",
         "--docker_insecure_registries=r",
+        "--image_directories=/images",
         "--docker_registry_mirrors=m",
         "--docker_store_dir=/d",
         "--image_provisioner_backend=copy",

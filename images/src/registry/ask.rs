@@ -122,7 +122,8 @@ impl Repository<'_> {
             return self.send_by(place, path, from, true).await;
         }
         let (answer, plain) = match self.send_by(place, path, from, false).await {
-            Err(RegistryError::Connect { .. }) => {
+            // One that speaks TLS, as somebody else, is not asked otherwise.
+            Err(RegistryError::Connect { source, .. }) if !is_of_certificate(&source) => {
                 (self.send_by(place, path, from, true).await?, true)
             }
             answer => (answer?, false),
@@ -193,6 +194,11 @@ impl Repository<'_> {
             },
         }
     }
+}
+
+/// TLS is spoken there, but not by whom it should be.
+fn is_of_certificate(error: &reqwest::Error) -> bool {
+    fetcher::chain(error).contains("certificate")
 }
 
 /// The `E` inside an error of the client, if that is what it is.
