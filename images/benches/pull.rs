@@ -116,6 +116,8 @@ fn image(layout: &Path, bytes: usize) {
             random.read_exact(&mut content[..size / 2]).unwrap();
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
             header.set_size(size as u64);
             let name = format!("usr/lib/{layer}/{}/{file}", file % 20);
             tar.append_data(&mut header, name, &content[..]).unwrap();
