@@ -37,6 +37,11 @@ impl Local {
         self.directory.path()
     }
 
+    /// Where the agent answers.
+    pub fn agent(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[1])
+    }
+
     /// `words` are the subcommand and what belongs to it.
     pub fn start(&self, words: &[&str]) -> Program {
         Program::start(words[0], &self.arguments(words), self.directory())

@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tests::apart::apart;
 use tests::eventually;
 use tests::local::Local;
-use tests::program::Program;
+use tests::program::{self, Program};
 
 fn busybox(words: &[&str]) -> String {
     let output = std::process::Command::new("busybox")
@@ -136,4 +139,171 @@ fn cleanup(place: &Path) {
     let mut cleanup = Program::start("cleanup", &arguments, place);
     let status = cleanup.wait();
     assert!(status.success(), "{}", cleanup.output());
+}
+
+/// A named network, whose plugin gives each container one address. What the agent is told of it.
+fn blue(local: &Local) -> [String; 2] {
+    let place = local.directory().join("cni");
+    std::fs::create_dir_all(place.join("conf")).unwrap();
+    std::fs::create_dir_all(place.join("bin")).unwrap();
+    let script = r#"#!/bin/sh
+cat > /dev/null
+test "$CNI_COMMAND" = ADD || exit 0
+busybox nsenter --net="$CNI_NETNS" busybox ip address add 10.9.0.2/24 dev lo || exit 1
+echo '{"cniVersion": "1.1.0", "ips": [{"address": "10.9.0.2/24"}]}'
+"#;
+    let plugin = place.join("bin/blue");
+    std::fs::write(&plugin, script).unwrap();
+    std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let network = r#"{"cniVersion": "1.1.0", "name": "blue", "type": "blue"}"#;
+    std::fs::write(place.join("conf/blue.conf"), network).unwrap();
+    let place = place.display();
+    [
+        format!("--network_cni_config_dir={place}/conf"),
+        format!("--network_cni_plugins_dir={place}/bin"),
+    ]
+}
+
+async fn post(local: &Local, app: &Value) {
+    let posted = local.scheduler.post("/v2/apps", app).await;
+    assert_eq!(posted.status, 201, "{}", posted.text);
+}
+
+/// Ports of the host of an app's tasks, once so many run.
+async fn ports(local: &Local, app: &str, tasks: usize) -> Vec<u64> {
+    eventually("all instances run", || async {
+        let text = local.scheduler.json(&format!("/v2/apps{app}/tasks")).await;
+        let all = text["tasks"].as_array().cloned().unwrap_or_default();
+        let running = all.iter().filter(|task| task["state"] == "TASK_RUNNING");
+        match running.count() == tasks {
+            true => Ok(all
+                .iter()
+                .flat_map(|task| task["ports"].as_array().cloned().unwrap_or_default())
+                .filter_map(|port| port.as_u64())
+                .collect()),
+            false => Err(text.to_string()),
+        }
+    })
+    .await
+}
+
+async fn ends(local: &Local, mut up: Program, apps: &[&str]) {
+    for app in apps {
+        let removed = local.scheduler.delete(&format!("/v2/apps{app}")).await;
+        assert_eq!(removed.status, 200, "{}", removed.text);
+    }
+    eventually("all tasks have ended", || async {
+        match local.processes().is_empty() {
+            true => Ok(()),
+            false => Err("some run".to_owned()),
+        }
+    })
+    .await;
+    up.signal(Signal::SIGINT);
+    up.wait();
+    local.nothing_left().await;
+}
+
+#[test]
+fn root_a_command_that_is_executed_in_a_task_has_the_tasks_network_whichever_that_is() {
+    apart(|| async {
+        let local = Local::new("exec");
+        let [described, plugins] = blue(&local);
+        let v6 = "--bridge_subnet_v6=fd00:211::/64";
+        let up = local.start(&["up", &described, &plugins, v6]);
+        local.scheduler.ready("/v2/apps").await;
+        let named = |name: &str| json!([{"mode": "container", "name": name}]);
+        let table = [
+            (
+                "/host",
+                json!([{"mode": "host"}]),
+                vec!["127.0.0.1/8"],
+                "10.9.0",
+            ),
+            (
+                "/bridged",
+                json!([{"mode": "container/bridge"}]),
+                vec!["inet 10.211.0.2/32", "inet6 fd00:211::2/128"],
+                "10.9.0",
+            ),
+            ("/none", named("none"), vec!["127.0.0.1/8"], "eth0"),
+            ("/blue", named("blue"), vec!["10.9.0.2/24"], "10.211.0"),
+        ];
+        for (app, networks, wanted, unwanted) in &table {
+            let cmd = "exec sleep 1000";
+            let body = json!({"id": app, "cmd": cmd, "cpus": 0.1, "mem": 32, "networks": networks});
+            post(&local, &body).await;
+            ports(&local, app, 1).await;
+            let mut exec = Command::new(program::longshore());
+            let agent = format!("--agent={}", local.agent());
+            let look = "busybox ip -o address show";
+            let look = ["exec", &agent, app, "sh", "-c", look];
+            let shown = exec.args(look).stdin(Stdio::null()).output().unwrap();
+            let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+            assert!(shown.status.success(), "{app}: {shown:?}");
+            for wanted in wanted {
+                assert!(text.contains(wanted), "{app}: {text}");
+            }
+            assert!(!text.contains(unwanted), "{app}: {text}");
+        }
+        let apps: Vec<_> = table.iter().map(|(app, ..)| *app).collect();
+        ends(&local, up, &apps).await;
+    });
+}
+
+#[test]
+fn root_ports_come_from_all_ranges_and_not_where_somebody_else_has_them_until_none_is_left() {
+    apart(|| async {
+        let local = Local::new("ports");
+        let offered = "--resources=cpus:4;mem:2048;disk:1024;ports:[31000-31000,31010-31011]";
+        let up = local.start(&["up", offered]);
+        local.scheduler.ready("/v2/apps").await;
+        let listener = TcpListener::bind("0.0.0.0:31000").unwrap();
+        let bridged = |app: &str, port: u16, protocol: &str| {
+            json!({"id": app, "cmd": "exec busybox httpd -f -p 80", "cpus": 0.1, "mem": 32,
+                   "networks": [{"mode": "container/bridge"}], "container": {"type": "MESOS",
+                   "portMappings": [{"containerPort": 80, "hostPort": port, "protocol": protocol}]}})
+        };
+        post(&local, &bridged("/fixed", 31010, "udp,tcp")).await;
+        assert_eq!(ports(&local, "/fixed", 1).await, [31010]);
+        // Whether it tries 31000 first, or not.
+        post(&local, &bridged("/any", 0, "tcp")).await;
+        assert_eq!(ports(&local, "/any", 1).await, [31011]);
+
+        let hosts = json!({"id": "/hosts", "cmd": "exec busybox httpd -f -p $PORT0", "cpus": 0.1, "mem": 32,
+            "portDefinitions": [{"port": 31000, "protocol": "tcp"}], "requirePorts": true});
+        post(&local, &hosts).await;
+        eventually("it says who has its port", || async {
+            let app = local.scheduler.json("/v2/apps/hosts").await;
+            let message = app["app"]["lastTaskFailure"]["message"].to_string();
+            let us = format!(
+                "port 31000/tcp of this host is in use by process {} (",
+                std::process::id()
+            );
+            match message.contains(&us) {
+                true => Ok(()),
+                false => Err(app.to_string()),
+            }
+        })
+        .await;
+        drop(listener);
+        assert_eq!(ports(&local, "/hosts", 1).await, [31000]);
+
+        post(&local, &bridged("/late", 0, "udp")).await;
+        eventually("it is told that no port is left", || async {
+            let queue = local.scheduler.json("/v2/queue").await;
+            let summary = &queue["queue"][0]["processedOffersSummary"]["rejectSummaryLastOffers"];
+            let all = summary.as_array().cloned().unwrap_or_default();
+            let is_why = |it: &Value| it["reason"] == "InsufficientPorts" && it["declined"] != 0;
+            match all.iter().any(is_why) {
+                true => Ok(()),
+                false => Err(queue.to_string()),
+            }
+        })
+        .await;
+        let removed = local.scheduler.delete("/v2/apps/fixed").await;
+        assert_eq!(removed.status, 200, "{}", removed.text);
+        assert_eq!(ports(&local, "/late", 1).await, [31010]);
+        ends(&local, up, &["/any", "/hosts", "/late"]).await;
+    });
 }
