@@ -1,7 +1,6 @@
 //! The plugins of CNI, as engines call them: programs, one after the other.
 
 use std::io::Write as _;
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -13,42 +12,57 @@ use super::place::Place;
 
 const PLUGINS: &str = "/usr/lib/cni";
 
+pub fn are_there() -> bool {
+    let all = ["bridge", "host-local", "portmap"];
+    let are_there = all.iter().all(|it| Path::new(PLUGINS).join(it).exists());
+    if !are_there {
+        println!("containernetworking-plugins are not in {PLUGINS}: they are left out");
+    }
+    are_there
+}
+
 /// How long it takes to connect a container with a bridge and a port of the host. `None` when they are not there.
 pub fn networks(directory: &Path, rounds: usize) -> Option<Percentiles> {
-    let all = ["bridge", "host-local", "portmap"];
-    if !all.iter().all(|it| Path::new(PLUGINS).join(it).exists()) {
-        println!("containernetworking-plugins are not in {PLUGINS}: they are left out");
+    if !are_there() {
         return None;
     }
     let mut taken = Vec::new();
     for at in 0..rounds {
         let place = Place::new();
-        let call = Call {
-            container: format!("c{at}"),
-            namespace: format!(
-                "/proc/{}/fd/{}",
-                std::process::id(),
-                place.namespace.as_raw_fd()
-            ),
-            data: directory.join("cni").display().to_string(),
-        };
+        let call = Call::of(&format!("c{at}"), &place, directory);
         let begun = Instant::now();
-        let result = call.plugin("ADD", "bridge", Value::Null);
-        let result = call.plugin("ADD", "portmap", result);
+        let result = call.add();
         taken.push(begun.elapsed());
-        call.plugin("DEL", "portmap", result.clone());
-        call.plugin("DEL", "bridge", result);
+        call.del(result);
     }
     Some(Percentiles::of(taken))
 }
 
-struct Call {
+pub struct Call {
     container: String,
     namespace: String,
     data: String,
 }
 
 impl Call {
+    pub fn of(container: &str, place: &Place, directory: &Path) -> Self {
+        Self {
+            container: container.to_owned(),
+            namespace: place.path(),
+            data: directory.join("cni").display().to_string(),
+        }
+    }
+
+    pub fn add(&self) -> Value {
+        let result = self.plugin("ADD", "bridge", Value::Null);
+        self.plugin("ADD", "portmap", result)
+    }
+
+    pub fn del(&self, result: Value) {
+        self.plugin("DEL", "portmap", result.clone());
+        self.plugin("DEL", "bridge", result);
+    }
+
     fn plugin(&self, command: &str, plugin: &str, result: Value) -> Value {
         let mut config = json!({
             "cniVersion": "1.0.0", "name": "bench", "type": plugin, "bridge": "cni0",

@@ -1,7 +1,7 @@
 //! What a network costs here and with others, in one run: Docker's bridge, and the plugins of CNI. All of it is in
 //! a network of its own, so that nothing of this machine's is changed, Docker's daemon included.
 //!
-//! What is not installed is left out, and that is said.
+//! What is not installed is left out, and that is said. `tests/bench network` runs it with all that it needs.
 
 #![expect(clippy::print_stdout, reason = "a bench is there to be read")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
@@ -14,6 +14,7 @@ mod docker;
 mod percentiles;
 mod place;
 mod traffic;
+mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,7 @@ fn main() {
         println!("CNI's bridge, host-local and portmap, ADD: {theirs:.2}");
         println!("ours to CNI's: {}", ratio(alone, theirs));
     }
+    let whole = whole::compare(&node, directory.path(), ROUNDS / 4);
     let Some(docker) = docker::Docker::start(directory.path()) else {
         println!("dockerd is not installed, or does not start: it is left out");
         return;
@@ -70,6 +72,9 @@ fn main() {
     let (with, without) = (docker.runs(true, rounds), docker.runs(false, rounds));
     println!("docker run with its bridge and a port: {with:.1}");
     println!("docker run without a network: {without:.1}");
+    if let Some(whole) = whole {
+        println!("our whole launch to docker run: {}", ratio(whole, with));
+    }
     let theirs = docker.container();
     traffic::compare(
         ("ours", &ours, "10.90.0.2"),
@@ -104,6 +109,12 @@ fn launches(node: &Node, what: &str) -> Percentiles {
 fn container(node: &Node, name: &str, ports: &[u16]) -> (Place, Duration) {
     // As it comes from those that are made ahead.
     let mut place = Place::new();
+    let begun = Instant::now();
+    attached(node, name, ports, &mut place);
+    (place, begun.elapsed())
+}
+
+fn attached(node: &Node, name: &str, ports: &[u16], place: &mut Place) {
     let port = |host: &u16| Port {
         protocol: Protocol::Udp,
         host: *host,
@@ -113,8 +124,6 @@ fn container(node: &Node, name: &str, ports: &[u16]) -> (Place, Duration) {
         ports: ports.iter().map(port).collect(),
         egress: None,
     };
-    let begun = Instant::now();
     let lease = node.reserve(name, &wants).unwrap();
     node.attach(&lease, place.inside()).unwrap();
-    (place, begun.elapsed())
 }

@@ -49,11 +49,7 @@ impl Place {
     /// Another host, 192.0.2.2, with a cable to this one, 192.0.2.1.
     pub fn outside() -> Self {
         let place = Self::new();
-        let peer = format!(
-            "/proc/{}/fd/{}",
-            std::process::id(),
-            place.namespace.as_raw_fd()
-        );
+        let peer = place.path();
         ip(&[
             "link", "add", "cable", "type", "veth", "peer", "name", "far", "netns", &peer,
         ]);
@@ -64,6 +60,12 @@ impl Place {
             ip(&["link", "set", "far", "up"]);
         });
         place
+    }
+
+    /// For other programs, while this one lives.
+    pub fn path(&self) -> String {
+        let fd = self.namespace.as_raw_fd();
+        format!("/proc/{}/fd/{fd}", std::process::id())
     }
 
     pub fn inside(&mut self) -> Namespace<'_> {
