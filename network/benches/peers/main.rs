@@ -24,6 +24,7 @@ use percentiles::Percentiles;
 use place::Place;
 
 const ROUNDS: usize = 200;
+const TURNS: usize = 10;
 const CROWD: u16 = 2000;
 /// The port of the host that leads to the container whose packets are timed.
 const ECHO: u16 = 7000;
@@ -46,13 +47,23 @@ fn main() {
     let node = Node::recover(settings, &directory.path().join("leases")).unwrap();
     let outside = Place::outside();
     let ours = container(&node, "ours", &[ECHO]).0;
-    let alone = launches(&node, "with nothing else");
-    let before = traffic::round_trips(&outside, &ours, ECHO);
-    println!("a packet to a mapped port and back: {before:.3}");
+    // In turn, so that what the machine does meanwhile falls on both.
+    let (mut alone, mut crowded) = (Launches::default(), Launches::default());
+    let (mut before, mut after) = (Vec::new(), Vec::new());
     let many: Vec<_> = (0..CROWD).map(|at| 10_000 + at).collect();
-    let _crowd = container(&node, "crowd", &many);
-    let crowded = launches(&node, "with 2000 mapped ports");
-    let after = traffic::round_trips(&outside, &ours, ECHO);
+    for _ in 0..TURNS {
+        alone.go_on(&node);
+        before.extend(traffic::round_trips(&outside, &ours, ECHO));
+        let crowd = container(&node, "crowd", &many);
+        crowded.go_on(&node);
+        after.extend(traffic::round_trips(&outside, &ours, ECHO));
+        node.release("crowd").unwrap();
+        drop(crowd);
+    }
+    let alone = alone.told("with nothing else");
+    let crowded = crowded.told("with 2000 mapped ports");
+    let (before, after) = (Percentiles::of(before), Percentiles::of(after));
+    println!("a packet to a mapped port and back: {before:.3}");
     println!("a packet to a mapped port and back, with 2000 of them: {after:.3}");
     println!(
         "2000 mapped ports: attach {}, packets {}",
@@ -91,19 +102,30 @@ fn ratio(one: Percentiles, other: Percentiles) -> String {
 }
 
 /// One container after the other, each with one port.
-fn launches(node: &Node, what: &str) -> Percentiles {
-    let (mut attached, mut released) = (Vec::new(), Vec::new());
-    for at in 0..ROUNDS {
-        let name = format!("c{at}");
-        let (_place, took) = container(node, &name, &[2]);
-        attached.push(took);
-        let begun = Instant::now();
-        node.release(&name).unwrap();
-        released.push(begun.elapsed());
+#[derive(Default)]
+struct Launches {
+    attached: Vec<Duration>,
+    released: Vec<Duration>,
+}
+
+impl Launches {
+    fn go_on(&mut self, node: &Node) {
+        for at in 0..ROUNDS / TURNS {
+            let name = format!("c{at}");
+            let (_place, took) = container(node, &name, &[2]);
+            self.attached.push(took);
+            let begun = Instant::now();
+            node.release(&name).unwrap();
+            self.released.push(begun.elapsed());
+        }
     }
-    let (attached, released) = (Percentiles::of(attached), Percentiles::of(released));
-    println!("a network, {what}: attach {attached:.2}; release {released:.2}");
-    attached
+
+    fn told(self, what: &str) -> Percentiles {
+        let attached = Percentiles::of(self.attached);
+        let released = Percentiles::of(self.released);
+        println!("a network, {what}: attach {attached:.2}; release {released:.2}");
+        attached
+    }
 }
 
 fn container(node: &Node, name: &str, ports: &[u16]) -> (Place, Duration) {
