@@ -17,6 +17,7 @@ mod backoff;
 mod checkups;
 mod deployment;
 mod engine;
+mod events;
 mod flags;
 mod health;
 mod http;

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::app::Timestamp;
 use crate::engine::{Call, Change, Checkup, Done, Effects, Engine, Event, Refusal};
+use crate::events::Listeners;
 use crate::store::{Store, StoreError};
 
 /// How much is handled before it is committed.
@@ -52,6 +53,7 @@ pub struct Wiring {
     pub calls: mpsc::Sender<Vec<Call>>,
     pub framework_id: watch::Sender<Option<String>>,
     pub checkups: mpsc::UnboundedSender<Checkup>,
+    pub listeners: Listeners,
 }
 
 impl Service {
@@ -141,7 +143,7 @@ async fn own(
             let Some(input) = more else { break };
             batch.take(input, &mut engine, &clock);
         }
-        batch.commit(&engine, &wiring).await?;
+        batch.commit(&engine, &wiring, clock.now()).await?;
         let alarm = engine.next_alarm().map_or(IDLE, |at| clock.until(at));
         first = tokio::select! {
             Some(event) = wiring.events.recv() => Input::Event(event),
@@ -184,11 +186,17 @@ impl Batch {
         }
     }
 
-    async fn commit(self, engine: &Engine, wiring: &Wiring) -> Result<(), StoreError> {
+    async fn commit(
+        self,
+        engine: &Engine,
+        wiring: &Wiring,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let Effects {
             writes,
             calls,
             checkups,
+            notices,
         } = self.effects;
         if !writes.is_empty() {
             let store = Arc::clone(&wiring.store);
@@ -218,6 +226,7 @@ impl Batch {
             // Whoever makes them ends with the runtime.
             let _ = wiring.checkups.send(checkup);
         }
+        wiring.listeners.tell(&notices, now);
         for (answer, result) in self.answers {
             // A client that hung up misses its answer, nothing else.
             let _ = answer.send(result);
@@ -299,6 +308,7 @@ mod tests {
             calls,
             framework_id: watch::Sender::new(None),
             checkups: mpsc::unbounded_channel().0,
+            listeners: Listeners::default(),
         };
         let (service, owner) = Service::new(engine, clock, wiring);
         let owner = tokio::spawn(owner);

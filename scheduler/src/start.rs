@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::checkups;
 use crate::engine::Engine;
+use crate::events::Listeners;
 use crate::flags::Flags;
 use crate::http::{self, About};
 use crate::master::{self, Identity};
@@ -118,6 +119,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
     let (events, incoming) = mpsc::channel(QUEUE);
     // Of each check there is one at a time.
     let (checkups, asked) = mpsc::unbounded_channel();
+    let listeners = Listeners::default();
     let (calls, outgoing) = mpsc::channel(QUEUE);
     let wiring = Wiring {
         store: Arc::new(store),
@@ -125,6 +127,7 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         calls,
         framework_id,
         checkups,
+        listeners: listeners.clone(),
     };
     let most = flags.max_concurrent_marathon_health_checks as usize;
     tokio::spawn(checkups::make(checkup_client, asked, events.clone(), most));
@@ -145,13 +148,16 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
         port: address.port(),
     };
     let (stop, mut stopped) = watch::channel(false);
+    let heard = listeners.clone();
     let asked_to_stop = async move {
         // An error means that the handle was dropped: then nobody can ask us to stop.
         if stopped.wait_for(|stopped| *stopped).await.is_err() {
             std::future::pending::<()>().await;
         }
+        heard.close();
     };
-    let server = endpoint::serve(listener, http::router(service, about), asked_to_stop);
+    let router = http::router(service, listeners, about);
+    let server = endpoint::serve(listener, router, asked_to_stop);
     tracing::info!(%address, "scheduler listening");
     let (report, failure) = watch::channel(None);
     let watched = |part| PanicReport {

@@ -13,9 +13,16 @@ use serde_json::{Map, Value, json};
 
 use super::ports::PortDefinition;
 use super::{
-    App, Constraint, EnvValue, Fetch, KillSelection, Limit, Networks, ResourceLimits,
+    App, Constraint, EnvValue, Fetch, HealthCheck, KillSelection, Limit, Networks, ResourceLimits,
     UnreachableStrategy,
 };
+
+impl HealthCheck {
+    /// As it stands in events, too.
+    pub fn to_json(&self) -> Value {
+        health::health_check(self)
+    }
+}
 
 pub(super) fn app(app: &App) -> Map<String, Value> {
     let mut out = Map::new();

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::alarm::Alarm;
 use super::service_ports::{self, Exhausted};
-use super::{Effects, Engine, GroupChange, Write};
+use super::{Effects, Engine, GroupChange, Notice, Write};
 use crate::app::{self, App, AppId, Invalid, Timestamp, ports};
 use crate::deployment::plan::{Cyclic, plan};
 use crate::deployment::{Deployment, DeploymentId, Step};
@@ -326,6 +326,8 @@ impl Engine {
             };
             tracing::info!(deployment = %id, apps = deployment.apps.len(), "deployment started");
             effects.writes.push(Write::Deployment(deployment.clone()));
+            let begun = Notice::StepBegun(Box::new(deployment.clone()));
+            effects.notices.push(begun);
             self.deployments.insert(id, deployment);
         }
         Ok(Done::Deployed {
@@ -384,8 +386,10 @@ impl Engine {
             return;
         };
         tracing::info!(deployment = %id, "deployment cancelled");
-        self.dirty.extend(deployment.apps.into_keys());
+        self.dirty.extend(deployment.apps.keys().cloned());
         effects.writes.push(Write::ForgetDeployment(id));
+        let cancelled = Notice::Cancelled(Box::new(deployment));
+        effects.notices.push(cancelled);
     }
 
     fn reset_delay(&mut self, app: &AppId, effects: &mut Effects) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Call, Demand, Effects, Engine, Write, victims};
+use super::{Call, Demand, Effects, Engine, Notice, Write, victims};
 use crate::app::{App, AppId, Timestamp};
 use crate::deployment::replace::{self, Census};
 use crate::deployment::{Action, DeploymentId, Goal};
@@ -187,14 +187,19 @@ impl Engine {
         let Some(deployment) = self.deployments.get_mut(&id) else {
             return;
         };
+        let done = Notice::StepDone(Box::new(deployment.clone()));
+        effects.notices.push(done);
         deployment.current = current;
         self.dirty.extend(deployment.apps.keys().cloned());
         if deployment.is_finished() {
             tracing::info!(deployment = %id, "deployment finished");
-            self.deployments.remove(&id);
+            let done = self.deployments.remove(&id).map(Box::new);
+            effects.notices.extend(done.map(Notice::Deployed));
             effects.writes.push(Write::ForgetDeployment(id));
         } else {
             effects.writes.push(Write::Deployment(deployment.clone()));
+            let begun = Notice::StepBegun(Box::new(deployment.clone()));
+            effects.notices.push(begun);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::v1;
 
-use super::{Checkup, TaskFailure};
+use super::{Checkup, Notice, TaskFailure};
 use crate::app::{AppId, Timestamp};
 use crate::backoff::Backoff;
 use crate::deployment::{Deployment, DeploymentId};
@@ -20,6 +20,8 @@ pub struct Effects {
     pub calls: Vec<Call>,
     /// To be made at any time; what each has shown is an event.
     pub checkups: Vec<Checkup>,
+    /// To be told to whoever listens, once the rest is done.
+    pub notices: Vec<Notice>,
 }
 
 /// One change of what survives the process.
@@ -79,5 +81,6 @@ impl Effects {
         self.writes.extend(more.writes);
         self.calls.extend(more.calls);
         self.checkups.extend(more.checkups);
+        self.notices.extend(more.notices);
     }
 }

@@ -16,7 +16,7 @@ use proto::v1;
 use proto::v1::task_status::Reason;
 
 use super::alarm::Alarm;
-use super::{Effects, Engine, Write};
+use super::{Effects, Engine, Notice, Write};
 use crate::app::health::{CheckPort, HealthCheck, Probe, Scheme};
 use crate::app::{App, Networks, Timestamp, ports};
 use crate::backoff::later;
@@ -161,6 +161,11 @@ impl Engine {
                 if watch.health.first_success.is_none() && is_in_grace(&instance, &check, now) => {}
             Verdict::Failure(cause) => {
                 watch.health.failed(cause, now);
+                effects.notices.push(Notice::CheckFailed {
+                    app: instance.app.clone(),
+                    instance: id.clone(),
+                    check: Box::new(check.clone()),
+                });
                 is_over = most > 0 && watch.health.consecutive_failures >= most;
             }
             Verdict::Neither => {}
@@ -170,6 +175,10 @@ impl Engine {
         self.is_healthy(id, healthy, effects);
         if is_over {
             tracing::info!(task = instance.task_id(), "killing an unhealthy task");
+            effects.notices.push(Notice::UnhealthyKill {
+                reason: self.cause_of_ill_health(id).unwrap_or_default(),
+                instance: Box::new(instance),
+            });
             self.kill(id, Cause::Unhealthy, now, effects);
         }
     }
@@ -180,8 +189,10 @@ impl Engine {
         id: &InstanceId,
         status: &v1::TaskStatus,
         now: Timestamp,
+        effects: &mut Effects,
     ) -> Option<bool> {
         let told = status.healthy?;
+        let app = self.instances.get(id)?.app.clone();
         let revision = self.definition_of(self.instances.get(id)?);
         let checks = revision.as_ref().map(|it| &it.app.health_checks);
         let by_agent =
@@ -197,7 +208,17 @@ impl Engine {
         if reason == Some(Reason::TaskHealthCheckStatusUpdated) || !health.is_known() {
             match told {
                 true => health.succeeded(now),
-                false => health.failed(status.message.clone().unwrap_or_default(), now),
+                false => {
+                    health.failed(status.message.clone().unwrap_or_default(), now);
+                    let check = checks.get(at).cloned().map(Box::new);
+                    effects
+                        .notices
+                        .extend(check.map(|check| Notice::CheckFailed {
+                            app,
+                            instance: id.clone(),
+                            check,
+                        }));
+                }
             }
         }
         health::all(self.health(id))
@@ -217,6 +238,10 @@ impl Engine {
         // What an earlier process knew holds until this one knows more.
         if healthy.is_some() && instance.healthy != healthy {
             instance.healthy = healthy;
+            if let Some(is_alive) = healthy {
+                let instance = Box::new(instance.clone());
+                effects.notices.push(Notice::Health { instance, is_alive });
+            }
             self.dirty.insert(instance.app.clone());
             effects.writes.push(Write::Instance(instance.clone()));
         }

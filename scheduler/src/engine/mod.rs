@@ -21,6 +21,7 @@ mod groups;
 mod health;
 mod history;
 mod meaning;
+mod notice;
 mod offers;
 mod search;
 mod service_ports;
@@ -49,6 +50,7 @@ pub use change::{AfterKill, Change, Done, Edit, Missing, Refusal};
 pub use effects::{Call, Effects, Write};
 pub use groups::{GroupChange, GroupId, is_below};
 pub use health::{Checkup, Target};
+pub use notice::Notice;
 pub use offers::{Demand, Unused};
 pub use status::TaskFailure;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::Alarm;
 use super::meaning::{End, Meaning, meaning};
-use super::{Call, Effects, Engine, Write};
+use super::{Call, Effects, Engine, Notice, Write};
 use crate::app::{AppId, Timestamp};
 use crate::backoff::{Backoff, Policy};
 use crate::instance::{Address, Cause, Instance, InstanceId, IpVersion, Phase};
@@ -64,7 +64,7 @@ impl Engine {
         now: Timestamp,
         effects: &mut Effects,
     ) {
-        let healthy = self.told_health(id, status, now);
+        let healthy = self.told_health(id, status, now, effects);
         let Some(instance) = self.instances.get_mut(id) else {
             return;
         };
@@ -83,6 +83,16 @@ impl Engine {
         }
         if *instance != before {
             let instance = instance.clone();
+            if instance.phase != before.phase {
+                effects.notices.push(notice_of(&instance, status));
+            }
+            if let Some(is_alive) = instance
+                .healthy
+                .filter(|_| instance.healthy != before.healthy)
+            {
+                let instance = Box::new(instance.clone());
+                effects.notices.push(Notice::Health { instance, is_alive });
+            }
             self.dirty.insert(instance.app.clone());
             // Back from an agent out of reach it may still have to start.
             self.watch(&instance, now);
@@ -108,6 +118,7 @@ impl Engine {
         let since = since.unwrap_or(now).min(now);
         instance.phase = Phase::Unreachable { since };
         let instance = instance.clone();
+        effects.notices.push(notice_of(&instance, status));
         self.dirty.insert(instance.app.clone());
         effects.writes.push(Write::Instance(instance));
     }
@@ -128,6 +139,7 @@ impl Engine {
             let (agent, ports) = (&instance.agent_id, &instance.ports);
             self.shunned.add(agent, ports, now);
         }
+        effects.notices.push(notice_of(&instance, status));
         let cause = instance.ending.map(|ending| ending.cause);
         let was_wanted = cause.is_some_and(|cause| match cause {
             Cause::Wanted | Cause::Killed => true,
@@ -176,6 +188,14 @@ impl Engine {
             .writes
             .push(Write::Backoff(app.clone(), Some(backoff)));
         self.backoffs.insert(app, backoff);
+    }
+}
+
+fn notice_of(instance: &Instance, status: &v1::TaskStatus) -> Notice {
+    Notice::Status {
+        instance: Box::new(instance.clone()),
+        state: status.state().as_str_name(),
+        message: status.message.clone().unwrap_or_default(),
     }
 }
 

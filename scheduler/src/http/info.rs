@@ -36,7 +36,7 @@ impl Api {
         }
         Ok(match call.wants {
             Wants::Json => Reply::json(json!("pong")),
-            Wants::Text | Wants::Any => Reply::text("pong\n".to_owned()),
+            Wants::Text | Wants::Events | Wants::Any => Reply::text("pong\n".to_owned()),
         })
     }
 

@@ -4,6 +4,7 @@ mod apps;
 mod deployments;
 mod embed;
 mod error;
+mod events;
 mod group_document;
 mod groups;
 mod info;
@@ -28,15 +29,18 @@ use serde_json::Value;
 
 use crate::app::Invalid;
 use crate::engine::{Change, Done, Engine};
+use crate::events::Listeners;
 use crate::service::Service;
 use error::ApiError;
 use reply::Reply;
 use route::{Route, route};
 
 pub use info::About;
+pub use json::step;
 
 pub struct Api {
     service: Service,
+    listeners: Listeners,
     about: About,
     leader: HeaderValue,
 }
@@ -55,6 +59,7 @@ struct Call {
 enum Wants {
     Text,
     Json,
+    Events,
     Any,
 }
 
@@ -71,6 +76,7 @@ impl Wants {
         let wanted = kinds.map(|kind| match kind.as_str() {
             "text/plain" => Wants::Text,
             "application/json" => Wants::Json,
+            "text/event-stream" => Wants::Events,
             _ => Wants::Any,
         });
         let wanted: Vec<Wants> = wanted.collect();
@@ -82,11 +88,12 @@ impl Wants {
     }
 }
 
-pub fn router(service: Service, about: About) -> axum::Router {
+pub fn router(service: Service, listeners: Listeners, about: About) -> axum::Router {
     let leader = HeaderValue::try_from(format!("http://{}", about.leader()));
     let leader = leader.unwrap_or(HeaderValue::from_static(""));
     let api = Arc::new(Api {
         service,
+        listeners,
         about,
         leader,
     });
@@ -115,6 +122,7 @@ impl Api {
             Route::Metrics => self.metrics(&call).await,
             Route::Info => self.info(&call).await,
             Route::Leader => self.leader(&call),
+            Route::Events => Ok(self.events(&call)),
             Route::Apps => self.apps(call).await,
             Route::App(id) => self.app(&id.parse()?, call).await,
             Route::AppsBelow(group) => self.apps_below(&group, &call).await,
@@ -220,6 +228,7 @@ mod tests {
             ("application/json, text/plain, */*", Wants::Json),
             ("text/plain, application/json", Wants::Json),
             ("text/html, text/plain", Wants::Any),
+            ("text/event-stream", Wants::Events),
         ];
         for (accept, wanted) in table {
             assert_eq!(Wants::read(accept), wanted, "{accept}");

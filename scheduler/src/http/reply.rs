@@ -26,6 +26,8 @@ pub enum Content {
     Empty,
     Json(Value),
     Text(String),
+    /// Server-sent, for as long as somebody reads.
+    Events(Body),
 }
 
 impl Reply {
@@ -88,6 +90,7 @@ impl Reply {
         let (kind, body) = match self.content {
             Content::Empty => (None, Body::empty()),
             Content::Json(value) => (Some("application/json"), Body::from(value.to_string())),
+            Content::Events(events) => (Some("text/event-stream"), events),
             Content::Text(text) => (Some("text/plain; charset=utf-8"), Body::from(text)),
         };
         let mut response = Response::new(body);

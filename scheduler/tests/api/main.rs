@@ -2,6 +2,7 @@
 
 mod apps;
 mod clients;
+mod events;
 mod groups;
 mod support;
 

@@ -42,6 +42,17 @@ fn sandbox(node: &Node, id: &str) -> std::path::PathBuf {
     executor.join(id).join("runs/latest")
 }
 
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let look = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), look)
+        .await
+        .unwrap();
+}
+
 async fn starts(link: &mut FakeLink) -> TaskStatus {
     let starting = link.update().await;
     assert_eq!(starting.state(), TaskState::TaskStarting, "{starting:?}");
@@ -204,13 +215,11 @@ async fn root_a_check_that_hangs_has_failed_and_leaves_nothing_in_the_container(
     let said = "Health check failed (1 in a row of 3): timed out after 500ms";
     assert_eq!(health(&mut link).await, (Some(false), said.to_owned()));
     // What is left of it goes in a moment: init and its sleep stay.
-    loop {
+    until(async || {
         let monitored = get(&handle, "/monitor/statistics").await;
-        if monitored[0]["statistics"]["processes"] == 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        monitored[0]["statistics"]["processes"] == 2
+    })
+    .await;
     link.say(kill("t1")).await;
     assert_eq!(link.update().await.state(), TaskState::TaskKilled);
     node.end(handle).await;
@@ -224,9 +233,7 @@ async fn root_a_kill_does_not_wait_for_a_check() {
     checked.health_check = Some(by_command("touch begun; sleep 1001"));
     link.say(run(checked)).await;
     starts(&mut link).await;
-    while !sandbox(&node, "t1").join("begun").exists() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(async || sandbox(&node, "t1").join("begun").exists()).await;
     link.say(kill("t1")).await;
     let last = link.update().await;
     assert_eq!((last.state(), last.healthy), (TaskState::TaskKilled, None));

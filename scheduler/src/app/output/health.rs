@@ -7,7 +7,6 @@ use crate::app::health::{
     Check, CheckPort, CheckProbe, HealthCheck, IpProtocol, Probe, ReadinessCheck, Scheme,
 };
 
-/// One health check, as it also stands in events.
 pub(super) fn health_check(check: &HealthCheck) -> Value {
     let mut out = Map::new();
     put_probe(&mut out, &check.probe);

@@ -48,6 +48,13 @@ impl Client {
         }
     }
 
+    /// An answer that goes on.
+    pub async fn stream(&self, path: &str) -> reqwest::Response {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let request = request.header("Accept", "text/event-stream");
+        request.send().await.unwrap()
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         let answer = self.send("GET", path, "", "*/*").await;
         assert_eq!(answer.status, 200, "GET {path}: {}", answer.text);
