@@ -2,6 +2,7 @@
 //! device, has a setuid bit or leads out, and one that is refused leaves nothing.
 
 mod mutants;
+mod singles;
 mod tars;
 mod zips;
 
@@ -21,9 +22,16 @@ pub enum Verdict {
     Safe,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Archive(Format),
+    /// One file, compressed.
+    File(Codec),
+}
+
 pub struct Case {
     pub name: String,
-    pub format: Format,
+    pub kind: Kind,
     pub bytes: Vec<u8>,
     pub verdict: Verdict,
 }
@@ -151,7 +159,13 @@ fn unpack_in(sandbox: &Path, case: &Case) -> Result<(), ArchiveError> {
     let sandbox = Beneath::open(sandbox).unwrap();
     let budget = Budget::new(Some(BUDGET), None);
     let archive = Packed::whole(file).unwrap();
-    unpack(&sandbox, &archive, case.format, LIMITS, &budget)
+    match case.kind {
+        Kind::Archive(format) => unpack(&sandbox, &archive, format, LIMITS, &budget),
+        Kind::File(codec) => {
+            let to = InnerPath::parse(Path::new("x")).unwrap();
+            decompress(&sandbox, codec, &archive, &to, LIMITS, &budget)
+        }
+    }
 }
 
 fn judge(cases: Vec<Case>, at_least: usize) {
@@ -180,6 +194,46 @@ fn judge(cases: Vec<Case>, at_least: usize) {
     }
 }
 
+/// `cargo test -p fetcher --lib corpus -- --nocapture` prints them.
+#[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "for who wants to know how much is tried"
+)]
+fn the_corpus_has_three_hundred_cases_and_more_in_seven_formats() {
+    let all = [
+        tars::cases(),
+        zips::cases(),
+        singles::cases(),
+        mutants::cases(),
+    ];
+    let mut totals = std::collections::BTreeMap::<_, [usize; 3]>::new();
+    for case in all.iter().flatten() {
+        let kind = match case.kind {
+            Kind::Archive(format) => format.name(),
+            Kind::File(_) => "gz, bz2, xz, zst",
+        };
+        let verdict = match case.verdict {
+            Verdict::Refused => 0,
+            Verdict::Unpacked => 1,
+            Verdict::Safe => 2,
+        };
+        totals.entry(kind).or_default()[verdict] += 1;
+    }
+    let mut all = 0;
+    for (kind, [refused, unpacked, either]) in &totals {
+        println!("{kind}: {refused} refused, {unpacked} unpacked, {either} either, and safe");
+        all += refused + unpacked + either;
+    }
+    println!("{all} cases in {} formats", totals.len());
+    assert!(all >= 300 && totals.len() == 7);
+}
+
+#[test]
+fn no_single_file_becomes_more_than_it_may_or_what_it_is_not() {
+    judge(singles::cases(), 80);
+}
+
 #[test]
 fn no_tar_leaves_the_sandbox_however_it_is_compressed() {
     judge(tars::cases(), 300);
@@ -202,7 +256,7 @@ fn content_is_never_read_as_an_entry_where_an_extended_header_tells_the_size() {
     let ground = Ground::new();
     let case = Case {
         name: "two sizes".to_owned(),
-        format: Format::Tar(None),
+        kind: Kind::Archive(Format::Tar(None)),
         bytes: tars::two_sizes(),
         verdict: Verdict::Unpacked,
     };

@@ -17,6 +17,7 @@ mod ftp;
 mod http;
 mod stores;
 mod streamed;
+mod told;
 
 const HASTE: Patience = Patience {
     stall: Duration::from_millis(200),

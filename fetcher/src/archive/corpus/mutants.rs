@@ -25,7 +25,7 @@ pub fn cases() -> Vec<Case> {
         let mut add = |what: String, bytes: Vec<u8>| {
             cases.push(Case {
                 name: format!("{format:?} {what}"),
-                format,
+                kind: Kind::Archive(format),
                 bytes,
                 verdict: Verdict::Safe,
             });

@@ -320,6 +320,14 @@ fn bodies() -> Vec<(String, Vec<Vec<u8>>, Verdict)> {
         vec![pax(&[("path", &endless)]), file("y")],
         Refused,
     );
+    let flat = "n".repeat(4096);
+    add(
+        "one name of 4096 bytes",
+        vec![pax(&[("path", &flat)]), file("y")],
+        Refused,
+    );
+    let named = long(GNULongName, format!("{flat}\0").as_bytes());
+    add("long name of 4096 bytes", vec![named, file("y")], Refused);
     let deep = "d/".repeat(2048) + "x";
     add(
         "name of 4096 bytes",
@@ -451,15 +459,26 @@ fn bodies() -> Vec<(String, Vec<Vec<u8>>, Verdict)> {
     bodies
 }
 
+/// As members of a gzip, most of them the same.
+fn a_million_entries() -> Case {
+    let thousand: Vec<u8> = (0..1000).flat_map(|n| file(&n.to_string())).collect();
+    Case {
+        name: "a million entries".to_owned(),
+        kind: Kind::Archive(Format::Tar(Some(Codec::Gzip))),
+        bytes: encode(Codec::Gzip, &thousand).repeat(1000),
+        verdict: Refused,
+    }
+}
+
 pub fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
+    let mut cases = vec![a_million_entries()];
     for ((name, entries, verdict), codec) in bodies().into_iter().zip(CODECS.iter().cycle()) {
         let plain = end(&entries);
         let compressed = encode(*codec, &plain);
         for (codec, bytes) in [(None, plain), (Some(*codec), compressed)] {
             cases.push(Case {
                 name: format!("tar {codec:?}: {name}"),
-                format: Format::Tar(codec),
+                kind: Kind::Archive(Format::Tar(codec)),
                 bytes,
                 verdict,
             });

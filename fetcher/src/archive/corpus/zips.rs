@@ -102,7 +102,7 @@ pub fn cases() -> Vec<Case> {
     let mut add = |name: &str, bytes: Vec<u8>, verdict| {
         cases.push(Case {
             name: format!("zip: {name}"),
-            format: Format::Zip,
+            kind: Kind::Archive(Format::Zip),
             bytes,
             verdict,
         });
@@ -140,6 +140,10 @@ pub fn cases() -> Vec<Case> {
     for to in ["/", "/etc/passwd", "..", "../canary", "a/../..", ""] {
         let link = [symlink("l", to), entry("l/x", b"dead")];
         add(&format!("symlink to {to}"), zip(&link), Refused);
+    }
+    for name in ["n".repeat(4096), "d/".repeat(2048) + "x"] {
+        let entries = [entry(&name, b"dead")];
+        add("name of 4096 bytes", zip(&entries), Refused);
     }
     let endless = "a/".repeat(3000);
     add(
