@@ -214,6 +214,10 @@ async fn uses(cache: &Arc<Cache>, request: &Request) -> io::Result<Vec<Option<Us
 /// somebody of its own, shares nothing of that with others.
 fn key(asked: &Wanted<'_>, store: Option<&S3>) -> String {
     let kind = if asked.unpacked { "#unpacked" } else { "" };
+    let scheme = asked.uri.split_once("://").map(|(scheme, _)| scheme);
+    let scheme = scheme.unwrap_or_default().to_ascii_lowercase();
+    let is_of_store = matches!(scheme.as_str(), "s3" | "s3a" | "s3n");
+    let store = store.filter(|_| is_of_store);
     let whose = store.map_or_else(String::new, |store| format!("#{}", store.digest()));
     format!("{}{kind}{whose}", asked.uri)
 }
@@ -284,6 +288,21 @@ async fn hand_over(child: &mut Child, order: &Order<'_>) -> Result<(), FetchErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_cached_of_a_store_is_of_one_who_asks_and_of_one_kind() {
+        let own = S3 {
+            endpoint: Some("http://minio".to_owned()),
+            ..S3::default()
+        };
+        let key = |text: &str, store| key(&Wanted::of(text).unwrap(), store);
+        assert_eq!(key("http://h/a.tgz", Some(&own)), "http://h/a.tgz");
+        assert_eq!(key("s3://b/a.tgz", None), "s3://b/a.tgz");
+        for uri in ["s3://b/a.tgz", "S3A://b/a.tgz"] {
+            assert_ne!(key(uri, Some(&own)), uri);
+        }
+        assert_ne!(key("http://h/a.tgz#unpacked", None), "http://h/a.tgz");
+    }
 
     #[test]
     fn only_lower_case_proxy_variables_reach_the_child() {

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use lzma_rust2::XzReader;
 
@@ -43,6 +43,7 @@ pub struct Xz<'a> {
     least: u64,
     under_way: VecDeque<UnderWay>,
     workers: Workers,
+    threads: Vec<JoinHandle<()>>,
 }
 
 enum Place {
@@ -77,6 +78,13 @@ struct Workers {
 impl Drop for Xz<'_> {
     fn drop(&mut self) {
         self.workers.nobody_reads.store(true, Ordering::Relaxed);
+        // One that waits for what has still to come ends with that.
+        if self.packed.has(u64::MAX) {
+            for thread in self.threads.drain(..) {
+                // A panic of it has been told.
+                let _ended = thread.join();
+            }
+        }
     }
 }
 
@@ -95,6 +103,7 @@ impl<'a> Xz<'a> {
             least,
             under_way: VecDeque::new(),
             workers: Workers::default(),
+            threads: Vec::new(),
         }
     }
 
@@ -157,7 +166,7 @@ impl<'a> Xz<'a> {
         Ok(())
     }
 
-    fn begin(&self, block: &Block) -> io::Result<UnderWay> {
+    fn begin(&mut self, block: &Block) -> io::Result<UnderWay> {
         let content = self.packed.from(self.at)?.take(block.padded());
         let content = BufReader::with_capacity(READ, content);
         let stream = Cursor::new(block.before())
@@ -179,7 +188,7 @@ impl<'a> Xz<'a> {
     }
 
     fn apart(
-        &self,
+        &mut self,
         mut decoded: impl Read + Send + 'static,
         file: File,
         dictionary: u64,
@@ -202,7 +211,9 @@ impl<'a> Xz<'a> {
                 .fetch_sub(dictionary, Ordering::Relaxed);
         };
         let named = thread::Builder::new().name("xz".to_owned());
-        named.stack_size(STACK_BYTES).spawn(work)?;
+        let thread = named.stack_size(STACK_BYTES).spawn(work)?;
+        self.threads.retain(|thread| !thread.is_finished());
+        self.threads.push(thread);
         Ok(UnderWay::Apart(read, why))
     }
 }
