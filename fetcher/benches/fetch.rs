@@ -1,8 +1,8 @@
 //! Archives into a sandbox, against the programs that people would use in a shell: `curl | tar`, and `curl`
-//! with `unzip`. The same files from the same server, in turn. Then what the cache hands out, and what a fetch
-//! child holds in memory.
+//! with `unzip`. The same files from the same server, in turn. Then what the cache hands out, also where blocks of
+//! files can be shared, on an XFS of its own; and what a fetch child holds in memory.
 //!
-//! `cargo bench -p fetcher --bench fetch`, as root for what another user gets.
+//! `cargo bench -p fetcher --bench fetch`, as root for what another user gets. `-- a.tar cache` measures these alone.
 
 #![expect(
     clippy::print_stdout,
@@ -11,6 +11,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -37,6 +38,7 @@ const ARCHIVES: &[(&str, &str, &str)] = &[
     ("a.zip", "cd tree && zip -qr ../a.zip .", "curl -sfO @ && unzip -q a.zip"),
     ("a.tar.bz2", "bzip2 <a.tar >a.tar.bz2", "curl -sf @ | tar -xj"),
     ("a.tar.xz", "xz -T1 -3 <a.tar >a.tar.xz", "curl -sf @ | tar -xJ"),
+    ("blocks.tar.xz", "xz -T2 -3 <a.tar >blocks.tar.xz", "curl -sf @ | tar -xJ"),
     ("a.tar.zst", "zstd -q <a.tar >a.tar.zst", "curl -sf @ | tar -x --zstd"),
 ];
 
@@ -53,9 +55,33 @@ fn main() {
     let work = tempfile::tempdir_in("/var/tmp").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        archives(work.path()).await;
-        cached(work.path()).await;
+        let asked = asked(&arguments);
+        archives(work.path(), &asked).await;
+        if !asked("cache") {
+            return;
+        }
+        let whole = format!("head -c {CACHED_BYTES} /dev/urandom >program");
+        run(&whole, work.path());
+        println!("where work is:");
+        cached(work.path(), work.path()).await;
+        match Shares::mount(work.path()) {
+            Ok(shares) => {
+                println!("on XFS with reflinks:");
+                cached(work.path(), &shares.directory).await;
+            }
+            Err(why) => println!("not measured on a file system with reflinks: {why}"),
+        }
     });
+}
+
+/// Whether something is to be measured.
+fn asked(arguments: &[String]) -> impl Fn(&str) -> bool {
+    let named: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let named: Vec<&str> = named
+        .into_iter()
+        .filter(|it| !it.starts_with('-'))
+        .collect();
+    move |what| named.is_empty() || named.contains(&what)
 }
 
 /// Before the most that the child has had in memory, in KiB.
@@ -63,6 +89,7 @@ const PEAK: &str = "peak ";
 
 struct Bench {
     work: PathBuf,
+    sandboxes: Cell<usize>,
     fetcher: Fetcher,
 }
 
@@ -74,13 +101,14 @@ impl Bench {
         let cache = cache.then(|| Cache::open(work.join("cache"), 4 << 30).unwrap());
         Bench {
             work: work.to_owned(),
+            sandboxes: Cell::new(0),
             fetcher: Fetcher::new(helper.to_vec(), Settings::default(), cache),
         }
     }
 
     /// Into a new sandbox; how long it took, and the child's peak in MiB.
     async fn fetch(&self, uri: Uri, user: Option<u32>) -> (Duration, f64) {
-        let sandbox = self.sandbox();
+        let sandbox = self.new_sandbox();
         // Written by the child as itself, and the sandbox is its user's.
         let user = user.filter(|_| nix::unistd::geteuid().is_root());
         if let Some(uid) = user {
@@ -107,15 +135,27 @@ impl Bench {
         (taken, peak)
     }
 
+    /// The last one.
     fn sandbox(&self) -> PathBuf {
-        let sandbox = self.work.join("sandbox");
-        let _first = fs::remove_dir_all(&sandbox);
+        self.work.join(format!("sandbox-{}", self.sandboxes.get()))
+    }
+
+    fn new_sandbox(&self) -> PathBuf {
+        self.sandboxes.set(self.sandboxes.get() + 1);
+        let sandbox = self.sandbox();
         fs::create_dir(&sandbox).unwrap();
         sandbox
     }
 
+    /// Not between what is measured: for seconds ext4 takes more time to find a place beside what was just removed.
+    fn clean(&self) {
+        for number in 1..=self.sandboxes.replace(0) {
+            fs::remove_dir_all(self.work.join(format!("sandbox-{number}"))).unwrap();
+        }
+    }
+
     fn shell(&self, command: &str) -> Duration {
-        let sandbox = self.sandbox();
+        let sandbox = self.new_sandbox();
         let began = Instant::now();
         run(command, &sandbox);
         began.elapsed()
@@ -141,7 +181,7 @@ fn uri(value: String) -> Uri {
     }
 }
 
-async fn archives(work: &Path) {
+async fn archives(work: &Path, asked: &impl Fn(&str) -> bool) {
     tree(&work.join("tree"));
     let port = serve(work.to_owned());
     let bench = Bench::new(work, false);
@@ -151,6 +191,9 @@ async fn archives(work: &Path) {
     );
     for (name, make, others) in ARCHIVES {
         run(make, work);
+        if !asked(name) {
+            continue;
+        }
         let url = format!("http://127.0.0.1:{port}/{name}");
         let (mut ours, mut theirs, mut peak) = (Vec::new(), Vec::new(), 0.0_f64);
         for _ in 0..ROUNDS {
@@ -162,38 +205,80 @@ async fn archives(work: &Path) {
         let (ours, theirs) = (median(ours), median(theirs));
         let size = work.join(name).metadata().unwrap().len() >> 20;
         println!(
-            "{name:<10} {size:>4} MiB: {ours:.2} s, {theirs:.2} s by {others:?}: {:.2}x (goal: 1.0), {peak:.0} MiB \
+            "{name:<13} {size:>4} MiB: {ours:.2} s, {theirs:.2} s by {others:?}: {:.2}x (goal: 1.0), {peak:.0} MiB \
              held (goal: 32)",
             theirs / ours
         );
+        bench.clean();
     }
 }
 
-async fn cached(work: &Path) {
-    let file = work.join("program");
-    let made = format!("head -c {CACHED_BYTES} /dev/urandom >program");
-    run(&made, work);
+/// What lies in `from`, by a cache and into sandboxes in `work`.
+async fn cached(from: &Path, work: &Path) {
     let bench = Bench::new(work, true);
-    for (what, executable) in [("a file", false), ("a program", true)] {
-        let mut uri = uri(file.to_str().unwrap().to_owned());
-        uri.cache = true;
-        uri.executable = executable;
-        uri.extract = false;
+    let (file, archive) = (from.join("program"), from.join("a.tar.gz"));
+    let named = |path: &Path, end: &str| format!("{}{end}", path.display());
+    let mebibytes = CACHED_BYTES >> 20;
+    #[rustfmt::skip] // What is asked for is a row.
+    let asked = [
+        (format!("a file of {mebibytes} MiB"), named(&file, ""), false, false, "program"),
+        (format!("a program of {mebibytes} MiB"), named(&file, ""), true, false, "program"),
+        (format!("{FILES} files of {} MiB, as an archive", BYTES >> 20), named(&archive, ""), false, true, "d0/f0"),
+        ("the same, unpacked before".to_owned(), named(&archive, "#unpacked"), false, true, "d0/f0"),
+    ];
+    for (what, value, executable, extract, name) in asked {
+        let mut uri = uri(value);
+        (uri.cache, uri.executable, uri.extract) = (true, executable, extract);
         bench.fetch(uri.clone(), Some(USER)).await;
-        let mut taken = Vec::new();
-        let mut peak = 0.0_f64;
+        let (mut taken, mut peak) = (Vec::new(), 0.0_f64);
         for _ in 0..ROUNDS {
             let (one, held) = bench.fetch(uri.clone(), Some(USER)).await;
             taken.push(one);
             peak = peak.max(held);
         }
-        let links = work.join("sandbox/program").metadata().unwrap().nlink();
+        let links = bench.sandbox().join(name).metadata().unwrap().nlink();
+        bench.clean();
         println!(
-            "{what} of {} MiB from the cache, {}: {:.1} ms of all, the child's start included (goal: 20), \
-             {peak:.0} MiB held",
-            CACHED_BYTES >> 20,
+            "{what} from the cache, {}: {:.1} ms of all, the child's start included{}, {peak:.0} MiB held",
             if links > 1 { "a link" } else { "no link" },
-            median(taken) * 1000.0
+            median(taken) * 1000.0,
+            if extract { "" } else { " (goal: 20)" },
+        );
+    }
+}
+
+/// A file system that shares blocks of files, in a file.
+struct Shares {
+    directory: PathBuf,
+}
+
+impl Shares {
+    fn mount(work: &Path) -> Result<Self, String> {
+        let (image, directory) = (work.join("xfs.img"), work.join("xfs"));
+        fs::create_dir(&directory).unwrap();
+        File::create(&image).unwrap().set_len(4 << 30).unwrap();
+        let (from, to) = (image.display(), directory.display());
+        for command in [
+            format!("mkfs.xfs -q -m reflink=1 {from}"),
+            format!("mount -o loop {from} {to}"),
+        ] {
+            let done = Command::new("sh").args(["-c", &command]).output().unwrap();
+            if !done.status.success() {
+                return Err(format!(
+                    "{command}: {}",
+                    String::from_utf8_lossy(&done.stderr)
+                ));
+            }
+        }
+        Ok(Self { directory })
+    }
+}
+
+impl Drop for Shares {
+    fn drop(&mut self) {
+        run(
+            &format!("umount {}", self.directory.display()),
+            Path::new("/"),
         );
     }
 }
