@@ -76,6 +76,11 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Errors: it is not there, or in no state to do anything.
+    pub async fn ping(&self) -> Result<(), EngineError> {
+        self.done(&Call::get("answer", "_ping")).await.map(drop)
+    }
+
     /// For what takes that much longer.
     pub(crate) fn within(&self, more: Duration) -> Self {
         let mut engine = self.clone();

@@ -56,6 +56,8 @@ pub struct HostConfig {
     /// `host`, `bridge`, `none` or the name of a network.
     pub network_mode: String,
     pub privileged: bool,
+    /// `source:target`, with options behind another colon; a path of the host that is not there is made.
+    pub binds: Vec<String>,
     pub mounts: Vec<Mount>,
     /// By `80/tcp`.
     pub port_bindings: BTreeMap<String, Vec<PortBinding>>,
@@ -66,8 +68,11 @@ pub struct HostConfig {
     pub extra_hosts: Vec<String>,
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
+    /// Groups of the user, beside its own.
+    pub group_add: Vec<String>,
     pub security_opt: Vec<String>,
     pub devices: Vec<DeviceMapping>,
+    pub device_cgroup_rules: Vec<String>,
     pub device_requests: Vec<DeviceRequest>,
     pub ulimits: Vec<Ulimit>,
     pub sysctls: BTreeMap<String, String>,
@@ -81,7 +86,16 @@ pub struct HostConfig {
     pub init: Option<bool>,
     pub ipc_mode: String,
     pub pid_mode: String,
+    #[serde(rename = "UTSMode")]
+    pub uts_mode: String,
+    pub userns_mode: String,
     pub cgroup_parent: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub runtime: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cpuset_cpus: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cpuset_mems: String,
     pub restart_policy: RestartPolicy,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_config: Option<LogConfig>,
@@ -112,6 +126,12 @@ pub struct Resources {
     pub memory_swap: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids_limit: Option<i64>,
+    /// 0 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_swappiness: Option<i64>,
+    /// 10 to 1000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blkio_weight: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -126,6 +146,22 @@ pub struct Mount {
     pub read_only: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tmpfs_options: Option<TmpfsOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_options: Option<VolumeOptions>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct VolumeOptions {
+    pub driver_config: DriverConfig,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DriverConfig {
+    /// Empty: the engine's own.
+    pub name: String,
+    pub options: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -30,6 +30,8 @@ pub struct Credentials {
     pub password: String,
     #[serde(rename = "identitytoken", skip_serializing_if = "String::is_empty")]
     pub identity_token: String,
+    #[serde(rename = "registrytoken", skip_serializing_if = "String::is_empty")]
+    pub registry_token: String,
     #[serde(rename = "serveraddress")]
     pub server: String,
 }
@@ -162,6 +164,7 @@ mod tests {
             username: "me".to_owned(),
             password: "geheim".to_owned(),
             identity_token: String::new(),
+            registry_token: String::new(),
             server: "registry:5000".to_owned(),
         };
         assert!(!format!("{credentials:?}").contains("geheim"));

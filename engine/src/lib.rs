@@ -21,8 +21,8 @@ mod version;
 pub use client::Engine;
 pub use container::{Actor, Event, Listed};
 pub use create::{
-    Create, DeviceMapping, DeviceRequest, Empty, Healthcheck, HostConfig, LogConfig, Mount,
-    PortBinding, Resources, RestartPolicy, TmpfsOptions, Ulimit,
+    Create, DeviceMapping, DeviceRequest, DriverConfig, Empty, Healthcheck, HostConfig, LogConfig,
+    Mount, PortBinding, Resources, RestartPolicy, TmpfsOptions, Ulimit, VolumeOptions,
 };
 pub use error::EngineError;
 pub use exec::ExecEnd;
