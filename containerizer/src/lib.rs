@@ -29,6 +29,7 @@ mod kin;
 mod launch;
 mod line;
 mod mounts;
+mod observed;
 mod out_of_memory;
 mod places;
 mod process;
@@ -81,6 +82,7 @@ pub use isolators::cgroups::{
 };
 pub use isolators::network::{Counters, ProtocolCounters, Traffic};
 pub use launch::Stdio;
+pub use observed::Observed;
 pub use record::RecordError;
 pub use snapshot::{NetworkUse, Snapshot};
 pub use stage::{
