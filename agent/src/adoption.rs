@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use containerizer::Container;
 use tokio::task::JoinHandle;
 
 use crate::book::{Executor, ExecutorState, Kind};
 use crate::checkpoint::{self, Durability};
 use crate::checks::{Checks, Past};
 use crate::clock::Clock;
+use crate::container::Container;
 use crate::executor;
 use crate::logs::Begun;
 use crate::paths::Run;
@@ -151,7 +151,10 @@ fn adopt_run(
             _ => checks,
         });
         let resumed = Resumed {
-            policy: policy(framework, &task.info),
+            policy: {
+                let docker = &supervisor.host.docker;
+                docker.graced(policy(framework, &task.info), &task.info)
+            },
             phase,
             journal: task.journal,
             history: task.history,
@@ -321,9 +324,6 @@ pub fn destroy_orphans(orphans: Found, host: Option<&Arc<Host>>) -> Vec<JoinHand
 }
 
 /// By id, as `adopt` wants them.
-pub fn by_id(containers: Vec<Container>) -> Found {
-    containers
-        .into_iter()
-        .map(|c| (c.id().to_string(), c))
-        .collect()
+pub fn by_id(containers: impl Iterator<Item = Container>) -> Found {
+    containers.map(|c| (c.id().to_string(), c)).collect()
 }

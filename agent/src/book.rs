@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use containerizer::Container;
 use proto::resources::Resources;
 use proto::task::is_terminal;
 use proto::v1::task_status::Reason;
 use proto::v1::{self, TaskState, TaskStatus};
 
+use crate::container::Container;
 use crate::drain::Drain;
 use crate::executor::record::COMPLETED_TASKS;
 use crate::paths::Run;

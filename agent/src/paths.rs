@@ -44,6 +44,7 @@
 //! What lies in `runtime_dir`: `containerizer::runtime_dir`, and of containers with a network of their own:
 //!
 //! ```text
+//! <runtime_dir>/docker/<container>    of a Docker Engine's: see `docker::record`
 //! <runtime_dir>/network/<container>    its addresses, ports and files: see `network::Lease`
 //! <runtime_dir>/isolators/network/cni/<container>    of named networks: see `cni`; or in <work_dir>
 //! ```

@@ -133,6 +133,11 @@ impl Images {
         Ok(self.provisioner()?.prune(keep)?)
     }
 
+    /// What the operator and the task have given: what the task has fetched into its `sandbox` counts first.
+    pub(crate) fn credentials(&self, sandbox: &Path) -> Result<Credentials, ImageError> {
+        Ok(self.credentials.clone().or(fetched(sandbox)?))
+    }
+
     /// `log`: the stderr of the `sandbox`, which tells how it goes on. Credentials that the task brings, or
     /// has fetched into its sandbox, count before the operator's. What its status says of it, if anything was
     /// pulled.
@@ -150,7 +155,7 @@ impl Images {
                 return Err(ImageError::Unlisted(image.clone()));
             }
         }
-        let credentials = self.credentials.clone().or(fetched(sandbox)?);
+        let credentials = self.credentials(sandbox)?;
         let credentials = credentials.or(brought.cloned().unwrap_or_default());
         let watched = self.pulls.begin(sandbox, image.to_string());
         let progress = |progress: Progress| {

@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 use crate::audit::{Auditor, Node};
 use crate::book::Book;
 use crate::checkpoint;
+use crate::docker::Docker;
 use crate::drain::Drain;
 use crate::flags::Flags;
 use crate::garbage::Collector;
@@ -94,6 +95,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         })?;
     reach(Point::ContainersFound);
     let containers = taken_over(found, &mut stored, flags.strict)?;
+    let docker = Docker::open(&flags, &flags.work_dir, containerizer.clone())?;
     let untaken = stored.untaken.iter().map(|it| it.id().to_string());
     let living = containers
         .iter()
@@ -131,6 +133,7 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     let turns = Arc::new(Turns::new());
     let host = Arc::new(Host {
         containerizer,
+        docker: docker.clone(),
         paths: paths.clone(),
         variables: AgentVariables {
             operator: config.executor_variables,
@@ -178,7 +181,12 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         supervisor.wait_for_orders();
     }
     adoption::tell_losses(&mut supervisor, &stored);
-    let mut found = adoption::by_id(containers);
+    let engines = tokio::task::spawn_blocking(move || docker.recover()).await?;
+    let containers = containers
+        .into_iter()
+        .map(crate::container::Container::Native);
+    let engines = engines.into_iter().map(crate::container::Container::Docker);
+    let mut found = adoption::by_id(containers.chain(engines));
     let untaken: Vec<_> = stored
         .untaken
         .iter()
@@ -198,6 +206,9 @@ pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     let mut spared = adoption::spare(&mut found, &unread);
     spared.extend(untaken);
     let others = spared.iter().chain(found.keys()).cloned().collect();
+    if !flags.docker.kill_orphans {
+        found.retain(|_, container| container.native().is_some());
+    }
     let orphans = adoption::destroy_orphans(found, Some(&host));
     reach(Point::OrphansKilled);
     let node = Node::of(&flags)?;

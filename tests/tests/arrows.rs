@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &[]),
     ("cni", &["failpoint"]),
     ("containerizer", &["proto", "failpoint", "isolators", "init"]),
-    ("agent", &["proto", "endpoint", "failpoint", "isolators", "network", "cni", "containerizer", "fetcher", "images"]),
+    ("agent", &["proto", "endpoint", "failpoint", "isolators", "network", "cni", "containerizer", "engine", "fetcher", "images"]),
     ("master", &["proto", "endpoint"]),
     ("scheduler", &["proto", "endpoint"]),
     ("oci", &["isolators", "containerizer", "init"]),

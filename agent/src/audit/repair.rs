@@ -11,6 +11,7 @@ use super::difference::{Difference, Outcome};
 use super::node::Node;
 use crate::adoption;
 use crate::checkpoint::{self, CheckpointError, Durability};
+use crate::container::Container;
 use crate::lock::holder_of;
 use crate::paths;
 use crate::quota::{UnownedError, disown};
@@ -131,7 +132,8 @@ pub async fn end_orphans(
     };
     let is_meant = |id: &ContainerId| orphans.contains(&id.as_str());
     let recovered = containerizer.recover_those(is_meant).await?;
-    for ended in adoption::destroy_orphans(adoption::by_id(recovered.containers), None) {
+    let native = recovered.containers.into_iter().map(Container::Native);
+    for ended in adoption::destroy_orphans(adoption::by_id(native), None) {
         // One that was interrupted shows by its record.
         let _ = ended.await;
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use containerizer::Container;
 use proto::v1;
 
 use super::{Book, Executor, ExecutorState, Kind};
+use crate::container::Container;
 use crate::executor::Key;
 
 impl Book {

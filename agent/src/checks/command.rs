@@ -12,6 +12,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::docker;
 use crate::task::environment::{EnvironmentError, value};
 
 /// How a command has ended.
@@ -35,6 +36,22 @@ pub async fn run(container: Container, command: &CommandInfo) -> Result<Ended, S
     tokio::spawn(attend(container, command, done));
     let panicked = |_no_word| Err("nobody waited for its end".to_owned());
     ended.await.unwrap_or_else(panicked)
+}
+
+/// The same in a container of an engine, which ends it by itself only.
+pub async fn run_by_engine(
+    container: &docker::Container,
+    command: &CommandInfo,
+) -> Result<Ended, String> {
+    let Command { args, env, .. } = command_of(command).map_err(|error| chain(&error))?;
+    let ended = container.exec(&args, &env, MOST_OF_ENGINES).await;
+    let ended = ended.map_err(|error| chain(&error))?;
+    let mut tail = Tail::default();
+    tail.add(&ended.output);
+    Ok(Ended {
+        status: ended.exit_code.try_into().unwrap_or(255),
+        said: tail.last_line(),
+    })
 }
 
 /// Pure. Whom it names, and its URIs, are for a task, not for a check.
@@ -117,6 +134,9 @@ async fn end(execution: Execution) {
         patience = (patience * 2).min(SELDOM);
     }
 }
+
+/// Bytes of what an engine tells, from the beginning.
+const MOST_OF_ENGINES: usize = 64 << 10;
 
 /// Of what is left in a pipe, in pieces.
 const MOST_READ: usize = 64;

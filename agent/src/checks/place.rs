@@ -3,12 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use containerizer::Container;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use proto::v1::CommandInfo;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::command;
+use crate::container::Container;
 
 #[derive(Debug, Clone)]
 pub enum Place {
@@ -30,7 +30,8 @@ impl Place {
             Ok(socket(family, SockType::Stream, flags, None)?)
         };
         let socket = match self {
-            Place::Container(container) => container.within_network(make).await?,
+            Place::Container(Container::Native(it)) => it.within_network(make).await?,
+            Place::Container(Container::Docker(it)) => it.within_network(make).await?,
             #[cfg(test)]
             Place::Here => make()?,
         };
@@ -40,7 +41,8 @@ impl Place {
     /// As the container's own command would run it. Dropping this ends it, with all that came of it.
     pub async fn run(&self, command: &CommandInfo) -> Result<command::Ended, String> {
         match self {
-            Place::Container(container) => command::run(container.clone(), command).await,
+            Place::Container(Container::Native(it)) => command::run(it.clone(), command).await,
+            Place::Container(Container::Docker(it)) => command::run_by_engine(it, command).await,
             #[cfg(test)]
             Place::Here => Err("there is no container".to_owned()),
         }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use containerizer::{Container, Stopwatch, Termination};
+use containerizer::{Stopwatch, Termination};
 use failpoint::{Point, reach};
 use proto::error::chain;
 use proto::v1::executor::Event as Word;
@@ -24,6 +24,7 @@ use super::machine::{Event, Line, Machine, Phase, Policy};
 use super::messages::{Answer, Beginning, Notice, Order, Request, Resumed};
 use super::record::Record;
 use crate::book::ExecutorState;
+use crate::container::Container;
 use crate::link::Outgoing;
 use crate::paths::Run;
 use crate::supervisor;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use containerizer::Container;
 use proto::v1::{FrameworkInfo, KillPolicy, TaskInfo};
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,6 +10,7 @@ use super::calls::Asked;
 use super::connection::Connection;
 use super::machine::Machine;
 use crate::book::ExecutorState;
+use crate::container::Container;
 use crate::excess::Excess;
 use crate::link::Outgoing;
 use crate::task::journal::{History, TaskJournal};

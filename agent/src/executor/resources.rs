@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use containerizer::Container;
 use failpoint::{Point, reach};
 use proto::resources::Resources;
 use proto::v1::environment::Variable;
@@ -14,9 +13,12 @@ use proto::v1::value::Scalar;
 use proto::v1::{CommandInfo, ExecutorInfo, FrameworkInfo, Secret, TaskId, TaskInfo, secret};
 
 use super::authentication;
+use crate::book::Kind;
+use crate::container::Container;
+use crate::docker::DockerError;
 use crate::paths::Run;
 use crate::task::launch::{Host, Job, LaunchError};
-use crate::task::prepare::planned;
+use crate::task::prepare::{planned, with_docker};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResizeError {
@@ -24,6 +26,8 @@ pub enum ResizeError {
     Plan(#[from] LaunchError),
     #[error(transparent)]
     Update(#[from] containerizer::UpdateError),
+    #[error(transparent)]
+    Docker(#[from] DockerError),
 }
 
 /// The executor as a launch sees it: a task that runs the executor's command. Pure.
@@ -59,6 +63,7 @@ pub fn job<'a>(
         framework: framework.clone(),
         executor: executor.clone(),
         task,
+        kind: Kind::Custom,
     }
 }
 
@@ -101,8 +106,16 @@ fn limits(tasks: &[&TaskInfo]) -> BTreeMap<String, Scalar> {
 /// Gives the container what `job` says now. Blocks.
 pub fn resize(host: &Host, job: &Job, container: &Container) -> Result<(), ResizeError> {
     host.quotas.adjust(&job.sandbox, job.disk());
-    let plan = planned(host, job)?;
-    host.containerizer.resize(container, &plan.container)?;
+    match container {
+        Container::Native(container) => {
+            let plan = planned(host, job)?;
+            host.containerizer.resize(container, &plan.container)?;
+        }
+        Container::Docker(container) => {
+            let plan = with_docker(host, job)?;
+            container.update(&plan.create.host_config.resources)?;
+        }
+    }
     reach(Point::ExecutorResized);
     Ok(())
 }

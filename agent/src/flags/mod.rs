@@ -2,6 +2,7 @@
 //!
 //! What can be said is here, how it is read in `values`, how it is told again in `texts`.
 
+mod docker;
 mod fetcher;
 mod images;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::ports::PortsFlags;
 use crate::quota::ProjectRange;
 use crate::recovery::Reconfiguration;
 pub use crate::recovery::Recover;
+pub use docker::DockerFlags;
 pub use fetcher::FetcherFlags;
 pub use images::{ImageFlags, ImageGc};
 use values::{
@@ -458,6 +460,9 @@ pub struct Flags {
 
     #[command(flatten)]
     pub fetcher: FetcherFlags,
+
+    #[command(flatten)]
+    pub docker: DockerFlags,
 
     #[command(flatten)]
     pub images: ImageFlags,

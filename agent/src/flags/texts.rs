@@ -176,6 +176,7 @@ impl Flags {
         table
             .into_iter()
             .chain(self.fetcher.texts())
+            .chain(self.docker.texts())
             .chain(self.images.texts())
             .chain(self.network.texts())
             .chain(self.ports.texts())

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use containerizer::{Container, Snapshot};
+use containerizer::Snapshot;
 use endpoint::Query;
 use fetcher::Fetcher;
 use proto::v1;
@@ -15,6 +15,7 @@ use super::pressure::pressure;
 use super::reply::Failure;
 use super::{timings, usage};
 use crate::book::{Book, Executor, ExecutorState, Framework};
+use crate::container::Container;
 use crate::fetching::progress;
 use crate::networks::Networks;
 use crate::provisioning::Pulls;
@@ -158,10 +159,5 @@ fn usage_of(snapshot: &Snapshot, executor: &Executor, read: &Read<'_>) -> Value 
 }
 
 fn snapshot(executor: &Executor) -> Option<Snapshot> {
-    let snapshot = executor.container.as_ref()?.snapshot();
-    // It may have ended a moment ago.
-    let snapshot = snapshot.inspect_err(
-        |error| tracing::debug!(container = executor.run.container, %error, "no statistics"),
-    );
-    snapshot.ok()
+    executor.container.as_ref()?.snapshot()
 }

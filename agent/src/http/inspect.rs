@@ -16,11 +16,12 @@ pub fn inspect(book: &Book, query: &Query, quotas: Option<&Quotas>) -> Result<Va
     let found = select(book, query)?;
     let container = found.executor.container.as_ref();
     let container = container.ok_or_else(|| Failure::NoContainer(found.task.to_owned()))?;
-    // A spec always has a JSON form; one that was lost with its record has none.
-    let spec = container.spec().ok();
-    let spec = spec.and_then(|spec| serde_json::to_value(spec).ok());
     let disk = quotas.and_then(|quotas| quotas.of(&found.executor.sandbox));
-    Ok(found.explain(spec, container.timings(), disk))
+    let mut explained = found.explain(container.spec(), container.timings(), disk);
+    if let Some(inspected) = container.inspected() {
+        explained["docker"] = without_secrets(inspected, "/Config/Env");
+    }
+    Ok(explained)
 }
 
 /// A task and the executor that runs it.
@@ -84,14 +85,18 @@ impl Found<'_> {
     }
 }
 
-/// The spec as it may be shown, and always in the same order.
-fn shown(mut spec: Value) -> Value {
-    let env = spec
-        .pointer_mut("/process/env")
-        .and_then(Value::as_array_mut);
+/// `env`: where the environment is.
+fn without_secrets(mut whole: Value, env: &str) -> Value {
+    let env = whole.pointer_mut(env).and_then(Value::as_array_mut);
     for entry in env.into_iter().flatten() {
         *entry = Value::from(secrets::shown(entry.as_str().unwrap_or_default()));
     }
+    whole
+}
+
+/// The spec as it may be shown, and always in the same order.
+fn shown(spec: Value) -> Value {
+    let mut spec = without_secrets(spec, "/process/env");
     // Capabilities are sets, which have another order each time they are read.
     let sets = spec
         .pointer_mut("/process/capabilities")

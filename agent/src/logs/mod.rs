@@ -9,6 +9,7 @@
 //! `stdout.N` … `stdout.1`, `stdout` one after the other are the end of the stream that the task
 //! wrote, byte for byte, whatever was interrupted.
 
+mod append;
 mod keeper;
 mod limits;
 mod pace;
@@ -18,6 +19,7 @@ mod record;
 mod rotate;
 mod stream;
 
+pub use append::{appending, end};
 pub use keeper::{Begun, Counters, Keeper};
 pub use limits::{Asked, BadLimit, Limits, notes};
 pub use stream::{Bounds, Gone, Piece, Stream, read_at};

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::place::{Access, Place, first_byte};
@@ -83,6 +84,11 @@ enum Before {
 impl Stream {
     pub fn of(directory: OwnedFd, log: &'static str) -> Stream {
         Stream(Place::beneath(directory, log))
+    }
+
+    /// In a sandbox whose parents only root can change.
+    pub fn at(sandbox: &Path, log: &'static str) -> io::Result<Stream> {
+        Ok(Stream(Place::at(sandbox, log)?))
     }
 
     /// `None` when it is no plain file, as below.

@@ -9,6 +9,7 @@ use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::devices::DevicesError;
 use crate::disks::DiskError;
+use crate::docker::plan::BadDns;
 use crate::executor::authentication::AuthenticationError;
 use crate::host::HostError;
 use crate::lock::LockError;
@@ -41,6 +42,8 @@ pub enum StartError {
     Authentication(#[from] AuthenticationError),
     #[error(transparent)]
     Network(#[from] NetworkError),
+    #[error(transparent)]
+    Dns(#[from] BadDns),
     #[error(transparent)]
     Host(#[from] HostError),
     #[error(transparent)]

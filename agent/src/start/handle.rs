@@ -69,6 +69,7 @@ impl Handle {
     /// The agent goes away. Tasks of frameworks that checkpoint keep running, for the next one.
     pub async fn stop(mut self) {
         self.leave(Leaving::Stop).await;
+        self.host.docker.leave().await;
         self.link.abort();
         self.ground.abandon();
         self.collector.abort();
@@ -99,6 +100,7 @@ impl Handle {
         {
             tracing::error!("containers that belong to no task would not end in time");
         }
+        self.host.docker.leave().await;
         // The id is spent: the next start is a new agent.
         let latest = self.host.paths.latest_agent();
         let forget = move || checkpoint::remove(&latest, Durability::Reboot);

@@ -98,6 +98,7 @@ impl Handle {
         host.containerizer.leave();
         host.networks.leave();
         let let_go = async {
+            host.docker.leave().await;
             let (relieved, says) = oneshot::channel();
             let _ = events.send(Event::Relieve(relieved)).await;
             // Only with the supervisor this is not answered.

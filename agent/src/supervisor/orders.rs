@@ -152,12 +152,14 @@ impl Supervisor {
         };
         let executor = command_executor::executor_info(&framework, &task);
         let policy = command_executor::policy(&framework, &task);
+        let policy = self.host.docker.graced(policy, &task);
         let job = Job {
             sandbox: self.host.paths.sandbox(&run),
             run: run.clone(),
             framework,
             executor,
             task,
+            kind: Kind::Command,
         };
         self.book.add_executor(&job.framework, entry(&job));
         let is_checkpointed = job.framework.checkpoint();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use containerizer::{Container, Stopwatch, Termination};
+use containerizer::{Stopwatch, Termination};
 use failpoint::{Point, reach};
 use proto::error::chain;
 use proto::v1::TaskStatus;
@@ -23,9 +23,10 @@ use super::unwritten::Unwritten;
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::checks::{Checks, Finding, Place};
 use crate::clock::Clock;
+use crate::container::Container;
 use crate::excess::Excess;
 use crate::link::Outgoing;
-use crate::{sandbox, supervisor};
+use crate::{docker, sandbox, supervisor};
 
 /// What others may tell a task.
 #[derive(Debug)]
@@ -422,8 +423,14 @@ impl Life {
     /// Writes an update down, tells the supervisor, and sends it when it is its turn.
     async fn report(&mut self, mut report: Report) {
         self.checks.iter().for_each(|it| it.complete(&mut report));
+        let container = self.container.as_ref().or(self.remains.as_ref());
+        let report = match container {
+            Some(Container::Docker(_)) => docker::in_dockers_words(report),
+            Some(Container::Native(_)) | None => report,
+        };
         let pid = self.container.as_ref().map(Container::pid);
-        let status = self.delivery.identity.status(report, pid);
+        let mut status = self.delivery.identity.status(report, pid);
+        container.iter().for_each(|it| it.describe(&mut status));
         self.delivery.note(&status).await;
         self.unwritten.iter_mut().for_each(|it| it.updated(&status));
         reach(Point::UpdateWritten);

@@ -3,10 +3,11 @@
 use std::future::pending;
 use std::time::Instant;
 
-use containerizer::{Container, Termination};
+use containerizer::Termination;
 
 use super::launch::{Launching, Stage};
 use crate::checks::{Checks, Finding};
+use crate::container::Container;
 
 pub async fn launched(launch: Option<&mut Launching>) -> Stage {
     match launch {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use containerizer::Container;
 use failpoint::{Point, reach};
 use proto::error::chain;
 use proto::link::{FromAgent, StatusUpdate, from_agent};
@@ -18,6 +17,7 @@ use super::launch::Host;
 use super::updates::Stream;
 use crate::checkpoint::CheckpointError;
 use crate::complaint::{Complaint, Untold};
+use crate::container::Container;
 use crate::link::Outgoing;
 use crate::supervisor;
 

@@ -1,45 +1,50 @@
 //! Makes the container of a task: sandbox, fetch, launch. The first failure ends it, with nothing
 //! left on the host but the sandbox, whose stderr says why.
 
+mod by_engine;
+mod error;
+
+pub use error::LaunchError;
+
 use std::fs::File;
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerizer::{Begun as LaunchBegun, Container, Containerizer, Output, Stopwatch};
+use containerizer::{Containerizer, Output, Stopwatch};
 use failpoint::{Point, reach};
 use fetcher::Fetcher;
-use isolators::{BadContainerId, BadUser, CapabilitySets, ContainerId};
+use isolators::{CapabilitySets, ContainerId};
 use proto::error::chain;
-use proto::units::format_duration;
 use proto::v1;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Key;
 use super::desk::Desk;
-use super::docker::BadDocker;
 use super::environment::AgentVariables;
-use super::image::BadImage;
 use super::policy::Policy;
-use super::prepare::prepare;
-use super::request::{Plan, PlanError};
-use super::rootfs::{RootError, add_hosts, root};
-use super::seccomp::SeccompError;
+use super::prepare::{Planned, prepare};
+use super::request::Plan;
+use super::rootfs::{add_hosts, root};
 use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
+use crate::book::Kind;
 use crate::complaint::Complaint;
+use crate::container::{Begun as LaunchBegun, Container};
+use crate::docker::Docker;
+use crate::docker::choice;
 use crate::executor::authentication::Authentication;
 use crate::fetching::told;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::networks::wish::Wish;
-use crate::networks::{ConnectError, Connected, Networks, are_free};
+use crate::networks::{Connected, Networks, are_free};
 use crate::paths::{Paths, Run};
-use crate::provisioning::{ImageError, Images};
+use crate::provisioning::Images;
 use crate::quota::{Quotas, quota};
-use crate::sandbox::{Sandbox, SandboxError};
+use crate::sandbox::Sandbox;
 
 /// How long the end of a task waits for a container that was given up while it started. Most go at
 /// once; one whose process hangs in the kernel must not keep the task from ending.
@@ -49,6 +54,7 @@ const PUTTING_AWAY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Host {
     pub containerizer: Containerizer,
+    pub docker: Docker,
     pub paths: Paths,
     pub variables: AgentVariables,
     pub fetcher: Arc<Fetcher>,
@@ -124,6 +130,8 @@ pub struct Job {
     pub framework: v1::FrameworkInfo,
     pub executor: v1::ExecutorInfo,
     pub task: v1::TaskInfo,
+    /// Who runs the task: else `executor` is what there is to launch, and `task` says so.
+    pub kind: Kind,
 }
 
 impl Job {
@@ -158,47 +166,6 @@ pub enum Outcome {
     /// Of a container that an earlier agent began, and that has ended before its command ran: why, if that is
     /// known. It is to be forgotten once that is written down.
     Unbegun(Container, Option<String>),
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    #[error(transparent)]
-    User(#[from] BadUser),
-    #[error(transparent)]
-    Id(#[from] BadContainerId),
-    #[error(transparent)]
-    Seccomp(#[from] SeccompError),
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error("cannot open the sandbox's stderr for the fetcher")]
-    Log(#[source] io::Error),
-    #[error("cannot fetch what the task needs")]
-    Fetch(#[from] fetcher::FetchError),
-    #[error("cannot provide what the task's image has")]
-    Image(#[from] ImageError),
-    #[error(transparent)]
-    Docker(#[from] BadDocker),
-    #[error("the task's image cannot be run")]
-    Unfit(#[from] BadImage),
-    #[error(transparent)]
-    Root(#[from] RootError),
-    #[error("cannot connect the container with its network")]
-    Network(#[from] ConnectError),
-    #[error(transparent)]
-    Container(#[from] containerizer::LaunchError),
-    #[error(
-        "the task did not run within {} (this agent's --executor_registration_timeout): \
-         {stage} took too long",
-        format_duration(*.limit)
-    )]
-    TooSlow {
-        limit: Duration,
-        stage: &'static str,
-    },
-    #[error("the launch was interrupted")]
-    Interrupted(#[from] tokio::task::JoinError),
 }
 
 /// A launch that is under way, on its own. Dropping this leaves it alone once the container itself
@@ -238,10 +205,7 @@ impl Launching {
             let outcome = tokio::select! {
                 begun = container.begun() => match begun {
                     LaunchBegun::Runs => Outcome::Launched(container),
-                    LaunchBegun::Failed(error) => {
-                        let why = chain(&LaunchError::from(error));
-                        Outcome::Unbegun(container, Some(why))
-                    }
+                    LaunchBegun::Failed(why) => Outcome::Unbegun(container, Some(why)),
                     LaunchBegun::Cut => Outcome::Unbegun(container, None),
                 },
                 Ok(()) = cancelled => {
@@ -292,6 +256,7 @@ async fn launch(
     };
     if !matches!(reached, Outcome::Launched(_)) {
         until_put_away(&host.containerizer, container.clone()).await;
+        host.docker.put_away(&container).await;
         host.leave(container).await;
     }
     reached
@@ -308,7 +273,9 @@ async fn in_turn(
     // would for it.
     let command = job.task.command.as_ref();
     let fetches = command.is_some_and(|command| !command.uris.is_empty());
-    let turn = match fetches || host.networks.run_plugins(&job.task) {
+    let chosen = host.docker.choose(choice::Kind::of(&job.task)).await;
+    let is_elsewhere = fetches || chosen == Some(choice::Containerizer::Docker);
+    let turn = match is_elsewhere || host.networks.run_plugins(&job.task) {
         true => Ok(None),
         false => clock.bound("other launches", host.turns.take()).await,
     };
@@ -318,13 +285,13 @@ async fn in_turn(
     };
     watch.lap("turn");
     // Boxed, so that who waits for a turn has no room for it.
-    let attempt = Box::pin(attempt(host, job, clock, watch, listener));
+    let attempt = Box::pin(attempt(host, (job, chosen), clock, watch, listener));
     Turns::within(turn, attempt).await
 }
 
 async fn attempt(
     host: &Arc<Host>,
-    job: Box<Job>,
+    (job, chosen): (Box<Job>, Option<choice::Containerizer>),
     clock: Clock,
     mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
@@ -333,7 +300,7 @@ async fn attempt(
     let (key, disk) = (job.key(), job.disk());
     let (sandbox, planned) = {
         let host = Arc::clone(host);
-        let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job));
+        let prepared = tokio::task::spawn_blocking(move || prepare(&host, &job, chosen));
         match clock.bound("making the sandbox", prepared).await {
             Ok(Ok(Ok(prepared))) => prepared,
             // There is no stderr to write to.
@@ -347,8 +314,16 @@ async fn attempt(
         Ok(log) => log,
         Err(error) => return Outcome::Failed(chain(&LaunchError::Log(error))),
     };
-    let limits = planned.as_ref().map(|plan| plan.logs).unwrap_or_default();
-    match contain(host, planned, sandbox, &clock, watch, listener).await {
+    let limits = planned.as_ref().map(Planned::logs).unwrap_or_default();
+    let contained = match planned {
+        Err(error) => Err(error),
+        Ok(Planned::Native(plan)) => contain(host, *plan, sandbox, &clock, watch, listener).await,
+        Ok(Planned::Docker(plan)) => {
+            let place = (&*directory, sandbox);
+            by_engine::contain(host, *plan, place, &clock, watch, listener).await
+        }
+    };
+    match contained {
         Ok(Some(container)) => {
             reach(Point::Launched);
             host.keeper.watch(&directory, limits, Begun::Now);
@@ -415,27 +390,18 @@ async fn until_put_away(containerizer: &Containerizer, id: String) {
 /// `None` when nobody wants the container any more.
 async fn contain(
     host: &Host,
-    planned: Result<Plan, LaunchError>,
+    mut plan: Plan,
     sandbox: Sandbox,
     clock: &Clock,
     mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
 ) -> Result<Option<Container>, LaunchError> {
-    let mut plan = planned?;
     let Sandbox { stdout, stderr } = sandbox;
-    for note in &plan.notes {
-        tracing::info!(container = %plan.container.id, note, "a wish of a task is not met");
-        say(&stderr, &format!("Note: {note}"));
-    }
-    let mut said = None;
-    if !plan.fetch.uris.is_empty() {
-        let log = stderr.try_clone().map_err(LaunchError::Log)?;
-        let fetch = host.fetcher.fetch(&plan.fetch, plan.disk_limit, log);
-        tokio::select! {
-            fetched = clock.bound("fetching its URIs", fetch) => said = Some(told(fetched??)),
-            () = listener.closed() => return Ok(None),
-        }
-    }
+    tell(&plan.container.id, &plan.notes, &stderr);
+    let fetch = (&plan.fetch, plan.disk_limit);
+    let Some(mut said) = fetched(host, fetch, &stderr, clock, listener).await? else {
+        return Ok(None);
+    };
     watch.lap("fetch");
     let mut hosts = Vec::new();
     if let Some(wish) = plan.image.take() {
@@ -483,5 +449,31 @@ async fn contain(
     // From here on it may be there, also when nobody waits any more.
     connected.iter_mut().for_each(Connected::keep);
     let launched = clock.bound("starting its command in the container", launch);
-    Ok(Some(launched.await??))
+    Ok(Some(launched.await??.into()))
+}
+
+fn tell(container: &ContainerId, notes: &[String], log: &File) {
+    for note in notes {
+        tracing::info!(%container, note, "a wish of a task is not met");
+        say(log, &format!("Note: {note}"));
+    }
+}
+
+/// What came into the sandbox, if anything was to; `None` when nobody wants it any more.
+async fn fetched(
+    host: &Host,
+    (request, disk_limit): (&fetcher::Request, Option<u64>),
+    log: &File,
+    clock: &Clock,
+    listener: &mpsc::Sender<Stage>,
+) -> Result<Option<Option<String>>, LaunchError> {
+    if request.uris.is_empty() {
+        return Ok(Some(None));
+    }
+    let log = log.try_clone().map_err(LaunchError::Log)?;
+    let fetch = host.fetcher.fetch(request, disk_limit, log);
+    tokio::select! {
+        fetched = clock.bound("fetching its URIs", fetch) => Ok(Some(Some(told(fetched??)))),
+        () = listener.closed() => Ok(None),
+    }
 }

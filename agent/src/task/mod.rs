@@ -22,7 +22,7 @@ pub mod namespaces;
 mod notes;
 pub mod policy;
 pub mod prepare;
-mod request;
+pub mod request;
 mod rlimits;
 mod rootfs;
 mod seccomp;

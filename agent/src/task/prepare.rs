@@ -1,30 +1,63 @@
 //! What a launch begins with: the plan, and a sandbox for its user. Blocks.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
-use isolators::{BadUser, ContainerId, User};
+use isolators::{BadUser, ContainerId, Swap, User};
 
-use super::docker;
+use super::docker as translation;
+use super::environment::environment;
 use super::launch::{Host, Job, LaunchError};
-use super::request::{Plan, plan};
+use super::request::{Plan, fetch, plan};
 use super::seccomp::seccomp;
+use super::store;
+use crate::docker;
+use crate::docker::choice::Containerizer;
+use crate::docker::plan::{BadTask, Strictness, Terms};
+use crate::host::system;
+use crate::logs::Limits;
 use crate::sandbox::{self, Sandbox};
 
 /// The sandbox, and the plan or why there is none.
-pub type Prepared = (Sandbox, Result<Plan, LaunchError>);
+pub type Prepared = (Sandbox, Result<Planned, LaunchError>);
 
-pub fn prepare(host: &Host, job: &Job) -> Result<Prepared, LaunchError> {
+/// By whom a task is run, and how.
+#[derive(Debug)]
+pub enum Planned {
+    Native(Box<Plan>),
+    Docker(Box<docker::plan::Plan>),
+}
+
+impl Planned {
+    /// To be made in the sandbox first.
+    fn directories(&self) -> &[PathBuf] {
+        match self {
+            Self::Native(plan) => &plan.directories,
+            Self::Docker(plan) => &plan.directories,
+        }
+    }
+
+    pub fn logs(&self) -> Limits {
+        match self {
+            Self::Native(plan) => plan.logs,
+            Self::Docker(plan) => plan.logs,
+        }
+    }
+}
+
+/// `by`: who is to run it; `None`: nobody can.
+pub fn prepare(host: &Host, job: &Job, by: Option<Containerizer>) -> Result<Prepared, LaunchError> {
     let user = user(host, job);
     // A sandbox is made even for a user that does not exist: its stderr is where one looks.
     let owner = user.as_ref().ok().map(|user| (user.uid, user.gid));
     let planned = user
         .map_err(LaunchError::from)
-        .and_then(|user| planned_for(host, job, user));
+        .and_then(|user| planned_by(host, job, user, by));
     let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
     host.quotas
         .admit(&job.sandbox, &sandbox.files(), job.disk());
     let planned = planned.and_then(|plan| {
-        sandbox.create_directories(&plan.directories)?;
+        sandbox.create_directories(plan.directories())?;
         Ok(plan)
     });
     Ok((sandbox.give_away()?, planned))
@@ -35,9 +68,65 @@ pub fn planned(host: &Host, job: &Job) -> Result<Plan, LaunchError> {
     planned_for(host, job, user(host, job)?)
 }
 
+fn planned_by(
+    host: &Host,
+    job: &Job,
+    user: User,
+    by: Option<Containerizer>,
+) -> Result<Planned, LaunchError> {
+    match by {
+        Some(Containerizer::Mesos) => Ok(Planned::Native(Box::new(planned_for(host, job, user)?))),
+        Some(Containerizer::Docker) => Ok(Planned::Docker(Box::new(planned_for_docker(
+            host, job, &user,
+        )?))),
+        None => {
+            let listed = host.docker.containerizers().to_string();
+            Err(LaunchError::NoContainerizer(listed))
+        }
+    }
+}
+
+/// The same for an engine.
+pub fn with_docker(host: &Host, job: &Job) -> Result<docker::plan::Plan, LaunchError> {
+    planned_for_docker(host, job, &user(host, job)?)
+}
+
+fn planned_for_docker(
+    host: &Host,
+    job: &Job,
+    user: &User,
+) -> Result<docker::plan::Plan, LaunchError> {
+    let id = ContainerId::try_from(job.run.container.clone())?;
+    let terms = Terms {
+        variables: &host.variables,
+        strictness: Strictness {
+            caps_cpus: host.docker.caps_cpus(),
+            swaps: host.policy.swap == Swap::Unlimited,
+            pids: host.policy.pids,
+        },
+        memory: system().memory.map_or(0, |memory| memory.total),
+        sandbox: &host.images.sandbox,
+        owner: host.docker.owner(),
+        logs: host.log_limits,
+        dns: host.docker.dns(),
+    };
+    let env = environment(
+        &host.variables,
+        &job.run,
+        &job.sandbox,
+        &job.framework,
+        &job.executor,
+        &job.task,
+    );
+    let env = env.map_err(BadTask::from)?;
+    let fetch = fetch(job, user, host, false, store::of(&env));
+    Ok(docker::plan::plan(job, id, fetch, &terms)?)
+}
+
 fn planned_for(host: &Host, job: &Job, user: User) -> Result<Plan, LaunchError> {
     let id = ContainerId::try_from(job.run.container.clone())?;
-    let translated = match docker::native(&job.task, host.networks.name(), host.bounding_set)? {
+    let translated = match translation::native(&job.task, host.networks.name(), host.bounding_set)?
+    {
         Cow::Borrowed(_) => None,
         Cow::Owned(task) => Some(Job {
             task,

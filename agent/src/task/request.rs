@@ -95,14 +95,8 @@ pub fn plan(
     let capabilities = capabilities(linux, &host.capabilities)?;
     let info = task.command.clone().unwrap_or_default();
     let (cpus, memory) = shares(task, &job.executor)?;
-    let fetch = fetcher::Request {
-        uris: info.uris.iter().map(uri).collect(),
-        sandbox: job.sandbox.clone(),
-        user: Some((user.uid, user.gid, user.groups.clone())),
-        frameworks_home: host.frameworks_home.clone(),
-        links: host.hard_links && are_harmless(&user, &capabilities),
-        store: store::of(&env),
-    };
+    let links = host.hard_links && are_harmless(&user, &capabilities);
+    let fetch = fetch(job, &user, host, links, store::of(&env));
     let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
     let tty = task.container.as_ref().and_then(|c| c.tty_info.as_ref());
     let policy = &host.policy;
@@ -158,6 +152,25 @@ pub fn plan(
     })
 }
 
+/// `links`: programs may be links to what the cache has. `store`: as whom stores are asked.
+pub fn fetch(
+    job: &Job,
+    user: &User,
+    host: &Host,
+    links: bool,
+    store: Option<fetcher::S3>,
+) -> fetcher::Request {
+    let uris = job.task.command.iter().flat_map(|command| &command.uris);
+    fetcher::Request {
+        uris: uris.map(uri).collect(),
+        sandbox: job.sandbox.clone(),
+        user: Some((user.uid, user.gid, user.groups.clone())),
+        frameworks_home: host.frameworks_home.clone(),
+        links,
+        store,
+    }
+}
+
 /// Whether the task cannot change a file of root's that nobody may write.
 fn are_harmless(user: &User, capabilities: &CapabilitySets) -> bool {
     let none = |set: &HashSet<Capability>| set.is_empty();
@@ -192,7 +205,7 @@ fn uri(uri: &v1::command_info::Uri) -> fetcher::Uri {
 }
 
 /// The container's cpu and memory: the task's plus its executor's overhead, limits included.
-fn shares(
+pub fn shares(
     task: &v1::TaskInfo,
     executor: &v1::ExecutorInfo,
 ) -> Result<(Share<f64>, Share<u64>), PlanError> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use containerizer::Container;
 use failpoint::{Point, reach};
 use proto::link::{ExecutorMessage, ExitedExecutor, FromAgent, from_agent};
 use proto::v1::executor::{Event as Word, event};
@@ -11,6 +10,7 @@ use proto::v1::{ContainerId, TaskInfo};
 use super::super::machine::{Effect, Event};
 use super::super::resources;
 use super::Life;
+use crate::container::Container;
 use crate::task;
 use crate::task::delivery::Delivery;
 use crate::task::journal::TaskJournal;
