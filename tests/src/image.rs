@@ -75,7 +75,7 @@ impl Layer {
         self
     }
 
-    fn tar(&self) -> Vec<u8> {
+    pub fn tar(&self) -> Vec<u8> {
         let mut tar = Command::new("busybox");
         let tar = tar
             .args(["tar", "-C"])
