@@ -32,7 +32,10 @@ impl Block {
         out.copy(&self.bytes, 0, self.bits);
         out.put(END, MARK_BITS);
         // Of all blocks together, which is this one.
-        out.put(number(&self.bytes, MARK_BITS, CRC_BITS), CRC_BITS);
+        // What is too short to have a sum is none, and will not decode.
+        let has_sum = self.bits >= MARK_BITS + CRC_BITS;
+        let sum = has_sum.then(|| number(&self.bytes, MARK_BITS, CRC_BITS));
+        out.put(sum.unwrap_or_default(), CRC_BITS);
         out.bytes
     }
 
