@@ -32,11 +32,16 @@ impl Block {
         out.copy(&self.bytes, 0, self.bits);
         out.put(END, MARK_BITS);
         // Of all blocks together, which is this one.
-        // What is too short to have a sum is none, and will not decode.
-        let has_sum = self.bits >= MARK_BITS + CRC_BITS;
-        let sum = has_sum.then(|| number(&self.bytes, MARK_BITS, CRC_BITS));
-        out.put(sum.unwrap_or_default(), CRC_BITS);
+        out.put(self.sum(), CRC_BITS);
         out.bytes
+    }
+
+    /// Its checksum; 0 of what is too short to have one, and will not decode.
+    fn sum(&self) -> u64 {
+        match self.bits >= MARK_BITS + CRC_BITS {
+            true => number(&self.bytes, MARK_BITS, CRC_BITS),
+            false => 0,
+        }
     }
 
     /// What it is before a bit, and from there on.
@@ -130,8 +135,7 @@ impl<R: BufRead> Bits<R> {
                     };
                     self.at = end;
                     if let Some(stream) = &mut self.stream {
-                        let crc = number(&block.bytes, MARK_BITS, CRC_BITS) as u32;
-                        stream.crc = stream.crc.rotate_left(1) ^ crc;
+                        stream.crc = stream.crc.rotate_left(1) ^ block.sum() as u32;
                     }
                     return Ok(Some(block));
                 }
