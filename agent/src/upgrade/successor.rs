@@ -111,6 +111,13 @@ impl Inheritance {
                 return Err(error);
             }
         };
+        // Before the other goes: whoever asked for this takes an end without it for a death.
+        let tried = Outcome::tried(&flags.runtime_dir);
+        let state = State::Upgraded { from };
+        if let Err(error) = Outcome::write(&flags.runtime_dir, tried, state) {
+            let error = chain(&error);
+            tracing::warn!(error, "cannot tell how the upgrade went");
+        }
         if let Err(error) = line.say(&Word::Serving).await {
             let error = chain(&error);
             tracing::warn!(
@@ -119,12 +126,6 @@ impl Inheritance {
             );
         }
         reach(Point::ServingSaid);
-        let tried = Outcome::tried(&flags.runtime_dir);
-        let state = State::Upgraded { from };
-        if let Err(error) = Outcome::write(&flags.runtime_dir, tried, state) {
-            let error = chain(&error);
-            tracing::warn!(error, "cannot tell how the upgrade went");
-        }
         Ok(handle)
     }
 }
