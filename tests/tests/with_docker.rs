@@ -79,13 +79,23 @@ async fn counts_on(cluster: &Cluster, task: &Task) -> usize {
     .await
 }
 
+async fn healthy(cluster: &Cluster, app: &str) {
+    eventually("it is healthy", || async {
+        let found = cluster.marathon.json(&format!("/v2/apps/{app}")).await;
+        (found["app"]["tasksHealthy"] == 1)
+            .then_some(())
+            .ok_or(found.to_string())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_docker_app_runs_through_the_engine() {
     let engine = Engine::start("runs").await;
     let cluster = cluster(&engine, &[]).await;
     let mut app = dockers(
         "hello",
-        "echo hello from $WHO >&2; touch made; cd $MESOS_SANDBOX; pwd; cat given; exec nc -ll -p 80 -e /bin/cat",
+        "echo hello from $WHO >&2; cd $MESOS_SANDBOX; pwd; cat given; exec nc -ll -p 80 -e /bin/cat",
     );
     app["env"] = json!({"WHO": "docker"});
     let given = cluster.agents[0].directory().join("given");
@@ -97,12 +107,8 @@ async fn a_docker_app_runs_through_the_engine() {
         {"key": "label", "value": "a=b"},
     ]);
     app["container"]["docker"]["portMappings"] = json!([{"containerPort": 80, "hostPort": 0}]);
-    let check =
-        |protocol: &str| json!({"protocol": protocol, "delaySeconds": 0, "intervalSeconds": 1});
-    let (mut command, mut tcp) = (check("COMMAND"), check("MESOS_TCP"));
-    command["command"] = json!({"value": "test -e /made"});
-    tcp["port"] = json!(80);
-    app["healthChecks"] = json!([command, tcp]);
+    app["healthChecks"] =
+        json!([{"protocol": "MESOS_TCP", "port": 80, "delaySeconds": 0, "intervalSeconds": 1}]);
     let task = cluster.run(&app).await.remove(0);
     let agent = &cluster.agents[0];
     agent.says(&task.id, "stderr", "hello from docker\n").await;
@@ -110,13 +116,7 @@ async fn a_docker_app_runs_through_the_engine() {
         .says(&task.id, "stdout", "/mnt/mesos/sandbox\nfetched\n")
         .await;
 
-    eventually("it is healthy", || async {
-        let found = cluster.marathon.json("/v2/apps/hello").await;
-        (found["app"]["tasksHealthy"] == 1)
-            .then_some(())
-            .ok_or(found.to_string())
-    })
-    .await;
+    healthy(&cluster, "hello").await;
     let name = container(&cluster, &task).await;
     let told = inspect(&engine, &name);
     assert_eq!(told["State"]["Running"], true);
@@ -156,6 +156,21 @@ async fn a_docker_app_runs_through_the_engine() {
             .ok_or(told.to_string())
     })
     .await;
+    nothing_left(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_by_command_is_made_in_the_engines_container() {
+    let engine = Engine::start("checked").await;
+    let cluster = cluster(&engine, &[]).await;
+    let mut app = dockers("checked", "touch /made; exec sleep 1000");
+    app["healthChecks"] = json!([{
+        "protocol": "COMMAND", "command": {"value": "test -e /made"}, "delaySeconds": 0, "intervalSeconds": 1,
+    }]);
+    cluster.run(&app).await;
+    healthy(&cluster, "checked").await;
+    cluster.remove("checked").await;
+    cluster.settled().await;
     nothing_left(&cluster).await;
 }
 
