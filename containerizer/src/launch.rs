@@ -114,8 +114,8 @@ async fn start_and_hear(
 }
 
 /// Work that blocks for a millisecond. Where the runtime has other threads they do meanwhile what else is
-/// there: to wake one for this, and to be woken by it, takes longer than a tenth of the launch. `None`: it
-/// panicked, or the runtime ends.
+/// there: to wake one for this, and to be woken by it, takes longer than to go on. `None`: it panicked,
+/// or the runtime ends.
 async fn on_this_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => Some(block_in_place(work)),

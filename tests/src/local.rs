@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use nix::sys::signal::Signal;
+
 use crate::audit::nothing_differs;
 use crate::eventually;
 use crate::host;
@@ -78,6 +80,24 @@ impl Local {
     }
 
     /// Waits until no container, process or mount is there, and all else is as it is recorded.
+    /// Takes its apps away, waits for their tasks, and ends `longshore up`.
+    pub async fn ends(&self, mut up: Program, apps: &[&str]) {
+        for app in apps {
+            let removed = self.scheduler.delete(&format!("/v2/apps{app}")).await;
+            assert_eq!(removed.status, 200, "{}", removed.text);
+        }
+        eventually("all tasks have ended", || async {
+            match self.processes().is_empty() {
+                true => Ok(()),
+                false => Err("some run".to_owned()),
+            }
+        })
+        .await;
+        up.signal(Signal::SIGINT);
+        up.wait();
+        self.nothing_left().await;
+    }
+
     pub async fn nothing_left(&self) {
         let place = self.directory.path();
         eventually("nothing is left on the host", || async {

@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tests::apart::apart;
 use tests::eventually;
@@ -64,7 +63,7 @@ fn sandbox(local: &Local, task: &str) -> PathBuf {
 fn root_apps_are_healthy_in_every_network_and_replaced_when_they_are_not() {
     apart(|| async {
         let local = Local::new("health");
-        let mut up = local.start(&["up"]);
+        let up = local.start(&["up"]);
         local.scheduler.ready("/v2/apps").await;
         let web = "busybox httpd -f -p 80";
         let (host, bridge) = ("host", "container/bridge");
@@ -111,19 +110,6 @@ fn root_apps_are_healthy_in_every_network_and_replaced_when_they_are_not() {
             let message = failure["message"].as_str().unwrap();
             assert!(message.contains("health check failed"), "{failure}");
         }
-        for id in ids {
-            let removed = local.scheduler.delete(&format!("/v2/apps{id}")).await;
-            assert_eq!(removed.status, 200, "{}", removed.text);
-        }
-        eventually("its tasks have ended", || async {
-            match local.processes().is_empty() {
-                true => Ok(()),
-                false => Err("some run".to_owned()),
-            }
-        })
-        .await;
-        up.signal(Signal::SIGINT);
-        up.wait();
-        local.nothing_left().await;
+        local.ends(up, &ids).await;
     });
 }

@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tests::apart::apart;
 use tests::eventually;
@@ -69,7 +68,7 @@ async fn page(address: &str) -> String {
 fn root_an_app_on_the_bridge_is_reached_by_its_ports_and_cleaned_up_after() {
     apart(|| async {
         let local = Local::new("bridge");
-        let mut up = local.start(&["up"]);
+        let up = local.start(&["up"]);
         local.scheduler.ready("/v2/apps").await;
         let posted = local.scheduler.post("/v2/apps", &web()).await;
         assert_eq!(posted.status, 201, "{}", posted.text);
@@ -110,20 +109,7 @@ fn root_an_app_on_the_bridge_is_reached_by_its_ports_and_cleaned_up_after() {
             }
         })
         .await;
-        for app in ["web", "asks"] {
-            let removed = local.scheduler.delete(&format!("/v2/apps/{app}")).await;
-            assert_eq!(removed.status, 200, "{}", removed.text);
-        }
-        eventually("its tasks have ended", || async {
-            match local.processes().is_empty() {
-                true => Ok(()),
-                false => Err("some run".to_owned()),
-            }
-        })
-        .await;
-        up.signal(Signal::SIGINT);
-        up.wait();
-        local.nothing_left().await;
+        local.ends(up, &["/web", "/asks"]).await;
         assert!(busybox(&["ip", "link"]).contains("longshore0"));
         cleanup(local.directory());
         assert_eq!(busybox(&["ip", "-o", "link"]).lines().count(), 1);
@@ -187,23 +173,6 @@ async fn ports(local: &Local, app: &str, tasks: usize) -> Vec<u64> {
     .await
 }
 
-async fn ends(local: &Local, mut up: Program, apps: &[&str]) {
-    for app in apps {
-        let removed = local.scheduler.delete(&format!("/v2/apps{app}")).await;
-        assert_eq!(removed.status, 200, "{}", removed.text);
-    }
-    eventually("all tasks have ended", || async {
-        match local.processes().is_empty() {
-            true => Ok(()),
-            false => Err("some run".to_owned()),
-        }
-    })
-    .await;
-    up.signal(Signal::SIGINT);
-    up.wait();
-    local.nothing_left().await;
-}
-
 #[test]
 fn root_a_command_that_is_executed_in_a_task_has_the_tasks_network_whichever_that_is() {
     apart(|| async {
@@ -247,7 +216,7 @@ fn root_a_command_that_is_executed_in_a_task_has_the_tasks_network_whichever_tha
             assert!(!text.contains(unwanted), "{app}: {text}");
         }
         let apps: Vec<_> = table.iter().map(|(app, ..)| *app).collect();
-        ends(&local, up, &apps).await;
+        local.ends(up, &apps).await;
     });
 }
 
@@ -304,6 +273,6 @@ fn root_ports_come_from_all_ranges_and_not_where_somebody_else_has_them_until_no
         let removed = local.scheduler.delete("/v2/apps/fixed").await;
         assert_eq!(removed.status, 200, "{}", removed.text);
         assert_eq!(ports(&local, "/late", 1).await, [31010]);
-        ends(&local, up, &["/any", "/hosts", "/late"]).await;
+        local.ends(up, &["/any", "/hosts", "/late"]).await;
     });
 }
