@@ -146,7 +146,7 @@ pub fn candidates(paths: &Paths) -> io::Result<Candidates> {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum CollectError {
+pub enum CollectError {
     #[error(transparent)]
     Tree(#[from] RemoveError),
     #[error("cannot remove the link {}", .link.display())]
@@ -155,9 +155,11 @@ enum CollectError {
     Executor { run: PathBuf, source: io::Error },
 }
 
+/// Removes all that is kept of a run. Blocks. Nobody may use it any more.
+///
 /// The checkpoint first: one without its sandbox would be recovered. Of that the tasks, as long as it says
 /// that they are over: one whose updates are gone would be told to be lost.
-fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
+pub fn remove(paths: &Paths, run: &Run) -> Result<(), CollectError> {
     remove_tree(&paths.meta_tasks(run))?;
     reach(Point::TasksCollected);
     remove_tree(&paths.meta_run(run))?;

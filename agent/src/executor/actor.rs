@@ -151,7 +151,7 @@ impl Life {
                 watch.lap("checkpoint");
                 let launching = {
                     let host = Arc::clone(&self.actor.host);
-                    Launching::begin(host, Box::new(self.job()), watch)
+                    Launching::begin(host, Arc::new(self.job()), watch, None)
                 };
                 self.launch = Some(launching);
             }

@@ -1,5 +1,6 @@
 //! What the master asks of the agent, carried out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use failpoint::{Point, reach};
@@ -164,7 +165,7 @@ impl Supervisor {
         self.book.add_executor(&job.framework, entry(&job));
         let is_checkpointed = job.framework.checkpoint();
         let beginning = Beginning::Launch {
-            job: Box::new(job),
+            job: Arc::new(job),
             policy,
         };
         self.start(key, Some(run), is_checkpointed, beginning);

@@ -17,7 +17,7 @@ use super::ending::Report;
 use super::identity::Identity;
 use super::journal::{History, TaskJournal};
 use super::killing::Killing;
-use super::launch::{Host, Job, Launching, Outcome, Stage};
+use super::launch::{Host, Job, Launching, Outcome, Stage, Written};
 use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
 use super::unwritten::Unwritten;
 use crate::checkpoint::{self, CheckpointError, Durability};
@@ -70,7 +70,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub enum Beginning {
     Launch {
-        job: Box<Job>,
+        job: Arc<Job>,
         policy: Policy,
     },
     /// The task ends before it began.
@@ -181,20 +181,22 @@ impl Life {
             Beginning::Launch { job, policy } => {
                 self.machine = Machine::start(policy);
                 self.checks = Checks::of(&job.task);
-                let mut watch = Stopwatch::start();
-                if job.framework.checkpoint() {
-                    let created = self
-                        .delivery
-                        .create_journal(&self.host, &job.executor, &job.task)
-                        .await;
-                    if let Err(why) = created {
-                        return self.step(Event::LaunchFailed(why)).await;
-                    }
-                    watch.lap("checkpoint");
-                } else {
+                let watch = Stopwatch::start();
+                let host = Arc::clone(&self.host);
+                if !job.framework.checkpoint() {
                     self.unwritten = Some(Box::new(Unwritten::new((*job).clone())));
+                    self.launch = Some(Launching::begin(host, job, watch, None));
+                    return;
                 }
-                self.launch = Some(Launching::begin(Arc::clone(&self.host), job, watch));
+                let (tell, written) = Written::pending();
+                let launching = Launching::begin(host, Arc::clone(&job), watch, Some(written));
+                self.launch = Some(launching);
+                let created = self
+                    .delivery
+                    .create_journal(&self.host, &job.executor, &job.task)
+                    .await;
+                // Nobody hears it when the launch has failed meanwhile.
+                let _ = tell.send(created);
             }
             Beginning::Refuse(report) => self.report(report).await,
             Beginning::Resume(resumed) => {

@@ -3,8 +3,10 @@
 
 mod by_engine;
 mod error;
+mod written;
 
 pub use error::LaunchError;
+pub use written::Written;
 
 use std::fs::File;
 use std::future::Future;
@@ -179,12 +181,18 @@ pub struct Launching {
 
 impl Launching {
     /// `watch` may have been started earlier, by what came before.
-    pub fn begin(host: Arc<Host>, job: Box<Job>, watch: Stopwatch) -> Launching {
+    /// `written`: that it is written down, which goes on meanwhile.
+    pub fn begin(
+        host: Arc<Host>,
+        job: Arc<Job>,
+        watch: Stopwatch,
+        written: Option<Written>,
+    ) -> Launching {
         let (cancel, cancelled) = oneshot::channel();
         // As many as there are stages, so that a launch never waits for its listener.
         let (tell, stages) = mpsc::channel(2);
         tokio::spawn(async move {
-            let reached = launch(host, job, watch, cancelled, &tell).await;
+            let reached = launch(host, (job, written), watch, cancelled, &tell).await;
             if let Err(mpsc::error::SendError(Stage::Over(Outcome::Launched(container)))) =
                 tell.send(Stage::Over(reached)).await
             {
@@ -243,14 +251,14 @@ impl Launching {
 /// container is begun.
 async fn launch(
     host: Arc<Host>,
-    job: Box<Job>,
+    (job, written): (Arc<Job>, Option<Written>),
     watch: Stopwatch,
     cancel: oneshot::Receiver<()>,
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
     let container = job.run.container.clone();
     let reached = tokio::select! {
-        reached = in_turn(&host, job, watch, listener) => reached,
+        reached = in_turn(&host, (job, written), watch, listener) => reached,
         // What is under way is dropped, and ends by that. `cancel` itself dropped says nothing.
         Ok(()) = cancel => Outcome::Cancelled,
     };
@@ -264,7 +272,7 @@ async fn launch(
 
 async fn in_turn(
     host: &Arc<Host>,
-    job: Box<Job>,
+    (job, written): (Arc<Job>, Option<Written>),
     mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
@@ -285,18 +293,24 @@ async fn in_turn(
     };
     watch.lap("turn");
     // Boxed, so that who waits for a turn has no room for it.
-    let attempt = Box::pin(attempt(host, (job, chosen), clock, watch, listener));
+    let attempt = Box::pin(attempt(
+        host,
+        (job, written, chosen),
+        clock,
+        watch,
+        listener,
+    ));
     Turns::within(turn, attempt).await
 }
 
 async fn attempt(
     host: &Arc<Host>,
-    (job, chosen): (Box<Job>, Option<choice::Containerizer>),
+    (job, written, chosen): (Arc<Job>, Option<Written>, Option<choice::Containerizer>),
     clock: Clock,
     mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
-    let directory = job.sandbox.clone();
+    let (run, directory) = (job.run.clone(), job.sandbox.clone());
     let (key, disk) = (job.key(), job.disk());
     let (sandbox, planned) = {
         let host = Arc::clone(host);
@@ -315,6 +329,14 @@ async fn attempt(
         Err(error) => return Outcome::Failed(chain(&LaunchError::Log(error))),
     };
     let limits = planned.as_ref().map(Planned::logs).unwrap_or_default();
+    if let Some(written) = written {
+        let is_written = clock.bound("writing it down", written.wait()).await;
+        watch.lap("checkpoint");
+        if let Err(error) = is_written.flatten() {
+            written::take_back(host.paths.clone(), run).await;
+            return Outcome::Failed(chain(&error));
+        }
+    }
     let contained = match planned {
         Err(error) => Err(error),
         Ok(Planned::Native(plan)) => contain(host, *plan, sandbox, &clock, watch, listener).await,

@@ -19,6 +19,11 @@ use crate::task::seccomp::SeccompError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
+    /// The whole chain of reasons, as one line.
+    #[error("{0}")]
+    Unwritten(String),
+    #[error("it was to be written down by an agent that has ended")]
+    Unheard,
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
