@@ -27,6 +27,9 @@ mod support;
 const CROWD: usize = 1000;
 const ROUNDS: usize = 200;
 const SETTLING: Duration = Duration::from_secs(3);
+/// Between launches of which each meets a node at rest. The kernel takes the memory cgroup of the one before
+/// apart meanwhile, once for each file system of all containers, under the lock that a launch needs.
+const REST: Duration = Duration::from_millis(20);
 
 fn main() {
     if !nix::unistd::geteuid().is_root() {
@@ -50,8 +53,12 @@ async fn measure() {
     let bundle = bundle(&directory.path().join("crowd"), builtin());
     let before = own_memory();
 
-    let mut alone = Launches::default();
-    alone.measure(&containerizer, &bundle, "before").await;
+    let (mut alone, mut alone_at_rest) = (Launches::default(), Launches::default());
+    alone.measure(&containerizer, &bundle, "before", None).await;
+    let rest = Some(REST);
+    alone_at_rest
+        .measure(&containerizer, &bundle, "rested-before", rest)
+        .await;
     let started = Instant::now();
     let crowd = start(&containerizer, &bundle).await;
     println!(
@@ -67,8 +74,11 @@ async fn measure() {
         private / 1024 / CROWD as u64,
         own_memory().saturating_sub(before) / 1024 / CROWD as u64
     );
-    let mut among = Launches::default();
-    among.measure(&containerizer, &bundle, "among").await;
+    let (mut among, mut among_at_rest) = (Launches::default(), Launches::default());
+    among.measure(&containerizer, &bundle, "among", None).await;
+    among_at_rest
+        .measure(&containerizer, &bundle, "rested-among", rest)
+        .await;
 
     println!(
         "an audit among them           {}",
@@ -85,11 +95,16 @@ async fn measure() {
     // A machine that becomes slower meanwhile is not to be blamed on them; what the kernel still takes apart
     // of them is not an empty node.
     tokio::time::sleep(SETTLING).await;
-    alone.measure(&containerizer, &bundle, "after").await;
-    compare("a launch, p50                ", &alone.begun, &among.begun);
-    compare("a launch and its end, p50    ", &alone.ended, &among.ended);
-    println!("    of it, in ms, alone: {}", phases_of(&alone.phases));
-    println!("    of it, in ms, among: {}", phases_of(&among.phases));
+    alone.measure(&containerizer, &bundle, "after", None).await;
+    alone_at_rest
+        .measure(&containerizer, &bundle, "rested-after", rest)
+        .await;
+    println!("one launch on a node at rest, {REST:?} after the end of the one before:");
+    compare_both(&alone_at_rest, &among_at_rest);
+    println!(
+        "one launch at once after the end of the one before, which the kernel still takes apart:"
+    );
+    compare_both(&alone, &among);
     remove_cgroups();
 }
 
@@ -142,8 +157,17 @@ struct Launches {
 }
 
 impl Launches {
-    async fn measure(&mut self, containerizer: &Containerizer, bundle: &Path, name: &str) {
+    async fn measure(
+        &mut self,
+        containerizer: &Containerizer,
+        bundle: &Path,
+        name: &str,
+        rest: Option<Duration>,
+    ) {
         for round in 0..ROUNDS {
+            if let Some(rest) = rest {
+                tokio::time::sleep(rest).await;
+            }
             let name = format!("{name}-{}-{round}", std::process::id());
             let order = order(bundle, &name, &["/bin/true"]);
             let started = Instant::now();
@@ -155,6 +179,13 @@ impl Launches {
             container.forget();
         }
     }
+}
+
+fn compare_both(alone: &Launches, among: &Launches) {
+    compare("  until its command runs, p50 ", &alone.begun, &among.begun);
+    compare("  until all of it is gone, p50", &alone.ended, &among.ended);
+    println!("    of it, in ms, alone: {}", phases_of(&alone.phases));
+    println!("    of it, in ms, among: {}", phases_of(&among.phases));
 }
 
 fn compare(what: &str, alone: &[Duration], among: &[Duration]) {
