@@ -4,6 +4,7 @@
 
 mod ages;
 mod remains;
+mod unbegun;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,6 +22,7 @@ use crate::runs::{Tree, runs};
 use crate::task::journal;
 pub use ages::Ages;
 use remains::Remains;
+use unbegun::is_unbegun;
 
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -45,7 +47,7 @@ impl Candidate {
         Candidate { run, age }
     }
 
-    /// A removal has begun, and has not come to its end.
+    /// A removal has begun, and has not come to its end; or a launch has not come to its beginning.
     fn is_rest(&self) -> bool {
         self.age == Duration::MAX
     }
@@ -125,7 +127,10 @@ pub fn candidates(paths: &Paths) -> io::Result<Candidates> {
     let remains = Remains::find(paths)?;
     let (mut found, now) = (Vec::new(), SystemTime::now());
     for run in runs(paths, Tree::Sandboxes)? {
-        let modified = fs::symlink_metadata(paths.sandbox(&run))?.modified()?;
+        let modified = match is_unbegun(paths, &run) {
+            true => SystemTime::UNIX_EPOCH,
+            false => fs::symlink_metadata(paths.sandbox(&run))?.modified()?,
+        };
         found.push(Candidate::new(run, modified, now));
     }
     for run in runs(paths, Tree::Checkpoints)? {

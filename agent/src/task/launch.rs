@@ -330,12 +330,12 @@ async fn attempt(
     };
     let limits = planned.as_ref().map(Planned::logs).unwrap_or_default();
     if let Some(written) = written {
-        let is_written = clock.bound("writing it down", written.wait()).await;
-        watch.lap("checkpoint");
-        if let Err(error) = is_written.flatten() {
+        let is_written = clock.bound("writing it down", written.wait());
+        if let Err(error) = is_written.await.flatten() {
             written::take_back(host.paths.clone(), run).await;
             return Outcome::Failed(chain(&error));
         }
+        watch.lap("checkpoint");
     }
     let contained = match planned {
         Err(error) => Err(error),
