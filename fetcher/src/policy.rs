@@ -28,10 +28,14 @@ pub enum Forbidden {
     Address(IpAddr),
 }
 
-/// Metadata services beside the link-local ones: of AWS by IPv6, and of Alibaba.
+/// Metadata services beside the link-local ones: of AWS and Google by IPv6, of Alibaba, Azure (its "wire server")
+/// and Oracle.
 const METADATA: &[IpAddr] = &[
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
 impl Policy {
@@ -69,7 +73,7 @@ impl Policy {
     }
 
     pub fn address(&self, address: IpAddr) -> Result<(), Forbidden> {
-        let address = address.to_canonical();
+        let address = reached(address);
         let link_local = match address {
             IpAddr::V4(v4) => v4.is_link_local(),
             IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -78,6 +82,24 @@ impl Policy {
             true => Err(Forbidden::Address(address)),
             false => Ok(()),
         }
+    }
+}
+
+/// Where packets go in the end: some addresses of IPv6 mean one of IPv4, by the kernel or by a gateway.
+/// Sources: RFC 4291, section 2.5.5; RFC 6052, section 2.1; RFC 3056, section 2.
+fn reached(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => v4(high, low),
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => address,
     }
 }
 
@@ -99,14 +121,28 @@ mod tests {
             "169.254.170.2",
             "[fe80::1]",
             "[::ffff:169.254.169.254]",
+            "[64:ff9b::169.254.169.254]",
+            "[::169.254.169.254]",
+            "[2002:a9fe:a9fe::1]",
             "[fd00:ec2::254]",
+            "[fd20:ce::254]",
             "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
         ] {
             let verdict = default.host(host);
             assert!(matches!(verdict, Err(Forbidden::Address(_))), "{host}");
             assert_eq!(lax.host(host), Ok(()), "{host}");
         }
-        for host in ["127.0.0.1", "10.1.2.3", "100.100.100.201", "h", "[::1]"] {
+        for host in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "100.100.100.201",
+            "h",
+            "[::1]",
+            "[::]",
+            "[64:ff9b::10.1.2.3]",
+        ] {
             assert_eq!(default.host(host), Ok(()), "{host}");
         }
     }
