@@ -68,6 +68,24 @@ enum ChildError {
     Cache(#[source] io::Error),
     #[error(transparent)]
     Fetching(#[from] FetchingError),
+    /// Of what says nothing of a URI itself.
+    #[error("failed to fetch {uris}")]
+    Request {
+        uris: String,
+        source: Box<ChildError>,
+    },
+}
+
+impl ChildError {
+    fn about(self, request: &Request) -> Self {
+        match self {
+            Self::Fetching(FetchingError::Refused(_) | FetchingError::Item { .. }) => self,
+            other => Self::Request {
+                uris: request.named(),
+                source: Box::new(other),
+            },
+        }
+    }
 }
 
 /// Body of the child: reads a `Request` as JSON from stdin, writes its log to stderr. Returns the
@@ -94,6 +112,11 @@ fn run(log: Log) -> Result<(), ChildError> {
     let mut input = io::stdin().lock().take(REQUEST_BYTES);
     input.read_to_end(&mut text).map_err(ChildError::Read)?;
     let order: Order<'_> = serde_json::from_slice(&text).map_err(ChildError::Parse)?;
+    let request = order.request.clone().into_owned();
+    fetch(order, log).map_err(|error| error.about(&request))
+}
+
+fn fetch(order: Order<'_>, log: Log) -> Result<(), ChildError> {
     let request = order.request.into_owned();
     let settings = order.settings.into_owned();
     // Before becoming the user, who may have no way down to its sandbox.

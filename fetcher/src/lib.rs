@@ -44,7 +44,7 @@ pub use cache::{Cache, CacheError, Figures};
 pub use child::{child_main, exit_with_parent};
 pub use confine::{Trade, cage, confine, leave_keyring, limit_files};
 pub use download::{Resolver, S3, S3Credentials};
-pub use parent::{FetchError, Fetcher};
+pub use parent::{FetchError, Fetcher, HelperError};
 pub use policy::{Forbidden, Policy};
 pub use progress::{Fetched, Progress};
 pub use redact::redacted;
@@ -78,6 +78,19 @@ pub struct Request {
     /// How the task itself reaches a store, and as whom; what it does not say is as for all.
     #[serde(default)]
     pub store: Option<S3>,
+}
+
+impl Request {
+    /// What it fetches, for who is told that it failed as a whole: as others may read it, and the first few.
+    pub fn named(&self) -> String {
+        const MOST: usize = 3;
+        let shown = |uri: &Uri| format!("'{}'", redacted(&uri.value).escape_debug());
+        let first: Vec<String> = self.uris.iter().take(MOST).map(shown).collect();
+        match self.uris.len().saturating_sub(MOST) {
+            0 => first.join(", "),
+            more => format!("{} and {more} more", first.join(", ")),
+        }
+    }
 }
 
 /// An error and its causes as one line: what the sandbox's log and the task's status show.

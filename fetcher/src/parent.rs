@@ -31,6 +31,16 @@ const PROXIES: &[&str] = &["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
 
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// The child's own words: the URI, what failed and how to mend it.
+    #[error("{0}")]
+    Failed(String),
+    /// There are no such words.
+    #[error("failed to fetch {uris}")]
+    Helper { uris: String, source: HelperError },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HelperError {
     #[error("no fetch helper was named")]
     NoHelper,
     #[error("cannot start the fetch helper {program}")]
@@ -41,9 +51,6 @@ pub enum FetchError {
     Cache(#[source] io::Error),
     #[error("cannot wait for the fetch helper")]
     Wait(#[source] io::Error),
-    /// The child's own words: the URI, what failed and how to mend it.
-    #[error("{0}")]
-    Failed(String),
     /// Rust's allocator has no other way to end.
     #[error(
         "the fetch helper aborted, most likely because it needs more than the {} MiB of memory that \
@@ -109,28 +116,35 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         let begun = Instant::now();
         let watched = self.under_way.begin(&request.sandbox);
-        let fetched = self.through_child(request, disk_limit, log, &watched).await;
-        let total = match fetched {
-            Ok(()) => &self.succeeded,
-            Err(_) => &self.failed,
+        let failure = match self.through_child(request, disk_limit, log, &watched).await {
+            Ok(None) => {
+                self.succeeded.fetch_add(1, Ordering::Relaxed);
+                return Ok(Fetched {
+                    files: request.uris.len(),
+                    bytes: watched.bytes(),
+                    taken: begun.elapsed(),
+                });
+            }
+            Ok(Some(reason)) => FetchError::Failed(reason),
+            Err(source) => FetchError::Helper {
+                uris: request.named(),
+                source,
+            },
         };
-        total.fetch_add(1, Ordering::Relaxed);
-        fetched.map(|()| Fetched {
-            files: request.uris.len(),
-            bytes: watched.bytes(),
-            taken: begun.elapsed(),
-        })
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        Err(failure)
     }
 
+    /// Gives the reason that the child has told, if it failed.
     async fn through_child(
         &self,
         request: &Request,
         disk_limit: Option<u64>,
         log: File,
         watched: &Watched<'_>,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Option<String>, HelperError> {
         let mut uses = match &self.cache {
-            Some(cache) => uses(cache, request).await.map_err(FetchError::Cache)?,
+            Some(cache) => uses(cache, request).await.map_err(HelperError::Cache)?,
             None => request.uris.iter().map(|_| None).collect(),
         };
         let mut child = start(&self.helper, log)?;
@@ -144,7 +158,7 @@ impl Fetcher {
         let mut reason = None;
         if let Some(stdout) = child.stdout.take() {
             let mut lines = BufReader::new(stdout);
-            while let Some(said) = next(&mut lines).await.map_err(FetchError::Wait)? {
+            while let Some(said) = next(&mut lines).await.map_err(HelperError::Wait)? {
                 match said {
                     Said::Failed(why) => reason = Some(why),
                     Said::Progress { bytes, total } => watched.told(bytes, total, Instant::now()),
@@ -152,12 +166,12 @@ impl Fetcher {
                 }
             }
         }
-        let status = child.wait().await.map_err(FetchError::Wait)?;
+        let status = child.wait().await.map_err(HelperError::Wait)?;
         match reason {
-            _ if status.success() => Ok(()),
-            Some(reason) => Err(FetchError::Failed(reason)),
-            None if status.signal() == Some(nix::libc::SIGABRT) => Err(FetchError::Aborted),
-            None => Err(FetchError::Died(status)),
+            _ if status.success() => Ok(None),
+            Some(reason) => Ok(Some(reason)),
+            None if status.signal() == Some(nix::libc::SIGABRT) => Err(HelperError::Aborted),
+            None => Err(HelperError::Died(status)),
         }
     }
 
@@ -247,8 +261,8 @@ async fn next(lines: &mut BufReader<ChildStdout>) -> io::Result<Option<Said>> {
     }
 }
 
-fn start(helper: &[String], log: File) -> Result<Child, FetchError> {
-    let (program, arguments) = helper.split_first().ok_or(FetchError::NoHelper)?;
+fn start(helper: &[String], log: File) -> Result<Child, HelperError> {
+    let (program, arguments) = helper.split_first().ok_or(HelperError::NoHelper)?;
     Command::new(program)
         .args(arguments)
         .env_clear()
@@ -261,7 +275,7 @@ fn start(helper: &[String], log: File) -> Result<Child, FetchError> {
         // The child becomes the task's user by itself: `Command` has no supplementary groups.
         .kill_on_drop(true)
         .spawn()
-        .map_err(|source| FetchError::Start {
+        .map_err(|source| HelperError::Start {
             program: program.clone(),
             source,
         })
@@ -272,8 +286,8 @@ fn proxies(variable: impl Fn(&str) -> Option<OsString>) -> Vec<(&'static str, Os
     set.flatten().collect()
 }
 
-async fn hand_over(child: &mut Child, order: &Order<'_>) -> Result<(), FetchError> {
-    let text = serde_json::to_vec(order).map_err(|e| FetchError::HandOver(e.into()))?;
+async fn hand_over(child: &mut Child, order: &Order<'_>) -> Result<(), HelperError> {
+    let text = serde_json::to_vec(order).map_err(|e| HelperError::HandOver(e.into()))?;
     // Dropped at the end: the child reads until there is no more.
     let Some(mut stdin) = child.stdin.take() else {
         return Ok(());
@@ -281,7 +295,7 @@ async fn hand_over(child: &mut Child, order: &Order<'_>) -> Result<(), FetchErro
     match stdin.write_all(&text).await {
         // It is gone already, and its exit status says more.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(FetchError::HandOver),
+        written => written.map_err(HelperError::HandOver),
     }
 }
 

@@ -25,6 +25,12 @@ pub struct Fetched {
     pub taken: Duration,
 }
 
+impl Fetched {
+    pub fn bytes_per_second(&self) -> u64 {
+        rate(self.bytes, self.taken)
+    }
+}
+
 /// The child's count. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Meter(Arc<Counts>);

@@ -1,5 +1,6 @@
 //! The work itself: several downloads at a time, and in the order of the URIs what becomes of them.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -35,13 +36,8 @@ const WORDS: Duration = Duration::from_millis(500);
 pub enum FetchingError {
     #[error(transparent)]
     Refused(#[from] Refused),
-    #[error(
-        "fetching took longer than {} s, which is all that a fetch may take (this agent's --fetcher_timeout)",
-        .0.as_secs()
-    )]
-    TooSlow(Duration),
-    #[error(transparent)]
-    Staging(WriteError),
+    #[error("cannot prepare the sandbox")]
+    Staging(#[source] WriteError),
     #[error("failed to fetch '{uri}'")]
     Item { uri: String, source: ItemError },
 }
@@ -62,6 +58,11 @@ pub enum ItemError {
     Unpack(#[from] ArchiveError),
     #[error("its download has failed")]
     Gone,
+    #[error(
+        "fetching took longer than {} s, which is all that a fetch may take (this agent's --fetcher_timeout)",
+        .0.as_secs_f32()
+    )]
+    TooSlow(Duration),
     #[error("it was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
 }
@@ -155,6 +156,7 @@ impl Fetching {
             }
             Ok::<(), FetchingError>(())
         };
+        let placed = Cell::new(0);
         let placing = async {
             let mut files: Vec<Option<Arrival>> = items.iter().map(|_| None).collect();
             for (index, item) in items.iter().enumerate() {
@@ -168,14 +170,15 @@ impl Fetching {
                         None => return Ok(()),
                     }
                 };
-                let placed = self.place(index, item, request, file, &staging, &busy);
-                match placed.await {
+                let place = self.place(index, item, request, file, &staging, &busy);
+                match place.await {
                     Err(FetchingError::Item {
                         source: ItemError::Gone,
                         ..
                     }) => return Ok(()),
-                    placed => placed?,
+                    done => done?,
                 }
+                placed.set(index + 1);
             }
             Ok(())
         };
@@ -189,7 +192,10 @@ impl Fetching {
         let done = tokio::select! {
             done = work => done.map(drop),
             () = self.tell_progress() => Ok(()),
-            () = too_long => Err(FetchingError::TooSlow(time_limit.unwrap_or_default())),
+            () = too_long => match items.get(placed.get()) {
+                Some(item) => Err(failed(item, ItemError::TooSlow(time_limit.unwrap_or_default()))),
+                None => Ok(()),
+            },
         };
         if done.is_err() {
             // Who still unpacks removes what was made.

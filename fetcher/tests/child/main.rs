@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fetcher::{FetchError, Fetched, Fetcher, Request, Settings, Uri};
+use fetcher::{FetchError, Fetched, Fetcher, HelperError, Request, Settings, Uri, chain};
 
 fn helper() -> Vec<String> {
     let deps = std::env::current_exe().unwrap();
@@ -101,11 +101,9 @@ async fn a_helper_that_cannot_start_is_named() {
     let error = fetch(&["/no/helper".to_owned()], &request, log)
         .await
         .unwrap_err();
-    assert!(matches!(error, FetchError::Start { .. }));
-    assert_eq!(
-        error.to_string(),
-        "cannot start the fetch helper /no/helper"
-    );
+    let told = chain(&error);
+    let before = "failed to fetch '/x': cannot start the fetch helper /no/helper: ";
+    assert!(told.starts_with(before), "{told}");
 }
 
 #[tokio::test]
@@ -197,12 +195,50 @@ async fn a_child_that_aborts_is_said_to_want_memory() {
     let log = File::create(sandbox.path().join("stderr")).unwrap();
     let aborts = ["/bin/sh", "-c", "kill -ABRT $$"].map(str::to_owned);
     let error = fetch(&aborts, &request, log).await.unwrap_err();
-    assert!(matches!(error, FetchError::Aborted), "{error}");
+    let source = HelperError::Aborted;
     assert!(
-        error
-            .to_string()
-            .contains("more than the 512 MiB of memory")
+        matches!(
+            &error,
+            FetchError::Helper {
+                source: HelperError::Aborted,
+                ..
+            }
+        ),
+        "{error}"
     );
+    assert_eq!(chain(&error), format!("failed to fetch '/x': {source}"));
+    assert!(chain(&error).contains("more than the 512 MiB of memory"));
+}
+
+#[tokio::test]
+async fn whatever_ends_a_fetch_the_uris_are_named_without_their_secrets() {
+    let sandbox = tempfile::tempdir().unwrap();
+    let mut request = request(Path::new("http://me:hunter2@h/a"), sandbox.path());
+    for path in ["/b", "/c", "/d"] {
+        request.uris.push(Uri {
+            value: path.to_owned(),
+            ..request.uris[0].clone()
+        });
+    }
+    let named = "failed to fetch 'http://me:***@h/a', '/b', '/c' and 1 more: ";
+    let log = || File::create(sandbox.path().join("stderr")).unwrap();
+    let dies = ["/bin/sh", "-c", "kill -KILL $$"].map(str::to_owned);
+    let died = fetch(&dies, &request, log()).await.unwrap_err();
+    assert!(chain(&died).starts_with(named), "{}", chain(&died));
+    // What the child says of all of them.
+    let settings = Settings {
+        netrc_file: Some("/no/netrc".into()),
+        ..Settings::default()
+    };
+    let fetcher = Fetcher::new(helper(), settings, None);
+    let failed = fetcher.fetch(&request, None, log()).await.unwrap_err();
+    let told = chain(&failed);
+    assert!(
+        told.starts_with(&format!("{named}cannot read /no/netrc")),
+        "{told}"
+    );
+    let log = std::fs::read_to_string(sandbox.path().join("stderr")).unwrap();
+    assert!(log.contains(&told["failed".len()..]), "{log}");
 }
 
 #[tokio::test]

@@ -127,6 +127,8 @@ async fn a_fetch_that_takes_too_long_leaves_nothing_of_what_came() {
     let limit = Some(Duration::from_millis(500));
     let fetched = fetch_for(http, &request, sandbox, Limits::default(), None, limit).await;
     let failure = fetched.failure();
-    assert!(failure.contains("took longer than"), "{failure}");
+    let uri = format!("failed to fetch 'http://{server}/app.tgz': ");
+    let why = "fetching took longer than 0.5 s, which is all that a fetch may take";
+    assert!(failure.starts_with(&format!("{uri}{why}")), "{failure}");
     assert!(fetched.names().is_empty(), "{:?}", fetched.names());
 }
