@@ -15,9 +15,9 @@
 mod index;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -248,7 +248,10 @@ impl Cache {
         let new = self
             .directory
             .join(format!("{INDEX}.{}-{new}", std::process::id()));
-        let mut file = File::create(&new)?;
+        // It has the URIs as tasks gave them, with what is secret of them.
+        let mut file = OpenOptions::new();
+        file.write(true).create_new(true).mode(0o600);
+        let mut file = file.open(&new)?;
         file.write_all(text)?;
         file.sync_data()?;
         std::fs::rename(new, self.directory.join(INDEX))

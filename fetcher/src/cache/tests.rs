@@ -46,6 +46,26 @@ async fn what_was_kept_is_there_again_after_a_restart_and_leavings_are_not() {
     assert_eq!(names(&user), ["A"]);
 }
 
+/// A directory that an operator has made may be open to all.
+#[tokio::test]
+async fn nobody_else_reads_which_uris_are_known() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let cache = Cache::open(dir.path().to_owned(), 100).unwrap();
+    filled(&cache, "http://me:hunter2@h/a", "A", "hello").await;
+    let mode = |name| {
+        dir.path()
+            .join(name)
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o7777
+    };
+    assert_eq!((mode(INDEX), mode("7")), (0o600, 0o700));
+}
+
 #[tokio::test]
 async fn an_index_that_is_damaged_begins_anew() {
     let dir = tempfile::tempdir().unwrap();
