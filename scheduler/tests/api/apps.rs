@@ -1,7 +1,6 @@
 //! The life of an app.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use super::sleeper;
 use super::support::{FakeMaster, start};
@@ -290,17 +289,14 @@ async fn a_hundred_instances_are_launched_in_one_go() {
     let directory = tempfile::tempdir().unwrap();
     let master = FakeMaster::start().await;
     let (handle, client) = start(&master, directory.path()).await;
-    let begin = Instant::now();
     client.post("/v2/apps", &sleeper("/a", 100)).await;
     client.settled("/a", 100).await;
-    let took = begin.elapsed();
     let accepts = master
         .calls()
         .iter()
         .filter(|c| **c == Type::Accept)
         .count();
     assert_eq!(accepts, 1);
-    assert!(took.as_secs() < 3, "{took:?}");
     handle.stop().await;
 }
 
