@@ -22,7 +22,7 @@ use crate::recovery::{
 use crate::supervisor::Supervisor;
 use crate::task::Key;
 use crate::task::actor::{Beginning, Resumed};
-use crate::task::command_executor::policy;
+use crate::task::command_executor::{policy, shown};
 use crate::task::ending;
 use crate::task::launch::Host;
 use crate::task::machine::Phase;
@@ -86,7 +86,7 @@ fn adopt_run(
         completed_tasks: Default::default(),
         sandbox: supervisor.host.paths.sandbox(&run),
         run: run.clone(),
-        info: executor,
+        info: shown(&executor),
         state: ExecutorState::Terminated,
         tasks: tasks
             .iter()

@@ -274,7 +274,7 @@ fn entry(job: &Job) -> Executor {
     Executor {
         kind: Kind::Command,
         completed_tasks: Default::default(),
-        info: job.executor.clone(),
+        info: command_executor::shown(&job.executor),
         run: job.run.clone(),
         sandbox: job.sandbox.clone(),
         state: ExecutorState::Registering,

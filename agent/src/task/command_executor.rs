@@ -98,6 +98,21 @@ pub fn executor_info(framework: &v1::FrameworkInfo, task: &v1::TaskInfo) -> v1::
     }
 }
 
+/// What of it is shown, and so kept while its task is known. The rest the task says, too, and the disk.
+#[expect(deprecated, reason = "as above")]
+pub fn shown(executor: &v1::ExecutorInfo) -> v1::ExecutorInfo {
+    v1::ExecutorInfo {
+        r#type: executor.r#type,
+        executor_id: executor.executor_id.clone(),
+        framework_id: executor.framework_id.clone(),
+        name: executor.name.clone(),
+        source: executor.source.clone(),
+        resources: executor.resources.clone(),
+        labels: executor.labels.clone(),
+        ..Default::default()
+    }
+}
+
 pub fn policy(framework: &v1::FrameworkInfo, task: &v1::TaskInfo) -> Policy {
     use v1::framework_info::capability::Type;
     Policy {
@@ -172,6 +187,23 @@ mod tests {
         let info = executor_info(&framework(), &task("true"));
         let resources = proto::resources::Resources::from_protos(&info.resources).unwrap();
         assert_eq!((resources.cpus(), resources.mem()), (0.1, 32.0));
+    }
+
+    #[test]
+    fn what_is_kept_of_an_executor_shows_the_same() {
+        let mut task = task("sleep 9");
+        task.labels = Some(v1::Labels {
+            labels: vec![v1::Label {
+                key: "team".into(),
+                value: Some("harbour".into()),
+            }],
+        });
+        let info = executor_info(&framework(), &task);
+        let kept = shown(&info);
+        assert_eq!(kept.command, None);
+        assert_eq!(proto::v0::executor(&kept), proto::v0::executor(&info));
+        let named = |it: &v1::ExecutorInfo| (it.name().to_owned(), it.executor_id.clone());
+        assert_eq!(named(&kept), named(&info));
     }
 
     #[test]
