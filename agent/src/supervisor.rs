@@ -392,7 +392,7 @@ impl Supervisor {
         if self.executors.contains_key(&executor) {
             self.tell_executor(&executor, Order::Exceeds(excess));
         } else if let Some(resident) = self.tasks.get(key) {
-            resident.tell(Message::Exceeds(excess));
+            resident.tell(Message::Exceeds(Box::new(excess)));
         }
     }
 

@@ -28,7 +28,7 @@ use crate::excess::Excess;
 use crate::link::Outgoing;
 use crate::{docker, sandbox, supervisor};
 
-/// What others may tell a task.
+/// What others may tell a task. Small, for a mailbox has room for many from the first on.
 #[derive(Debug)]
 pub enum Message {
     Kill {
@@ -49,7 +49,7 @@ pub enum Message {
         max_grace: Option<Duration>,
     },
     /// It goes beyond what it may have.
-    Exceeds(Excess),
+    Exceeds(Box<Excess>),
     /// The agent goes away and the task stays.
     Leave,
     /// The task goes on with another process: the actor ends when nothing of it is under way here.
@@ -284,7 +284,7 @@ impl Life {
                 let by = Requester::Drain;
                 self.step(Event::Kill { grace, by }).await;
             }
-            Message::Exceeds(excess) => self.step(Event::Exceeds(excess)).await,
+            Message::Exceeds(excess) => self.step(Event::Exceeds(*excess)).await,
             Message::Acknowledge { uuid } => {
                 if self.delivery.acknowledge(uuid).await {
                     self.unwritten.iter_mut().for_each(|it| it.acknowledged());
