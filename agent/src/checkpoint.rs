@@ -9,6 +9,7 @@
 mod aside;
 mod format;
 mod journal;
+mod remedy;
 mod source;
 
 use std::fs::{self, File, OpenOptions};
@@ -26,7 +27,7 @@ pub use source::{Directories, directories};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    #[error("cannot write checkpoint {}", .file.display())]
+    #[error("cannot write checkpoint {}{}", .file.display(), remedy::of(.source))]
     Write { file: PathBuf, source: io::Error },
     #[error("cannot read checkpoint {}", .file.display())]
     Read { file: PathBuf, source: io::Error },

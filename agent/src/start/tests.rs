@@ -4,6 +4,7 @@ mod checks;
 mod disks;
 mod drains;
 mod executors;
+mod failing;
 mod full;
 mod handover;
 mod isolation;

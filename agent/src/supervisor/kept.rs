@@ -86,7 +86,7 @@ impl Supervisor {
             Some(Untold(untold)) => tracing::error!(
                 error,
                 untold,
-                "{attempt}: no task begins before that is made good; make room in the work directory"
+                "{attempt}: no task begins before that is made good"
             ),
             None => tracing::debug!(error, "{attempt}"),
         }

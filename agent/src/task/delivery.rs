@@ -260,7 +260,7 @@ impl Delivery {
         }
     }
 
-    /// A full disk costs a task that runs the writing down of its updates for as long as it is full, not its
+    /// A full disk, or one that fails, costs a task that runs the writing down of its updates for as long as it is so, not its
     /// life, and not the updates.
     pub fn complain(&self, error: &str) {
         let task = &self.identity.key;
@@ -268,7 +268,7 @@ impl Delivery {
             Some(Untold(untold)) => tracing::error!(
                 %task, error, untold,
                 "cannot write down what becomes of a task: tried again, and no more said of other tasks for a \
-                 minute; make room in the work directory"
+                 minute"
             ),
             None => tracing::debug!(%task, error, "cannot write down what becomes of a task"),
         }

@@ -15,7 +15,7 @@ use super::*;
 use crate::small_disk::SmallDisk;
 
 /// The next update of that task; those of others are acknowledged, too.
-async fn update_of(link: &mut FakeLink, task: &str) -> TaskStatus {
+pub async fn update_of(link: &mut FakeLink, task: &str) -> TaskStatus {
     loop {
         let update = link.update().await;
         if update.task_id.value == task {
@@ -24,7 +24,7 @@ async fn update_of(link: &mut FakeLink, task: &str) -> TaskStatus {
     }
 }
 
-async fn end_of(link: &mut FakeLink, task: &str) -> TaskStatus {
+pub async fn end_of(link: &mut FakeLink, task: &str) -> TaskStatus {
     loop {
         let update = update_of(link, task).await;
         if proto::task::is_terminal(update.state()) {
@@ -33,7 +33,7 @@ async fn end_of(link: &mut FakeLink, task: &str) -> TaskStatus {
     }
 }
 
-async fn runs(link: &mut FakeLink, task: &str) {
+pub async fn runs(link: &mut FakeLink, task: &str) {
     assert_eq!(update_of(link, task).await.state(), TaskStarting);
     assert_eq!(update_of(link, task).await.state(), TaskRunning);
 }
@@ -47,14 +47,14 @@ fn failed_for_want_of_room(last: &TaskStatus) {
 
 /// A port that no other test is given by chance: an agent that comes back to a full disk cannot write down that
 /// it has another.
-fn own_port() -> u16 {
+pub fn own_port() -> u16 {
     let first = 15_000 + (std::process::id() % 10_000) as u16;
     let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     (first..).find(is_free).unwrap()
 }
 
 /// The next agent on the same port, which is the last one's until its last descriptor has gone.
-async fn start_again(node: &mut Node) -> (Handle, FakeLink) {
+pub async fn start_again(node: &mut Node) -> (Handle, FakeLink) {
     let handle = loop {
         match start(node.flags.clone()).await {
             Ok(handle) => break handle,

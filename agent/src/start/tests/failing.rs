@@ -1,0 +1,113 @@
+//! An agent whose disk fails under it, and is repaired later: ext4 takes nothing more then, not even by
+//! descriptors that were open before.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Command;
+
+use proto::v1::TaskState::{TaskFailed, TaskFinished, TaskKilled};
+
+use super::full::{end_of, own_port, runs, start_again};
+use super::logs::until;
+use super::*;
+
+/// A file system on a file.
+struct FailingDisk {
+    image: PathBuf,
+    place: PathBuf,
+}
+
+impl FailingDisk {
+    /// `None` where this host cannot make one.
+    fn mount(image: PathBuf, place: PathBuf) -> Option<FailingDisk> {
+        fs::create_dir_all(&place).unwrap();
+        File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        let disk = FailingDisk { image, place };
+        let mut make = Command::new("mke2fs");
+        let made = make.args(["-q", "-t", "ext4"]).arg(&disk.image).status();
+        (made.is_ok_and(|made| made.success()) && disk.attach()).then_some(disk)
+    }
+
+    fn attach(&self) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).args([&self.image, &self.place]);
+        mount.status().unwrap().success()
+    }
+
+    fn detach(&self) -> bool {
+        let mut unmount = Command::new("umount");
+        unmount
+            .arg("-d")
+            .arg(&self.place)
+            .status()
+            .unwrap()
+            .success()
+    }
+
+    /// What was written up to here is on it. Source: ext4(5), "abort".
+    fn fail(&self) {
+        let mut sync = Command::new("sync");
+        assert!(sync.arg("-f").arg(&self.place).status().unwrap().success());
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "remount,abort"]).arg(&self.place);
+        assert!(mount.status().unwrap().success());
+    }
+
+    fn repair(&self) {
+        assert!(self.detach() && self.attach());
+    }
+}
+
+impl Drop for FailingDisk {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_on_a_disk_that_fails_no_task_begins_and_none_is_lost() {
+    let mut node = node().await;
+    let place = node.flags.work_dir.join("meta");
+    let Some(disk) = FailingDisk::mount(node.dir.path().join("image"), place) else {
+        return println!("left out: this host makes no ext4 on a file");
+    };
+    node.flags.port = own_port();
+    let (handle, mut link) = node.start().await;
+    for id in ["stays", "killed"] {
+        link.say(run(task(id, "exec sleep 1000"))).await;
+        runs(&mut link, id).await;
+    }
+    disk.fail();
+    link.say(run(task("new", "true"))).await;
+    let refused = end_of(&mut link, "new").await;
+    assert_eq!(refused.state(), TaskFailed);
+    let why = refused.message();
+    assert!(why.contains("repair it and mount it again"), "{why}");
+    assert!(
+        why.ends_with("Read-only file system (os error 30)"),
+        "{why}"
+    );
+    link.say(kill("killed")).await;
+    assert_eq!(end_of(&mut link, "killed").await.state(), TaskKilled);
+    stop(handle, link).await;
+    disk.repair();
+
+    // The next agent finds in the container's own record that it has ended. Who had it killed is not known
+    // any more; the master knows the task's end already.
+    let (handle, mut link) = start_again(&mut node).await;
+    let mut known: Vec<_> = link.register.tasks.iter().map(|task| &*task.name).collect();
+    known.sort_unstable();
+    assert_eq!(known, ["killed", "stays"]);
+    end_of(&mut link, "killed").await;
+    let containers = node.flags.runtime_dir.join("containers");
+    until("the end is written down", || {
+        fs::read_dir(&containers).unwrap().count() == 1
+    })
+    .await;
+    link.say(run(task("later", "true"))).await;
+    assert_eq!(end_of(&mut link, "later").await.state(), TaskFinished);
+    link.say(kill("stays")).await;
+    assert_eq!(end_of(&mut link, "stays").await.state(), TaskKilled);
+    node.end(handle).await;
+    drop(disk);
+}
