@@ -30,8 +30,10 @@ fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(64)
-        // Each keeps the stack that its deepest work took.
-        .thread_keep_alive(Duration::from_secs(2))
+        // Each keeps the stack that its deepest work took. They have work in turn, and the logs of a thousand
+        // tasks are looked at some fifty times a second: of those that a burst has left, none would be idle
+        // for a whole second, ever.
+        .thread_keep_alive(Duration::from_millis(200))
         .build();
     let runtime = runtime.context("cannot start the async runtime")?;
     let result = runtime.block_on(work);
