@@ -5,7 +5,7 @@ use std::path::Path;
 use init::Step;
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Spec};
 
-use super::{CompileError, text};
+use super::{CompileError, at, text};
 
 /// What makes /dev usable, after all mounts. Nothing where a spec brings a /dev that is complete.
 pub fn steps(spec: &Spec, linux: &Linux) -> Result<Vec<Step>, CompileError> {
@@ -17,8 +17,8 @@ pub fn steps(spec: &Spec, linux: &Linux) -> Result<Vec<Step>, CompileError> {
         .iter()
         .filter(|(path, ..)| !asked.iter().any(|device| device.path() == Path::new(path)));
     let mut steps: Vec<Step> = by_default.map(default_step).collect();
-    for device in asked {
-        steps.push(device_step(device)?);
+    for (n, device) in asked.iter().enumerate() {
+        steps.push(device_step(device).map_err(at(format!("linux.devices[{n}]")))?);
     }
     steps.push(Step::Symlink {
         path: "/dev/ptmx".to_owned(),

@@ -11,7 +11,7 @@ use super::mounts::Plan;
 use super::texts::from_root;
 use super::view::Kind;
 use super::{
-    CompileError, Console, Facts, Lines, Numbers, devices, hooks, namespaces, overlay, sysctls,
+    CompileError, Console, Facts, Lines, Numbers, at, devices, hooks, namespaces, overlay, sysctls,
     text,
 };
 
@@ -28,10 +28,7 @@ pub fn plan(
     facts: &Facts<'_>,
     numbers: &Numbers,
 ) -> Result<FileSystem, CompileError> {
-    let root = spec
-        .root()
-        .as_ref()
-        .ok_or(CompileError::Missing("\"root\" section"))?;
+    let root = spec.root().as_ref().ok_or(CompileError::Missing("root"))?;
     let propagation = propagation(linux.rootfs_propagation().as_deref())?;
     let host_root = root.path() == Path::new("/");
     let own_mounts = namespaces::has_new(linux, LinuxNamespaceType::Mount);
@@ -53,11 +50,13 @@ pub fn plan(
             idmap: None,
         });
     }
-    for mount in spec.mounts().iter().flatten().skip(layers.iter().len()) {
-        plan.mount(mount)?;
+    let mounts = spec.mounts().iter().flatten().enumerate();
+    for (n, mount) in mounts.skip(layers.iter().len()) {
+        plan.mount(mount).map_err(at(format!("mounts[{n}]")))?;
     }
     let opened = plan.sources.len() as u32;
-    let open_overlay = layers.map(overlay::open).transpose()?;
+    let open_overlay = layers.map(overlay::open).transpose();
+    let open_overlay = open_overlay.map_err(at("mounts[0]"))?;
     let new_root = match host_root {
         true => None,
         false => {
@@ -335,19 +334,19 @@ mod tests {
         for (patch, why) in [
             (
                 json!({"root": {"path": "/nowhere"}}),
-                "root /nowhere is no directory of the host",
+                "root.path: /nowhere is no directory of the host",
             ),
             (
                 json!({"mounts": [{"destination": "/", "type": "tmpfs"}]}),
-                "mount on /: it would hide the container's root, and stay hidden itself",
+                "mounts[0]: mount on /: it would hide the container's root, and stay hidden itself",
             ),
             (
                 json!({"mounts": [{"destination": "/a/../b", "type": "tmpfs"}]}),
-                "mount on /a/../b: the destination must be a path without '..'",
+                "mounts[0]: mount on /a/../b: the destination must be a path without '..'",
             ),
             (
                 json!({"mounts": [{"destination": "/proc/self", "type": "tmpfs"}]}),
-                "mount on /proc/self: a container's /proc shows what the kernel says; mount it elsewhere",
+                "mounts[0]: mount on /proc/self: a container's /proc shows what the kernel says; mount it elsewhere",
             ),
         ] {
             assert_eq!(planned(&patch).expect_err("refused"), why);

@@ -5,7 +5,7 @@ use init::{Program, Rlimit, Step, Then, fd};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
 
 use super::filesystem::console;
-use super::{Attached, CompileError, Filters, namespaces, process, refuse_questions};
+use super::{Attached, CompileError, Filters, namespaces, process, refuse_questions, unmet};
 
 /// What to run, where it differs from the container's own command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,16 +29,16 @@ pub fn join(
     filters: &Filters,
 ) -> Result<Program, CompileError> {
     let linux = spec.linux().as_ref();
-    let linux = linux.ok_or(CompileError::Missing("\"linux\" section"))?;
+    let linux = linux.ok_or(CompileError::Missing("linux"))?;
     let of_container = spec.process().as_ref();
-    let of_container = of_container.ok_or(CompileError::Missing("\"process\" section"))?;
+    let of_container = of_container.ok_or(CompileError::Missing("process"))?;
     let mut exec = process::exec(of_container, linux, filters)?;
     refuse_questions(linux)?;
     exec.path = command
         .args
         .first()
         .cloned()
-        .ok_or(CompileError::Missing("command to execute"))?;
+        .ok_or(CompileError::Missing("the command to execute"))?;
     exec.argv.clone_from(&command.args);
     for entry in &command.env {
         let name = |entry: &str| entry.split('=').next().map(str::to_owned);
@@ -67,7 +67,8 @@ pub fn enter(
     attached: Attached,
 ) -> Result<Program, CompileError> {
     let linux = spec.linux().as_ref();
-    let linux = linux.ok_or(CompileError::Missing("\"linux\" section"))?;
+    let linux = linux.ok_or(CompileError::Missing("linux"))?;
+    unmet::refuse_labels(process)?;
     let numbers = attached.numbers(cgroup_files + 1);
     let mut exec = process::exec(process, linux, &Filters::default())?;
     exec.terminal = process.terminal() == Some(true);
@@ -172,6 +173,22 @@ mod tests {
         assert_eq!(exec.env, ["B=2", "A=3"]);
         assert_eq!((exec.uid, exec.gid, exec.cwd.as_str()), (7, 8, "/sandbox"));
         assert!(exec.no_new_privileges && exec.seccomp.is_some());
+    }
+
+    #[test]
+    fn a_process_is_not_let_in_with_less_than_it_asks_for() {
+        let entered = |label: &str| {
+            let process = serde_json::json!({
+                "user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["x"], "apparmorProfile": label,
+            });
+            let process = serde_json::from_value(process).expect("a process");
+            let program = enter(&spec(), &process, 0, Attached::default());
+            program.map_or_else(|error| error.to_string(), |_| "let in".to_owned())
+        };
+        assert_eq!(entered(""), "let in");
+        let refused = "process.apparmorProfile: the spec asks for an AppArmor profile, which this build \
+                       cannot do";
+        assert_eq!(entered("docker-default"), refused);
     }
 
     #[test]

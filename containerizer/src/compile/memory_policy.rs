@@ -99,13 +99,17 @@ mod tests {
             assert_eq!(
                 planned(json!({"mode": "MPOL_BIND", "nodes": list})),
                 Err(format!(
-                    "invalid memory policy nodes {list:?}: write numbers and ranges below 1024, as in \"0-3,7\""
+                    "linux.memoryPolicy.nodes: invalid memory policy nodes {list:?}: write numbers and \
+                     ranges below 1024, as in \"0-3,7\""
                 ))
             );
         }
         assert_eq!(
             planned(json!({"mode": "MPOL_LOCAL", "nodes": "0-7"})),
-            Err("invalid memory policy: mode requires 0 nodes but got 8".to_owned())
+            Err(
+                "linux.memoryPolicy.nodes: invalid memory policy: mode requires 0 nodes but got 8"
+                    .to_owned()
+            )
         );
     }
 }

@@ -147,7 +147,13 @@ impl Attached {
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    #[error("the spec has no {0}")]
+    #[error("{at}: {fault}")]
+    At {
+        /// JSON path of the fault, for those that can be at several places.
+        at: String,
+        fault: Box<CompileError>,
+    },
+    #[error("{0}: the spec lacks it")]
     Missing(&'static str),
     #[error("the spec asks for {0}, which this build cannot do")]
     Unsupported(&'static str),
@@ -165,23 +171,26 @@ pub enum CompileError {
         .0.display()
     )]
     InProc(PathBuf),
-    #[error("unknown rootfsPropagation {0:?}: write shared, slave, private or unbindable")]
+    #[error("linux.rootfsPropagation: unknown {0:?}: write shared, slave, private or unbindable")]
     UnknownPropagation(String),
-    #[error("ioPriority: {0} is no level: write 0, the highest, to 7")]
+    #[error("{limit} {fault}")]
+    Limit { limit: String, fault: &'static str },
+    #[error("process.ioPriority.priority: {0} is no level: write 0, the highest, to 7")]
     IoPriority(i64),
-    #[error("scheduler: {0} is for {1} only")]
+    #[error("process.scheduler: {0} is for {1} only")]
     Scheduler(&'static str, &'static str),
     #[error(
-        "invalid memory policy nodes {0:?}: write numbers and ranges below 1024, as in \"0-3,7\""
+        "linux.memoryPolicy.nodes: invalid memory policy nodes {0:?}: write numbers and ranges below \
+         1024, as in \"0-3,7\""
     )]
     MemoryNodes(String),
-    #[error("invalid memory policy: mode requires 0 nodes but got {0}")]
+    #[error("linux.memoryPolicy.nodes: invalid memory policy: mode requires 0 nodes but got {0}")]
     NeedlessNodes(u32),
     #[error("namespace {0} is there twice")]
     NamespaceTwice(String),
     #[error("namespace {}: the path must be absolute", .0.display())]
     RelativeNamespace(PathBuf),
-    #[error("unknown clock {0:?} in timeOffsets: write monotonic or boottime")]
+    #[error("linux.timeOffsets: unknown clock {0:?}: write monotonic or boottime")]
     UnknownClock(String),
     #[error(
         "mount on {}: an idmapped mount is a bind, with both uidMappings and gidMappings, or a user \
@@ -198,7 +207,7 @@ pub enum CompileError {
     HostSysctl(String),
     #[error("sysctl kernel.hostname: write the spec's \"hostname\" instead")]
     HostnameSysctl,
-    #[error("root {} is no directory of the host", .0.display())]
+    #[error("root.path: {} is no directory of the host", .0.display())]
     NoRoot(PathBuf),
     #[error("mount on {}: it needs a source", .0.display())]
     NoSource(PathBuf),
@@ -233,31 +242,39 @@ pub enum CompileError {
         "{0} is no user or group: the kernel takes it for \"leave it as it is\", which would be root"
     )]
     Nobody(u32),
-    #[error("unknown resource limit {0}")]
-    UnknownRlimit(String),
     #[error(transparent)]
     Seccomp(#[from] SeccompError),
+}
+
+/// For `map_err`: where in the spec it is.
+fn at(place: impl Into<String>) -> impl FnOnce(CompileError) -> CompileError {
+    let at = place.into();
+    move |fault| CompileError::At {
+        at,
+        fault: Box::new(fault),
+    }
 }
 
 pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> {
     let linux = spec
         .linux()
         .as_ref()
-        .ok_or(CompileError::Missing("\"linux\" section"))?;
+        .ok_or(CompileError::Missing("linux"))?;
     let process = spec
         .process()
         .as_ref()
-        .ok_or(CompileError::Missing("\"process\" section"))?;
+        .ok_or(CompileError::Missing("process"))?;
     texts::check(spec, linux, process)?;
     unmet::refuse(spec, linux, process, facts)?;
     if !namespaces::has_new(linux, LinuxNamespaceType::Mount) {
-        shared_mounts::check(spec, linux, facts)?;
+        shared_mounts::check(spec, linux, facts).map_err(at("linux.namespaces"))?;
     }
     if facts.then.supervises() && namespaces::joins(linux, LinuxNamespaceType::Pid) {
         // Whose end would be nobody's.
-        return Err(CompileError::Unsupported(
+        let unsupported = CompileError::Unsupported(
             "a supervised command in a pid namespace that is neither its own nor the host's",
-        ));
+        );
+        return Err(at("linux.namespaces")(unsupported));
     }
     let mut steps = Vec::new();
     if facts.cgroup_files > 0 {
@@ -288,12 +305,16 @@ pub fn compile(spec: &Spec, facts: &Facts<'_>) -> Result<Program, CompileError> 
         numbers.network,
         numbers.ipc,
     )?);
-    let names = spec.hostname().is_some() || spec.domainname().is_some();
-    if names && !namespaces::has(linux, LinuxNamespaceType::Uts) {
-        return Err(CompileError::NeedsNamespace {
-            what: "a hostname or domain name".to_owned(),
+    let names = [
+        ("hostname", spec.hostname()),
+        ("domainname", spec.domainname()),
+    ];
+    let named = names.iter().find(|(_, name)| name.is_some());
+    if let Some((name, _)) = named.filter(|_| !namespaces::has(linux, LinuxNamespaceType::Uts)) {
+        return Err(at(*name)(CompileError::NeedsNamespace {
+            what: "a name of its own".to_owned(),
             namespace: "uts",
-        });
+        }));
     }
     if let Some(name) = spec.hostname() {
         steps.push(Step::Hostname { name: name.clone() });

@@ -6,7 +6,7 @@ use init::{IdMap, Maps, Step};
 use isolators::PidNamespace;
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Spec};
 
-use super::{CompileError, options, text};
+use super::{CompileError, at, options, text};
 
 /// clone3(2) flags for the namespaces that a new process is born in.
 ///
@@ -153,25 +153,31 @@ fn turn(kind: LinuxNamespaceType) -> u8 {
 
 /// Source: OCI runtime spec, config-linux.md, "Namespaces".
 fn check(linux: &Linux) -> Result<(), CompileError> {
-    for (at, namespace) in list(linux).iter().enumerate() {
+    for (n, namespace) in list(linux).iter().enumerate() {
         let kind = namespace.typ();
-        if list(linux)[..at].iter().any(|other| other.typ() == kind) {
-            return Err(CompileError::NamespaceTwice(kind.to_string()));
+        let refused = |fault| Err(at(format!("linux.namespaces[{n}]"))(fault));
+        if list(linux)[..n].iter().any(|other| other.typ() == kind) {
+            return refused(CompileError::NamespaceTwice(kind.to_string()));
         }
         match joined(namespace) {
             Some(path) if !path.is_absolute() => {
-                return Err(CompileError::RelativeNamespace(path.to_owned()));
+                return refused(CompileError::RelativeNamespace(path.to_owned()));
             }
             _ => {}
         }
     }
     let asks_maps = linux.uid_mappings().is_some() || linux.gid_mappings().is_some();
     let needs = [
-        (asks_maps, LinuxNamespaceType::User, "uidMappings", "user"),
+        (
+            asks_maps,
+            LinuxNamespaceType::User,
+            "linux.uidMappings",
+            "user",
+        ),
         (
             linux.time_offsets().is_some(),
             LinuxNamespaceType::Time,
-            "timeOffsets",
+            "linux.timeOffsets",
             "time",
         ),
     ];
@@ -195,7 +201,7 @@ fn maps(linux: &Linux) -> Result<Option<Maps>, CompileError> {
     match container_maps(linux) {
         Some(maps) if !maps.uids.is_empty() && !maps.gids.is_empty() => Ok(Some(maps)),
         _ => Err(CompileError::Missing(
-            "uidMappings and gidMappings, which a user namespace needs,",
+            "linux.uidMappings or linux.gidMappings, which a user namespace needs",
         )),
     }
 }
@@ -342,27 +348,27 @@ mod tests {
         for (linux, why) in [
             (
                 json!({"namespaces": [{"type": "uts"}, {"type": "uts"}]}),
-                "namespace uts is there twice",
+                "linux.namespaces[1]: namespace uts is there twice",
             ),
             (
                 json!({"namespaces": [{"type": "uts", "path": "ns/uts"}]}),
-                "namespace ns/uts: the path must be absolute",
+                "linux.namespaces[0]: namespace ns/uts: the path must be absolute",
             ),
             (
                 json!({"namespaces": [], "uidMappings": map}),
-                "uidMappings needs a user namespace of the container's own",
+                "linux.uidMappings needs a user namespace of the container's own",
             ),
             (
                 json!({"namespaces": [{"type": "user"}]}),
-                "the spec has no uidMappings and gidMappings, which a user namespace needs,",
+                "linux.uidMappings or linux.gidMappings, which a user namespace needs: the spec lacks it",
             ),
             (
                 json!({"timeOffsets": {"monotonic": offset}, "namespaces": []}),
-                "timeOffsets needs a time namespace of the container's own",
+                "linux.timeOffsets needs a time namespace of the container's own",
             ),
             (
                 json!({"timeOffsets": {"realtime": offset}, "namespaces": [{"type": "time"}]}),
-                "unknown clock \"realtime\" in timeOffsets: write monotonic or boottime",
+                "linux.timeOffsets: unknown clock \"realtime\": write monotonic or boottime",
             ),
         ] {
             assert_eq!(planned(linux).expect_err("refused"), why);

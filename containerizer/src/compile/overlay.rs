@@ -31,7 +31,7 @@ pub fn open(mount: &OciMount) -> Result<Step, CompileError> {
         found.and_then(|(_, value)| value.clone())
     };
     let upper =
-        value("upperdir").ok_or(CompileError::Missing("\"upperdir\" of its root's overlay"))?;
+        value("upperdir").ok_or(CompileError::Missing("\"upperdir\" of the root's overlay"))?;
     let base = Path::new(&upper).parent().unwrap_or(Path::new("/"));
     let short = |path: &str| {
         let inside = Path::new(path).strip_prefix(base);
@@ -39,7 +39,7 @@ pub fn open(mount: &OciMount) -> Result<Step, CompileError> {
         text("layer", &short)
     };
     let lower =
-        value("lowerdir").ok_or(CompileError::Missing("\"lowerdir\" of its root's overlay"))?;
+        value("lowerdir").ok_or(CompileError::Missing("\"lowerdir\" of the root's overlay"))?;
     let lower: Vec<String> = lower.split(':').map(short).collect::<Result<_, _>>()?;
     let together = lower.join(":");
     let mut data: Vec<(String, Option<String>)> = match together.len() {

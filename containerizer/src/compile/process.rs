@@ -4,7 +4,7 @@ use init::{Capabilities, Exec, Filter, Preserved, Rlimit};
 use oci_spec::runtime::{Linux, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process};
 
 use super::seccomp::Filters;
-use super::{CompileError, scheduling, text};
+use super::{CompileError, at, scheduling, text};
 
 /// The -1 of setresuid(2): a process that becomes this user stays who it is.
 const NOBODY: u32 = u32::MAX;
@@ -18,7 +18,7 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
     let user = process.user();
     let groups = user.additional_gids().clone().unwrap_or_default();
     if [user.uid(), user.gid()].contains(&NOBODY) || groups.contains(&NOBODY) {
-        return Err(CompileError::Nobody(NOBODY));
+        return Err(at("process.user")(CompileError::Nobody(NOBODY)));
     }
     Ok(Exec {
         path,
@@ -30,7 +30,7 @@ pub fn exec(process: &Process, linux: &Linux, filters: &Filters) -> Result<Exec,
         groups,
         // What login(1) leaves users with.
         umask: user.umask().unwrap_or(0o022),
-        rlimits: process.rlimits().iter().flatten().map(rlimit).collect(),
+        rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default())?,
         scheduling: scheduling::of(process, linux)?,
         capabilities: of_process(process, linux.seccomp().is_some()),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
@@ -74,6 +74,22 @@ fn capabilities(caps: &LinuxCapabilities) -> Capabilities {
     }
 }
 
+/// Source: OCI runtime spec, config.md, "rlimits", and getrlimit(2).
+fn rlimits(limits: &[PosixRlimit]) -> Result<Vec<Rlimit>, CompileError> {
+    for (n, limit) in limits.iter().enumerate() {
+        let kind = limit.typ();
+        let fault = match (limit.soft(), limit.hard()) {
+            _ if limits[..n].iter().any(|other| other.typ() == kind) => "is there twice",
+            (soft, hard) if soft > hard => "is above its own hard limit",
+            _ => continue,
+        };
+        let limit = kind.to_string();
+        let place = format!("process.rlimits[{n}]");
+        return Err(at(place)(CompileError::Limit { limit, fault }));
+    }
+    Ok(limits.iter().map(rlimit).collect())
+}
+
 fn rlimit(limit: &PosixRlimit) -> Rlimit {
     let resource = match limit.typ() {
         PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
@@ -107,6 +123,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_limit_that_no_process_can_have_is_refused_by_its_place() {
+        let refused = |second| {
+            let first = json!({"type": "RLIMIT_CORE", "soft": 1, "hard": 1});
+            let limits = serde_json::from_value(json!([first, second])).expect("limits");
+            let limits: Vec<PosixRlimit> = limits;
+            rlimits(&limits).map_or_else(|error| error.to_string(), |_| "taken".to_owned())
+        };
+        for (second, why) in [
+            (
+                json!({"type": "RLIMIT_NOFILE", "soft": 7, "hard": 7}),
+                "taken",
+            ),
+            (
+                json!({"type": "RLIMIT_NOFILE", "soft": 8, "hard": 7}),
+                "process.rlimits[1]: RLIMIT_NOFILE is above its own hard limit",
+            ),
+            (
+                json!({"type": "RLIMIT_CORE", "soft": 0, "hard": 1}),
+                "process.rlimits[1]: RLIMIT_CORE is there twice",
+            ),
+        ] {
+            assert_eq!(refused(second), why);
+        }
+    }
+
+    #[test]
     fn nobody_stays_root_by_a_number_that_is_no_users() {
         let linux = serde_json::from_value(json!({})).expect("a linux section");
         let compiled = |user| {
@@ -124,7 +166,8 @@ mod tests {
             json!({"uid": 1, "gid": u32::MAX}),
             json!({"uid": 1, "gid": 1, "additionalGids": [2, u32::MAX]}),
         ] {
-            assert_eq!(compiled(bad), Err(CompileError::Nobody(u32::MAX)));
+            let nobody = at("process.user")(CompileError::Nobody(u32::MAX));
+            assert_eq!(compiled(bad), Err(nobody));
         }
     }
 }

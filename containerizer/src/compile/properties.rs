@@ -153,10 +153,29 @@ fn compiles_to_a_sound_program(spec: &Spec) {
     for engine in [false, true] {
         let compiled = compiled(spec, engine);
         assert_eq!(self::compiled(spec, engine), compiled);
-        if let Ok(program) = compiled {
-            is_sound(&program);
+        match compiled {
+            Ok(program) => is_sound(&program),
+            Err(error) => says_where(&error.to_string()),
         }
     }
+}
+
+/// By a JSON path, so that whoever wrote the spec finds it.
+fn says_where(error: &str) {
+    let parts = [
+        "domainname",
+        "hooks",
+        "hostname",
+        "linux",
+        "mounts",
+        "process",
+        "root",
+    ];
+    let named = parts.iter().find_map(|part| error.strip_prefix(part));
+    assert!(
+        named.is_some_and(|rest| rest.starts_with(['.', '[', ':', ' '])),
+        "{error}"
+    );
 }
 
 /// As an agent launches a spec, or as an engine has it launched.

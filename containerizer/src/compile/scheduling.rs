@@ -6,7 +6,7 @@ use oci_spec::runtime::{
     LinuxSchedulerFlag, LinuxSchedulerPolicy, Process, Scheduler as OciScheduler,
 };
 
-use super::{CompileError, memory_policy};
+use super::{CompileError, at, memory_policy};
 
 pub fn of(process: &Process, linux: &Linux) -> Result<Scheduling, CompileError> {
     Ok(Scheduling {
@@ -28,7 +28,8 @@ pub fn of(process: &Process, linux: &Linux) -> Result<Scheduling, CompileError> 
 /// personality(2).
 fn personality(personality: &LinuxPersonality) -> Result<u64, CompileError> {
     if personality.flags().iter().flatten().next().is_some() {
-        return Err(CompileError::Unsupported("flags of a personality"));
+        let unsupported = CompileError::Unsupported("flags of a personality");
+        return Err(at("linux.personality.flags")(unsupported));
     }
     Ok(match personality.domain() {
         LinuxPersonalityDomain::PerLinux => 0,
@@ -119,11 +120,11 @@ mod tests {
         assert_eq!((fifo.policy, fifo.priority, fifo.flags), (1, 7, 1));
         assert_eq!(
             planned(json!({"policy": "SCHED_BATCH", "priority": 7})).expect_err("refused"),
-            "scheduler: a priority is for SCHED_FIFO and SCHED_RR only"
+            "process.scheduler: a priority is for SCHED_FIFO and SCHED_RR only"
         );
         assert_eq!(
             planned(json!({"policy": "SCHED_OTHER", "runtime": 7})).expect_err("refused"),
-            "scheduler: a runtime, deadline or period is for SCHED_DEADLINE only"
+            "process.scheduler: a runtime, deadline or period is for SCHED_DEADLINE only"
         );
     }
 }

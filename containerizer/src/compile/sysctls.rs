@@ -3,13 +3,13 @@
 use init::Step;
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
 
-use super::{CompileError, namespaces};
+use super::{CompileError, at, namespaces};
 
 pub fn steps(linux: &Linux) -> Result<Vec<Step>, CompileError> {
     let mut steps = Vec::new();
     for (name, value) in linux.sysctl().iter().flatten() {
         let path = path(name);
-        check(&path, linux)?;
+        check(&path, linux).map_err(at(format!("linux.sysctl.{name}")))?;
         steps.push(Step::Sysctl {
             path,
             value: value.clone(),

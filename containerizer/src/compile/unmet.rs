@@ -5,7 +5,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Linux, Process, Spec};
 
-use super::{Attached, CompileError, Facts};
+use super::{Attached, CompileError, Facts, at};
 
 pub fn refuse(
     spec: &Spec,
@@ -19,22 +19,50 @@ pub fn refuse(
     // Without it a label says nothing.
     let selinux = (facts.lookup)(Path::new("/sys/fs/selinux/enforce")).is_some();
     let table = [
-        (spec.hooks().is_some() && !hooks, "hooks"),
+        (spec.hooks().is_some() && !hooks, "hooks", "hooks"),
         (
             process.terminal() == Some(true) && console.is_none() && !stays,
+            "process.terminal",
             "a terminal",
         ),
-        (process.apparmor_profile().is_some(), "an AppArmor profile"),
-        (process.selinux_label().is_some(), "an SELinux label"),
         (
             linux.mount_label().is_some() && selinux,
+            "linux.mountLabel",
             "an SELinux label of mounts",
         ),
-        (linux.intel_rdt().is_some(), "Intel RDT"),
-        (linux.net_devices().is_some(), "network devices"),
+        (linux.intel_rdt().is_some(), "linux.intelRdt", "Intel RDT"),
+        (
+            linux.net_devices().is_some(),
+            "linux.netDevices",
+            "network devices",
+        ),
     ];
-    match table.into_iter().find(|(is_asked, _)| *is_asked) {
-        Some((_, what)) => Err(CompileError::Unsupported(what)),
+    refuse_labels(process)?;
+    first(&table)
+}
+
+/// What a process must not be without when it is asked for, also one that joins a container.
+pub fn refuse_labels(process: &Process) -> Result<(), CompileError> {
+    // Programs that write specs leave one that they do not set empty.
+    let asks = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
+    first(&[
+        (
+            asks(process.apparmor_profile()),
+            "process.apparmorProfile",
+            "an AppArmor profile",
+        ),
+        (
+            asks(process.selinux_label()),
+            "process.selinuxLabel",
+            "an SELinux label",
+        ),
+    ])
+}
+
+/// Whether each is asked for, where, and what it is.
+fn first(table: &[(bool, &'static str, &'static str)]) -> Result<(), CompileError> {
+    match table.iter().find(|(is_asked, ..)| *is_asked) {
+        Some((_, place, what)) => Err(at(*place)(CompileError::Unsupported(what))),
         None => Ok(()),
     }
 }
@@ -46,7 +74,7 @@ mod tests {
     use super::*;
 
     /// What is refused of a spec with these parts.
-    fn refused(linux: Value, process: Value) -> Option<CompileError> {
+    fn refused(linux: Value, process: Value) -> Option<String> {
         let mut spec = json!({
             "ociVersion": "1.2.0",
             "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["x"]},
@@ -70,7 +98,8 @@ mod tests {
             then: init::Then::Become {},
             attached: Attached::default(),
         };
-        refuse(&spec, linux, process, &facts).err()
+        let refused = refuse(&spec, linux, process, &facts).err();
+        refused.map(|error| error.to_string())
     }
 
     #[test]
@@ -81,13 +110,23 @@ mod tests {
 
     #[test]
     fn what_is_not_is_refused_by_name() {
-        let unsupported = |what| Some(CompileError::Unsupported(what));
+        let unsupported = |at, what| {
+            Some(format!(
+                "{at}: the spec asks for {what}, which this build cannot do"
+            ))
+        };
         let apparmor = refused(json!({}), json!({"apparmorProfile": "p"}));
-        assert_eq!(apparmor, unsupported("an AppArmor profile"));
+        assert_eq!(
+            apparmor,
+            unsupported("process.apparmorProfile", "an AppArmor profile")
+        );
         let label = refused(json!({}), json!({"selinuxLabel": "l"}));
-        assert_eq!(label, unsupported("an SELinux label"));
+        assert_eq!(
+            label,
+            unsupported("process.selinuxLabel", "an SELinux label")
+        );
         let terminal = refused(json!({}), json!({"terminal": true}));
-        assert_eq!(terminal, unsupported("a terminal"));
+        assert_eq!(terminal, unsupported("process.terminal", "a terminal"));
         // Without SELinux one of mounts says nothing.
         assert_eq!(refused(json!({"mountLabel": "l"}), json!({})), None);
     }

@@ -173,6 +173,9 @@ async fn root_a_root_file_system_behind_a_link_is_used_itself() {
     let refusal = bundle.refusal(json!({"root": {"path": missing}})).await;
     assert_eq!(
         refusal,
-        format!("root {} is no directory of the host", missing.display())
+        format!(
+            "root.path: {} is no directory of the host",
+            missing.display()
+        )
     );
 }

@@ -84,10 +84,9 @@ async fn root_an_idmap_that_is_incomplete_is_refused() {
         json!({"destination": "/d", "type": "bind", "source": data, "uidMappings": map}),
         json!({"destination": "/d", "type": "tmpfs", "uidMappings": map, "gidMappings": map}),
     ] {
-        assert_eq!(
-            bundle.refusal(json!({"mounts": [mount]})).await,
-            "mount on /d: an idmapped mount is a bind, with both uidMappings and gidMappings, or a \
-             user namespace to take them from"
-        );
+        let refusal = bundle.refusal(json!({"mounts": [mount]})).await;
+        let why = "]: mount on /d: an idmapped mount is a bind, with both uidMappings and gidMappings, \
+                   or a user namespace to take them from";
+        assert!(refusal.ends_with(why), "{refusal}");
     }
 }

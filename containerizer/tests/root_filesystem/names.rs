@@ -44,21 +44,21 @@ async fn root_what_would_change_the_host_is_refused() {
         .await;
     assert_eq!(
         refusal,
-        "sysctl net/ipv4/ip_forward needs a network namespace of the container's own"
+        "linux.sysctl.net.ipv4.ip_forward: sysctl net/ipv4/ip_forward needs a network namespace of the container's own"
     );
     let refusal = bundle
         .refusal(json!({"hostname": "x", "linux": {"namespaces": namespaces}}))
         .await;
     assert_eq!(
         refusal,
-        "a hostname or domain name needs a uts namespace of the container's own"
+        "hostname: a name of its own needs a uts namespace of the container's own"
     );
     let refusal = bundle
         .refusal(json!({"linux": {"namespaces": own(&["pid"])}}))
         .await;
     assert_eq!(
         refusal,
-        "the spec asks for the host's mount namespace, which this build cannot do"
+        "linux.namespaces: the spec asks for the host's mount namespace, which this build cannot do"
     );
 }
 
@@ -114,6 +114,6 @@ async fn root_what_the_kernel_refuses_of_scheduling_is_named() {
     let patch = json!({"linux": {"personality": {"domain": "LINUX", "flags": ["x"]}}});
     assert_eq!(
         bundle.refusal(patch).await,
-        "the spec asks for flags of a personality, which this build cannot do"
+        "linux.personality.flags: the spec asks for flags of a personality, which this build cannot do"
     );
 }

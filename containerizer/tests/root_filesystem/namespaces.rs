@@ -60,7 +60,7 @@ async fn root_a_process_that_watches_over_another_needs_a_pid_namespace() {
     ]}});
     assert_eq!(
         bundle.refusal(spec).await,
-        "the spec asks for a supervised command in a pid namespace that is neither its own nor the \
-         host's, which this build cannot do"
+        "linux.namespaces: the spec asks for a supervised command in a pid namespace that is neither its \
+         own nor the host's, which this build cannot do"
     );
 }

@@ -45,8 +45,8 @@ const SENDS: &str = "sendmsg";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SeccompError {
     #[error(
-        "SCMP_ACT_NOTIFY cannot be used for the {0} syscall: runtimes need it before there is anybody to \
-         answer; let linux.seccomp allow it"
+        "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the {0} syscall: runtimes need it before there is \
+         anybody to answer; allow it"
     )]
     NotifiesOwn(&'static str),
     #[error(

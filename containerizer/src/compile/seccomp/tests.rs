@@ -208,11 +208,11 @@ fn a_listener_that_could_not_be_handed_on_is_refused() {
         ),
         (
             asking(vec![allowed(), notified("write", &[])], "/run/agent"),
-            "SCMP_ACT_NOTIFY cannot be used for the write syscall",
+            "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the write syscall",
         ),
         (
             asking(vec![notified("sendmsg", &partly), allowed()], "/run/agent"),
-            "SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall",
+            "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall",
         ),
         (
             asking(vec![], "/run/agent"),

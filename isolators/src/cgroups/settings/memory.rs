@@ -23,7 +23,13 @@ pub(super) fn settings(
     now: &Usage,
 ) -> Result<Vec<Setting>, BadResources> {
     match version {
-        Version::V1 => Ok(v1(memory, now)),
+        Version::V1 => match (given(memory.swap()), given(memory.limit())) {
+            (Some(swap @ 1..), Some(limit @ 1..)) if swap < limit => {
+                let limit = limit.unsigned_abs();
+                Err(BadResources::SwapBelowMemory { swap, limit })
+            }
+            _ => Ok(v1(memory, now)),
+        },
         Version::V2 => v2(memory, now),
     }
 }
