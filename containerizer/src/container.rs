@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::compile::{self, Command};
 use crate::death::{self, Death, Look};
-use crate::error::LaunchError;
+use crate::error::{LaunchError, chain};
 use crate::exec::{Execution, Joined, Joining};
 use crate::launch::Stdio;
 use crate::mounts::Mounts;
@@ -453,7 +453,7 @@ impl Container {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_millis(200));
                 }
-                Err(error) => return vec![error.to_string()],
+                Err(error) => return vec![chain(&error)],
             }
         }
     }

@@ -26,7 +26,7 @@ pub enum OpenError {
 }
 
 /// A container that did not come to run its command. Nothing of it is left on the host, unless
-/// `leftovers` of the termination say so.
+/// it is `Leftovers`.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     #[error(transparent)]
@@ -75,6 +75,38 @@ pub enum LaunchError {
     Agent(#[source] io::Error),
     #[error("the launch was given up")]
     GivenUp,
+    /// The launch failed, and then not all that it had made could be taken away.
+    #[error(
+        "a launch failed and left this on the host: {}; it failed because",
+        leftovers.join("; ")
+    )]
+    Leftovers {
+        /// Each as a sentence.
+        leftovers: Vec<String>,
+        #[source]
+        failure: Box<LaunchError>,
+    },
+}
+
+impl LaunchError {
+    /// With what could not be taken away after it, if there is any.
+    pub(crate) fn and_left(self, leftovers: Vec<String>) -> Self {
+        match leftovers.is_empty() {
+            true => self,
+            false => Self::Leftovers {
+                leftovers,
+                failure: Box::new(self),
+            },
+        }
+    }
+}
+
+/// An error and its causes, as one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
 }
 
 fn spawn_hint(error: &io::Error) -> &'static str {
@@ -162,6 +194,23 @@ fn hint(stage: Stage, errno: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_clean_up_is_told_beside_the_first_failure_and_never_instead_of_it() {
+        let failed = || LaunchError::Hook("the hook failed".to_owned());
+        assert_eq!(failed().and_left(vec![]).to_string(), "the hook failed");
+        let left = failed().and_left(vec!["cannot remove cgroup /c".to_owned()]);
+        let why = std::error::Error::source(&left).map(|failure| failure.to_string());
+        assert_eq!(
+            (left.to_string(), why),
+            (
+                "a launch failed and left this on the host: cannot remove cgroup /c; it failed \
+                 because"
+                    .to_owned(),
+                Some("the hook failed".to_owned())
+            )
+        );
+    }
 
     fn reported(attempt: &str, stage: Stage, errno: i32) -> String {
         LaunchError::from(Report {

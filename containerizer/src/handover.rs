@@ -38,7 +38,7 @@ impl Drop for Unclaimed {
         self.container.kill();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let container = self.container.clone();
-            runtime.spawn(async move { put_away(&container).await });
+            runtime.spawn(async move { put_away_unheard(&container).await });
         }
     }
 }
@@ -77,4 +77,11 @@ pub async fn put_away(container: &Container) -> Termination {
     let termination = container.wait().await;
     container.forget();
     termination
+}
+
+/// The same where nobody hears of it any more.
+pub async fn put_away_unheard(container: &Container) {
+    for left in put_away(container).await.leftovers {
+        tracing::warn!(container = %container.id(), left, "a launch that was given up left something");
+    }
 }

@@ -1,14 +1,14 @@
 //! The act: cgroup, program, process, and the word from `init` that the command runs.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use failpoint::{Point, reach};
 use init::{Program, Report, Then, Word};
 use isolators::ContainerId;
-use isolators::cgroups::{Cgroup, ControllerMount, Layout};
+use isolators::cgroups::{Cgroup, ControllerMount, Layout, OomWatch, Plan};
 use oci_spec::runtime::Spec;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
@@ -19,8 +19,8 @@ use crate::ahead::{self, Ipc, Network};
 use crate::birth::{Birth, Born, bear};
 use crate::compile::{self, Attached, Facts, Kind};
 use crate::container::Container;
-use crate::error::LaunchError;
-use crate::handover::{Unclaimed, Underway, put_away};
+use crate::error::{LaunchError, chain};
+use crate::handover::{Unclaimed, Underway, put_away, put_away_unheard};
 use crate::line::Line;
 use crate::process::Process;
 
@@ -88,7 +88,7 @@ async fn start_and_hear(
     let heard = tokio::select! {
         heard = hear(line, &mut watch) => heard,
         () = caller.closed() => {
-            put_away(&container).await;
+            put_away_unheard(&container).await;
             return Err(LaunchError::GivenUp);
         }
     };
@@ -103,12 +103,13 @@ async fn start_and_hear(
             Ok(container)
         }
         Heard::Failed(report) => {
-            put_away(&container).await;
-            Err(report.into())
+            let termination = put_away(&container).await;
+            Err(LaunchError::from(report).and_left(termination.leftovers))
         }
         Heard::Nothing => {
             let termination = put_away(&container).await;
-            Err(LaunchError::Died(Box::new(termination)))
+            let leftovers = termination.leftovers.clone();
+            Err(LaunchError::Died(Box::new(termination)).and_left(leftovers))
         }
     }
 }
@@ -168,7 +169,7 @@ struct Started {
     timings: Option<File>,
 }
 
-/// Each `?` below leaves nothing behind: the record and the cgroup are put away by `undo`.
+/// Nothing exists of the container before all of it is planned.
 fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Started, LaunchError> {
     let Order {
         id,
@@ -228,22 +229,6 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     let record = Record::create(&shared.config.runtime_dir, &id)?;
     watch.lap("record");
     reach(Point::RecordMade);
-    let mut undo = Undo {
-        record: &record,
-        cgroup: None,
-        committed: false,
-    };
-    let entry = cgroup.create(&limits)?;
-    undo.cgroup = Some(&cgroup);
-    if let (Some(program), Some(directory)) = (limits.device_program(), cgroup.directory()) {
-        shared.device_programs.attach(program, &directory)?;
-    }
-    let oom = cgroup.watch_oom()?;
-    watch.lap("cgroup");
-    reach(Point::CgroupReady);
-
-    let status = record.status_file()?;
-    reach(Point::StatusMade);
     let made_ahead = [
         (network.is_some(), libc::CLONE_NEWNET),
         (ipc.is_some(), libc::CLONE_NEWIPC),
@@ -251,47 +236,144 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
     ];
     let made_ahead = made_ahead.iter().filter(|(is_there, _)| *is_there);
     let made_ahead = made_ahead.fold(0, |flags, (_, flag)| flags | *flag as u64);
-    let Born { process, line, way } = bear(
-        &shared.helper,
-        Birth {
-            program,
-            stdio: &stdio,
-            status: Some(status.as_fd()),
-            entry: &entry,
-            more: &more,
-            namespaces: compile::clone_flags(&spec) & !made_ahead,
-        },
-    )?;
-    // What follows is done while it works.
-    watch.lap("spawn");
-    reach(Point::Spawned);
-    let process = Process::adopt(process).map_err(|source| LaunchError::Prepare {
-        attempt: "watch the first process",
-        source,
-    })?;
-    // A container that a later agent would not find is better not there at all.
-    let recorded = record.write_pid(process.pid);
-    let recorded = recorded.and_then(|()| record.write_spec(&spec));
-    // Made now: once the container has ended, its record may be on its way out.
-    let timings = record.timings_file();
-    let timings = timings.inspect_err(
-        |error| tracing::warn!(container = %id, %error, "the next agent will not know a launch's timings"),
-    );
-    if let Err(error) = recorded.map_err(LaunchError::from).and(way.end()) {
-        process.end();
-        return Err(error);
-    }
+    let planned = Planned {
+        spec: &spec,
+        limits: &limits,
+        program,
+        stdio: &stdio,
+        more: &more,
+        namespaces: compile::clone_flags(&spec) & !made_ahead,
+    };
+    let mut making = Making {
+        shared,
+        record: &record,
+        cgroup: &cgroup,
+        has_cgroup: false,
+        over: false,
+    };
+    let Made {
+        process,
+        oom,
+        line,
+        timings,
+    } = match making.make(planned, &mut watch) {
+        Ok(made) => made,
+        Err(failure) => return Err(failure.and_left(making.undo())),
+    };
     reach(Point::InitRuns);
     // From here on the container owns the cgroup and the record: it ends in `wait`.
-    undo.commit();
+    making.over = true;
+    drop(making);
     let pids = compile::pids(&spec);
     let container = Container::watch(shared, record, cgroup, pids, process, oom);
     Ok(Started {
         container,
         line,
         watch,
-        timings: timings.ok(),
+        timings,
     })
+}
+
+/// All that is known before anything exists.
+struct Planned<'a> {
+    spec: &'a Spec,
+    limits: &'a Plan,
+    program: Program,
+    stdio: &'a Stdio,
+    more: &'a [BorrowedFd<'a>],
+    /// Those that the first process is born in.
+    namespaces: u64,
+}
+
+struct Made {
+    process: Process,
+    oom: Option<OomWatch>,
+    line: Line,
+    timings: Option<File>,
+}
+
+/// What a launch makes. Dropped before it is `over`, as by a panic, it is put away.
+struct Making<'a> {
+    shared: &'a Shared,
+    record: &'a Record,
+    cgroup: &'a Cgroup,
+    /// Not that of somebody else.
+    has_cgroup: bool,
+    over: bool,
+}
+
+impl Making<'_> {
+    /// After an error there is something to undo.
+    fn make(&mut self, planned: Planned<'_>, watch: &mut Stopwatch) -> Result<Made, LaunchError> {
+        let (cgroup, record, limits) = (self.cgroup, self.record, planned.limits);
+        let entry = cgroup.create(limits)?;
+        self.has_cgroup = true;
+        if let (Some(program), Some(directory)) = (limits.device_program(), cgroup.directory()) {
+            self.shared.device_programs.attach(program, &directory)?;
+        }
+        let oom = cgroup.watch_oom()?;
+        watch.lap("cgroup");
+        reach(Point::CgroupReady);
+
+        let status = record.status_file()?;
+        reach(Point::StatusMade);
+        let Born { process, line, way } = bear(
+            &self.shared.helper,
+            Birth {
+                program: planned.program,
+                stdio: planned.stdio,
+                status: Some(status.as_fd()),
+                entry: &entry,
+                more: planned.more,
+                namespaces: planned.namespaces,
+            },
+        )?;
+        // What follows is done while it works.
+        watch.lap("spawn");
+        reach(Point::Spawned);
+        let process = Process::adopt(process).map_err(|source| LaunchError::Prepare {
+            attempt: "watch the first process",
+            source,
+        })?;
+        // A container that a later agent would not find is better not there at all.
+        let recorded = record.write_pid(process.pid);
+        let recorded = recorded.and_then(|()| record.write_spec(planned.spec));
+        // Made now: once the container has ended, its record may be on its way out.
+        let timings = record.timings_file();
+        let timings = timings.inspect_err(
+            |error| tracing::warn!(container = %record.id, %error, "the next agent will not know a launch's timings"),
+        );
+        if let Err(error) = recorded.map_err(LaunchError::from).and(way.end()) {
+            process.end();
+            return Err(error);
+        }
+        Ok(Made {
+            process,
+            oom,
+            line,
+            timings: timings.ok(),
+        })
+    }
+
+    /// Newest first. Returns what cannot be taken away, each as a sentence.
+    fn undo(&mut self) -> Vec<String> {
+        self.over = true;
+        let cgroup = (self.has_cgroup).then(|| self.cgroup.remove());
+        let cgroup = cgroup.and_then(Result::err).map(|error| chain(&error));
+        let record = self.record.remove().err().map(|error| chain(&error));
+        cgroup.into_iter().chain(record).collect()
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        for left in self.undo() {
+            tracing::warn!(container = %self.record.id, left, "a failed launch left something");
+        }
+    }
 }
 
 fn compile(
@@ -330,31 +412,4 @@ fn take_mounts(shared: &Shared, program: &mut Program, first: u32) -> Vec<OwnedF
     let used: Vec<_> = used.into_iter().zip(first..).collect();
     ahead::use_made(program, &used);
     mounts
-}
-
-/// Puts away what a failed launch has made, newest first, when dropped before `commit`.
-struct Undo<'a> {
-    record: &'a Record,
-    cgroup: Option<&'a Cgroup>,
-    committed: bool,
-}
-
-impl Undo<'_> {
-    fn commit(mut self) {
-        self.committed = true;
-    }
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        if self.committed {
-            return;
-        }
-        if let Err(error) = self.cgroup.map_or(Ok(()), Cgroup::remove) {
-            tracing::warn!(container = %self.record.id, %error, "a failed launch left its cgroup");
-        }
-        if let Err(error) = self.record.remove() {
-            tracing::warn!(container = %self.record.id, %error, "a failed launch left its record");
-        }
-    }
 }

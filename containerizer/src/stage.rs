@@ -12,7 +12,7 @@ use oci_spec::runtime::Spec;
 use crate::birth::{Birth, bear};
 use crate::compile::{self, Attached, Facts, Kind, Lines};
 use crate::devices;
-use crate::error::LaunchError;
+use crate::error::{LaunchError, chain};
 use crate::helper::Helper;
 use crate::launch::Stdio;
 use crate::line::{Line, Said};
@@ -67,7 +67,7 @@ pub type HandOn<'a> = &'a dyn Fn(OwnedFd) -> io::Result<()>;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Stage<'_> {
-    /// Makes the cgroup and the first process. Errors: nothing is left.
+    /// Makes the cgroup and the first process. Errors: nothing is left, unless they say so.
     pub fn set(self) -> Result<Staged, LaunchError> {
         let limits = self.spec.linux().as_ref();
         let limits = limits.and_then(|linux| linux.resources().as_ref());
@@ -86,9 +86,8 @@ impl Stage<'_> {
                 left: false,
             }),
             Err(error) => {
-                // The first failure is what the caller must hear.
-                let _ = self.cgroup.remove();
-                Err(error)
+                let left = self.cgroup.remove().err();
+                Err(error.and_left(left.iter().map(|error| chain(error)).collect()))
             }
         }
     }

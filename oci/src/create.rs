@@ -12,7 +12,7 @@ use oci_spec::runtime::Spec;
 use tracing::debug;
 
 use crate::config::Config;
-use crate::error::{Error, call, file, launching};
+use crate::error::{Error, call, chain, file, launching};
 use crate::flags::Create;
 use crate::log::Log;
 use crate::seccomp_agent::Agent;
@@ -68,8 +68,13 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        // What cannot be removed is found by delete.
-        let _ = self.0.as_ref().map(Entry::remove);
+        if let Some(Err(error)) = self.0.as_ref().map(Entry::remove) {
+            // It is found by delete.
+            tracing::warn!(
+                error = chain(&error),
+                "a container that failed to start left its state"
+            );
+        }
     }
 }
 

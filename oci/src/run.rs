@@ -7,7 +7,7 @@ use containerizer::{ExitStatus, Lines};
 
 use crate::attend::{self, Signals};
 use crate::create::{Created, Order, Waits};
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::flags::Run;
 use crate::log::Log;
 use crate::state::State;
@@ -39,7 +39,10 @@ pub fn run(store: &Store, flags: &Run, log: &Log) -> Result<ExitCode, Error> {
     if let Err(error) = begin(store, &created, &spec) {
         delete::end(&created.stored);
         created.child.wait();
-        delete::remove(&created.entry, &created.stored, log)?;
+        if let Err(error) = delete::remove(&created.entry, &created.stored, log) {
+            // Beside what went wrong first, not instead of it.
+            log.warning(&chain(&error));
+        }
         return Err(error);
     }
     let Some(signals) = signals else {

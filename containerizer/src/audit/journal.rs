@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use crate::error::chain;
 use crate::identity::Identity;
 use crate::record;
 use crate::runtime_dir;
@@ -89,11 +90,4 @@ fn ids(directory: &Path) -> BTreeMap<u32, String> {
         Some((first, holder.to_string_lossy().into_owned()))
     });
     links.collect()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
 }
