@@ -131,6 +131,16 @@ pub fn complete(process: &mut Map<String, Value>, warnings: &mut Vec<String>) {
     if let Some(env) = process.get_mut("env").and_then(Value::as_array_mut) {
         keep_last(env);
     }
+    let scheduler = process.get_mut("scheduler");
+    let flags = scheduler.and_then(|it| it.get_mut("flags")?.as_array_mut());
+    for flag in flags.into_iter().flatten() {
+        // The library has names of its own for what the OCI runtime spec calls these.
+        match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => *flag = json!("SCHED_RESET_ON_FORK"),
+            Some("SCHED_FLAG_DL_OVERRUN") => *flag = json!("SCHED_FLAG_D_L_OVERRUN"),
+            _ => {}
+        }
+    }
 }
 
 /// A kernel may know more capabilities than we do, and a spec more than both. `ours`: what we can give.
@@ -295,6 +305,23 @@ mod tests {
         assert_eq!(env, ["B=2", "A=3"]);
         assert_eq!(warnings.len(), 1);
         assert!(check(&spec).is_ok());
+    }
+
+    #[test]
+    fn flags_of_a_scheduler_are_those_of_the_specification() {
+        let mut config = config();
+        config["process"]["scheduler"] = json!({
+            "policy": "SCHED_DEADLINE",
+            "flags": [
+                "SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN",
+                "SCHED_FLAG_KEEP_POLICY", "SCHED_FLAG_KEEP_PARAMS", "SCHED_FLAG_UTIL_CLAMP_MIN",
+                "SCHED_FLAG_UTIL_CLAMP_MAX",
+            ],
+        });
+        let (spec, _) = read(&config).expect("reads");
+        let process = spec.process().as_ref().expect("a process");
+        let scheduler = process.scheduler().as_ref().expect("a scheduler");
+        assert_eq!(scheduler.flags().iter().flatten().count(), 7);
     }
 
     #[test]

@@ -13,7 +13,12 @@ const NAME: &str = "config.json";
 pub fn write(flags: &Spec) -> Result<(), Error> {
     let path = flags.bundle.join(NAME);
     let on_v2 = crate::status::hierarchy().is_ok_and(|it| matches!(*it, Hierarchy::V2(_)));
-    let text = serde_json::to_string_pretty(&spec(on_v2)).map_err(call("write a spec as JSON"))?;
+    let mut spec = spec(on_v2);
+    if flags.rootless {
+        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        spec = without_root(spec, uid.as_raw(), gid.as_raw());
+    }
+    let text = serde_json::to_string_pretty(&spec).map_err(call("write a spec as JSON"))?;
     let made = std::fs::File::options()
         .write(true)
         .create_new(true)
@@ -23,6 +28,34 @@ pub fn write(flags: &Spec) -> Result<(), Error> {
         _ => file("create", &path)(error),
     })?;
     writeln!(made, "{text}").map_err(file("write", &path))
+}
+
+/// The same for somebody who is not root on the host, and in a user namespace is: a sysfs can be mounted only by
+/// who owns the network, so the host's is shown; of ids there is one; and limits are not his to set.
+fn without_root(mut spec: Value, uid: u32, gid: u32) -> Value {
+    let only = |id| json!([{"containerID": 0, "hostID": id, "size": 1}]);
+    let linux = &mut spec["linux"];
+    linux["uidMappings"] = only(uid);
+    linux["gidMappings"] = only(gid);
+    if let Some(linux) = linux.as_object_mut() {
+        linux.remove("resources");
+    }
+    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        namespaces.push(json!({"type": "user"}));
+    }
+    for mount in spec["mounts"].as_array_mut().into_iter().flatten() {
+        if mount["destination"] == "/sys" {
+            *mount = json!({
+                "destination": "/sys", "type": "none", "source": "/sys",
+                "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
+            });
+        }
+        if let Some(options) = mount["options"].as_array_mut() {
+            options.retain(|option| option != "gid=5");
+        }
+    }
+    spec
 }
 
 /// A shell with a terminal in every namespace but user, time, and on v1 cgroup.
@@ -80,4 +113,28 @@ fn spec(on_v2: bool) -> Value {
             ],
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_root_gets_one_id_and_nothing_that_is_the_hosts_to_give() {
+        let spec = without_root(spec(false), 1000, 100);
+        let linux = &spec["linux"];
+        let kinds = linux["namespaces"].as_array().expect("a list");
+        let kinds: Vec<_> = kinds.iter().map(|it| it["type"].clone()).collect();
+        assert_eq!(kinds, ["pid", "ipc", "uts", "mount", "user"]);
+        assert_eq!(linux["uidMappings"][0]["hostID"], 1000);
+        assert_eq!(linux["gidMappings"][0]["hostID"], 100);
+        assert_eq!(linux.get("resources"), None);
+        let text = spec.to_string();
+        assert!(
+            !text.contains("gid=5") && !text.contains("\"sysfs\""),
+            "{text}"
+        );
+        let spec: oci_spec::runtime::Spec = serde_json::from_value(spec).expect("a spec");
+        assert!(crate::config::check(&spec).is_ok());
+    }
 }

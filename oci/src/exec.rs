@@ -147,6 +147,14 @@ fn like_own(spec: &Spec, flags: &Exec) -> Result<Value, Error> {
     if flags.no_new_privs {
         process["noNewPrivileges"] = json!(true);
     }
+    for (name, value) in [
+        ("apparmorProfile", &flags.apparmor),
+        ("selinuxLabel", &flags.process_label),
+    ] {
+        if let Some(value) = value {
+            process[name] = json!(value);
+        }
+    }
     if let Some(env) = process.get_mut("env").and_then(Value::as_array_mut) {
         env.extend(flags.env.iter().map(|entry| json!(entry)));
     } else if !flags.env.is_empty() {

@@ -246,6 +246,12 @@ pub struct Exec {
     /// The process and what it executes can gain no privileges
     #[arg(long)]
     pub no_new_privs: bool,
+    /// AppArmor profile of the process
+    #[arg(long, value_name = "PROFILE")]
+    pub apparmor: Option<String>,
+    /// SELinux label of the process
+    #[arg(long, value_name = "LABEL")]
+    pub process_label: Option<String>,
     /// A capability beside the container's own; may be repeated
     #[arg(long, short = 'c', value_name = "CAP")]
     pub cap: Vec<String>,
@@ -316,6 +322,16 @@ pub struct Update {
     /// Weight of block I/O, from 10 to 1000
     #[arg(long, value_name = "WEIGHT")]
     pub blkio_weight: Option<u16>,
+    /// Of cgroup v1, on old kernels
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, hide = true)]
+    pub kernel_memory: Option<String>,
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, hide = true)]
+    pub kernel_memory_tcp: Option<String>,
+    /// Of Intel RDT, which containers here have none of
+    #[arg(long, value_name = "SCHEMA", hide = true)]
+    pub l3_cache_schema: Option<String>,
+    #[arg(long, value_name = "SCHEMA", hide = true)]
+    pub mem_bw_schema: Option<String>,
     #[arg(value_name = "ID")]
     pub id: String,
 }

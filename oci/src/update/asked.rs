@@ -62,7 +62,22 @@ fn given(flags: &Update) -> Result<Vec<(&'static str, &'static str, Value)>, Err
             &flags.memory_reservation,
         ),
         ("--memory-swap", "swap", &flags.memory_swap),
+        ("--kernel-memory", "kernel", &flags.kernel_memory),
+        ("--kernel-memory-tcp", "kernelTCP", &flags.kernel_memory_tcp),
     ];
+    let schemas = [
+        ("--l3-cache-schema", &flags.l3_cache_schema),
+        ("--mem-bw-schema", &flags.mem_bw_schema),
+    ];
+    for (flag, value) in schemas {
+        if let Some(value) = value {
+            return Err(Error::BadFlag {
+                flag,
+                value: value.clone(),
+                wanted: "leave it out, for no container here is in a group of Intel RDT",
+            });
+        }
+    }
     let mut given = Vec::new();
     for (flag, name, value) in amounts {
         let Some(value) = value else { continue };
@@ -202,6 +217,9 @@ mod tests {
         assert_eq!(found, wanted);
         let error = asked("--memory 5X c1").expect_err("refused").to_string();
         assert!(error.starts_with("--memory is \"5X\""), "{error}");
+        let error = asked("--l3-cache-schema L3:0=f c1").expect_err("refused");
+        let error = error.to_string();
+        assert!(error.starts_with("--l3-cache-schema is"), "{error}");
     }
 
     #[test]
