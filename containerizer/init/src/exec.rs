@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
 use init::{
     Capabilities, Exec, Filter, Gate, HEAD, Hook, Preserved, Stage, Word, interpreter, passwd,
@@ -23,6 +23,20 @@ pub fn set_oom_score(score: i32) -> Result<(), Failure> {
     Procfs::of_host()
         .and_then(|proc| proc.write("self/oom_score_adj", &score.to_string()))
         .map_err(because(format!("set oom_score_adj to {score}")))
+}
+
+/// Programs open /dev/stderr anew, which the kernel grants to whom the pipe behind it belongs. A file of the host
+/// stays whose it is, and a terminal of the container's own has its owner already.
+fn give_pipes(uid: u32) {
+    for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        let stream = sys::inherited(stream);
+        if sys::metadata(stream)
+            .is_ok_and(|about| about.file_type().is_fifo() && about.uid() != uid)
+        {
+            // Not where a user namespace does not know whose it is; what is open can be written to all the same.
+            let _ = sys::give_to(stream, uid);
+        }
+    }
 }
 
 /// `state`: of the container, for hooks. Returns only on failure.
@@ -55,6 +69,9 @@ pub fn exec(exec: &Exec, state: &str) -> Result<Never, Failure> {
     }
     // Engines give directories that only root may enter, and mean it.
     let entered = exec.engine && sys::chdir(&exec.cwd).is_ok();
+    if exec.engine && exec.uid != 0 {
+        give_pipes(exec.uid);
+    }
     sys::become_user(exec.uid, exec.gid, &exec.groups).map_err(because(format!(
         "become user {} group {}",
         exec.uid, exec.gid

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
+use init::mount_attributes::{NOEXEC, NOSUID};
 use init::{Attributes, Origin, Rlimit, Stage, Step, Unsaid, Word, fd};
 
 use crate::console::{self, Kept};
@@ -408,6 +409,7 @@ fn bind_device(
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
     let tree = sys::clone_tree(found.as_raw_fd(), "", false)?;
+    sys::mount_setattr(tree.as_fd(), NOSUID | NOEXEC, 0, 0, false)?;
     sys::mknodat(parent, name, libc::S_IFREG | 0o644, 0)?;
     let at = sys::openat2(parent, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
     sys::move_mount(tree.as_fd(), at.as_fd(), "")

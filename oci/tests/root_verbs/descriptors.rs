@@ -2,6 +2,7 @@
 
 use std::io::{IoSliceMut, Read as _};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener;
 
 use nix::cmsg_space;
@@ -57,4 +58,28 @@ fn root_a_pidfd_is_sent_of_what_is_made() {
     let pid = std::fs::read_to_string(pid_file).expect("is written");
     assert_eq!(process_sent_to(&listener), pid);
     assert_ne!(pid, first);
+}
+
+#[test]
+fn root_a_user_may_open_the_pipes_anew_that_it_writes_to_and_no_file_changes_hands() {
+    let bundle = Bundle::new("pipes", "echo out >/dev/stdout; echo err >/dev/stderr");
+    bundle.set(
+        "process/user",
+        serde_json::json!({"uid": 1000, "gid": 1000}),
+    );
+    let done = bundle.command(&["run", &bundle.id]).output().expect("runs");
+    assert_eq!(
+        (&done.stdout[..], &done.stderr[..]),
+        (&b"out\n"[..], &b"err\n"[..])
+    );
+    bundle.set("process/args", serde_json::json!(["sleep", "1000"]));
+    bundle.run_detached();
+    let words = ["exec", &bundle.id, "sh", "-c", "id -u >/dev/stdout"];
+    let done = bundle.command(&words).output().expect("runs");
+    assert_eq!(done.stdout, b"1000\n");
+    bundle.call(&words).refuses("");
+    let owner = std::fs::metadata(bundle.path("out"))
+        .expect("is there")
+        .uid();
+    assert_eq!(owner, 0);
 }
