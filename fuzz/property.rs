@@ -10,6 +10,7 @@ static HOLDS: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let packages = [
         ("containerizer", containerizer::properties::ALL),
         ("fetcher", fetcher::properties::ALL),
+        ("images", images::properties::ALL),
         ("init", init::properties::ALL),
         ("isolators", isolators::properties::ALL),
         ("oci", oci::properties::ALL),

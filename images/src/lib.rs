@@ -15,6 +15,8 @@ mod local;
 mod manifest;
 mod media;
 mod name;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod provision;
 mod reference;
 mod registry;

@@ -27,13 +27,14 @@ pub enum NoAccount {
     Group(String),
 }
 
-/// A number need not be known. As Docker: with a group that is named, there are no others.
+/// A number is that id, whoever in the image has it for a name: an image does not make root of the user 1000
+/// that a task asks for. It need not be known. As Docker: with a group that is named, there are no others.
 pub fn account(wanted: &UserName, passwd: &str, group: &str) -> Result<Account, NoAccount> {
     let id = number(&wanted.user);
-    // A user may be named like a number, and then that is meant.
-    let by_name = entries(passwd).find(|entry| entry.name == wanted.user);
-    let by_id = || entries(passwd).find(|entry| Some(entry.id) == id);
-    let found = by_name.or_else(by_id);
+    let found = entries(passwd).find(|entry| match id {
+        Some(id) => entry.id == id,
+        None => entry.name == wanted.user,
+    });
     let (name, uid, gid, home) = match (found, id) {
         (Some(user), _) => {
             let gid = user.rest.first().and_then(|gid| number(gid)).unwrap_or(0);
@@ -50,8 +51,8 @@ pub fn account(wanted: &UserName, passwd: &str, group: &str) -> Result<Account, 
     let (gid, groups) = match &wanted.group {
         None => (gid, groups_of(name, group)),
         Some(wanted) => {
-            let known = entries(group).find(|entry| entry.name == *wanted);
-            let gid = known.map(|entry| entry.id).or_else(|| number(wanted));
+            let by_name = || entries(group).find(|entry| entry.name == *wanted);
+            let gid = number(wanted).or_else(|| by_name().map(|entry| entry.id));
             (
                 gid.ok_or_else(|| NoAccount::Group(wanted.clone()))?,
                 Vec::new(),
@@ -114,8 +115,11 @@ mod tests {
         app:x:0:0:again:/root:/bin/sh\n\
         lost:x:7:8\n\
         odd:x:9:9::../x:/bin/sh\n\
-        77:x:78:79::/n:\n";
-    const GROUP: &str = "root:x:0:\nwww:x:33:root, app\nwheel:x:10:app\nbig:x:4294967295:app\n";
+        77:x:0:0::/root:\n\
+        seventy:x:78:79::/n:\n\
+        78:x:0:0::/root:\n";
+    const GROUP: &str = "root:x:0:\nwww:x:33:root, app\nwheel:x:10:app\nbig:x:4294967295:app\n\
+        1234:x:0:seventy\n";
 
     fn found(user: &str) -> Result<(u32, u32, Vec<u32>, String), NoAccount> {
         let account = account(&user.parse().unwrap(), PASSWD, GROUP)?;
@@ -136,7 +140,8 @@ mod tests {
             ("4000:www", (4000, 33, vec![], home("/"))),
             ("lost", (7, 8, vec![], home("/"))),
             ("odd", (9, 9, vec![], home("/"))),
-            ("77", (78, 79, vec![], home("/n"))),
+            ("77", (77, 0, vec![], home("/"))),
+            ("78", (78, 79, vec![0], home("/n"))),
         ] {
             assert_eq!(found(user), Ok(who), "{user}");
         }
