@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use images::{
-    Account, BadCredentials, BadImageName, Credentials, Held, Home, Image, Name, Progress,
+    Account, BadCredentials, BadImageName, Credentials, Held, Home, Ids, Image, Name, Progress,
     Provided, ProvisionError, Provisioner, Pruned, Pull, Registries, RegistryError, Store,
     StoreError, UserName, When,
 };
@@ -224,7 +224,7 @@ impl Images {
                 (None, Some(user)) => Some(provisioner.account(&image, user)?),
                 (None, None) => None,
             };
-            let provided = provisioner.provision(&container, &image, &held)?;
+            let provided = provisioner.provision(&container, &image, ids, &held)?;
             Ok(Provisioned {
                 image,
                 provided,
@@ -243,6 +243,7 @@ impl Images {
         if usage <= 1.0 - gc.headroom {
             return;
         }
+        ids: Ids,
         let excluded = gc
             .excluded
             .iter()

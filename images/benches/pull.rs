@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use images::{
-    Credentials, Digest, Held, Image, Name, Provisioner, Pull, Reference, Registries, Rootfs,
+    Credentials, Digest, Held, Ids, Image, Name, Provisioner, Pull, Reference, Registries, Rootfs,
     Settings, Stack, Store, When,
 };
 use rustix::mount::{
@@ -276,7 +276,7 @@ async fn starts(work: &Path, name: &str) {
     let name = |instance: usize| format!("c{instance}");
     for instance in 0..INSTANCES {
         let begun = Instant::now();
-        let found = provisioner.provision(&name(instance), &image, &held);
+        let found = provisioner.provision(&name(instance), &image, Ids::Hosts, &held);
         if let Rootfs::Stack(stack) = &found.unwrap().rootfs {
             let stacked = stacked(stack);
             made.push(begun.elapsed());

@@ -32,7 +32,7 @@ pub use local::LocalError;
 pub use manifest::{BadManifest, Descriptor, Document, Index, Manifest, Platform};
 pub use media::{Compression, LayerKind};
 pub use name::{BadImageName, Home, Local, LocalKind, Name};
-pub use provision::{Backend, Provided, ProvisionError, Provisioner, Rootfs, Stack};
+pub use provision::{Backend, Ids, Provided, ProvisionError, Provisioner, Rootfs, Stack};
 pub use reference::{BadReference, Reference, Version};
 pub use registry::{
     BadCredentials, Credentials, HelperError, Login, Partial, Registries, RegistryError,

@@ -96,6 +96,16 @@ pub struct Provisioner {
     backend: Backend,
     /// The kernel can be told of layers one by one, and so of any number.
     one_by_one: bool,
+    /// It can be told of layers whose owners are shown differently.
+    idmaps_layers: bool,
+}
+
+/// Whose ids the owners of a container's files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    Hosts,
+    /// Of a user namespace: its files are to be shown through that.
+    Own,
 }
 
 impl Provisioner {
@@ -113,6 +123,7 @@ impl Provisioner {
             store,
             backend,
             one_by_one: stack::can_one_by_one(),
+            idmaps_layers: stack::can_idmap(),
         })
     }
 
@@ -131,6 +142,7 @@ impl Provisioner {
         &self,
         container: &str,
         image: &Image,
+        ids: Ids,
         _held: &Held,
     ) -> Result<Provided, ProvisionError> {
         let directory = self.directory(container);
@@ -145,7 +157,12 @@ impl Provisioner {
         fs::write(&file, text).map_err(failed("write", &file))?;
         let layers = self.layers(image);
         let volumes = self.volumes(&directory, &layers, &image.runtime().volumes)?;
-        let rootfs = match self.backend {
+        let backend = match ids {
+            // Copied files can be shown differently by older kernels, too.
+            Ids::Own if !self.idmaps_layers => Backend::Copy,
+            Ids::Own | Ids::Hosts => self.backend,
+        };
+        let rootfs = match backend {
             Backend::Copy => {
                 let root = directory.join("rootfs");
                 make(&root, 0o755)?;

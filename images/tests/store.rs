@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Response;
 use images::{
-    Backend, Credentials, Digest, Held, Image, Name, Progress, Provisioner, Pull, Reference,
+    Backend, Credentials, Digest, Held, Ids, Image, Name, Progress, Provisioner, Pull, Reference,
     Registries, Rootfs, Settings, Store, StoreError, When,
 };
 use serde_json::json;
@@ -153,7 +153,7 @@ async fn layers_are_shared_and_what_is_used_stays() {
     let provisioner =
         Provisioner::open(directory.path(), Arc::clone(&store), Some(Backend::Overlay))
             .expect("opens");
-    let rootfs = provisioner.provision("c1", &first, &held);
+    let rootfs = provisioner.provision("c1", &first, Ids::Hosts, &held);
     let Rootfs::Stack(stack) = rootfs.expect("provisions").rootfs else {
         panic!("layers are stacked")
     };

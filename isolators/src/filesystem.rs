@@ -17,7 +17,7 @@ impl Isolator for Filesystem {
 
     fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
         if let Some(root) = &request.root {
-            rootfs::root(root, spec)?;
+            rootfs::root(root, request, spec)?;
         }
         let options = ["nosuid", "noexec", "nodev"].map(str::to_owned).to_vec();
         spec.mounts.push(
@@ -29,7 +29,7 @@ impl Isolator for Filesystem {
                 .build()?,
         );
         if let Some(root) = &request.root {
-            rootfs::kernels(root, spec)?;
+            rootfs::kernels(root, request, spec)?;
         }
         if request.user_namespace.is_some() || request.root.is_some() {
             let (sandbox, inside) = (&request.sandbox, request.sandbox_inside());

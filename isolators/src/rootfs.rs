@@ -6,13 +6,20 @@ use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount,
 
 use crate::isolator::{Draft, PlanError};
 use crate::network::File;
-use crate::request::{DeviceFile, DeviceKind, Files, Root, Tmpfs};
+use crate::request::{Access, DeviceFile, DeviceKind, Files, Ipc, Request, Root, Tmpfs};
 use crate::terminal;
-use crate::volumes::check_target;
+use crate::volumes::{bind, check_target};
 
-/// Before all else: everything else is mounted on it.
-pub(crate) fn root(root: &Root, spec: &mut Draft) -> Result<(), PlanError> {
+/// Before all else: everything else is mounted on it. In a user namespace files have the owners that the image
+/// gives them, as the container sees them.
+pub(crate) fn root(root: &Root, request: &Request, spec: &mut Draft) -> Result<(), PlanError> {
+    let own_ids = request.user_namespace.is_some();
     let path = match &root.files {
+        Files::Directory(path) if own_ids => {
+            spec.mounts
+                .push(bind(path, Path::new("/"), Access::ReadWrite, request)?);
+            path
+        }
         Files::Directory(path) => path,
         Files::Overlay {
             root,
@@ -24,6 +31,7 @@ pub(crate) fn root(root: &Root, spec: &mut Draft) -> Result<(), PlanError> {
                 .iter()
                 .map(|layer| layer.display().to_string())
                 .collect();
+            let owners = own_ids.then(|| "idmap".to_owned());
             let options = [
                 format!("lowerdir={}", lower.join(":")),
                 format!("upperdir={}", upper.display()),
@@ -31,8 +39,12 @@ pub(crate) fn root(root: &Root, spec: &mut Draft) -> Result<(), PlanError> {
                 // It ends with the container, so nothing of it needs to be on the disk.
                 "volatile".to_owned(),
             ];
-            spec.mounts
-                .push(mount("/", "overlay", "overlay", options.to_vec())?);
+            spec.mounts.push(mount(
+                "/",
+                "overlay",
+                "overlay",
+                options.into_iter().chain(owners).collect(),
+            )?);
             root
         }
     };
@@ -50,10 +62,27 @@ const KERNELS: &[(&str, &str, &[&str])] = &[
     ("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
 ];
 
-pub(crate) fn kernels(root: &Root, spec: &mut Draft) -> Result<(), PlanError> {
+/// What belongs to a namespace of the host's cannot be mounted in a user namespace: it is shown as the host has it,
+/// or not at all.
+pub(crate) fn kernels(root: &Root, request: &Request, spec: &mut Draft) -> Result<(), PlanError> {
+    let own_ids = request.user_namespace.is_some();
     for (target, kind, options) in KERNELS {
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        spec.mounts.push(mount(target, kind, kind, options)?);
+        let options = options.iter().map(|option| (*option).to_owned());
+        match *kind {
+            // Its network is made outside.
+            "sysfs" if own_ids => {
+                let options = options.filter(|option| option != "ro");
+                let whole = ["rbind", "rro"].map(str::to_owned).into_iter();
+                let mut shown = mount(target, "bind", target, whole.chain(options).collect())?;
+                shown.set_source(Some(target.into()));
+                spec.mounts.push(shown);
+            }
+            "mqueue" if own_ids && request.ipc == Ipc::Hosts => {}
+            kind => {
+                spec.mounts
+                    .push(mount(target, kind, kind, options.collect())?);
+            }
+        }
     }
     for File { source, target } in &root.shown {
         let options = ["bind", "ro"].map(str::to_owned).to_vec();
@@ -109,7 +138,7 @@ mod tests {
     use crate::cgroups::Version;
     use crate::isolator::plan;
     use crate::isolator::tests::{host, request};
-    use crate::request::{Access, Command, Device, Request, Volume};
+    use crate::request::{Command, Device, IdRange, Volume};
 
     fn rooted(change: impl FnOnce(&mut Request)) -> Result<oci_spec::runtime::Spec, PlanError> {
         let files = Files::Overlay {
@@ -189,6 +218,48 @@ mod tests {
             .clone()
             .expect("masked");
         assert!(!masked.contains(&"/run/agent".to_owned()), "{masked:?}");
+    }
+
+    #[test]
+    fn in_a_user_namespace_its_files_are_shown_as_its_own_and_the_hosts_sys_as_it_is() {
+        let ids = IdRange {
+            first: 100_000,
+            count: 65536,
+        };
+        let options = |spec: &oci_spec::runtime::Spec, at: &str| {
+            let mounts = spec.mounts().clone().expect("mounts");
+            let found = mounts
+                .iter()
+                .find(|it| it.destination() == Path::new(at))?
+                .clone();
+            Some((
+                found.typ().clone()?,
+                found.options().clone().unwrap_or_default().join(","),
+            ))
+        };
+        let stacked = rooted(|request| request.user_namespace = Some(ids)).expect("plans");
+        let (kind, said) = options(&stacked, "/").expect("a root");
+        assert!(
+            kind == "overlay" && said.ends_with("volatile,idmap"),
+            "{said}"
+        );
+        let (kind, said) = options(&stacked, "/sys").expect("mounted");
+        assert_eq!(
+            (kind.as_str(), said.as_str()),
+            ("bind", "rbind,rro,nosuid,noexec,nodev")
+        );
+        assert!(options(&stacked, "/dev/mqueue").is_some());
+        let copied = rooted(|request| {
+            request.user_namespace = Some(ids);
+            request.ipc = Ipc::Hosts;
+            request.root.as_mut().expect("a root").files = Files::Directory("/c/1/rootfs".into());
+        });
+        let copied = copied.expect("plans");
+        assert_eq!(
+            options(&copied, "/"),
+            Some(("bind".to_owned(), "rbind,rw,idmap".to_owned()))
+        );
+        assert_eq!(options(&copied, "/dev/mqueue"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tests::apps::shell;
+use tests::host::can_idmap;
 use tests::image::{Layer, Registry};
 use tests::local::Local;
 
@@ -38,6 +39,50 @@ async fn root_volumes_of_an_image_are_the_containers_own_and_no_link_leads_out()
             "written",
             "the rest stays",
             "memory",
+        ] {
+            assert!(output.contains(line), "{backend}: {line}\n{output}");
+        }
+        local.nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_an_image_in_a_user_namespace_has_the_owners_that_it_says() {
+    let registry = Registry::start().await;
+    let layer = Layer::busybox()
+        .file("data/in", "kept\n")
+        .file("etc/mark", "of the image\n");
+    let image = registry.push("users", &[layer], json!({"Volumes": {"/data": {}}}));
+    let local = Local::new("users");
+    let mut app = shell(
+        "users",
+        "echo ids $(cat /proc/self/uid_map); echo owners $(stat -c %u:%g / /etc /etc/mark /data /data/in .); \
+         echo more >> /etc/mark && touch /data/x /made $MESOS_SANDBOX/y && echo owner $(stat -c %u /made /data/x); \
+         rm /etc/group && chown 5:6 /etc/passwd && echo changed $(stat -c %u:%g /etc/passwd); \
+         echo dev $(ls /dev/null /dev/zero) && echo > /dev/null && echo sys $(ls -d /sys/class)",
+    );
+    app["container"] = json!({"type": "DOCKER", "docker": {"image": image}});
+    app["labels"] = json!({"LONGSHORE_USER_NAMESPACE": "true"});
+    let file = local.file("app.json", &app);
+    for backend in ["overlay", "copy"] {
+        let flag = format!("--image_provisioner_backend={backend}");
+        let mut run = local.start(&["run", "--once", &file, &flag]);
+        let status = run.wait().code();
+        let output = run.output();
+        if !can_idmap(local.directory()) {
+            assert!(output.contains("map the owners of its files"), "{output}");
+            local.nothing_left().await;
+            continue;
+        }
+        assert_eq!(status, Some(0), "{output}");
+        assert!(!output.contains("ids 0 0 "), "{output}");
+        for line in [
+            "ids 0 ",
+            "owners 0:0 0:0 0:0 0:0 0:0 0:0",
+            "owner 0 0",
+            "changed 5:6",
+            "dev /dev/null /dev/zero",
+            "sys /sys/class",
         ] {
             assert!(output.contains(line), "{backend}: {line}\n{output}");
         }

@@ -42,11 +42,6 @@ pub enum BadImage {
     SecretReference(String),
     #[error("images of the kind appc are not supported: use one of Docker's or of OCI")]
     Appc,
-    #[error(
-        "a task with an image of its own cannot have a user namespace of its own yet: take the label away, \
-         or --user_namespaces"
-    )]
-    UserNamespace,
     #[error(transparent)]
     Option(#[from] BadOption),
     #[error(
@@ -155,9 +150,6 @@ pub fn complete(
     sandbox: &Path,
     shown: Shown,
 ) -> Result<(), BadImage> {
-    if request.user_namespace.is_some() {
-        return Err(BadImage::UserNamespace);
-    }
     let Provisioned {
         image,
         provided: Provided { rootfs, volumes },

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use images::Ids;
 use isolators::network::{File as ShownFile, Network};
 use isolators::{Device, DeviceFile, DeviceKind, Request};
 
@@ -39,7 +40,12 @@ pub async fn root(
     let pulled = images.pull(&wish.name, wish.when, wish.credentials.as_ref(), place);
     let (pulled, said) = pulled.await?;
     let id = container.id.as_str();
-    let found = images.provision(id, pulled, wish.user.clone()).await?;
+    let ids = match container.user_namespace {
+        Some(_) => Ids::Own,
+        None => Ids::Hosts,
+    };
+    let provisioning = images.provision(id, pulled, wish.user.clone(), ids);
+    let found = provisioning.await?;
     let before = (container.user.uid, container.user.gid);
     let shown = {
         let (options, place) = (wish.options.clone(), images.place(id)?);

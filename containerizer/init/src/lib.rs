@@ -26,8 +26,8 @@ pub use interpreter::{HEAD, interpreter};
 pub use line::{Awaited, Report, Stage, Word};
 pub use program::{
     Attributes, Capabilities, Exec, Filter, Gate, Hook, IdMap, Idmap, Instruction, Maps,
-    MemoryPolicy, Mount, NEW_LISTENER, Origin, Preserved, Program, Rlimit, Scheduler, Scheduling,
-    Source, Step, Terminal, Then, Unsaid,
+    MemoryPolicy, Mount, NEW_LISTENER, Origin, Owners, Preserved, Program, Rlimit, Scheduler,
+    Scheduling, Source, Step, Terminal, Then, Unsaid,
 };
 pub use region::Region;
 pub use wire::BadProgram;

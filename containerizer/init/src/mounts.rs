@@ -28,7 +28,7 @@ pub fn create(mount: &Mount, target: BorrowedFd<'_>, is_new: bool) -> Result<Own
         let mode = ("mode".to_owned(), Some(format!("{mode:o}")));
         mount.options.push(mode);
     }
-    let tree = configure(&mount)?;
+    let tree = configure(&mount, &[])?;
     if mount.copy_up {
         let readable = sys::openat2(target, ".", libc::O_RDONLY | libc::O_DIRECTORY, 0);
         readable
@@ -45,13 +45,18 @@ fn mode(directory: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(sys::metadata(directory)?.mode() & !libc::S_IFMT)
 }
 
-/// A detached mount of a new file system.
-pub fn configure(mount: &Mount) -> Result<OwnedFd, Failure> {
+/// A detached mount of a new file system. `lower`: of an overlay, its layers, the topmost first, beside those that
+/// its options name; Linux 6.15.
+pub fn configure(mount: &Mount, lower: &[OwnedFd]) -> Result<OwnedFd, Failure> {
     let attempt = |what: &str| format!("{what} {} for {}", mount.fstype, mount.target);
     let fs = sys::fsopen(&mount.fstype).map_err(because(attempt("use file system")))?;
     if !mount.source.is_empty() {
         sys::fsconfig_set(fs.as_fd(), "source", Some(&mount.source))
             .map_err(because(attempt("set the source of")))?;
+    }
+    for layer in lower {
+        sys::fsconfig_set_fd(fs.as_fd(), "lowerdir+", layer.as_fd())
+            .map_err(because(attempt("give a layer to")))?;
     }
     for (key, value) in &mount.options {
         sys::fsconfig_set(fs.as_fd(), key, value.as_deref()).map_err(|error| {

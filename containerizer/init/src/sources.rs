@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use init::{Maps, Mount, Origin, Source, Stage};
+use init::{Idmap, Maps, Mount, Origin, Owners, Source, Stage};
 
 use crate::failure::{Failure, because};
 use crate::procfs::Procfs;
@@ -46,10 +46,61 @@ impl Sources {
         Ok(())
     }
 
-    pub fn open_overlay(&mut self, base: &str, mount: &Mount) -> Result<(), Failure> {
+    /// With `owners` the layers below are shown as the container's own. What is written is the host's ids' as it
+    /// is: who mounts has no id that the maps know, and could make nothing through them.
+    pub fn open_overlay(
+        &mut self,
+        base: &str,
+        mount: &Mount,
+        owners: Option<Owners>,
+    ) -> Result<(), Failure> {
         sys::chdir(base).map_err(because(format!("enter {base} of the host")))?;
-        self.opened.push(Some(mounts::configure(mount)?));
+        let tree = match owners {
+            None => mounts::configure(mount, &[])?,
+            Some(owners) => {
+                let (mount, layers) = self.owned(mount, owners)?;
+                mounts::configure(&mount, &layers)?
+            }
+        };
+        self.opened.push(Some(tree));
         Ok(())
+    }
+
+    /// The mount without its lower layers, and those as mounts of their own.
+    fn owned(&self, mount: &Mount, owners: Owners) -> Result<(Mount, Vec<OwnedFd>), Failure> {
+        let (lower, rest): (Vec<_>, Vec<_>) = (mount.options.iter().cloned())
+            .partition(|(key, _)| matches!(key.as_str(), "lowerdir" | "lowerdir+"));
+        let paths = lower.iter().filter_map(|(_, value)| value.as_deref());
+        let idmap = Some(Idmap {
+            namespace: owners.namespace,
+            recursive: false,
+        });
+        let layer = |path: &str| {
+            let found = of_host(path).map_err(missing(path, "host"))?;
+            let source = Source {
+                path: path.to_owned(),
+                recursive: false,
+                propagation: libc::MS_PRIVATE,
+                idmap,
+            };
+            self.copy(found.as_fd(), &source, "host")
+        };
+        let layers = paths.flat_map(|paths| paths.split(':')).map(layer);
+        let layers = layers.collect::<Result<_, _>>()?;
+        for (key, value) in &rest {
+            if let ("upperdir", Some(path)) = (key.as_str(), value) {
+                let given = sys::chownat(root::cwd(), path, owners.uid, owners.gid);
+                given.map_err(because(format!("give {path} of the host to the container")))?;
+            }
+        }
+        let options = rest;
+        Ok((
+            Mount {
+                options,
+                ..mount.clone()
+            },
+            layers,
+        ))
     }
 
     /// One that was opened.

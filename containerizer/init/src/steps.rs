@@ -142,7 +142,11 @@ impl Container {
             Step::OpenSources { sources, own, maps } => {
                 (self.sources).open(&self.root, &sources, own.as_deref(), &maps)
             }
-            Step::OpenOverlay { base, mount } => self.sources.open_overlay(&base, &mount),
+            Step::OpenOverlay {
+                base,
+                mount,
+                owners,
+            } => self.sources.open_overlay(&base, &mount, owners),
             Step::Bind {
                 origin,
                 target,

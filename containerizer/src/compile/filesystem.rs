@@ -8,6 +8,7 @@ use init::{Attributes, Source, Step, Terminal};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
 
 use super::mounts::Plan;
+use super::overlay::OfRoot;
 use super::texts::from_root;
 use super::view::Kind;
 use super::{
@@ -41,22 +42,34 @@ pub fn plan(
     if !host_root && (facts.lookup)(root.path()) != Some(Kind::Directory) {
         return Err(CompileError::NoRoot(root.path().clone()));
     }
-    let layers = overlay::of_root(spec);
+    let of_root = overlay::of_root(spec);
+    let idmap = match of_root {
+        Some(of_root) => plan
+            .idmap(of_root.mount(), Path::new("/"))
+            .map_err(at("mounts[0]"))?,
+        None => None,
+    };
+    let layers = match of_root {
+        Some(OfRoot::Layers(mount)) => Some(mount),
+        Some(OfRoot::Idmapped(_)) | None => None,
+    };
     if !host_root && layers.is_none() {
         plan.sources.push(Source {
             path: text("root", root.path())?,
-            recursive: true,
+            // What is mounted below may be of a kind that cannot be idmapped.
+            recursive: idmap.is_none(),
             propagation: propagation.before & !libc::MS_REC,
-            idmap: None,
+            idmap,
         });
     }
     let mounts = spec.mounts().iter().flatten().enumerate();
-    for (n, mount) in mounts.skip(layers.iter().len()) {
+    for (n, mount) in mounts.skip(of_root.iter().len()) {
         plan.mount(mount).map_err(at(format!("mounts[{n}]")))?;
     }
     let opened = plan.sources.len() as u32;
-    let open_overlay = layers.map(overlay::open).transpose();
-    let open_overlay = open_overlay.map_err(at("mounts[0]"))?;
+    let owners = idmap.map(|idmap| plan.owners(idmap)).transpose()?;
+    let open_overlay = layers.map(|mount| overlay::open(mount, owners));
+    let open_overlay = open_overlay.transpose().map_err(at("mounts[0]"))?;
     let new_root = match host_root {
         true => None,
         false => {

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use init::mount_attributes::RDONLY;
-use init::{IdMap, Idmap, Maps, Mount, Origin, Source, Step, Unsaid};
+use init::{IdMap, Idmap, Maps, Mount, Origin, Owners, Source, Step, Unsaid};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Mount as OciMount, Spec};
 
 use super::filesystem::Propagation;
@@ -228,7 +228,27 @@ impl<'a> Plan<'a> {
         options
     }
 
-    fn idmap(&mut self, mount: &OciMount, target: &Path) -> Result<Option<Idmap>, CompileError> {
+    /// Whose what root writes is, on the host.
+    pub(super) fn owners(&self, idmap: Idmap) -> Result<Owners, CompileError> {
+        let root = |maps: &[IdMap]| {
+            let map = maps.iter().find(|map| map.inside == 0);
+            map.map(|map| map.outside)
+        };
+        let maps = self.maps.get(idmap.namespace as usize);
+        let root = maps.and_then(|maps| Some((root(&maps.uids)?, root(&maps.gids)?)));
+        let (uid, gid) = root.ok_or_else(|| CompileError::BadIdmap("/".into()))?;
+        Ok(Owners {
+            namespace: idmap.namespace,
+            uid,
+            gid,
+        })
+    }
+
+    pub(super) fn idmap(
+        &mut self,
+        mount: &OciMount,
+        target: &Path,
+    ) -> Result<Option<Idmap>, CompileError> {
         if !options::is_idmapped(mount) {
             return Ok(None);
         }

@@ -1,8 +1,9 @@
-//! A root file system that is stacked of layers: the first of a spec's mounts, on `/`.
+//! A root file system that is stacked of layers, or whose owners are shown differently: the first of a spec's
+//! mounts, on `/`.
 
 use std::path::{Path, PathBuf};
 
-use init::{Mount, Step};
+use init::{Mount, Owners, Step};
 use oci_spec::runtime::{Mount as OciMount, Spec};
 
 use super::{CompileError, options, text};
@@ -10,20 +11,41 @@ use super::{CompileError, options, text};
 /// The kernel takes values of options up to this length.
 const LONGEST: usize = 255;
 
-pub fn of_root(spec: &Spec) -> Option<&OciMount> {
-    let own_root = spec
-        .root()
-        .as_ref()
-        .is_some_and(|root| root.path() != Path::new("/"));
+/// What the root file system is, where it is more than a directory.
+#[derive(Debug, Clone, Copy)]
+pub enum OfRoot<'a> {
+    Layers(&'a OciMount),
+    /// Bound to itself, idmapped.
+    Idmapped(&'a OciMount),
+}
+
+impl<'a> OfRoot<'a> {
+    pub fn mount(self) -> &'a OciMount {
+        match self {
+            Self::Layers(mount) | Self::Idmapped(mount) => mount,
+        }
+    }
+}
+
+pub fn of_root(spec: &Spec) -> Option<OfRoot<'_>> {
+    let root = spec.root().as_ref().map(|root| root.path());
+    let root = root.filter(|root| *root != Path::new("/"))?;
     let first = spec.mounts().as_ref()?.first()?;
-    let is_root =
-        first.typ().as_deref() == Some("overlay") && first.destination() == Path::new("/");
-    (own_root && is_root).then_some(first)
+    let on_root = first.destination() == Path::new("/");
+    match first.typ().as_deref() {
+        Some("overlay") if on_root => Some(OfRoot::Layers(first)),
+        Some("bind")
+            if on_root && first.source().as_ref() == Some(root) && options::is_idmapped(first) =>
+        {
+            Some(OfRoot::Idmapped(first))
+        }
+        _ => None,
+    }
 }
 
 /// Relative to the directory that `upperdir` is in. More layers than one value can name are named one by one,
-/// which kernels know since 6.7.
-pub fn open(mount: &OciMount) -> Result<Step, CompileError> {
+/// which kernels know since 6.7. `owners`: of an idmapped one.
+pub fn open(mount: &OciMount, owners: Option<Owners>) -> Result<Step, CompileError> {
     let options = options::parse(mount.options().as_deref().unwrap_or_default());
     let attributes = options.top.set | options.all.set;
     let value = |name: &str| {
@@ -66,6 +88,7 @@ pub fn open(mount: &OciMount) -> Result<Step, CompileError> {
             copy_up: false,
             made: None,
         },
+        owners,
     })
 }
 
@@ -91,8 +114,8 @@ mod tests {
             .options(options.map(str::to_owned).to_vec())
             .build()
             .expect("a mount");
-        match open(&mount).expect("compiles") {
-            Step::OpenOverlay { base, mount } => (base, mount.options),
+        match open(&mount, None).expect("compiles") {
+            Step::OpenOverlay { base, mount, .. } => (base, mount.options),
             other => panic!("{other:?}"),
         }
     }

@@ -12,10 +12,21 @@ const LONGEST: usize = 255;
 /// The first that takes each layer in an option of its own.
 const ONE_BY_ONE: (u32, u32) = (6, 7);
 
+/// The first that takes layers that are mounted nowhere, as idmapped ones are.
+const IDMAPPED: (u32, u32) = (6, 15);
+
 pub fn can_one_by_one() -> bool {
+    is_since(ONE_BY_ONE)
+}
+
+pub fn can_idmap() -> bool {
+    is_since(IDMAPPED)
+}
+
+fn is_since(first: (u32, u32)) -> bool {
     let known = nix::sys::utsname::uname().ok();
     let release = known.and_then(|it| it.release().to_str().map(str::to_owned));
-    release.is_some_and(|release| version(&release) >= Some(ONE_BY_ONE))
+    release.is_some_and(|release| version(&release) >= Some(first))
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {

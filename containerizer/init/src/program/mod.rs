@@ -9,7 +9,7 @@ mod step;
 use crate::wire::{self, BadProgram, Wire, wire_enum, wire_struct};
 
 pub use exec::{Capabilities, Exec, Gate, Hook, Preserved, Rlimit, Terminal};
-pub use mount::{Attributes, IdMap, Idmap, Maps, Mount, Origin, Source, Unsaid};
+pub use mount::{Attributes, IdMap, Idmap, Maps, Mount, Origin, Owners, Source, Unsaid};
 pub use scheduling::{MemoryPolicy, Scheduler, Scheduling};
 pub use seccomp::{Filter, Instruction, NEW_LISTENER};
 pub use step::Step;

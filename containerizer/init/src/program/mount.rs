@@ -65,6 +65,16 @@ pub struct Idmap {
     pub recursive: bool,
 }
 
+/// Of layers whose files are the container's: how their owners are seen, and whose what is written is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owners {
+    /// Whose maps they have.
+    pub namespace: u32,
+    /// Of the host: the container's root.
+    pub uid: u32,
+    pub gid: u32,
+}
+
 /// Of a user namespace. user_namespaces(7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maps {
@@ -111,6 +121,12 @@ wire_enum!(Unsaid { 0 => Keep {}, 1 => Clear {}, 2 => KeepLocked {} });
 wire_struct!(Idmap {
     namespace,
     recursive
+});
+
+wire_struct!(Owners {
+    namespace,
+    uid,
+    gid
 });
 
 wire_struct!(Maps { uids, gids });

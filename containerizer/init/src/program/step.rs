@@ -1,7 +1,7 @@
 //! The steps, in the words of the kernel.
 
 use super::exec::{Hook, Rlimit, Terminal};
-use super::mount::{Attributes, Maps, Mount, Origin, Source, Unsaid};
+use super::mount::{Attributes, Maps, Mount, Origin, Owners, Source, Unsaid};
 use crate::line::Awaited;
 use crate::wire::{BadProgram, Wire, wire_enum};
 
@@ -116,6 +116,8 @@ pub enum Step {
     OpenOverlay {
         base: String,
         mount: Mount,
+        /// Of a user namespace with `maps`.
+        owners: Option<Owners>,
     },
     /// Binds a path. First its topmost mount gets the attributes `top`, then the whole tree those of
     /// `all`.
@@ -232,5 +234,5 @@ wire_enum!(Step {
     32 => ChangeRoot {},
     33 => Cradle { namespace },
     34 => HandMounts {},
-    35 => OpenOverlay { base, mount },
+    35 => OpenOverlay { base, mount, owners },
 });

@@ -37,6 +37,25 @@ pub fn fsconfig_set(fs: BorrowedFd<'_>, key: &str, value: Option<&str>) -> io::R
     .map(drop)
 }
 
+/// The same with what is open for a value.
+pub fn fsconfig_set_fd(fs: BorrowedFd<'_>, key: &str, value: BorrowedFd<'_>) -> io::Result<()> {
+    const SET_FD: u32 = 5;
+    let key = c_string(key)?;
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: the string outlives the call; SET_FD takes no other value than the number.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            fs.as_raw_fd(),
+            SET_FD,
+            key.as_ptr(),
+            none,
+            value.as_raw_fd(),
+        )
+    })
+    .map(drop)
+}
+
 pub fn fsconfig_create(fs: BorrowedFd<'_>) -> io::Result<()> {
     const CMD_CREATE: u32 = 6;
     let none = std::ptr::null::<libc::c_char>();
