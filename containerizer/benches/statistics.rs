@@ -98,6 +98,7 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
         user_namespace: None,
         sysctls: std::collections::BTreeMap::new(),
         stop_signal: None,
+        cpuset: Default::default(),
         root: None,
     };
     let mut spec = containerizer.plan(&request).unwrap();

@@ -300,6 +300,7 @@ pub(crate) mod tests {
             root: None,
             sysctls: std::collections::BTreeMap::new(),
             stop_signal: None,
+            cpuset: Default::default(),
         }
     }
 

@@ -33,7 +33,7 @@ pub use kernel_log::{KernelLog, Line};
 pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use process::STOP_SIGNAL;
 pub use request::{
-    Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, Device, DeviceFile,
-    DeviceKind, Files, IdRange, Ipc, Limit, PidNamespace, Request, Rlimit, Root, Seccomp, Share,
-    Swap, Terminal, Tmpfs, User, Volume, WindowSize,
+    Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, CpuSet, Device,
+    DeviceFile, DeviceKind, Files, IdRange, Ipc, Limit, PidNamespace, Request, Rlimit, Root,
+    Seccomp, Share, Swap, Terminal, Tmpfs, User, Volume, WindowSize,
 };

@@ -95,6 +95,17 @@ pub struct Request {
     pub sysctls: BTreeMap<String, String>,
     /// What asks its command to end, instead of SIGTERM: a number of signal(7).
     pub stop_signal: Option<i32>,
+    /// Where it may run, and have its memory.
+    pub cpuset: CpuSet,
+}
+
+/// Lists as cpuset(7) has them: `0-2,7`. All that the agent may use where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CpuSet {
+    /// Processors.
+    pub cpus: Option<String>,
+    /// Nodes of memory.
+    pub mems: Option<String>,
 }
 
 impl Request {

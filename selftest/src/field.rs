@@ -178,6 +178,7 @@ impl Field {
             root: None,
             sysctls: std::collections::BTreeMap::new(),
             stop_signal: None,
+            cpuset: Default::default(),
             id: container_id(&id)?,
             command: Command::Exec {
                 path: "/bin/sh".to_owned(),

@@ -91,6 +91,33 @@ async fn root_an_image_in_a_user_namespace_has_the_owners_that_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn root_a_container_runs_on_the_processors_that_its_parameters_name() {
+    let registry = Registry::start().await;
+    let image = registry.push("set", &[Layer::busybox()], json!({}));
+    let local = Local::new("set");
+    let cmd = "grep _allowed_list /proc/self/status; id -G; mount | grep ' /more '";
+    let mut app = shell("set", cmd);
+    app["container"] = json!({"type": "DOCKER", "docker": {"image": image, "parameters": [
+        {"key": "cpuset-cpus", "value": "0"}, {"key": "cpuset-mems", "value": "0"},
+        {"key": "group-add", "value": "4321"},
+        {"key": "mount", "value": "type=tmpfs,target=/more,tmpfs-size=1m"},
+    ]}});
+    let file = local.file("app.json", &app);
+    let mut run = local.start(&["run", "--once", &file]);
+    assert_eq!(run.wait().code(), Some(0), "{}", run.output());
+    let output = run.output();
+    for line in [
+        "Cpus_allowed_list:\t0\n",
+        "Mems_allowed_list:\t0\n",
+        "4321",
+        "size=1024k",
+    ] {
+        assert!(output.contains(line), "{line}\n{output}");
+    }
+    local.nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn root_an_images_stop_signal_is_what_a_kill_begins_with() {
     let registry = Registry::start().await;
     let image = registry.push(

@@ -12,7 +12,7 @@ use proto::v1::container_info::DockerInfo;
 
 use network::{network, overridden};
 pub use values::size;
-use values::{capability, kept, megabytes, ulimit, volume};
+use values::{Mounted, capability, kept, megabytes, mount, ulimit, volume};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadDocker {
@@ -38,6 +38,10 @@ pub enum BadDocker {
 enum Key {
     Env,
     Volume,
+    Mount,
+    /// The most that it may take, as of memory.
+    Cpus,
+    Memory,
     Ulimit,
     CapAdd,
     CapDrop,
@@ -80,6 +84,8 @@ const KEYS: &[(&str, Key)] = &[
     ("device", Key::OfImage), ("tmpfs", Key::OfImage), ("sysctl", Key::OfImage),
     ("dns", Key::OfImage), ("dns-search", Key::OfImage),
     ("dns-option", Key::OfImage), ("dns-opt", Key::OfImage), ("add-host", Key::OfImage),
+    ("cpuset-cpus", Key::OfImage), ("cpuset-mems", Key::OfImage), ("group-add", Key::OfImage),
+    ("mount", Key::Mount), ("cpus", Key::Cpus), ("memory", Key::Memory), ("m", Key::Memory),
     ("pids-limit", Key::OfImage), ("memory-swap", Key::OfImage), ("stop-signal", Key::OfImage),
     // Names of Docker's, and what each container here has.
     ("name", Key::Met), ("label", Key::Met), ("l", Key::Met), ("init", Key::Met), ("rm", Key::Met),
@@ -138,6 +144,29 @@ pub fn native<'a>(
             Key::Volume => {
                 let volume = volume(value).ok_or_else(|| bad("source:target, with :ro or :rw"))?;
                 info.volumes.push(volume);
+            }
+            Key::Mount => {
+                let wanted =
+                    "type=bind,source=/a,target=/b,readonly or type=tmpfs,target=/b,tmpfs-size=1m";
+                match mount(value).ok_or_else(|| bad(wanted))? {
+                    Mounted::Bind(volume) => info.volumes.push(volume),
+                    Mounted::Tmpfs(value) => of_image.push(v1::Parameter {
+                        key: "tmpfs".to_owned(),
+                        value,
+                    }),
+                }
+            }
+            Key::Cpus => {
+                let cpus = value.parse::<f64>().ok().filter(|cpus| *cpus > 0.0);
+                let value = cpus.ok_or_else(|| bad("a number of processors"))?;
+                let limit = v1::value::Scalar { value };
+                native.limits.insert("cpus".to_owned(), limit);
+            }
+            Key::Memory => {
+                let bytes = size(value).ok_or_else(|| bad("a size such as 64m"))?;
+                let value = bytes as f64 / f64::from(1 << 20);
+                let limit = v1::value::Scalar { value };
+                native.limits.insert("mem".to_owned(), limit);
             }
             Key::Ulimit => {
                 let limit = ulimit(value).ok_or_else(|| bad("name=soft:hard"))?;

@@ -215,6 +215,8 @@ pub fn complete(
     own_volumes(request, options, volumes);
     let working_dir = options.working_dir.clone();
     let working_dir = working_dir.or_else(|| image.runtime().working_dir.clone());
+    request.cpuset.clone_from(&options.cpuset);
+    request.user.groups.extend(&options.groups);
     request.root = Some(Root {
         files: match rootfs {
             Rootfs::Stack(stack) => Files::Overlay {

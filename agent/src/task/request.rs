@@ -138,6 +138,7 @@ pub fn plan(
         root: None,
         sysctls: BTreeMap::new(),
         stop_signal: None,
+        cpuset: Default::default(),
     };
     Ok(Plan {
         container,

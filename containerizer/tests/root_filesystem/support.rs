@@ -235,6 +235,7 @@ impl Bundle {
             user_namespace: None,
             sysctls: std::collections::BTreeMap::new(),
             stop_signal: None,
+            cpuset: Default::default(),
             root: None,
         }
     }

@@ -91,6 +91,7 @@ impl Host {
             user_namespace: None,
             sysctls: std::collections::BTreeMap::new(),
             stop_signal: None,
+            cpuset: Default::default(),
             root: None,
         }
     }

@@ -34,6 +34,12 @@ impl Isolator for Cpu {
             Some(Quota::Unlimited) => cpu = cpu.quota(-1).period(PERIOD),
             Some(Quota::Microseconds(quota)) => cpu = cpu.quota(quota as i64).period(PERIOD),
         }
+        if let Some(cpus) = &request.cpuset.cpus {
+            cpu = cpu.cpus(cpus.as_str());
+        }
+        if let Some(mems) = &request.cpuset.mems {
+            cpu = cpu.mems(mems.as_str());
+        }
         spec.cpu = Some(cpu.build()?);
         Ok(())
     }

@@ -184,6 +184,32 @@ fn options_of_the_kernel_and_of_terminals_are_said_in_their_fields() {
 }
 
 #[test]
+fn mounts_and_limits_are_said_in_their_fields() {
+    let task = with(&[
+        ("mount", "type=bind,src=/a,dst=/b,readonly"),
+        (
+            "mount",
+            "type=tmpfs,target=/run,tmpfs-size=1m,tmpfs-mode=700",
+        ),
+        ("cpus", "1.5"),
+        ("memory", "64m"),
+        ("cpuset-cpus", "0"),
+    ]);
+    let task = task.unwrap();
+    let limit = |name: &str| task.limits[name].value;
+    assert_eq!((limit("cpus"), limit("mem")), (1.5, 64.0));
+    let info = task.container.unwrap();
+    let volume = &info.volumes[0];
+    assert_eq!((volume.host_path(), &*volume.container_path), ("/a", "/b"));
+    assert_eq!(volume.mode(), v1::volume::Mode::Ro);
+    let left = info.docker.unwrap().parameters;
+    let left: Vec<_> = (left.iter())
+        .map(|it| format!("{}={}", it.key, it.value))
+        .collect();
+    assert_eq!(left, ["tmpfs=/run:size=1048576,mode=700", "cpuset-cpus=0"]);
+}
+
+#[test]
 fn an_option_that_means_nothing_here_is_refused_by_its_name() {
     assert_eq!(
         with(&[("device-cgroup-rule", "x")]),
@@ -204,6 +230,11 @@ fn an_option_that_means_nothing_here_is_refused_by_its_name() {
         ("privileged", "maybe"),
         ("security-opt", "seccomp=/p.json"),
         ("pid", "container:x"),
+        ("mount", "type=volume,source=data,target=/b"),
+        ("mount", "type=bind,source=a,target=/b"),
+        ("mount", "type=tmpfs,source=/a,target=/b"),
+        ("cpus", "0"),
+        ("memory", "much"),
     ] {
         let found = with(&[(key, value)]);
         assert!(

@@ -29,6 +29,43 @@ pub fn volume(text: &str) -> Option<v1::Volume> {
     })
 }
 
+/// What the value of `mount` means.
+pub enum Mounted {
+    Bind(v1::Volume),
+    /// As the parameter of that name has it.
+    Tmpfs(String),
+}
+
+/// `type=bind,source=/a,target=/b,readonly`. Volumes of drivers take an engine.
+pub fn mount(text: &str) -> Option<Mounted> {
+    let (mut kind, mut source, mut target) = (None, None, None);
+    let (mut read_only, mut options) = (false, Vec::new());
+    for field in text.split(',') {
+        let (name, value) = field.split_once('=').unwrap_or((field, ""));
+        match (name, value) {
+            ("type", value) => kind = Some(value),
+            ("source" | "src", value) => source = Some(value),
+            ("target" | "dst" | "destination", value) => target = Some(value),
+            ("readonly" | "ro", "" | "true" | "1") => read_only = true,
+            ("readonly" | "ro", "false" | "0") => read_only = false,
+            ("tmpfs-size", value) => options.push(format!("size={}", size(value)?)),
+            ("tmpfs-mode", value) => options.push(format!("mode={value}")),
+            _ => return None,
+        }
+    }
+    match (kind?, source) {
+        ("bind", Some(source)) if options.is_empty() => {
+            let mode = if read_only { "ro" } else { "rw" };
+            volume(&format!("{source}:{}:{mode}", target?)).map(Mounted::Bind)
+        }
+        ("tmpfs", None) => {
+            options.extend(read_only.then(|| "ro".to_owned()));
+            Some(Mounted::Tmpfs(format!("{}:{}", target?, options.join(","))))
+        }
+        _ => None,
+    }
+}
+
 pub fn ulimit(text: &str) -> Option<RLimit> {
     let (name, values) = text.split_once('=')?;
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
-use isolators::Tmpfs;
+use isolators::{CpuSet, Tmpfs};
 use nix::sys::signal::Signal;
 use proto::v1;
 
@@ -27,6 +27,9 @@ pub struct Options {
     /// With memory, in bytes; `None` says nothing.
     pub swap: Option<MemorySwap>,
     pub stop_signal: Option<i32>,
+    pub cpuset: CpuSet,
+    /// Beside those of the user.
+    pub groups: Vec<u32>,
     /// Who tells names, which is for the network where there is an own one.
     pub names: bool,
 }
@@ -102,11 +105,30 @@ impl Options {
             "stop-signal" => {
                 self.stop_signal = Some(signal(value).ok_or("a signal such as SIGQUIT")?);
             }
+            "cpuset-cpus" => self.cpuset.cpus = Some(list(value)?),
+            "cpuset-mems" => self.cpuset.mems = Some(list(value)?),
+            "group-add" => self
+                .groups
+                .push(value.parse().map_err(|_why| "the number of a group")?),
             // Whoever makes the network reads them.
             "dns" | "dns-search" | "dns-option" | "dns-opt" => self.names = true,
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// What is on this host the kernel knows best.
+fn list(text: &str) -> Result<String, &'static str> {
+    const WANTED: &str = "a list such as 0-2,7";
+    let number = |text: &str| text.parse::<u16>().is_ok() && !text.starts_with('+');
+    let is_range = |text: &str| match text.split_once('-') {
+        None => number(text),
+        Some((first, last)) => number(first) && number(last),
+    };
+    match text.split(',').all(is_range) {
+        true => Ok(text.to_owned()),
+        false => Err(WANTED),
     }
 }
 
@@ -214,6 +236,9 @@ mod tests {
             ("pids-limit", "100"),
             ("memory-swap", "64m"),
             ("stop-signal", "SIGQUIT"),
+            ("cpuset-cpus", "0-2,7"),
+            ("cpuset-mems", "0"),
+            ("group-add", "44"),
             ("read-only", "true"),
             ("workdir", "/w"),
             ("entrypoint", ""),
@@ -236,6 +261,9 @@ mod tests {
         assert_eq!(found.hosts, ["10.0.0.1\tdb", "fd00::1\tsix"]);
         assert_eq!((found.pids, found.stop_signal), (Some(100), Some(3)));
         assert_eq!(found.swap, Some(MemorySwap::Bytes(64 << 20)));
+        let (cpus, mems) = (found.cpuset.cpus.as_deref(), found.cpuset.mems.as_deref());
+        assert_eq!((cpus, mems), (Some("0-2,7"), Some("0")));
+        assert_eq!(found.groups, [44]);
         assert!(found.read_only && found.entrypoint.is_none());
         assert_eq!(options(&[("pids-limit", "-1")]).unwrap().pids, None);
     }
@@ -257,6 +285,10 @@ mod tests {
             ("add-host", "a\n10.0.0.2 b:10.0.0.1"),
             ("pids-limit", "many"),
             ("memory-swap", "much"),
+            ("cpuset-cpus", ""),
+            ("cpuset-cpus", "0-"),
+            ("cpuset-mems", "0\n1"),
+            ("group-add", "video"),
             ("stop-signal", "SIGNONE"),
             ("stop-signal", "65"),
             ("workdir", "w"),

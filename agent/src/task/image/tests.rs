@@ -125,6 +125,7 @@ fn request() -> Request {
         user_namespace: None,
         sysctls: std::collections::BTreeMap::new(),
         stop_signal: None,
+        cpuset: Default::default(),
         root: None,
     }
 }
