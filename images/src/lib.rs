@@ -31,12 +31,12 @@ pub use json::BadJson;
 pub use local::LocalError;
 pub use manifest::{BadManifest, Descriptor, Document, Index, Manifest, Platform};
 pub use media::{Compression, LayerKind};
-pub use name::{BadImageName, Home, Local, LocalKind, Name};
+pub use name::{BadImageName, Home, Local, LocalKind, Name, Remote};
 pub use provision::{Backend, Ids, Provided, ProvisionError, Provisioner, Rootfs, Stack};
 pub use reference::{BadReference, Reference, Version};
 pub use registry::{
     BadCredentials, Credentials, HelperError, Login, Partial, Registries, RegistryError,
-    Repository, Settings,
+    RemoteError, Repository, Settings,
 };
 pub use store::{Held, Image, Progress, Pruned, Pull, Store, StoreError, When};
 pub use unpack::{UnpackError, Unpacked, child_main as unpack_child_main, unpack};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
+
 use crate::reference::{BadReference, DOCKER_HUB, Reference};
 
 const LONGEST: usize = 4096;
@@ -16,6 +18,17 @@ pub enum Name {
         directory: PathBuf,
     },
     Local(Local),
+    /// An archive of a root file system, at an http or https URL.
+    Remote(Remote),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Remote(Url);
+
+impl Remote {
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
 }
 
 /// Where names are looked for that say no registry.
@@ -56,6 +69,10 @@ pub enum BadImageName {
     Path { name: String, path: PathBuf },
     #[error("image {0:?}: its tag is empty or has control characters")]
     Version(String),
+    #[error(
+        "image {name:?} is no URL of an archive: {why} (an image of a registry has no http:// before it)"
+    )]
+    Url { name: String, why: &'static str },
 }
 
 #[rustfmt::skip]
@@ -75,6 +92,12 @@ impl Name {
                 return Local::parse(text, *kind, rest, here).map(Name::Local);
             }
         }
+        if ["http://", "https://"]
+            .iter()
+            .any(|it| text.starts_with(it))
+        {
+            return Remote::parse(text).map(Name::Remote);
+        }
         match home {
             Home::Directory(directory) if !Reference::has_registry(text) => {
                 let name = Reference::parse_in(text, DOCKER_HUB)?;
@@ -90,8 +113,30 @@ impl Name {
     pub fn registry(&self) -> Option<&str> {
         match self {
             Name::Registry(name) => Some(name.registry()),
-            Name::Archived { .. } | Name::Local(_) => None,
+            Name::Archived { .. } | Name::Local(_) | Name::Remote(_) => None,
         }
+    }
+}
+
+impl Remote {
+    fn parse(text: &str) -> Result<Remote, BadImageName> {
+        let bad = |why| BadImageName::Url {
+            // What may be a password is told to nobody.
+            name: text.split('@').next_back().unwrap_or(text).to_owned(),
+            why,
+        };
+        if text.len() > LONGEST || text.contains(char::is_control) {
+            return Err(bad("it is too long, or has control characters"));
+        }
+        let url = Url::parse(text).map_err(|_why| bad("it cannot be read"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            // The name of an image is shown to everybody.
+            return Err(bad("it has credentials in it"));
+        }
+        if url.fragment().is_some() || url.path() == "/" {
+            return Err(bad("it names no file"));
+        }
+        Ok(Remote(url))
     }
 }
 
@@ -143,6 +188,7 @@ impl fmt::Display for Name {
         match self {
             Name::Registry(name) | Name::Archived { name, .. } => name.fmt(f),
             Name::Local(local) => local.fmt(f),
+            Name::Remote(Remote(url)) => url.fmt(f),
         }
     }
 }
@@ -196,6 +242,23 @@ mod tests {
             assert_eq!(found, name, "{text}");
             // What is written of it is read as the same.
             assert_eq!(Name::parse(&found.to_string(), &hub(), None), Ok(found));
+        }
+    }
+
+    #[test]
+    fn a_url_names_an_archive_and_no_one_s_password() {
+        let found = Name::parse("https://h.example/a/root.tar.gz?x=1", &hub(), None).unwrap();
+        assert!(matches!(&found, Name::Remote(it) if it.url().path() == "/a/root.tar.gz"));
+        assert_eq!(Name::parse(&found.to_string(), &hub(), None), Ok(found));
+        for bad in [
+            "https://h.example",
+            "http://",
+            "https://h/a#b",
+            "https://who:geheim@h/a.tar",
+        ] {
+            let error = Name::parse(bad, &hub(), None).unwrap_err().to_string();
+            assert!(error.contains("no URL of an archive"), "{error}");
+            assert!(!error.contains("geheim"), "{error}");
         }
     }
 

@@ -32,7 +32,7 @@ use crate::config::{BadConfig, ImageConfig, Runtime};
 use crate::digest::Digest;
 use crate::local::LocalError;
 use crate::name::Name;
-use crate::registry::{HelperError, RegistryError};
+use crate::registry::{HelperError, RegistryError, RemoteError};
 use crate::unpack::UnpackError;
 
 pub use prune::Pruned;
@@ -83,6 +83,8 @@ pub enum StoreError {
     },
     #[error("cannot use image {image}")]
     Local { image: String, source: LocalError },
+    #[error("cannot get image {image}")]
+    Remote { image: String, source: RemoteError },
     #[error("cannot pull image {image} for want of credentials")]
     Helper { image: String, source: HelperError },
     #[error("image {image} is refused")]

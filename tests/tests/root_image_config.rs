@@ -6,6 +6,7 @@ use tests::apps::shell;
 use tests::host::can_idmap;
 use tests::image::{Layer, Registry};
 use tests::local::Local;
+use tests::serve;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn root_volumes_of_an_image_are_the_containers_own_and_no_link_leads_out() {
@@ -114,6 +115,37 @@ async fn root_a_container_runs_on_the_processors_that_its_parameters_name() {
     ] {
         assert!(output.contains(line), "{line}\n{output}");
     }
+    local.nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_an_archive_at_a_url_is_a_root_file_system() {
+    let files = tempfile::tempdir().expect("a directory");
+    let layer = Layer::busybox().file("etc/mark", "of the archive\n");
+    std::fs::write(files.path().join("root.tar"), layer.tar()).expect("writes");
+    let port = serve::directory(files.path().to_owned()).await;
+    let app = |name: &str| {
+        let mut app = shell(
+            "archive",
+            "echo $(cat /etc/mark) && test ! -e /usr && echo alone",
+        );
+        let image = format!("http://127.0.0.1:{port}/{name}");
+        app["container"] = json!({"type": "MESOS", "docker": {"image": image}});
+        app
+    };
+    let local = Local::new("archive");
+    let file = local.file("app.json", &app("root.tar"));
+    let mut run = local.start(&["run", "--once", &file]);
+    assert_eq!(run.wait().code(), Some(0), "{}", run.output());
+    for line in ["of the archive", "alone"] {
+        assert!(run.output().contains(line), "{}", run.output());
+    }
+    local.nothing_left().await;
+    let file = local.file("app.json", &app("none.tar"));
+    let mut run = local.start(&["run", "--once", &file]);
+    assert_ne!(run.wait().code(), Some(0), "{}", run.output());
+    let why = format!("http://127.0.0.1:{port}/none.tar: the server answered 404 Not Found");
+    assert!(run.output().contains(&why), "{}", run.output());
     local.nothing_left().await;
 }
 

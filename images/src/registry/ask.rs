@@ -202,7 +202,7 @@ fn is_of_certificate(error: &reqwest::Error) -> bool {
 }
 
 /// The `E` inside an error of the client, if that is what it is.
-fn cause<E: Error + 'static>(error: &dyn Error) -> Option<&E> {
+pub(super) fn cause<E: Error + 'static>(error: &dyn Error) -> Option<&E> {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(found) = inner.downcast_ref() {

@@ -9,6 +9,7 @@ mod challenge;
 mod credentials;
 mod helper;
 mod realm;
+mod remote;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use ask::Place;
 pub use blob::Partial;
 pub use credentials::{BadCredentials, Credentials, Login};
 pub use helper::HelperError;
+pub use remote::RemoteError;
 
 /// What Docker's registry is really called.
 const HUB_HOST: &str = "registry-1.docker.io";

@@ -1,15 +1,17 @@
 //! Where an image is got from: a registry, or a place of this host.
 
+use std::fs::{self, File};
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::pull::{Pull, blocking, free};
-use super::{Image, Store, StoreError};
+use super::{Image, Store, StoreError, io_error};
 use crate::config::{ImageConfig, Runtime};
 use crate::digest::Digest;
 use crate::local::{Contents, LocalError, Room, archive_of};
 use crate::manifest::{BadManifest, Descriptor};
-use crate::name::{Local, LocalKind, Name};
+use crate::name::{Local, LocalKind, Name, Remote};
 use crate::registry::{Partial, Repository};
 
 pub enum Origin<'a> {
@@ -19,6 +21,8 @@ pub enum Origin<'a> {
 
 impl Store {
     pub(super) async fn origin<'a>(&self, pull: &Pull<'a>) -> Result<Origin<'a>, StoreError> {
+        // Taken away once it is open.
+        let mut passing = None;
         let place = match pull.image {
             Name::Registry(name) => {
                 let credentials = pull.credentials.for_registry(name.registry()).await;
@@ -31,6 +35,10 @@ impl Store {
             }
             Name::Archived { name, directory } => Err((name.clone(), directory.clone())),
             Name::Local(local) => Ok(local.clone()),
+            Name::Remote(remote) => {
+                let fetched = self.fetched(pull, remote).await?;
+                Ok(passing.insert(fetched).local())
+            }
         };
         let room = (self.directory.join("staging"), self.new_name());
         let image = pull.image.to_string();
@@ -49,6 +57,43 @@ impl Store {
             Contents::open(&local, &room).map_err(failed)
         });
         Ok(Origin::Local(Arc::new(opened.await?)))
+    }
+}
+
+/// A file that is removed when this is dropped.
+struct Passing(PathBuf);
+
+impl Passing {
+    fn local(&self) -> Local {
+        Local {
+            kind: LocalKind::Files,
+            path: self.0.clone(),
+            version: None,
+        }
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::warn!(%error, "what was got for an image stays until the next start");
+        }
+    }
+}
+
+impl Store {
+    /// What is at the URL, as a file of this host.
+    async fn fetched(&self, pull: &Pull<'_>, remote: &Remote) -> Result<Passing, StoreError> {
+        let path = self.directory.join("staging").join(self.new_name());
+        let mut file = File::create_new(&path).map_err(io_error("make", &path))?;
+        let passing = Passing(path);
+        let most = free(&self.directory)?;
+        let got = pull.registries.archive(remote, &mut file, most).await;
+        got.map_err(|source| StoreError::Remote {
+            image: pull.image.to_string(),
+            source,
+        })?;
+        Ok(passing)
     }
 }
 
@@ -90,7 +135,9 @@ impl Origin<'_> {
                 let version = match (digest, image) {
                     (Some(digest), _) => digest.to_string(),
                     (None, Name::Registry(name)) => name.version().to_string(),
-                    (None, Name::Archived { .. } | Name::Local(_)) => String::new(),
+                    (None, Name::Archived { .. } | Name::Local(_) | Name::Remote(_)) => {
+                        String::new()
+                    }
                 };
                 let found = repository.manifest(&version).await;
                 found.map_err(|source| StoreError::Registry {
