@@ -22,11 +22,19 @@ pub struct Wish {
     pub name: Name,
     pub when: When,
     /// That the task brings for its registry.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<Brought>,
     pub asked: Asked,
     /// Whom the task names.
     pub user: Option<UserName>,
     pub options: Options,
+}
+
+/// Credentials of a task's own.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Brought {
+    Said(Credentials),
+    /// The name of a secret of this agent.
+    Secret(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,11 +43,6 @@ pub enum BadImage {
     Name(#[from] BadImageName),
     #[error("the image's \"config\" cannot be used: {0}")]
     Credentials(String),
-    #[error(
-        "the image's credentials are the secret {0:?} of a store, and there is none here: give them as the \
-         value of \"config\", in a docker.tar.gz among the task's URIs, or to the agent (--docker_config)"
-    )]
-    SecretReference(String),
     #[error("images of the kind appc are not supported: use one of Docker's or of OCI")]
     Appc,
     #[error(transparent)]
@@ -121,15 +124,15 @@ fn named(task: &v1::TaskInfo) -> Result<Option<Named<'_>>, BadImage> {
     }))
 }
 
-fn credentials(secret: &v1::Secret) -> Result<Credentials, BadImage> {
+fn credentials(secret: &v1::Secret) -> Result<Brought, BadImage> {
     match (&secret.value, &secret.reference) {
-        (Some(value), _) => {
-            let found = Credentials::parse(&value.data);
-            found.map_err(|error| BadImage::Credentials(proto::error::chain(&error)))
-        }
+        (Some(value), _) => match Credentials::parse(&value.data) {
+            Ok(found) => Ok(Brought::Said(found)),
+            Err(error) => Err(BadImage::Credentials(proto::error::chain(&error))),
+        },
         (None, reference) => {
             let name = reference.as_ref().map(|it| it.name.clone());
-            Err(BadImage::SecretReference(name.unwrap_or_default()))
+            Ok(Brought::Secret(name.unwrap_or_default()))
         }
     }
 }
@@ -212,11 +215,11 @@ pub fn complete(
         None => own.transpose()?,
     };
     request.sysctls.clone_from(&options.sysctls);
+    request.cpuset.clone_from(&options.cpuset);
+    request.user.groups.extend(&options.groups);
     own_volumes(request, options, volumes);
     let working_dir = options.working_dir.clone();
     let working_dir = working_dir.or_else(|| image.runtime().working_dir.clone());
-    request.cpuset.clone_from(&options.cpuset);
-    request.user.groups.extend(&options.groups);
     request.root = Some(Root {
         files: match rootfs {
             Rootfs::Stack(stack) => Files::Overlay {

@@ -9,7 +9,7 @@ use images::Ids;
 use isolators::network::{File as ShownFile, Network};
 use isolators::{Device, DeviceFile, DeviceKind, Request};
 
-use super::image::{self, Options, Shown};
+use super::image::{self, Brought, Options, Shown};
 use super::launch::{Host, LaunchError};
 use crate::sandbox;
 
@@ -37,7 +37,12 @@ pub async fn root(
 ) -> Result<Option<String>, LaunchError> {
     let images = &host.images;
     let place = (&*container.sandbox, log);
-    let pulled = images.pull(&wish.name, wish.when, wish.credentials.as_ref(), place);
+    let brought = match &wish.credentials {
+        None => None,
+        Some(Brought::Said(credentials)) => Some(credentials.clone()),
+        Some(Brought::Secret(name)) => Some(images.secret(name)?),
+    };
+    let pulled = images.pull(&wish.name, wish.when, brought.as_ref(), place);
     let (pulled, said) = pulled.await?;
     let id = container.id.as_str();
     let ids = match container.user_namespace {

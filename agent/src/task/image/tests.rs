@@ -230,7 +230,7 @@ fn what_docker_was_asked_to_limit_is_limited() {
 }
 
 #[test]
-fn a_task_may_bring_credentials_as_a_value_and_not_as_a_name() {
+fn a_task_may_bring_credentials_as_a_value_and_by_their_name() {
     let with = |secret: v1::Secret| {
         wished(&native(v1::Image {
             docker: Some(v1::image::Docker {
@@ -248,8 +248,8 @@ fn a_task_may_bring_credentials_as_a_value_and_not_as_a_name() {
         ..Default::default()
     };
     let text = r#"{"auths": {"r.example": {"auth": "YTpi"}}}"#;
-    let found = with(value(text)).unwrap().unwrap().credentials.unwrap();
-    assert!(found.of("r.example").is_some());
+    let found = with(value(text)).unwrap().unwrap().credentials;
+    assert!(matches!(found, Some(Brought::Said(it)) if it.of("r.example").is_some()));
     let helper = r#"{"credsStore": "desktop"}"#;
     assert!(matches!(with(value(helper)), Err(BadImage::Credentials(_))));
     let named = v1::Secret {
@@ -259,7 +259,8 @@ fn a_task_may_bring_credentials_as_a_value_and_not_as_a_name() {
         }),
         ..Default::default()
     };
-    assert_eq!(with(named), Err(BadImage::SecretReference("pull".into())));
+    let found = with(named).unwrap().unwrap().credentials;
+    assert_eq!(found, Some(Brought::Secret("pull".into())));
 }
 
 #[test]
