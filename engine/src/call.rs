@@ -25,6 +25,8 @@ pub struct Call {
     pub body: Option<Value>,
     /// Credentials, as `X-Registry-Auth` has them.
     pub registry_auth: Option<String>,
+    /// The connection is to become something else.
+    pub upgrades: bool,
 }
 
 impl Call {
@@ -36,6 +38,7 @@ impl Call {
             query: Vec::new(),
             body: None,
             registry_auth: None,
+            upgrades: false,
         }
     }
 
@@ -53,6 +56,11 @@ impl Call {
 
     pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
         self.query.push((key, value.to_string()));
+        self
+    }
+
+    pub fn upgraded(mut self) -> Self {
+        self.upgrades = true;
         self
     }
 

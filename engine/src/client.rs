@@ -130,6 +130,11 @@ impl Engine {
         if let Some(auth) = &call.registry_auth {
             request = request.header("x-registry-auth", auth);
         }
+        if call.upgrades {
+            request = request
+                .header("connection", "Upgrade")
+                .header("upgrade", "tcp");
+        }
         let patience = self.patience;
         let sent = tokio::time::timeout(patience, request.send()).await;
         let sent = sent.map_err(|_elapsed| self.slow(call, patience))?;
@@ -139,7 +144,8 @@ impl Engine {
             source,
         })?;
         let status = response.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        let is_fine = [StatusCode::NOT_MODIFIED, StatusCode::SWITCHING_PROTOCOLS];
+        if status.is_success() || is_fine.contains(&status) {
             return Ok(response);
         }
         let said = tokio::time::timeout(patience, whole(call, response)).await;

@@ -18,15 +18,18 @@ pub struct ExecEnd {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Made {
-    id: String,
+pub(crate) struct Made {
+    pub id: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Told {
-    running: bool,
-    exit_code: Option<i64>,
+pub(crate) struct Told {
+    pub running: bool,
+    pub exit_code: Option<i64>,
+    /// Of the host; 0 when it has none.
+    #[serde(default)]
+    pub pid: i32,
 }
 
 impl Engine {

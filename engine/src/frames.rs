@@ -26,11 +26,15 @@ const HEAD: usize = 8;
 
 /// Takes frames out of bytes that come in any pieces.
 #[derive(Debug, Default)]
-struct Decoder(BytesMut);
+pub(crate) struct Decoder(BytesMut);
 
 impl Decoder {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
     /// `None`: not all of it is there. Errors: what came is no frame.
-    fn next(&mut self) -> Result<Option<Frame>, &'static str> {
+    pub(crate) fn next(&mut self) -> Result<Option<Frame>, &'static str> {
         let Some(&[kind, zero1, zero2, zero3, a, b, c, d]) = self.0.first_chunk::<HEAD>() else {
             return Ok(None);
         };
@@ -89,7 +93,7 @@ impl Logs {
                 source,
             })?;
             match chunk {
-                Some(chunk) => self.decoder.0.extend_from_slice(&chunk),
+                Some(chunk) => self.decoder.add(&chunk),
                 None if self.decoder.0.is_empty() => return Ok(None),
                 None => return Err(bad("it ends in the middle of a frame")),
             }

@@ -16,6 +16,7 @@ mod frames;
 mod image;
 mod inspected;
 mod lines;
+mod session;
 mod version;
 
 pub use client::Engine;
@@ -31,6 +32,7 @@ pub use image::{Credentials, Image, Progress, Pull};
 pub use inspected::{Address, Inspected, State, Status};
 pub use lines::Lines;
 pub use version::Version;
+pub use session::{Input, Output, Session, Talk};
 
 #[cfg(test)]
 mod tests;

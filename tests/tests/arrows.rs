@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scheduler", &["proto", "endpoint"]),
     ("oci", &["isolators", "containerizer", "init"]),
     ("selftest", &["isolators", "containerizer"]),
-    ("longshore", &["proto", "isolators", "containerizer", "fetcher", "images", "agent", "master", "scheduler", "oci", "selftest"]),
+    ("longshore", &["proto", "isolators", "containerizer", "engine", "fetcher", "images", "agent", "master", "scheduler", "oci", "selftest"]),
     ("crash", &["proto", "failpoint"]),
     ("tests", &[]),
 ];

@@ -47,6 +47,12 @@ pub struct Flags {
     command: Vec<String>,
 }
 
+/// Who has made the container.
+enum Whose {
+    Agents(Target),
+    Engines(exec::OfEngine),
+}
+
 pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     logs::to_stderr(logs::QUIET);
     block_on(async move {
@@ -54,8 +60,17 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         let Task {
             task, container, ..
         } = found;
-        let target = target(&api.get("/flags").await?, &container)
-            .with_context(|| format!("cannot reach the container of task {task}"))?;
+        let agents = api.get("/flags").await?;
+        let path = format!("/inspect?container_id={container}");
+        // An agent that does not tell has no engine either.
+        let inspected = api.get(&path).await.unwrap_or_default();
+        let whose = match exec::engines(&agents, &inspected) {
+            Some(engines) => Whose::Engines(engines),
+            None => Whose::Agents(
+                target(&agents, &container)
+                    .with_context(|| format!("cannot reach the container of task {task}"))?,
+            ),
+        };
         let terminal = flags
             .tty
             .unwrap_or_else(|| io::stdin().is_terminal() && io::stdout().is_terminal());
@@ -72,9 +87,10 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             cwd: flags.workdir,
             terminal,
         };
-        let executed = match terminal {
-            true => exec::on_terminal(&target, &command).await,
-            false => exec::plain(&target, &command).await,
+        let executed = match &whose {
+            Whose::Agents(target) if terminal => exec::on_terminal(target, &command).await,
+            Whose::Agents(target) => exec::plain(target, &command).await,
+            Whose::Engines(engines) => exec::by_engine(engines, &command).await,
         };
         match executed {
             // An exit status is one byte wide.

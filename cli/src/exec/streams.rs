@@ -82,10 +82,10 @@ fn copy(mut from: impl Read, mut to: impl Write) {
 }
 
 /// Signals that are meant for the command.
-struct Passed(Vec<(i32, Signal)>);
+pub(super) struct Passed(Vec<(i32, Signal)>);
 
 impl Passed {
-    fn listen() -> io::Result<Passed> {
+    pub(super) fn listen() -> io::Result<Passed> {
         let kinds = [
             SignalKind::interrupt(),
             SignalKind::terminate(),
@@ -108,7 +108,7 @@ impl Passed {
         }
     }
 
-    async fn next(&mut self) -> i32 {
+    pub(super) async fn next(&mut self) -> i32 {
         std::future::poll_fn(|context| {
             for (number, signal) in &mut self.0 {
                 if signal.poll_recv(context).is_ready() {
