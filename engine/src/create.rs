@@ -31,10 +31,37 @@ pub struct Create {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
     pub host_config: HostConfig,
+    pub networking_config: NetworkingConfig,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Empty {}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkingConfig {
+    /// By the network's name, which is `HostConfig`'s mode, too.
+    pub endpoints_config: BTreeMap<String, Endpoint>,
+}
+
+/// How a container is in a network that somebody has made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Endpoint {
+    #[serde(rename = "IPAMConfig")]
+    pub addresses: Addresses,
+    /// Other names of it there.
+    pub aliases: Vec<String>,
+}
+
+/// That it is to have; others where one is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    #[serde(rename = "IPv4Address", skip_serializing_if = "String::is_empty")]
+    pub v4: String,
+    #[serde(rename = "IPv6Address", skip_serializing_if = "String::is_empty")]
+    pub v6: String,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]

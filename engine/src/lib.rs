@@ -22,8 +22,9 @@ mod version;
 pub use client::Engine;
 pub use container::{Actor, Event, Listed};
 pub use create::{
-    Create, DeviceMapping, DeviceRequest, DriverConfig, Empty, Healthcheck, HostConfig, LogConfig,
-    Mount, PortBinding, Resources, RestartPolicy, TmpfsOptions, Ulimit, VolumeOptions,
+    Addresses, Create, DeviceMapping, DeviceRequest, DriverConfig, Empty, Endpoint, Healthcheck,
+    HostConfig, LogConfig, Mount, NetworkingConfig, PortBinding, Resources, RestartPolicy,
+    TmpfsOptions, Ulimit, VolumeOptions,
 };
 pub use error::EngineError;
 pub use exec::ExecEnd;
@@ -31,8 +32,8 @@ pub use frames::{Frame, Logs, Source};
 pub use image::{Credentials, Image, Progress, Pull};
 pub use inspected::{Address, Inspected, State, Status};
 pub use lines::Lines;
-pub use version::Version;
 pub use session::{Input, Output, Session, Talk};
+pub use version::Version;
 
 #[cfg(test)]
 mod tests;

@@ -19,11 +19,16 @@ pub struct DockerFlags {
     )]
     pub containerizers: Containerizers,
 
-    /// Where the Docker Engine of this host listens.
+    /// For those used to it: Docker's client is not run, the engine is spoken with at its socket.
+    #[arg(long = "docker", env = "MESOS_DOCKER", default_value = "docker")]
+    pub client: String,
+
+    /// Where the Docker Engine of this host listens; unix:// may stand before it.
     #[arg(
         long = "docker_socket",
         env = "MESOS_DOCKER_SOCKET",
-        default_value = "/var/run/docker.sock"
+        default_value = "/var/run/docker.sock",
+        value_parser = socket
     )]
     pub socket: PathBuf,
 
@@ -51,10 +56,19 @@ pub struct DockerFlags {
     pub stop_timeout: Duration,
 }
 
+fn socket(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text.strip_prefix("unix://").unwrap_or(text));
+    let is_whole = path.is_absolute();
+    is_whole
+        .then_some(path)
+        .ok_or("give the path of a unix socket: engines elsewhere are not for tasks of this host")
+}
+
 impl DockerFlags {
     pub fn texts(&self) -> Vec<(&'static str, Option<String>)> {
         vec![
             ("containerizers", Some(self.containerizers.to_string())),
+            ("docker", Some(self.client.clone())),
             ("docker_socket", Some(self.socket.display().to_string())),
             (
                 "docker_remove_delay",

@@ -45,6 +45,19 @@ fn durations_and_booleans_read_as_in_mesos() {
 }
 
 #[test]
+fn an_engine_is_where_its_socket_is() {
+    let flags = parse(&[
+        "--docker=/usr/bin/docker",
+        "--docker_socket=unix:///run/d.sock",
+    ]);
+    assert_eq!(flags.docker.socket, std::path::Path::new("/run/d.sock"));
+    for bad in ["tcp://10.0.0.1:2375", "docker.sock"] {
+        let flag = format!("--docker_socket={bad}");
+        assert!(Line::try_parse_from(["agent", "--master=a:1", &flag]).is_err());
+    }
+}
+
+#[test]
 fn flags_are_told_as_text_and_unset_ones_left_out() {
     let texts = parse(&["--ip=127.0.0.1", "--port=0"]).texts();
     assert!(texts.contains(&("executor_shutdown_grace_period", "5secs".to_owned())));

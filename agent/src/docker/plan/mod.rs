@@ -17,7 +17,7 @@ use proto::resources::Resources;
 use proto::v1;
 
 use self::network::{BadNetwork, network};
-use self::parameters::{BadParameter, apply, request_gpus};
+use self::parameters::{BadParameter, NAME, apply, request_gpus};
 use self::resources::{oom_score_adj, resources};
 use self::volumes::{BadVolume, Sandbox, volumes};
 use super::{labels, name};
@@ -157,6 +157,11 @@ pub fn plan(
             *theirs = ours;
         }
     }
+    let own_name = create.labels.get(NAME).map(|wanted| {
+        let ours = name(&id);
+        format!("the engine calls the container {ours}, not {wanted}, which is its label {NAME}")
+    });
+    let own_name = own_name.into_iter().collect();
     // Whatever a task says of labels, it is found again by ours.
     create.labels.extend(labels(terms.owner, job, &id));
     keep_output(&mut create, logs);
@@ -171,7 +176,7 @@ pub fn plan(
         disk_limit: job.disk(),
         directories: volumes.directories,
         logs,
-        notes: [logs::notes(task), checks::notes(task)].concat(),
+        notes: [logs::notes(task), checks::notes(task), own_name].concat(),
     })
 }
 

@@ -1,12 +1,13 @@
 //! The options of `docker run` that a task may name as parameters. Pure.
 
+mod values;
+
 use std::collections::BTreeMap;
 
-use engine::{
-    Create, DeviceMapping, DeviceRequest, Empty, LogConfig, Mount, PortBinding, TmpfsOptions,
-    Ulimit,
-};
+use engine::{Create, DeviceRequest, Empty, Endpoint, LogConfig, PortBinding};
 use proto::v1::Parameter;
+
+use values::{device, is_true, mount, port, size, ulimit};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadParameter {
@@ -64,6 +65,8 @@ const OPTIONS: &[(&str, Meaning)] = &[
     ("group-add", Does(|it, value| push(&mut it.host_config.group_add, value))),
     ("hostname", Does(|it, value| text(&mut it.hostname, value))),
     ("init", Does(|it, value| some(&mut it.host_config.init, is_true(value)?))),
+    ("ip", Does(|it, value| text(&mut endpoint(it).addresses.v4, value))),
+    ("ip6", Does(|it, value| text(&mut endpoint(it).addresses.v6, value))),
     ("ipc", Does(|it, value| text(&mut it.host_config.ipc_mode, value))),
     ("label", Does(|it, value| pair(&mut it.labels, value))),
     ("log-driver", Does(|it, value| text(&mut log(it).driver, value))),
@@ -73,9 +76,10 @@ const OPTIONS: &[(&str, Meaning)] = &[
     ("memory-swap", Does(|it, value| some(&mut it.host_config.resources.memory_swap, size(value)?))),
     ("memory-swappiness", Does(|it, value| set(&mut it.host_config.resources.memory_swappiness, value, "0 to 100"))),
     ("mount", Does(|it, value| push(&mut it.host_config.mounts, mount(value)?))),
-    ("name", Forbidden("the agent finds the container again by the name that it gives")),
+    ("name", Does(|it, value| pair(&mut it.labels, &format!("{NAME}={value}")))),
     ("net", Does(|it, value| text(&mut it.host_config.network_mode, value))),
     ("network", Does(|it, value| text(&mut it.host_config.network_mode, value))),
+    ("network-alias", Does(|it, value| push(&mut endpoint(it).aliases, value))),
     ("no-healthcheck", Does(|it, value| is_true(value).map(|_| it.healthcheck = Some(engine::Healthcheck::none())))),
     ("oom-score-adj", Does(|it, value| number(value, "a number").map(|n| it.host_config.oom_score_adj = n))),
     ("pid", Does(|it, value| text(&mut it.host_config.pid_mode, value))),
@@ -102,6 +106,9 @@ const OPTIONS: &[(&str, Meaning)] = &[
     ("volume", Does(|it, value| push(&mut it.host_config.binds, with(value, ':', "source:target, with :ro or :rw")?))),
     ("workdir", Does(|it, value| text(&mut it.working_dir, value))),
 ];
+
+/// The label that says what a task calls its container, whose name is for the agent to find it again.
+pub const NAME: &str = "longshore.name";
 
 const SHORT: &[(&str, &str)] = &[
     ("c", "cpu-shares"),
@@ -137,7 +144,17 @@ pub fn apply(create: &mut Create, parameters: &[Parameter]) -> Result<(), BadPar
             }
         }
     }
+    let endpoints = &mut create.networking_config.endpoints_config;
+    if let Some(endpoint) = endpoints.remove("") {
+        endpoints.insert(create.host_config.network_mode.clone(), endpoint);
+    }
     Ok(())
+}
+
+/// Of the network that is known when all parameters are.
+fn endpoint(create: &mut Create) -> &mut Endpoint {
+    let endpoints = &mut create.networking_config.endpoints_config;
+    endpoints.entry(String::new()).or_default()
 }
 
 fn push<T>(list: &mut Vec<T>, value: impl Into<T>) -> Result<(), &'static str> {
@@ -191,14 +208,6 @@ fn pair(map: &mut BTreeMap<String, String>, value: &str) -> Result<(), &'static 
     Ok(())
 }
 
-fn is_true(value: &str) -> Result<bool, &'static str> {
-    match value {
-        "" | "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err("true or false"),
-    }
-}
-
 /// An empty one takes away the image's.
 fn words(value: &str) -> Vec<String> {
     match value {
@@ -211,69 +220,12 @@ fn log(create: &mut Create) -> &mut LogConfig {
     create.host_config.log_config.get_or_insert_default()
 }
 
-/// Bytes, with Docker's units: each is 1024 of the one before. -1: no limit.
-fn size(value: &str) -> Result<i64, &'static str> {
-    const WANTED: &str = "a size such as 64m";
-    let lower = value.trim().to_ascii_lowercase();
-    if lower == "-1" {
-        return Ok(-1);
-    }
-    let number = lower.trim_end_matches("ib").trim_end_matches('b');
-    let (number, shift) = match number.strip_suffix(['k', 'm', 'g', 't']) {
-        None => (number, 0),
-        Some(rest) => match number.as_bytes().last() {
-            Some(b'k') => (rest, 10),
-            Some(b'm') => (rest, 20),
-            Some(b'g') => (rest, 30),
-            _ => (rest, 40),
-        },
-    };
-    let number: f64 = number.trim().parse().map_err(|_bad| WANTED)?;
-    let bytes = number * (1_i64 << shift) as f64;
-    match (0.0..9e18).contains(&bytes) {
-        true => Ok(bytes as i64),
-        false => Err(WANTED),
-    }
-}
-
 fn cpus(create: &mut Create, value: &str) -> Result<(), &'static str> {
     let cpus: f64 = number(value, "a number of processors")?;
     let limits = super::resources::quota(cpus).ok_or("a number of processors")?;
     let resources = &mut create.host_config.resources;
     resources.cpu_period = Some(limits.0);
     some(&mut resources.cpu_quota, limits.1)
-}
-
-fn device(value: &str) -> Result<DeviceMapping, &'static str> {
-    const WANTED: &str = "path-on-host:path-in-container:rwm, the last two if they matter";
-    let is_permission = |text: &str| !text.is_empty() && text.chars().all(|c| "rwm".contains(c));
-    let parts: Vec<_> = value.split(':').collect();
-    let (host, inside, permissions) = match parts[..] {
-        [host] => (host, host, "rwm"),
-        [host, permissions] if is_permission(permissions) => (host, host, permissions),
-        [host, inside] => (host, inside, "rwm"),
-        [host, inside, permissions] if is_permission(permissions) => (host, inside, permissions),
-        _ => return Err(WANTED),
-    };
-    let is_path = |path: &str| path.starts_with('/');
-    if !is_path(host) || !is_path(inside) {
-        return Err(WANTED);
-    }
-    Ok(DeviceMapping {
-        path_on_host: host.to_owned(),
-        path_in_container: inside.to_owned(),
-        cgroup_permissions: permissions.to_owned(),
-    })
-}
-
-/// A port, of which protocol.
-fn port(value: &str) -> Option<String> {
-    let (port, protocol) = value.split_once('/').unwrap_or((value, "tcp"));
-    let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
-    let known = ["tcp", "udp", "sctp"];
-    known
-        .contains(&protocol)
-        .then(|| format!("{port}/{protocol}"))
 }
 
 fn expose(create: &mut Create, value: &str) -> Result<(), &'static str> {
@@ -324,53 +276,6 @@ fn tmpfs(create: &mut Create, value: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn ulimit(value: &str) -> Option<Ulimit> {
-    let (name, limits) = value.split_once('=')?;
-    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    Some(Ulimit {
-        name: name.to_owned(),
-        soft: soft.parse().ok()?,
-        hard: hard.parse().ok()?,
-    })
-}
-
-/// `type=bind,source=/a,target=/b,readonly`
-fn mount(value: &str) -> Result<Mount, &'static str> {
-    const WANTED: &str = "as type=bind,source=/a,target=/b,readonly";
-    let mut mount = Mount {
-        kind: "volume",
-        source: String::new(),
-        target: String::new(),
-        read_only: false,
-        tmpfs_options: None,
-        volume_options: None,
-    };
-    for field in value.split(',') {
-        let (name, value) = field.split_once('=').unwrap_or((field, ""));
-        match name {
-            "type" => {
-                let kinds = ["bind", "volume", "tmpfs"];
-                mount.kind = kinds.into_iter().find(|it| *it == value).ok_or(WANTED)?;
-            }
-            "source" | "src" => value.clone_into(&mut mount.source),
-            "target" | "dst" | "destination" => value.clone_into(&mut mount.target),
-            "readonly" | "ro" => mount.read_only = is_true(value)?,
-            "tmpfs-size" => {
-                let options = TmpfsOptions {
-                    size_bytes: u64::try_from(size(value)?).map_err(|_bad| WANTED)?,
-                    mode: 0o1777,
-                };
-                mount.tmpfs_options = Some(options);
-            }
-            _ => return Err(WANTED),
-        }
-    }
-    match mount.target.starts_with('/') {
-        true => Ok(mount),
-        false => Err(WANTED),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,7 +324,10 @@ mod tests {
             ("log-opt", "max-size=10m"),
             ("memory-swap", "-1"),
             ("cpus", "1.5"),
+            ("ip", "10.0.0.7"),
+            ("network-alias", "db"),
             ("network", "other"),
+            ("name", "mine"),
             ("p", "127.0.0.1:8080:80"),
             ("restart", "no"),
         ])
@@ -443,6 +351,10 @@ mod tests {
         assert_eq!(host.resources.memory_swap, Some(-1));
         assert_eq!(host.resources.cpu_quota, Some(150_000));
         assert_eq!(host.network_mode, "other");
+        let endpoint = &create.networking_config.endpoints_config["other"];
+        assert_eq!(endpoint.addresses.v4, "10.0.0.7");
+        assert_eq!(endpoint.aliases, ["db"]);
+        assert_eq!(create.labels[NAME], "mine");
         let bound = &host.port_bindings["80/tcp"][0];
         assert_eq!((&*bound.host_ip, &*bound.host_port), ("127.0.0.1", "8080"));
     }
@@ -453,8 +365,8 @@ mod tests {
             let refused = applied(&[(key, "x")]).unwrap_err().to_string();
             assert!(refused.contains(&format!("{key:?}")), "{refused}");
         }
-        let refused = applied(&[("name", "mine")]).unwrap_err().to_string();
-        assert!(refused.contains("\"name\" is not for tasks"), "{refused}");
+        let refused = applied(&[("rm", "true")]).unwrap_err().to_string();
+        assert!(refused.contains("\"rm\" is not for tasks"), "{refused}");
     }
 
     #[test]
