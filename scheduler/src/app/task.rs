@@ -398,11 +398,21 @@ fn volume(volume: &Volume) -> Option<v1::Volume> {
         VolumeSource::Host { host_path } => info.host_path = Some(host_path.clone()),
         VolumeSource::External(external) => {
             let driver = external.options.get("dvdi/driver").and_then(|d| d.as_str());
+            // What else has its prefix is the driver's own.
+            let options = external.options.iter().filter_map(|(key, value)| {
+                let key = key.strip_prefix("dvdi/").filter(|key| *key != "driver")?;
+                let value = value.as_str().map(str::to_owned);
+                Some(v1::Parameter {
+                    key: key.to_owned(),
+                    value: value?,
+                })
+            });
+            let parameter: Vec<_> = options.collect();
             let mut source = v1::volume::Source {
                 docker_volume: Some(v1::volume::source::DockerVolume {
                     driver: driver.map(str::to_owned),
                     name: external.name.clone(),
-                    driver_options: None,
+                    driver_options: (!parameter.is_empty()).then_some(v1::Parameters { parameter }),
                 }),
                 ..v1::volume::Source::default()
             };

@@ -123,6 +123,24 @@ fn a_native_container_carries_its_volumes() {
 }
 
 #[test]
+fn a_volume_of_a_driver_brings_what_is_the_drivers() {
+    let app = app(
+        json!({"id": "a", "cmd": "x", "container": {"type": "DOCKER", "docker": {"image": "i"},
+        "volumes": [{"containerPath": "/data", "mode": "RW", "external": {"name": "v", "provider": "dvdi",
+            "options": {"dvdi/driver": "rexray", "dvdi/iops": "100", "other/x": "y"}}}]}}),
+    );
+    let container = app.container.as_ref().unwrap();
+    let volume = volume(&container.volumes[0]).unwrap();
+    let named = volume.source.unwrap().docker_volume.unwrap();
+    assert_eq!((named.driver(), &*named.name), ("rexray", "v"));
+    let options = named.driver_options.unwrap().parameter;
+    let options: Vec<_> = (options.iter())
+        .map(|it| format!("{}={}", it.key, it.value))
+        .collect();
+    assert_eq!(options, ["iops=100"]);
+}
+
+#[test]
 fn limits_and_grace_reach_the_task() {
     let app = app(
         json!({"id": "a", "cmd": "x", "taskKillGracePeriodSeconds": 3,
