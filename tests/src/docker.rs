@@ -6,9 +6,12 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
+use crate::apps::Task;
+use crate::cluster::Cluster;
 use crate::image::Layer;
-use crate::{eventually, host};
+use crate::{eventually, host, program};
 
 /// Of busybox, and known to the engine from the beginning.
 pub const IMAGE: &str = "longshore-test:1";
@@ -18,6 +21,8 @@ pub const IMAGE: &str = "longshore-test:1";
 pub struct Engine {
     directory: tempfile::TempDir,
     cgroups_root: String,
+    /// Of the daemon, beside those that all have.
+    flags: Vec<String>,
     daemon: Option<Child>,
     registry: Option<Child>,
 }
@@ -25,19 +30,39 @@ pub struct Engine {
 impl Engine {
     /// `name` is unique among the tests of one program.
     pub async fn start(name: &str) -> Engine {
+        Self::new(name).up().await
+    }
+
+    /// The same, with `longshore oci` for what starts its containers: runc gives a privileged one rights that the
+    /// root of some hosts has not.
+    pub async fn start_with_our_runtime(name: &str) -> Engine {
+        let mut engine = Self::new(name);
+        // Engines give their runtime no first word.
+        let runtime = engine.path("longshore-oci");
+        std::os::unix::fs::symlink(program::longshore(), &runtime).unwrap();
+        let known = format!("--add-runtime=longshore={}", runtime.display());
+        engine.flags = vec![known, "--default-runtime=longshore".to_owned()];
+        engine.up().await
+    }
+
+    fn new(name: &str) -> Engine {
         let directory = tempfile::Builder::new()
             .prefix("longshore-docker-")
             .tempdir_in("/var/tmp")
             .unwrap();
-        let mut engine = Engine {
+        Engine {
             directory,
             cgroups_root: format!("longshore-docker-{}-{name}", std::process::id()),
+            flags: Vec::new(),
             daemon: None,
             registry: None,
-        };
-        engine.begin().await;
-        engine.import();
-        engine
+        }
+    }
+
+    async fn up(mut self) -> Engine {
+        self.begin().await;
+        self.import(IMAGE, &Layer::busybox(), &[]);
+        self
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -69,6 +94,7 @@ impl Engine {
             .args(["--cgroup-parent", &format!("/{}", self.cgroups_root)])
             .args(["--iptables=false", "--ip6tables=false", "--live-restore"])
             .args(["--storage-driver", "vfs"])
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -91,16 +117,34 @@ impl Engine {
         lines.join("\n")
     }
 
-    fn import(&self) {
+    /// `changes`: in the words of a Dockerfile.
+    pub fn import(&self, name: &str, layer: &Layer, changes: &[&str]) {
+        let changes = changes.iter().flat_map(|it| ["--change", it]);
+        let words = ["import"].into_iter().chain(changes).chain(["-", name]);
         let mut import = self
-            .command(&["import", "-", IMAGE])
+            .command(&words.collect::<Vec<_>>())
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
         let mut stdin = import.stdin.take().unwrap();
-        stdin.write_all(&Layer::busybox().tar()).unwrap();
+        stdin.write_all(&layer.tar()).unwrap();
         drop(stdin);
         assert!(import.wait().unwrap().success());
+    }
+
+    /// What is said at a port of the network that the engine takes for the host's.
+    pub fn page(&self, port: u16) -> Result<String, String> {
+        let daemon = self.daemon.as_ref().unwrap().id().to_string();
+        let url = format!("http://127.0.0.1:{port}/");
+        let mut wget = Command::new("nsenter");
+        let wget = wget.args([
+            "--target", &daemon, "--net", "busybox", "wget", "-qO-", &url,
+        ]);
+        let said = wget.output().unwrap();
+        match said.status.success() {
+            true => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
+            false => Err(format!("{said:?}")),
+        }
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -163,6 +207,12 @@ impl Engine {
         image
     }
 
+    /// What it tells of a container.
+    pub fn inspected(&self, container: &str) -> Value {
+        let told: Value = serde_json::from_str(&self.says(&["inspect", container])).unwrap();
+        told[0].clone()
+    }
+
     /// What the client knows of registries, as a Docker config.json.
     pub fn config(&self) -> PathBuf {
         self.path("client/config.json")
@@ -216,6 +266,28 @@ impl Drop for Engine {
         host::remove_all(&self.cgroups_root);
         kill_all(self.directory.path());
         unmount_all(self.directory.path());
+    }
+}
+
+impl Cluster {
+    /// The engine's name of the container of a task.
+    pub async fn container(&self, task: &Task) -> String {
+        let sandbox = self.agents[0].sandbox(&task.id).await.unwrap();
+        let id = Path::new(&sandbox).file_name().unwrap().to_str().unwrap();
+        format!("mesos-{id}")
+    }
+
+    /// One agent that uses the engine, and runs natively what that cannot.
+    pub async fn start_with_engine(engine: &Engine, flags: &[&str]) -> Cluster {
+        let mut cluster = Cluster::start(1).await;
+        cluster.agents[0].kill();
+        let socket = format!("--docker_socket={}", engine.socket().display());
+        for flag in [&["--containerizers=docker,mesos", &socket], flags].concat() {
+            cluster.agents[0].add_argument(flag.to_owned());
+        }
+        cluster.agents[0].start().await;
+        cluster.registered(1).await;
+        cluster
     }
 }
 

@@ -13,7 +13,7 @@ use crate::serve;
 /// Applets that an image of ours has.
 const APPLETS: &[&str] = &[
     "sh", "cat", "cp", "echo", "id", "ls", "mount", "nc", "pwd", "rm", "sleep", "test", "touch",
-    "env", "mkdir", "stat", "grep",
+    "env", "mkdir", "stat", "grep", "date",
 ];
 
 /// A registry of this process, which everybody may pull from.
@@ -56,6 +56,39 @@ impl Layer {
             .file("etc/group", "root:x:0:\nextra:x:77:app\n")
     }
 
+    /// Python, of this host, where it is Debian's.
+    pub fn python() -> Layer {
+        let layer = Layer::default();
+        let copy = "set -e; cd /; python=$(readlink -f /usr/bin/python3); lib=usr/lib/$(basename $python); \
+                    { echo $python; ldd $python | grep -o '/[^ ]*'; find $lib \
+                      \\( -name dist-packages -o -name test -o -name __pycache__ \\) -prune -o -type f -print; } | \
+                    sed 's,^/,,' | tar -chf - -T - | tar -C \"$0\" -xf -; \
+                    ln -s $(basename $python) \"$0\"/usr/bin/python3";
+        let mut shell = Command::new("sh");
+        let done = shell.args(["-c", copy]).arg(layer.0.path()).output();
+        let done = done.unwrap();
+        assert!(done.status.success(), "{done:?}");
+        layer
+    }
+
+    pub fn program(self, path: &str, content: &str) -> Layer {
+        let layer = self.file(path, content);
+        let all = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(layer.0.path().join(path), all).unwrap();
+        layer
+    }
+
+    /// With all that is in another one.
+    pub fn with(self, other: &Layer) -> Layer {
+        let mut copy = Command::new("cp");
+        let done = copy
+            .arg("-a")
+            .arg(other.0.path().join("."))
+            .arg(self.0.path());
+        assert!(done.status().unwrap().success());
+        self
+    }
+
     pub fn file(self, path: &str, content: &str) -> Layer {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -95,6 +128,14 @@ impl Registry {
         Registry { directory, host }
     }
 
+    /// One that wants to be told `authorization`, as HTTP's header has it.
+    pub async fn start_private(authorization: &str) -> Registry {
+        let directory = tempfile::tempdir().unwrap();
+        let port = serve::to_whom(directory.path().to_owned(), authorization).await;
+        let host = format!("127.0.0.1:{port}");
+        Registry { directory, host }
+    }
+
     /// The lowest layer first. `config`: how it runs. Gives its name.
     pub fn push(&self, name: &str, layers: &[Layer], config: Value) -> String {
         let repository = self.directory.path().join("v2").join(name);
@@ -125,6 +166,23 @@ impl Registry {
     pub fn path(&self, below: &str) -> std::path::PathBuf {
         self.directory.path().join("v2").join(Path::new(below))
     }
+}
+
+/// Credentials as users pack them: a docker.tar.gz below `place`, of what Docker's config.json is to say.
+pub fn packed(place: &Path, config: &Value) -> std::path::PathBuf {
+    let home = place.join("home");
+    fs::create_dir_all(home.join(".docker")).unwrap();
+    fs::write(home.join(".docker/config.json"), config.to_string()).unwrap();
+    let packed = place.join("docker.tar.gz");
+    let mut tar = Command::new("tar");
+    let done = tar
+        .arg("-C")
+        .arg(&home)
+        .arg("-czf")
+        .arg(&packed)
+        .arg(".docker");
+    assert!(done.status().unwrap().success());
+    packed
 }
 
 fn digest(content: &[u8]) -> String {

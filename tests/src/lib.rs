@@ -10,6 +10,7 @@ pub mod apart;
 pub mod apps;
 pub mod audit;
 pub mod cluster;
+pub mod course;
 pub mod docker;
 pub mod framework;
 pub mod host;

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -11,7 +10,7 @@ use tests::apps::{Task, shell};
 use tests::cluster::Cluster;
 use tests::docker::{Engine, IMAGE};
 use tests::eventually;
-use tests::image::{Layer, Registry};
+use tests::image::{Layer, Registry, packed};
 
 fn dockers(id: &str, cmd: &str) -> Value {
     let mut app = shell(id, cmd);
@@ -19,35 +18,10 @@ fn dockers(id: &str, cmd: &str) -> Value {
     app
 }
 
-/// One agent that uses the engine, and runs natively what that cannot.
-async fn cluster(engine: &Engine, flags: &[&str]) -> Cluster {
-    let mut cluster = Cluster::start(1).await;
-    cluster.agents[0].kill();
-    let socket = format!("--docker_socket={}", engine.socket().display());
-    for flag in [&["--containerizers=docker,mesos", &socket], flags].concat() {
-        cluster.agents[0].add_argument(flag.to_owned());
-    }
-    cluster.agents[0].start().await;
-    cluster.registered(1).await;
-    cluster
-}
-
 /// Of the agent's own containers. Networks of this host may be others'.
 async fn nothing_left(cluster: &Cluster) {
     let left = || async { cluster.agents[0].nothing_left() };
     eventually("nothing is left on the host", left).await;
-}
-
-/// The engine's name of the only task's container.
-async fn container(cluster: &Cluster, task: &Task) -> String {
-    let sandbox = cluster.agents[0].sandbox(&task.id).await.unwrap();
-    let id = Path::new(&sandbox).file_name().unwrap().to_str().unwrap();
-    format!("mesos-{id}")
-}
-
-fn inspect(engine: &Engine, container: &str) -> Value {
-    let told: Value = serde_json::from_str(&engine.says(&["inspect", container])).unwrap();
-    told[0].clone()
 }
 
 /// Numbers from 1 on, each in a line of its own, and none missing.
@@ -92,7 +66,7 @@ async fn healthy(cluster: &Cluster, app: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_docker_app_runs_through_the_engine() {
     let engine = Engine::start("runs").await;
-    let cluster = cluster(&engine, &[]).await;
+    let cluster = Cluster::start_with_engine(&engine, &[]).await;
     let mut app = dockers(
         "hello",
         "echo hello from $WHO >&2; cd $MESOS_SANDBOX; pwd; cat given; exec nc -ll -p 80 -e /bin/cat",
@@ -117,8 +91,8 @@ async fn a_docker_app_runs_through_the_engine() {
         .await;
 
     healthy(&cluster, "hello").await;
-    let name = container(&cluster, &task).await;
-    let told = inspect(&engine, &name);
+    let name = cluster.container(&task).await;
+    let told = engine.inspected(&name);
     assert_eq!(told["State"]["Running"], true);
     let host = &told["HostConfig"];
     assert_eq!(
@@ -150,7 +124,7 @@ async fn a_docker_app_runs_through_the_engine() {
     cluster.remove("hello").await;
     cluster.settled().await;
     eventually("the container has ended", || async {
-        let told = inspect(&engine, &name);
+        let told = engine.inspected(&name);
         (told["State"]["Running"] == false)
             .then_some(())
             .ok_or(told.to_string())
@@ -162,7 +136,7 @@ async fn a_docker_app_runs_through_the_engine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_by_command_is_made_in_the_engines_container() {
     let engine = Engine::start("checked").await;
-    let cluster = cluster(&engine, &[]).await;
+    let cluster = Cluster::start_with_engine(&engine, &[]).await;
     let mut app = dockers("checked", "touch /made; exec sleep 1000");
     app["healthChecks"] = json!([{
         "protocol": "COMMAND", "command": {"value": "test -e /made"}, "delaySeconds": 0, "intervalSeconds": 1,
@@ -177,7 +151,7 @@ async fn a_check_by_command_is_made_in_the_engines_container() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_may_bring_arguments_volumes_and_privileges() {
     let engine = Engine::start("wishes").await;
-    let cluster = cluster(&engine, &[]).await;
+    let cluster = Cluster::start_with_engine(&engine, &[]).await;
     let agent = &cluster.agents[0];
     let kept = agent.directory().join("kept");
     let mut app = dockers("wishes", "");
@@ -216,7 +190,7 @@ async fn an_app_may_bring_arguments_volumes_and_privileges() {
 async fn an_image_of_a_private_registry_is_pulled_by_who_has_its_password() {
     let mut engine = Engine::start("private").await;
     let image = engine.registry("who", "geheim").await;
-    let cluster = cluster(&engine, &[]).await;
+    let cluster = Cluster::start_with_engine(&engine, &[]).await;
     let agent = &cluster.agents[0];
     let mut app = dockers("private", "echo pulled; exec sleep 1000");
     app["container"]["docker"]["image"] = json!(image);
@@ -228,21 +202,9 @@ async fn an_image_of_a_private_registry_is_pulled_by_who_has_its_password() {
     cluster.marathon.delete("/v2/apps/private?force=true").await;
     cluster.settled().await;
 
-    // As users pack it.
-    let packed = agent.directory().join("docker.tar.gz");
-    let home = agent.directory().join("home");
-    std::fs::create_dir_all(home.join(".docker")).unwrap();
-    std::fs::copy(engine.config(), home.join(".docker/config.json")).unwrap();
-    let tar = std::process::Command::new("tar")
-        .args([
-            "-C",
-            home.to_str().unwrap(),
-            "-czf",
-            packed.to_str().unwrap(),
-            ".docker",
-        ])
-        .status();
-    assert!(tar.unwrap().success());
+    let config = std::fs::read(engine.config()).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let packed = packed(agent.directory(), &config);
     app["fetch"] = json!([{"uri": packed.display().to_string()}]);
     app["container"]["docker"]["forcePullImage"] = json!(true);
     app["id"] = json!("fetched");
@@ -258,7 +220,7 @@ async fn an_image_of_a_private_registry_is_pulled_by_who_has_its_password() {
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_outlive_the_agent_and_no_line_is_lost_or_doubled() {
     let engine = Engine::start("recovers").await;
-    let mut cluster = cluster(&engine, &["--docker_remove_delay=0secs"]).await;
+    let mut cluster = Cluster::start_with_engine(&engine, &["--docker_remove_delay=0secs"]).await;
     let stays = cluster.run(&dockers("stays", COUNTING)).await.remove(0);
     let go = "until [ -e go ]; do sleep 0.1; done; echo last; exit 7";
     let ends = cluster
@@ -266,8 +228,8 @@ async fn containers_outlive_the_agent_and_no_line_is_lost_or_doubled() {
         .await
         .remove(0);
     let names = [
-        container(&cluster, &stays).await,
-        container(&cluster, &ends).await,
+        cluster.container(&stays).await,
+        cluster.container(&ends).await,
     ];
     for _ in 0..3 {
         counts_on(&cluster, &stays).await;
@@ -283,7 +245,7 @@ async fn containers_outlive_the_agent_and_no_line_is_lost_or_doubled() {
     cluster.agents[0].kill();
     std::fs::write(format!("{sandbox}/go"), "").unwrap();
     eventually("it has ended", || async {
-        let told = inspect(&engine, &names[1]);
+        let told = engine.inspected(&names[1]);
         (told["State"]["Running"] == false)
             .then_some(())
             .ok_or(told.to_string())
@@ -313,9 +275,9 @@ async fn containers_outlive_the_agent_and_no_line_is_lost_or_doubled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_go_on_while_their_engine_is_killed_and_comes_back() {
     let mut engine = Engine::start("restarts").await;
-    let cluster = cluster(&engine, &[]).await;
+    let cluster = Cluster::start_with_engine(&engine, &[]).await;
     let task = cluster.run(&dockers("steady", COUNTING)).await.remove(0);
-    let pid = inspect(&engine, &container(&cluster, &task).await)["State"]["Pid"].clone();
+    let pid = engine.inspected(&cluster.container(&task).await)["State"]["Pid"].clone();
     counts_on(&cluster, &task).await;
     for _ in 0..2 {
         engine.kill();
@@ -326,7 +288,7 @@ async fn tasks_go_on_while_their_engine_is_killed_and_comes_back() {
         counts_on(&cluster, &task).await;
     }
     assert_eq!(cluster.running("steady", 1).await[0].id, task.id);
-    let now = inspect(&engine, &container(&cluster, &task).await)["State"]["Pid"].clone();
+    let now = engine.inspected(&cluster.container(&task).await)["State"]["Pid"].clone();
     assert_eq!(pid, now);
 
     // One that hangs keeps nobody else from anything, and a kill waits for it.
@@ -355,7 +317,7 @@ async fn tasks_go_on_while_their_engine_is_killed_and_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_no_task_goes_and_what_cannot_be_is_told() {
     let engine = Engine::start("orphans").await;
-    let mut cluster = cluster(&engine, &[]).await;
+    let mut cluster = Cluster::start_with_engine(&engine, &[]).await;
     let owner = cluster.agents[0]
         .directory()
         .join("work")
