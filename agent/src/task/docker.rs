@@ -149,7 +149,7 @@ pub fn native<'a>(
                 let wanted =
                     "type=bind,source=/a,target=/b,readonly or type=tmpfs,target=/b,tmpfs-size=1m";
                 match mount(value).ok_or_else(|| bad(wanted))? {
-                    Mounted::Bind(volume) => info.volumes.push(volume),
+                    Mounted::Bind(volume) => info.volumes.push(*volume),
                     Mounted::Tmpfs(value) => of_image.push(v1::Parameter {
                         key: "tmpfs".to_owned(),
                         value,

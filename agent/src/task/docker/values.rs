@@ -31,7 +31,7 @@ pub fn volume(text: &str) -> Option<v1::Volume> {
 
 /// What the value of `mount` means.
 pub enum Mounted {
-    Bind(v1::Volume),
+    Bind(Box<v1::Volume>),
     /// As the parameter of that name has it.
     Tmpfs(String),
 }
@@ -56,7 +56,9 @@ pub fn mount(text: &str) -> Option<Mounted> {
     match (kind?, source) {
         ("bind", Some(source)) if options.is_empty() => {
             let mode = if read_only { "ro" } else { "rw" };
-            volume(&format!("{source}:{}:{mode}", target?)).map(Mounted::Bind)
+            volume(&format!("{source}:{}:{mode}", target?))
+                .map(Box::new)
+                .map(Mounted::Bind)
         }
         ("tmpfs", None) => {
             options.extend(read_only.then(|| "ro".to_owned()));
