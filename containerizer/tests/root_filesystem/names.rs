@@ -35,7 +35,8 @@ async fn root_what_would_change_the_host_is_refused() {
         .await;
     assert_eq!(
         refusal,
-        "sysctl vm/swappiness is not the container's own, but the whole host's: set it on the host"
+        "linux.sysctl.vm.swappiness: sysctl vm/swappiness is not the container's own, but the whole \
+         host's: set it on the host"
     );
     let namespaces = own(&["mount", "pid", "ipc"]);
     let sysctl = json!({"net.ipv4.ip_forward": "1"});
@@ -103,7 +104,7 @@ async fn root_what_the_kernel_refuses_of_scheduling_is_named() {
     let patch = json!({"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 9}}});
     assert_eq!(
         bundle.refusal(patch).await,
-        "ioPriority: 9 is no level: write 0, the highest, to 7"
+        "process.ioPriority.priority: 9 is no level: write 0, the highest, to 7"
     );
     let patch = json!({"process": {"scheduler": {"policy": "SCHED_RR", "priority": 1000}}});
     let refusal = bundle.refusal(patch).await;

@@ -26,7 +26,7 @@ async fn root_the_containers_root_propagates_as_asked() {
     let patch = json!({"linux": {"rootfsPropagation": "upwards"}});
     assert_eq!(
         bundle.refusal(patch).await,
-        "unknown rootfsPropagation \"upwards\": write shared, slave, private or unbindable"
+        "linux.rootfsPropagation: unknown \"upwards\": write shared, slave, private or unbindable"
     );
 }
 
