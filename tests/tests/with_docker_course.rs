@@ -1,8 +1,6 @@
 //! The Docker apps by which many have learned Marathon, by a Docker Engine and, with Python, also without one:
 //! `tests/run engines`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
-
 use serde_json::{Value, json};
 use tests::apart::apart;
 use tests::cluster::Cluster;
