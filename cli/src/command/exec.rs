@@ -49,7 +49,7 @@ pub struct Flags {
 
 /// Who has made the container.
 enum Whose {
-    Agents(Target),
+    Agents(Box<Target>),
     Engines(exec::OfEngine),
 }
 
@@ -66,10 +66,11 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         let inspected = api.get(&path).await.unwrap_or_default();
         let whose = match exec::engines(&agents, &inspected) {
             Some(engines) => Whose::Engines(engines),
-            None => Whose::Agents(
-                target(&agents, &container)
-                    .with_context(|| format!("cannot reach the container of task {task}"))?,
-            ),
+            None => {
+                let target = target(&agents, &container);
+                let unreachable = || format!("cannot reach the container of task {task}");
+                Whose::Agents(Box::new(target.with_context(unreachable)?))
+            }
         };
         let terminal = flags
             .tty
