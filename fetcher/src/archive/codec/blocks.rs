@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, Cursor, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use bzip2::bufread::BzDecoder;
 
@@ -40,8 +40,9 @@ struct UnderWay {
 
 pub struct Blocks<R> {
     bits: Bits<R>,
-    jobs: Sender<Job>,
-    workers: usize,
+    /// Until this is dropped.
+    jobs: Option<Sender<Job>>,
+    workers: Vec<JoinHandle<()>>,
     under_way: VecDeque<UnderWay>,
     /// There are no more blocks, or none that can be found.
     over: bool,
@@ -59,15 +60,15 @@ impl<R: BufRead> Blocks<R> {
         let workers = workers.min(MOST_WORKERS);
         let (jobs, wanted) = channel();
         let wanted = Arc::new(Mutex::new(wanted));
-        for _ in 0..workers {
+        let worker = |_| {
             let wanted = Arc::clone(&wanted);
             let named = thread::Builder::new().name("bzip2".to_owned());
-            named.stack_size(STACK_BYTES).spawn(move || work(&wanted))?;
-        }
+            named.stack_size(STACK_BYTES).spawn(move || work(&wanted))
+        };
         Ok(Self {
             bits: Bits::new(from),
-            jobs,
-            workers,
+            workers: (0..workers).map(worker).collect::<io::Result<_>>()?,
+            jobs: Some(jobs),
             under_way: VecDeque::new(),
             over: false,
             failed: None,
@@ -79,7 +80,7 @@ impl<R: BufRead> Blocks<R> {
     }
 
     fn hand_out(&mut self) {
-        while !self.over && self.under_way.len() <= self.workers {
+        while !self.over && self.under_way.len() <= self.workers.len() {
             match self.bits.block() {
                 Ok(Some(block)) => {
                     let next = self.begin(Arc::new(block));
@@ -102,7 +103,7 @@ impl<R: BufRead> Blocks<R> {
             give,
         };
         // The workers are there as long as this is.
-        let _ = self.jobs.send(job);
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
         UnderWay { block, pieces }
     }
 
@@ -155,6 +156,19 @@ impl<R: BufRead> Read for Blocks<R> {
         buffer[..length].copy_from_slice(&left[..length]);
         self.read += length;
         Ok(length)
+    }
+}
+
+/// The threads end with who reads: what they hold is gone then.
+impl<R> Drop for Blocks<R> {
+    fn drop(&mut self) {
+        self.jobs = None;
+        // Nobody takes what is still given, and none of them waits for anything else.
+        self.under_way.clear();
+        for thread in self.workers.drain(..) {
+            // A panic of it has been told.
+            let _ended = thread.join();
+        }
     }
 }
 

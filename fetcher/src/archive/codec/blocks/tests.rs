@@ -90,3 +90,16 @@ fn a_block_that_was_cut_at_a_false_mark_is_put_together_again() {
     blocks.read_to_end(&mut out).unwrap();
     assert!(out == text);
 }
+
+/// The fuzzer found memory of theirs after the end of its program.
+#[test]
+fn its_threads_end_with_who_reads() {
+    let stream = encode(&text(1_000_000), 1);
+    let mut blocks = Blocks::new(&stream[..]).unwrap();
+    blocks.read_exact(&mut [0]).unwrap();
+    let under_way = blocks.under_way.iter().map(|it| Arc::clone(&it.block));
+    let under_way: Vec<_> = under_way.collect();
+    assert!(!under_way.is_empty());
+    drop(blocks);
+    assert!(under_way.iter().all(|block| Arc::strong_count(block) == 1));
+}
