@@ -12,11 +12,12 @@ use fetcher::Cache;
 
 use super::*;
 
-/// A file on a server, its tag, and how often which answer was given.
+/// A file on a server, its tag or its time, and how often which answer was given.
 #[derive(Debug, Clone, Default)]
 struct Served {
     content: Vec<u8>,
     etag: Option<&'static str>,
+    last_modified: Option<&'static str>,
     whole: u32,
     not_modified: u32,
 }
@@ -25,8 +26,13 @@ type Server = Arc<Mutex<Served>>;
 
 async fn file(State(server): State<Server>, asked: HeaderMap) -> impl IntoResponse {
     let mut served = server.lock().unwrap();
-    let known = asked.get(header::IF_NONE_MATCH);
-    if known.is_some() && known.and_then(|known| known.to_str().ok()) == served.etag {
+    let is_known = |name, current: Option<&str>| {
+        let known = asked.get(name).and_then(|known| known.to_str().ok());
+        known.is_some() && known == current
+    };
+    if is_known(header::IF_NONE_MATCH, served.etag)
+        || is_known(header::IF_MODIFIED_SINCE, served.last_modified)
+    {
         served.not_modified += 1;
         return StatusCode::NOT_MODIFIED.into_response();
     }
@@ -34,6 +40,9 @@ async fn file(State(server): State<Server>, asked: HeaderMap) -> impl IntoRespon
     let mut headers = HeaderMap::new();
     if let Some(etag) = served.etag {
         headers.insert(header::ETAG, etag.parse().unwrap());
+    }
+    if let Some(time) = served.last_modified {
+        headers.insert(header::LAST_MODIFIED, time.parse().unwrap());
     }
     (headers, served.content.clone()).into_response()
 }
@@ -115,6 +124,27 @@ async fn a_file_that_has_not_changed_comes_from_the_cache_also_after_a_restart()
     assert_eq!((counted.whole, counted.not_modified), (1, 2));
     assert_eq!((node.cache().bytes(), node.cache().figures().hits), (3, 1));
     assert_eq!(node.fetcher.totals(), (1, 0));
+}
+
+#[tokio::test]
+async fn where_there_is_no_tag_the_time_of_the_last_change_tells() {
+    let server = served("one", None);
+    server.lock().unwrap().last_modified = Some("Thu, 26 Nov 2026 10:00:00 GMT");
+    let (address, _serving) = serve(&server).await;
+    let url = format!("http://{address}/x");
+    let node = Node::new(100);
+    for _ in 0..2 {
+        assert_eq!(text(&node.fetch(&url).await, "x"), "one");
+    }
+    let counted = server.lock().unwrap().clone();
+    assert_eq!((counted.whole, counted.not_modified), (1, 1));
+    let changed = Served {
+        content: "other".into(),
+        last_modified: Some("Thu, 26 Nov 2026 11:00:00 GMT"),
+        ..Served::default()
+    };
+    *server.lock().unwrap() = changed;
+    assert_eq!(text(&node.fetch(&url).await, "x"), "other");
 }
 
 #[tokio::test]
