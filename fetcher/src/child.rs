@@ -19,7 +19,7 @@ use crate::archive::Limits;
 use crate::beneath::Beneath;
 use crate::budget::Budget;
 use crate::confine::{Trade, cage, confine, leave_keyring, limit_files};
-use crate::download::{Http, Patience, Tls};
+use crate::download::{Http, Patience, S3, Tls, credentials};
 use crate::log::Log;
 use crate::netrc::Netrc;
 use crate::order::{Order, Said};
@@ -62,6 +62,11 @@ enum ChildError {
     },
     #[error("cannot read {file}, which this agent's flags name")]
     File { file: String, source: io::Error },
+    #[error(
+        "{file} has no profile {profile} with both keys (this agent's --fetcher_s3_credentials_file and \
+         --fetcher_s3_profile)"
+    )]
+    Profile { file: String, profile: String },
     #[error("cannot prepare TLS")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot open a file of the fetcher's cache")]
@@ -126,6 +131,7 @@ fn fetch(order: Order<'_>, log: Log) -> Result<(), ChildError> {
     let authorities = certificates(&settings, &authorities)?;
     let netrc = read_if_any(settings.netrc_file.as_deref())?;
     let netrc = Netrc::parse(&String::from_utf8_lossy(&netrc));
+    let store = store(&request, &settings)?;
     // Nor may it have anything to do with the cache.
     let cached = opened(order.cached, &sandbox, &request).map_err(ChildError::Cache)?;
     let user = User::from_uid(
@@ -161,7 +167,7 @@ fn fetch(order: Order<'_>, log: Log) -> Result<(), ChildError> {
     };
     let mut http =
         Http::new(policy.clone(), patience, &authorities, tls).map_err(ChildError::Client)?;
-    http.store = request.store.clone().unwrap_or_default().or(settings.s3);
+    http.store = store;
     http.user = user;
     http.name_services = settings.name_services;
     http.ftp.netrc = netrc.clone();
@@ -180,6 +186,34 @@ fn fetch(order: Order<'_>, log: Log) -> Result<(), ChildError> {
     // A thread that unpacks goes with the process.
     runtime.shutdown_background();
     Ok(fetched?)
+}
+
+/// How a store is asked, and as whom: as the task says, else the agent's environment, else its file.
+fn store(request: &Request, settings: &Settings) -> Result<S3, ChildError> {
+    let mut all = settings.s3.clone();
+    let own = request.store.clone().unwrap_or_default();
+    let is_of_store = |uri: &Uri| {
+        uri.value
+            .trim_start()
+            .to_ascii_lowercase()
+            .starts_with("s3")
+    };
+    let asks = request.uris.iter().any(is_of_store);
+    if let (true, None, None, Some(file)) = (
+        asks,
+        &own.credentials,
+        &all.credentials,
+        &settings.s3_credentials_file,
+    ) {
+        let text = read_if_any(Some(file))?;
+        let found = credentials(&String::from_utf8_lossy(&text), &settings.s3_profile);
+        let found = found.ok_or_else(|| ChildError::Profile {
+            file: file.display().to_string(),
+            profile: settings.s3_profile.clone(),
+        })?;
+        all.credentials = Some(found);
+    }
+    Ok(own.or(all))
 }
 
 fn read_if_any(file: Option<&Path>) -> Result<Vec<u8>, ChildError> {

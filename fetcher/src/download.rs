@@ -30,7 +30,7 @@ pub use ftp::{BadPlace, Place, Tls};
 pub use http::{Http, exception};
 pub use persist::Patience;
 pub use resolver::Resolver;
-pub use s3::{Object, S3, S3Credentials};
+pub use s3::{Object, S3, S3Credentials, credentials};
 pub use sink::Sink;
 pub use webhdfs::HdfsFile;
 

@@ -40,7 +40,8 @@ pub struct FetcherFlags {
     pub allowed_hosts: Vec<String>,
 
     /// Let tasks fetch from link-local addresses and the metadata services of clouds, which give away the
-    /// credentials of the node.
+    /// credentials of the node. Where a proxy asks for us (http_proxy, https_proxy, all_proxy and no_proxy in the
+    /// agent's environment), it resolves names: only addresses in URIs are judged here.
     #[arg(
         long = "fetcher_allow_link_local",
         num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -77,8 +78,9 @@ pub struct FetcherFlags {
     )]
     pub timeout: Duration,
 
-    /// URL of the store that s3 means, if it is not Amazon's. Who asks is told by AWS_ACCESS_KEY_ID,
-    /// AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN in the agent's environment; without them nobody in particular.
+    /// URL of the store that s3 means, if it is not Amazon's; https://{bucket}.store.example where each bucket
+    /// has a host of its own. Who asks is told by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN
+    /// in the agent's environment; else by --fetcher_s3_credentials_file; else nobody in particular asks.
     #[arg(long = "fetcher_s3_endpoint", env = "AWS_ENDPOINT_URL_S3")]
     pub s3_endpoint: Option<String>,
 
@@ -89,6 +91,21 @@ pub struct FetcherFlags {
         default_value = "us-east-1"
     )]
     pub s3_region: String,
+
+    /// A file as ~/.aws/credentials, which is read for each fetch: its keys may change at any time.
+    #[arg(
+        long = "fetcher_s3_credentials_file",
+        env = "AWS_SHARED_CREDENTIALS_FILE"
+    )]
+    pub s3_credentials_file: Option<PathBuf>,
+
+    /// Profile in that file.
+    #[arg(
+        long = "fetcher_s3_profile",
+        env = "AWS_PROFILE",
+        default_value = "default"
+    )]
+    pub s3_profile: String,
 }
 
 impl FetcherFlags {
@@ -107,6 +124,8 @@ impl FetcherFlags {
                 region: Some(self.s3_region.clone()),
                 credentials: credentials(|name| std::env::var(name).ok()),
             },
+            s3_credentials_file: self.s3_credentials_file.clone(),
+            s3_profile: self.s3_profile.clone(),
             netrc_file: self.netrc_file.clone(),
             name_services: self.name_nodes.iter().cloned().collect(),
             time_limit: Some(self.timeout).filter(|limit| !limit.is_zero()),
@@ -138,6 +157,11 @@ impl FetcherFlags {
             ("fetcher_timeout", Some(format_duration(self.timeout))),
             ("fetcher_s3_endpoint", self.s3_endpoint.clone()),
             ("fetcher_s3_region", Some(self.s3_region.clone())),
+            (
+                "fetcher_s3_credentials_file",
+                self.s3_credentials_file.as_ref().map(path),
+            ),
+            ("fetcher_s3_profile", Some(self.s3_profile.clone())),
         ]
     }
 }

@@ -142,6 +142,7 @@ fn every_flag_is_told_once_it_is_set() {
         "--fetcher_netrc_file=/n",
         "--fetcher_hdfs_name_nodes=ours=a+b:1,theirs=c",
         "--fetcher_s3_endpoint=http://s",
+        "--fetcher_s3_credentials_file=/a",
         "--frameworks_home=/f",
         "--hostname=n5",
         "--jwt_secret_key=/k",

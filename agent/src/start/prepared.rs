@@ -61,6 +61,11 @@ fn with_whole_paths(mut flags: Flags) -> Result<Flags, StartError> {
         ("fetcher_cache_dir", flags.fetcher.cache_dir.as_mut()),
         ("docker_store_dir", flags.images.docker_store_dir.as_mut()),
         ("fetcher_ca_file", flags.fetcher.ca_file.as_mut()),
+        ("fetcher_netrc_file", flags.fetcher.netrc_file.as_mut()),
+        (
+            "fetcher_s3_credentials_file",
+            flags.fetcher.s3_credentials_file.as_mut(),
+        ),
         ("seccomp_config_dir", flags.seccomp_config_dir.as_mut()),
     ];
     for (flag, directory) in directories {

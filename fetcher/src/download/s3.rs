@@ -1,6 +1,8 @@
 //! Objects of S3 and of what speaks like it, as requests by HTTP that are signed with version 4 of AWS'
 //! signatures. Pure. Source: "Authenticating Requests: Using the Authorization Header", Amazon S3 API Reference.
 
+mod file;
+
 use std::fmt;
 
 use reqwest::Url;
@@ -8,10 +10,13 @@ use ring::{digest, hmac};
 
 use crate::checksum::hex;
 
+pub use file::credentials;
+
 /// How to reach a store, and as whom.
 #[derive(Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct S3 {
-    /// Of another store than Amazon's.
+    /// Of another store than Amazon's. With `{bucket}` in it each bucket has a host of its own there; else the
+    /// bucket is the first part of the path.
     pub endpoint: Option<String>,
     /// `us-east-1` when there is none.
     pub region: Option<String>,
@@ -51,6 +56,8 @@ pub struct Object {
     pub key: String,
 }
 
+/// Where the endpoint of a store has it, the bucket's name stands in its host.
+const BUCKET: &str = "{bucket}";
 const SERVICE: &str = "s3";
 /// Of a request without a body.
 const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -86,6 +93,12 @@ impl S3 {
         let Object { bucket, key } = object;
         let region = self.region();
         let text = match &self.endpoint {
+            Some(endpoint) if endpoint.contains(BUCKET) => {
+                let endpoint = endpoint
+                    .trim_end_matches('/')
+                    .replace(BUCKET, &encoded(bucket));
+                format!("{endpoint}/{}", encoded(key))
+            }
             Some(endpoint) => {
                 let endpoint = endpoint.trim_end_matches('/');
                 format!("{endpoint}/{}/{}", encoded(bucket), encoded(key))
@@ -230,6 +243,12 @@ mod tests {
         );
         s3.endpoint = Some("http://minio:9000/".to_owned());
         assert_eq!(url(&s3, "jars"), format!("http://minio:9000/jars/{key}"));
+        s3.endpoint = Some("https://{bucket}.oss.example/".to_owned());
+        assert_eq!(url(&s3, "jars"), format!("https://jars.oss.example/{key}"));
+        // No bucket makes another host of it.
+        for bucket in ["a@evil.example", "evil.example#", "evil.example?"] {
+            assert!(s3.url(&object(bucket, "x")).is_err(), "{bucket}");
+        }
     }
 
     #[test]
