@@ -42,8 +42,18 @@ pub fn told(fetched: Fetched) -> String {
         taken,
     } = fetched;
     let what = if files == 1 { "file" } else { "files" };
+    let rate = amount(fetched.bytes_per_second());
     let (bytes, seconds) = (amount(bytes), taken.as_secs_f64());
-    format!("{files} {what} fetched: {bytes} in {seconds:.1} s")
+    format!("{files} {what} fetched: {bytes} in {seconds:.1} s, {rate}/s")
+}
+
+/// What a status says of one that is under way.
+pub fn come(progress: Progress) -> String {
+    let (bytes, rate) = (amount(progress.bytes), amount(progress.bytes_per_second));
+    match progress.total {
+        Some(total) => format!("{bytes} of {}, {rate}/s", amount(total)),
+        None => format!("{bytes}, {rate}/s"),
+    }
 }
 
 /// Of a fetch that is under way, for `/containers`.

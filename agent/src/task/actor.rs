@@ -299,6 +299,9 @@ impl Life {
 
     async fn on_launch(&mut self, stage: Stage) {
         let outcome = match stage {
+            // What nobody has asked for yet says no less when the next one comes.
+            Stage::Fetching(_) if self.delivery.is_backed_up() => return,
+            Stage::Fetching(said) => return self.step(Event::Fetching(said)).await,
             Stage::Fetched(said) => return self.step(Event::Fetched(said)).await,
             Stage::Over(outcome) => outcome,
         };

@@ -64,6 +64,14 @@ impl Report {
     }
 }
 
+/// The task is not further yet, which no executor would say. There is no reason for that.
+pub fn fetching(how_far: String) -> Report {
+    Report {
+        source: Source::Agent,
+        ..Report::executor(TaskState::TaskStaging).saying(how_far)
+    }
+}
+
 /// The task never came to be: LOST to frameworks that know no finer word.
 pub fn dropped(framework: &v1::FrameworkInfo, reason: Reason, message: &str) -> Report {
     Report::agent(finer(framework, TaskState::TaskDropped), reason, message)

@@ -3,9 +3,11 @@
 
 mod by_engine;
 mod error;
+mod fetch;
 mod written;
 
 pub use error::LaunchError;
+use fetch::fetched;
 pub use written::Written;
 
 use std::fs::File;
@@ -39,7 +41,6 @@ use crate::container::{Begun as LaunchBegun, Container};
 use crate::docker::Docker;
 use crate::docker::choice;
 use crate::executor::authentication::Authentication;
-use crate::fetching::told;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::networks::wish::Wish;
 use crate::networks::{Connected, Networks, are_free};
@@ -150,9 +151,15 @@ impl Job {
     }
 }
 
+/// Of what a launch tells: its stages, so that it never waits for its listener, and one word on the way.
+const ROOM: usize = 3;
+
 /// What a launch tells of itself.
 #[derive(Debug)]
 pub enum Stage {
+    /// Something still comes into its sandbox; how far it has come, as a sentence. Left out where the listener is
+    /// busy.
+    Fetching(String),
     /// All that the task needs is in its sandbox; what came there, as a sentence.
     Fetched(Option<String>),
     /// The last word.
@@ -189,8 +196,7 @@ impl Launching {
         written: Option<Written>,
     ) -> Launching {
         let (cancel, cancelled) = oneshot::channel();
-        // As many as there are stages, so that a launch never waits for its listener.
-        let (tell, stages) = mpsc::channel(2);
+        let (tell, stages) = mpsc::channel(ROOM);
         tokio::spawn(async move {
             let reached = launch(host, (job, written), watch, cancelled, &tell).await;
             if let Err(mpsc::error::SendError(Stage::Over(Outcome::Launched(container)))) =
@@ -478,24 +484,5 @@ fn tell(container: &ContainerId, notes: &[String], log: &File) {
     for note in notes {
         tracing::info!(%container, note, "a wish of a task is not met");
         say(log, &format!("Note: {note}"));
-    }
-}
-
-/// What came into the sandbox, if anything was to; `None` when nobody wants it any more.
-async fn fetched(
-    host: &Host,
-    (request, disk_limit): (&fetcher::Request, Option<u64>),
-    log: &File,
-    clock: &Clock,
-    listener: &mpsc::Sender<Stage>,
-) -> Result<Option<Option<String>>, LaunchError> {
-    if request.uris.is_empty() {
-        return Ok(Some(None));
-    }
-    let log = log.try_clone().map_err(LaunchError::Log)?;
-    let fetch = host.fetcher.fetch(request, disk_limit, log);
-    tokio::select! {
-        fetched = clock.bound("fetching its URIs", fetch) => Ok(Some(Some(told(fetched??)))),
-        () = listener.closed() => Ok(None),
     }
 }

@@ -81,6 +81,8 @@ pub enum Requester {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// What it needs is still on its way; how far that has come, as a sentence.
+    Fetching(String),
     /// All that it needs is in its sandbox; what that was, as a sentence.
     Fetched(Option<String>),
     /// The command runs.
@@ -142,6 +144,7 @@ impl Machine {
     /// Takes `event` at the time `now` and says what must be done, in order.
     pub fn step(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let (phase, effects) = match event {
+            Event::Fetching(said) => self.on_fetching(said),
             Event::Fetched(said) => self.on_fetched(said),
             Event::Launched => self.on_launched(now),
             Event::LaunchFailed(why) => self.on_launch_failed(why),
@@ -153,6 +156,20 @@ impl Machine {
         };
         self.phase = phase;
         effects
+    }
+
+    fn on_fetching(&self, said: String) -> (Phase, Vec<Effect>) {
+        match self.phase {
+            Phase::Fetching => {
+                let staging = Effect::Report(ending::fetching(said));
+                (Phase::Fetching, vec![staging])
+            }
+            Phase::Launching
+            | Phase::Aborting { .. }
+            | Phase::Running { .. }
+            | Phase::Killing { .. }
+            | Phase::Ended => self.unmoved(),
+        }
     }
 
     fn on_fetched(&self, said: Option<String>) -> (Phase, Vec<Effect>) {

@@ -69,9 +69,72 @@ async fn root_a_start_that_takes_too_long_fails_and_says_at_what() {
     assert_eq!(
         last.message(),
         "Failed to launch container: the task did not run within 300ms (this agent's \
-         --executor_registration_timeout): fetching its URIs took too long"
+         --executor_registration_timeout): fetching 'http://127.0.0.1:1/x' took too long; what had come is 0KB, \
+         0KB/s"
     );
     assert!(stderr(&handle, "slow").await.contains(last.message()));
+    node.end(handle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_fetch_that_takes_long_is_told_of_in_statuses_and_ends_with_a_kill() {
+    let mut node = node().await;
+    let pid = node.dir.path().join("fetching");
+    let half = r#"{"progress":{"bytes":2097152,"total":4194304}}"#;
+    let child = format!(
+        "cat >/dev/null; echo '{half}'; echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000",
+        pid.display()
+    );
+    node.flags.fetch_helper = ["/bin/sh", "-c", &child].map(str::to_owned).to_vec();
+    let (handle, mut link) = node.start().await;
+    let mut slow = task("slow", "true");
+    slow.command.as_mut().unwrap().uris = vec![v1::command_info::Uri {
+        value: "http://127.0.0.1:1/x".into(),
+        ..Default::default()
+    }];
+    link.say(run(slow)).await;
+    let staging = link.update().await;
+    assert_eq!(staging.state(), TaskState::TaskStaging);
+    let told = staging.message();
+    assert!(
+        told.starts_with("fetching: 2MB of 4MB, ") && told.ends_with("/s"),
+        "{told}"
+    );
+    let containers = get(&handle, "/containers").await;
+    let fetch = &containers[0]["fetch"];
+    assert_eq!(
+        (&fetch["bytes"], &fetch["total_bytes"]),
+        (&(2 << 20).into(), &(4 << 20).into())
+    );
+    assert!(fetch["bytes_per_second"].is_u64(), "{fetch}");
+    let metrics = get(&handle, "/metrics/snapshot").await;
+    for name in [
+        "task_fetches_succeeded",
+        "task_fetches_failed",
+        "cache_size_total_bytes",
+        "cache_size_used_bytes",
+        "cache_hits",
+        "cache_misses",
+        "cache_evictions",
+    ] {
+        let value = &metrics[format!("containerizer/fetcher/{name}")];
+        assert!(value.is_number(), "{name}: {value}");
+    }
+    let pid = std::fs::read_to_string(pid).unwrap();
+    let child = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
+    assert!(child.exists());
+    link.say(kill("slow")).await;
+    let killed = loop {
+        let update = link.update().await;
+        if update.state() != TaskState::TaskStaging {
+            break update;
+        }
+    };
+    assert_eq!(killed.state(), TaskState::TaskKilled, "{killed:?}");
+    // Somebody takes its last word.
+    while child.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     node.end(handle).await;
 }
 

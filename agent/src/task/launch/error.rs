@@ -68,6 +68,16 @@ pub enum LaunchError {
         limit: Duration,
         stage: &'static str,
     },
+    #[error(
+        "the task did not run within {} (this agent's --executor_registration_timeout): fetching {uris} took \
+         too long; what had come is {come}",
+        format_duration(*.limit)
+    )]
+    FetchTooSlow {
+        limit: Duration,
+        uris: String,
+        come: String,
+    },
     #[error("the launch was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
 }

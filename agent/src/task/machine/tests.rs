@@ -196,8 +196,33 @@ fn who_fills_the_disk_while_it_is_killed_has_had_its_grace() {
     assert_eq!(states(&machine.step(exit(0), now)), [TaskState::TaskKilled]);
 }
 
+#[test]
+fn how_far_a_fetch_has_come_is_told_until_all_is_there() {
+    let now = Instant::now();
+    let come = || Event::Fetching("fetching: 1MB of 3MB, 1MB/s".into());
+    let mut machine = Machine::start(POLICY);
+    for _ in 0..2 {
+        match &*machine.step(come(), now) {
+            [Effect::Report(report)] => {
+                assert_eq!(report.state, TaskState::TaskStaging);
+                assert_eq!(
+                    report.message.as_deref(),
+                    Some("fetching: 1MB of 3MB, 1MB/s")
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    machine.step(Event::Fetched(None), now);
+    assert_eq!(machine.step(come(), now), []);
+    let mut killed = Machine::start(POLICY);
+    killed.step(KILL, now);
+    assert_eq!(killed.step(come(), now), []);
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
+        Just(Event::Fetching("1KB".into())),
         Just(Event::Fetched(None)),
         Just(Event::Launched),
         Just(Event::LaunchFailed("no".into())),
@@ -241,14 +266,18 @@ proptest! {
             }
         }
         let rank = |state: &TaskState| match state {
-            TaskState::TaskStarting => 0,
-            TaskState::TaskRunning => 1,
-            TaskState::TaskKilling => 2,
-            _ => 3,
+            TaskState::TaskStaging => 0,
+            TaskState::TaskStarting => 1,
+            TaskState::TaskRunning => 2,
+            TaskState::TaskKilling => 3,
+            _ => 4,
         };
-        let ranks: Vec<_> = states(&effects).iter().map(rank).collect();
+        // How far it has come may be told again and again.
+        let mut told = states(&effects);
+        told.dedup_by(|one, other| one == other && *one == TaskState::TaskStaging);
+        let ranks: Vec<_> = told.iter().map(rank).collect();
         prop_assert!(ranks.windows(2).all(|w| w[0] < w[1]), "{ranks:?}");
-        prop_assert_eq!(ranks.last() == Some(&3), machine.phase == Phase::Ended);
+        prop_assert_eq!(ranks.last() == Some(&4), machine.phase == Phase::Ended);
         let kills = effects.iter().filter(|e| **e == Effect::Kill).count();
         prop_assert!(kills <= 1);
     }
