@@ -131,6 +131,7 @@ fn every_flag_is_told_once_it_is_set() {
         "--docker_config=/c",
         "--docker_insecure_registries=r",
         "--image_directories=/images",
+        "--image_secrets_dir=/secrets",
         "--docker_registry_mirrors=m",
         "--docker_store_dir=/d",
         "--image_provisioner_backend=copy",
