@@ -30,7 +30,9 @@ impl FailingDisk {
 
     fn attach(&self) -> bool {
         let mut mount = Command::new("mount");
-        mount.args(["-o", "loop"]).args([&self.image, &self.place]);
+        mount
+            .args(["-t", "ext4", "-o", "loop"])
+            .args([&self.image, &self.place]);
         mount.status().unwrap().success()
     }
 
