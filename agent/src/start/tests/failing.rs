@@ -73,7 +73,6 @@ impl Drop for FailingDisk {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "a test that is left out says why")]
 async fn root_on_a_disk_that_fails_no_task_begins_and_none_is_lost() {
     let mut node = node().await;
     let place = node.flags.work_dir.join("meta");
