@@ -64,7 +64,7 @@ pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let reached = tokio::time::timeout(Duration::from_secs(60), poll).await;
+    let reached = tokio::time::timeout(Duration::from_secs(240), poll).await;
     assert!(reached.is_ok(), "{what}");
 }
 
