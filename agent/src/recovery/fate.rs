@@ -41,7 +41,13 @@ pub fn decide(
         let all = history.acknowledged == history.updates.len();
         return if all { Fate::Done } else { Fate::Deliver };
     }
-    let was_running = last.is_some_and(|state| state != TaskState::TaskStarting);
+    // Staging is told of, too: how far a fetch has come.
+    let before = [
+        None,
+        Some(TaskState::TaskStaging),
+        Some(TaskState::TaskStarting),
+    ];
+    let was_running = !before.contains(&last);
     if is_alive {
         if let Some(killing) = &history.killing {
             return Fate::Adopt(killing.phase(now, clock));
@@ -146,6 +152,7 @@ mod tests {
     }
 
     const RUNNING: &[TaskState] = &[TaskState::TaskStarting, TaskState::TaskRunning];
+    const FETCHING: &[TaskState] = &[TaskState::TaskStaging; 2];
     const FINISHED: &[TaskState] = &[TaskState::TaskStarting, TaskState::TaskFinished];
 
     #[test]
@@ -160,10 +167,10 @@ mod tests {
         assert_eq!(running, Fate::Adopt(Phase::Running { time_up: None }));
         let starting = fate(&history(&RUNNING[..1], 0), true, false);
         assert_eq!(starting, Fate::Adopt(Phase::Launching));
-        assert_eq!(
-            fate(&history(&[], 0), true, false),
-            Fate::Adopt(Phase::Launching)
-        );
+        for states in [&[], FETCHING] {
+            let launching = fate(&history(states, 0), true, false);
+            assert_eq!(launching, Fate::Adopt(Phase::Launching), "{states:?}");
+        }
     }
 
     #[test]
@@ -231,6 +238,8 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let restarted = (TaskState::TaskLost, Some(Reason::AgentRestarted));
+        assert_eq!(end(&[], false), restarted);
+        assert_eq!(end(FETCHING, false), restarted);
         assert_eq!(end(&RUNNING[..1], false), restarted);
         let vanished = (
             TaskState::TaskLost,
