@@ -33,11 +33,12 @@ mod plan;
 mod policy;
 mod progress;
 pub mod properties;
-mod redact;
 mod redirect;
 mod settings;
 
 use std::path::PathBuf;
+
+use proto::redact::redacted;
 
 pub use archive::{Codec, Damaged, codec_of, decoder, entries};
 pub use cache::{Cache, CacheError, Figures};
@@ -47,7 +48,6 @@ pub use download::{Resolver, S3, S3Credentials};
 pub use parent::{FetchError, Fetcher, HelperError};
 pub use policy::{Forbidden, Policy};
 pub use progress::{Fetched, Progress};
-pub use redact::redacted;
 pub use redirect::{RefusedRedirect, policy as redirects};
 pub use settings::Settings;
 

@@ -4,13 +4,14 @@ mod format;
 
 use std::path::{Path, PathBuf};
 
+use proto::redact::redacted;
+
 use crate::archive::Codec;
 use crate::beneath::{BadPath, InnerPath};
 use crate::checksum::{BadChecksum, Checksum};
 use crate::download::{BadPlace, HdfsFile, Object, Place};
 use crate::fragment::Wanted;
 use crate::policy::{Forbidden, Policy};
-use crate::redact::redacted;
 use crate::{Request, Uri};
 
 pub use format::Format;

@@ -9,6 +9,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proto::redact::redacted;
+
 use crate::archive::{Codec, Limits, Xz, bzip2_by_blocks, bzip2_by_one, decoder, unpack};
 use crate::beneath::Beneath;
 use crate::budget::Budget;
@@ -17,7 +19,7 @@ use crate::download::{self, Place};
 use crate::growth::Packed;
 use crate::netrc::Netrc;
 use crate::plan::{Format, plan};
-use crate::{Policy, Request, Uri, redacted};
+use crate::{Policy, Request, Uri};
 
 /// A name, as of its folder of seeds, and what panics where it does not hold.
 pub type Property = (&'static str, fn(&[u8]));

@@ -10,7 +10,7 @@
 //! | [`json`], [`wire`] | the JSON form of any message (not the standard proto3 mapping), and the binary one |
 //! | [`recordio`], [`media`] | framing of streams, and which encoding a request and its answer use |
 //! | [`resources`], [`attributes`], [`units`], [`sizes`], [`ids`] | values that are valid once they exist |
-//! | [`address`], [`error`] | where a master is; how errors are told |
+//! | [`address`], [`error`], [`redact`] | where a master is; how errors are told; URIs without their secrets |
 //! | [`task`], [`v0`], [`version`] | what agent and master both say about tasks and themselves |
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ pub mod link;
 pub mod media;
 mod path;
 pub mod recordio;
+pub mod redact;
 pub mod resources;
 pub mod sizes;
 pub mod task;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use proto::redact::redacted;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -24,7 +25,6 @@ use crate::log::Log;
 use crate::order::Said;
 use crate::plan::{Format, Item, Refused, Then, plan};
 use crate::progress::{Meter, Part};
-use crate::redact::redacted;
 use crate::{Policy, Request, Uri};
 
 /// Downloads at a time.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use proto::redact::redacted;
 use rustix::fs::ioctl_ficlone;
 
 use super::fetching::{Arrival, ItemError, Tree};
@@ -18,7 +19,6 @@ use crate::growth::{Lost, Packed};
 use crate::log::Log;
 use crate::order::Said;
 use crate::plan::{Format, Item, Then};
-use crate::redact::redacted;
 
 pub struct Placing {
     pub index: usize,

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{labels, object, resources, role, set};
+use crate::redact::redacted;
 use crate::{json as form, v1};
 
 /// A task.
@@ -89,10 +90,10 @@ pub fn network_info(network: &v1::NetworkInfo) -> Value {
     Value::Object(object)
 }
 
-/// A command. Its arguments are called `argv` here.
+/// A command. Its arguments are called `argv` here, and its URIs show no secret.
 #[must_use]
 pub fn command(command: &v1::CommandInfo) -> Value {
-    let uri = |uri: &v1::command_info::Uri| json!({"value": uri.value, "executable": uri.executable.unwrap_or_default()});
+    let uri = |uri: &v1::command_info::Uri| json!({"value": redacted(&uri.value), "executable": uri.executable.unwrap_or_default()});
     let mut object = object(json!({
         "argv": command.arguments,
         "uris": command.uris.iter().map(uri).collect::<Vec<_>>(),

@@ -72,14 +72,14 @@ fn limits_are_numbers_or_infinity() {
 #[test]
 fn a_command_shows_its_arguments_uris_and_variables() {
     let info: v1::CommandInfo = parsed(json!({
-        "value": "sleep 1", "arguments": ["a"], "uris": [{"value": "http://x/y"}],
+        "value": "sleep 1", "arguments": ["a"], "uris": [{"value": "http://me:pw@x/y"}],
         "environment": {"variables": [{"name": "A", "value": "b"}]}
     }));
     assert_eq!(
         command(&info),
         json!({
             "value": "sleep 1", "argv": ["a"],
-            "uris": [{"value": "http://x/y", "executable": false}],
+            "uris": [{"value": "http://me:***@x/y", "executable": false}],
             "environment": {"variables": [{"name": "A", "value": "b", "type": "VALUE"}]}
         })
     );
