@@ -9,12 +9,15 @@ use isolators::cgroups::{BadHierarchy, CgroupError, OutOfMemory};
 use crate::compile::CompileError;
 use crate::devices::DevicesError;
 use crate::ids::IdsError;
+use crate::kernel::TooOld;
 use crate::record::RecordError;
 use crate::termination::Termination;
 
 /// The containerizer cannot work on this host.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    #[error("cannot use this host's kernel")]
+    Kernel(#[from] TooOld),
     #[error("cannot use this host's cgroups")]
     Hierarchy(#[from] BadHierarchy),
     #[error("cannot prepare the subtree of cgroups for containers (are you root?)")]

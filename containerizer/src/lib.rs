@@ -25,6 +25,7 @@ mod handover;
 mod helper;
 mod identity;
 mod ids;
+mod kernel;
 mod kin;
 mod launch;
 mod line;
@@ -56,7 +57,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use isolators::cgroups::{Cgroup, Hierarchy, Layout, resolve};
-use isolators::seccomp::{Machine, Profile};
+use isolators::seccomp::Profile;
 use isolators::{ContainerId, Host, PlanError, Request};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::Spec;
@@ -81,6 +82,7 @@ pub use isolators::cgroups::{
     Statistics, StatisticsError, Task, Victim,
 };
 pub use isolators::network::{Counters, ProtocolCounters, Traffic};
+pub use kernel::TooOld;
 pub use launch::Stdio;
 pub use observed::Observed;
 pub use record::RecordError;
@@ -187,9 +189,10 @@ fn lies_below(path: &Path, root: &Path) -> bool {
 }
 
 impl Containerizer {
-    /// Looks at the host (cgroup version, shell, memory) and prepares the runtime directory, the
+    /// Looks at the host (kernel, cgroup version, shell, memory) and prepares the runtime directory, the
     /// subtree of cgroups and `init`.
     pub fn open(config: Config) -> Result<Self, OpenError> {
+        kernel::require()?;
         let hierarchy = Arc::new(Hierarchy::detect(&config.cgroups_hierarchy)?);
         record::prepare(&config.runtime_dir)?;
         let helper = helper::Helper::load().map_err(OpenError::Helper)?;
@@ -212,7 +215,7 @@ impl Containerizer {
             hidden: hidden(&config),
             oom_score_adj: oom_score_adj(),
             open_files: raise_open_files(),
-            machine: machine(),
+            machine: kernel::machine(),
             seccomp: config.seccomp.clone(),
         };
         let turns = std::thread::available_parallelism().map_or(2, |n| n.get() * 2);
@@ -431,16 +434,6 @@ fn oom_score_adj() -> i32 {
     text.ok()
         .and_then(|text| text.trim().parse().ok())
         .unwrap_or(0)
-}
-
-/// A kernel that does not tell its release is taken for the oldest.
-fn machine() -> Machine {
-    let uname = nix::sys::utsname::uname();
-    let release = uname
-        .as_ref()
-        .ok()
-        .and_then(|uname| uname.release().to_str());
-    Machine::here(release.unwrap_or_default())
 }
 
 /// Bytes; 0 when it does not say. proc_meminfo(5).

@@ -4,6 +4,7 @@
 
 mod bpf;
 mod descriptors;
+mod kernel;
 mod memory;
 mod mount;
 mod network;
@@ -14,6 +15,7 @@ mod terminal;
 
 pub use bpf::*;
 pub use descriptors::*;
+pub use kernel::*;
 pub use memory::*;
 pub use mount::*;
 pub use network::*;
