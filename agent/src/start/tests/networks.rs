@@ -3,6 +3,7 @@
 mod egress;
 mod ipv6;
 mod many;
+mod modes;
 mod named;
 mod plugins;
 mod refused;

@@ -12,7 +12,7 @@ pub struct Described {
 
 /// Gives the container an address that tells which of its links it is, keeps what it is called with, and
 /// takes nothing away while somebody says so.
-const GIVES: &str = r#"
+pub const GIVES: &str = r#"
 cat > /dev/null
 case $CNI_IFNAME in
 eth0) net=0 ;;
@@ -49,7 +49,7 @@ impl Described {
     }
 
     /// A network by the name of its only plugin.
-    fn plugin(&self, name: &str, script: &str) {
+    pub fn plugin(&self, name: &str, script: &str) {
         let text = format!("#!/bin/sh\nDIR={}\n{script}", self.dir.display());
         let source = self.dir.join("script");
         std::fs::write(&source, text).unwrap();
