@@ -76,6 +76,11 @@ pub async fn start(flags: Flags) -> Result<Handle, StartError> {
 
 /// Takes over what runs, and stands on the ground from then on.
 pub async fn begin(prepared: Prepared, ground: Ground, entry: Entry) -> Result<Handle, StartError> {
+    // On a thread of the runtime: what is begun for a thousand tasks would wake one a thousand times from elsewhere.
+    tokio::spawn(take_over(prepared, ground, entry)).await?
+}
+
+async fn take_over(prepared: Prepared, ground: Ground, entry: Entry) -> Result<Handle, StartError> {
     let Prepared {
         flags,
         config,

@@ -74,6 +74,65 @@ impl RecoverError {
     }
 }
 
+/// A container whose end nobody waits for yet.
+#[derive(Debug)]
+pub(crate) struct Unwatched {
+    container: Container,
+    oom: Option<OomWatch>,
+    ended: watch::Sender<Option<Termination>>,
+}
+
+impl Unwatched {
+    fn of(
+        shared: &Arc<Shared>,
+        record: Record,
+        cgroup: Cgroup,
+        pids: PidNamespace,
+        process: Option<Process>,
+        oom: Option<OomWatch>,
+        since: Option<Instant>,
+    ) -> Self {
+        let (ended, end) = watch::channel(None);
+        let container = Container(Arc::new(Inner {
+            shared: shared.clone(),
+            record,
+            timings: OnceLock::new(),
+            command: SetOnce::new(),
+            since,
+            cgroup,
+            pids,
+            pressure: PressureMeter::default(),
+            process,
+            mounts: Mounts::default(),
+            end,
+        }));
+        Self {
+            container,
+            oom,
+            ended,
+        }
+    }
+
+    /// From a thread of the runtime where there are many: each that comes from elsewhere wakes one.
+    pub(crate) fn watch(self) -> Container {
+        let Self {
+            container,
+            oom,
+            ended,
+        } = self;
+        let patience = container.0.shared.config.cgroups_destroy_timeout;
+        let watched = container.clone();
+        tokio::spawn(async move {
+            let Some(termination) = watched.until_released(oom, patience).await else {
+                return;
+            };
+            ended.send_replace(Some(termination));
+            tokio::task::spawn_blocking(move || watched.0.mounts.let_go());
+        });
+        container
+    }
+}
+
 /// What an earlier process left.
 #[derive(Debug, Default)]
 pub struct Recovered {
@@ -93,11 +152,11 @@ impl Container {
         oom: Option<OomWatch>,
     ) -> Self {
         let since = Some(Instant::now());
-        Self::begin(shared, record, cgroup, pids, Some(process), oom, since)
+        Unwatched::of(shared, record, cgroup, pids, Some(process), oom, since).watch()
     }
 
-    /// Takes over what an earlier agent left, dead or alive.
-    pub(crate) fn recover(shared: &Arc<Shared>, record: Record) -> Result<Self, RecoverError> {
+    /// Takes over what an earlier agent left, dead or alive. Blocks.
+    pub(crate) fn recover(shared: &Arc<Shared>, record: Record) -> Result<Unwatched, RecoverError> {
         // Without its spec the container cannot be explained, but must still be ended properly.
         let spec = record.outline().inspect_err(
             |error| tracing::warn!(container = %record.id, %error, "a container's spec is lost"),
@@ -125,7 +184,8 @@ impl Container {
         let oom = cgroup.watch_oom().unwrap_or(None);
         let timings = record.timings();
         let command = process.as_ref().and_then(|it| death::first_child(it.pid));
-        let container = Self::begin(shared, record, cgroup, pids, process, oom, None);
+        let unwatched = Unwatched::of(shared, record, cgroup, pids, process, oom, None);
+        let container = &unwatched.container;
         container.note_command(command);
         if spec.as_ref().is_some_and(compile::has_own_mounts) {
             let namespace = container.0.process.as_ref().and_then(Process::mounts);
@@ -136,42 +196,7 @@ impl Container {
         timings
             .into_iter()
             .for_each(|timings| container.note(timings));
-        Ok(container)
-    }
-
-    fn begin(
-        shared: &Arc<Shared>,
-        record: Record,
-        cgroup: Cgroup,
-        pids: PidNamespace,
-        process: Option<Process>,
-        oom: Option<OomWatch>,
-        since: Option<Instant>,
-    ) -> Self {
-        let (ended, end) = watch::channel(None);
-        let container = Self(Arc::new(Inner {
-            shared: shared.clone(),
-            record,
-            timings: OnceLock::new(),
-            command: SetOnce::new(),
-            since,
-            cgroup,
-            pids,
-            pressure: PressureMeter::default(),
-            process,
-            mounts: Mounts::default(),
-            end,
-        }));
-        let patience = shared.config.cgroups_destroy_timeout;
-        let watched = container.clone();
-        tokio::spawn(async move {
-            let Some(termination) = watched.until_released(oom, patience).await else {
-                return;
-            };
-            ended.send_replace(Some(termination));
-            tokio::task::spawn_blocking(move || watched.0.mounts.let_go());
-        });
-        container
+        Ok(unwatched)
     }
 
     pub fn id(&self) -> &ContainerId {

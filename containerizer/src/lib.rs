@@ -368,7 +368,7 @@ impl Containerizer {
             let share: Vec<_> = share.await.map_err(RecordError::Interrupted)?;
             for outcome in share {
                 match outcome {
-                    Ok(container) => recovered.containers.push(container),
+                    Ok(unwatched) => recovered.containers.push(unwatched.watch()),
                     Err(failure) => recovered.failures.push(failure),
                 }
             }

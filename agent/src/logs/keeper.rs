@@ -19,6 +19,9 @@ use crate::complaint::{Complaint, Untold};
 /// Logs that are rotated at one time: it takes the disk, and tasks want that, too.
 const HANDS: usize = 2;
 
+/// Logs that one hand attends to in a row: those of an earlier agent come all at once, and most need nothing.
+const AT_ONCE: usize = 64;
+
 /// Those that are due within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
 
@@ -57,7 +60,7 @@ enum Word {
         sandbox: PathBuf,
     },
     Looked(Vec<(Key, Look)>),
-    Attended(Key, Result<Done, RotateError>),
+    Attended(Vec<(Key, Result<Done, RotateError>)>),
 }
 
 /// A log of a sandbox.
@@ -97,6 +100,7 @@ impl Keeper {
         let watch = Watch {
             logs: HashMap::new(),
             due: BTreeSet::new(),
+            wanting: Vec::new(),
             counters,
             complaint: Complaint::default(),
             own,
@@ -146,6 +150,8 @@ impl Counters {
 struct Watch {
     logs: HashMap<Key, Watched>,
     due: BTreeSet<(Instant, Key)>,
+    /// To be attended to, and given to no hand yet.
+    wanting: Vec<(Key, Limit)>,
     counters: Arc<Counters>,
     /// Of all logs: what keeps one from being rotated keeps others, too.
     complaint: Complaint,
@@ -155,15 +161,17 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self, mut words: mpsc::UnboundedReceiver<Word>) {
+        let mut heard = Vec::new();
         loop {
             let next = self.due.first().map(|(due, _)| *due);
             tokio::select! {
-                word = words.recv() => match word {
-                    Some(word) => self.on_word(word),
-                    None => return,
+                count = words.recv_many(&mut heard, AT_ONCE) => match count {
+                    0 => return,
+                    _ => heard.drain(..).for_each(|word| self.on_word(word)),
                 },
                 () = until(next) => self.look(),
             }
+            self.hand_out();
         }
     }
 
@@ -180,7 +188,11 @@ impl Watch {
                     .iter()
                     .for_each(|(key, look)| self.on_looked(key, *look));
             }
-            Word::Attended(key, attended) => self.on_attended(&key, attended),
+            Word::Attended(attended) => {
+                for (key, attended) in attended {
+                    self.on_attended(&key, attended);
+                }
+            }
         }
     }
 
@@ -317,25 +329,37 @@ impl Watch {
         if watched.state == State::Waiting {
             watched.state = State::Busy;
         }
-        let (key, limit, hands) = (key.clone(), watched.limit, Arc::clone(&self.hands));
+        self.wanting.push((key.clone(), watched.limit));
+    }
+
+    /// To all hands, so that each has as few as there can be.
+    fn hand_out(&mut self) {
         let Some(own) = self.own.upgrade() else {
             return;
         };
-        tokio::spawn(async move {
-            // The keeper rests.
-            let Ok(hand) = hands.acquire_owned().await else {
-                return;
-            };
-            let attended = tokio::task::spawn_blocking(move || {
-                let _hand = hand;
-                let attended = attend(&key.0, key.1, limit);
-                (key, attended)
+        let mut wanting = std::mem::take(&mut self.wanting);
+        let share = wanting.len().div_ceil(HANDS).min(AT_ONCE);
+        while !wanting.is_empty() {
+            let rest = wanting.split_off(share.min(wanting.len()));
+            let logs = std::mem::replace(&mut wanting, rest);
+            let (own, hands) = (own.clone(), Arc::clone(&self.hands));
+            tokio::spawn(async move {
+                // The keeper rests.
+                let Ok(hand) = hands.acquire_owned().await else {
+                    return;
+                };
+                tokio::task::spawn_blocking(move || {
+                    let attended = |(key, limit): (Key, Limit)| {
+                        let attended = attend(&key.0, key.1, limit);
+                        (key, attended)
+                    };
+                    let attended = logs.into_iter().map(attended).collect();
+                    drop(hand);
+                    // The keeper may have gone.
+                    let _ = own.send(Word::Attended(attended));
+                });
             });
-            if let Ok((key, attended)) = attended.await {
-                // The keeper may have gone.
-                let _ = own.send(Word::Attended(key, attended));
-            }
-        });
+        }
     }
 }
 
