@@ -20,6 +20,7 @@ pub mod network;
 mod process;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+mod pseudo_file;
 mod request;
 mod rlimits;
 mod rootfs;

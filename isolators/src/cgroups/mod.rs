@@ -16,6 +16,7 @@ mod hierarchy;
 mod members;
 mod memory;
 mod oom;
+mod opened;
 mod pids;
 mod place;
 mod plan;

@@ -2,10 +2,7 @@
 //!
 //! Source: the kernel's Documentation/accounting/psi.rst.
 
-use std::fs;
 use std::time::Duration;
-
-use super::cgroup::Cgroup;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pressure {
@@ -32,13 +29,11 @@ pub struct Stall {
     pub total: Duration,
 }
 
-impl Cgroup {
-    pub(super) fn pressures(&self) -> Pressures {
-        let Some(directory) = self.directory() else {
-            return Pressures::default();
-        };
-        let read = |file| Pressure::parse(&fs::read_to_string(directory.join(file)).ok()?);
-        Pressures {
+impl Pressures {
+    /// By what the files of a cgroup of v2 say.
+    pub(super) fn of(read: impl Fn(&str) -> Option<String>) -> Self {
+        let read = |file| Pressure::parse(&read(file)?);
+        Self {
             cpu: read("cpu.pressure"),
             memory: read("memory.pressure"),
             io: read("io.pressure"),

@@ -5,11 +5,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::cgroup::Cgroup;
 use super::device_io::{DeviceIo, from_blkio, from_io_stat};
 use super::hierarchy::Version;
+use super::opened::Opened;
 use super::pressure::Pressures;
 
 /// Names and meaning as in Mesos' `ResourceStatistics` (spec/mesos-agent.md section 22).
@@ -62,23 +64,23 @@ pub enum StatisticsError {
 
 impl Cgroup {
     pub fn statistics(&self) -> Result<Statistics, StatisticsError> {
-        let memory = &self.controller("memory")?;
-        let cpu = &self.controller("cpu")?;
+        let memory = self.open("memory")?;
+        let cpu = self.open_beside(&memory, "cpu")?;
         let files = self.files();
-        let cpu_stat = read(cpu, "cpu.stat")?;
-        let memory_stat = read(memory, "memory.stat")?;
+        let cpu_stat = cpu.read("cpu.stat")?;
+        let memory_stat = memory.read("memory.stat")?;
         let in_memory = |key| flat_keyed(&memory_stat, key).unwrap_or(0);
-        let (cpus_user, cpus_system) = self.cpu_time(&cpu_stat)?;
+        let (cpus_user, cpus_system) = self.cpu_time(&cpu, &cpu_stat)?;
         let (throttled, nanoseconds) = files.throttled;
         let [swap, with_swap, kernel, sockets] = match self.version() {
             Version::V1 => [
                 flat_keyed(&memory_stat, "total_swap"),
-                number(memory, "memory.memsw.usage_in_bytes"),
-                number(memory, "memory.kmem.usage_in_bytes"),
-                number(memory, "memory.kmem.tcp.usage_in_bytes"),
+                memory.number("memory.memsw.usage_in_bytes"),
+                memory.number("memory.kmem.usage_in_bytes"),
+                memory.number("memory.kmem.tcp.usage_in_bytes"),
             ],
             Version::V2 => [
-                number(memory, "memory.swap.current"),
+                memory.number("memory.swap.current"),
                 None,
                 kernel_memory(&memory_stat),
                 flat_keyed(&memory_stat, "sock"),
@@ -92,7 +94,7 @@ impl Cgroup {
             cpus_nr_throttled: flat_keyed(&cpu_stat, "nr_throttled"),
             cpus_throttled: flat_keyed(&cpu_stat, throttled)
                 .map(|time| Duration::from_nanos(time.saturating_mul(nanoseconds))),
-            mem_total: required(memory, files.memory_usage)?,
+            mem_total: memory.required(files.memory_usage)?,
             mem_rss: in_memory(files.rss),
             mem_cache: in_memory(files.cache),
             mem_mapped_file: in_memory(files.mapped_file),
@@ -101,63 +103,54 @@ impl Cgroup {
             mem_with_swap: with_swap,
             mem_kernel: kernel,
             mem_sockets: sockets,
-            mem_limit: limit(memory, files.memory_limit),
-            mem_soft_limit: limit(memory, files.memory_soft_limit),
+            mem_limit: memory.number(files.memory_limit).filter(is_limit),
+            mem_soft_limit: memory.number(files.memory_soft_limit).filter(is_limit),
             processes: self.processes().len() as u64,
             // The pids controller counts what clone(2) makes, and that is threads.
-            threads: self
-                .dir("pids")
-                .and_then(|dir| number(&dir, "pids.current")),
-            io: self.io(),
-            pressure: self.pressures(),
+            threads: (self.open_beside(&memory, "pids").ok())
+                .and_then(|pids| pids.number("pids.current")),
+            io: self.io(&memory),
+            pressure: match self.version() {
+                Version::V1 => Pressures::default(),
+                Version::V2 => Pressures::of(|file| memory.read(file).ok()),
+            },
         })
     }
 
     /// v2 tells it in `cpu.stat`, v1 has a controller of its own for it.
-    fn cpu_time(&self, cpu_stat: &str) -> Result<(Duration, Duration), StatisticsError> {
+    fn cpu_time(
+        &self,
+        cpu: &Rc<Opened>,
+        cpu_stat: &str,
+    ) -> Result<(Duration, Duration), StatisticsError> {
         if let (Some(user), Some(system)) = (
             flat_keyed(cpu_stat, "user_usec"),
             flat_keyed(cpu_stat, "system_usec"),
         ) {
             return Ok((Duration::from_micros(user), Duration::from_micros(system)));
         }
-        let dir = &self.controller("cpuacct")?;
-        let time = |file| required(dir, file).map(Duration::from_nanos);
+        let dir = self.open_beside(cpu, "cpuacct")?;
+        let time = |file| dir.required(file).map(Duration::from_nanos);
         Ok((time("cpuacct.usage_user")?, time("cpuacct.usage_sys")?))
     }
 
     /// Not by cgroups-rs, which has 16 bits for the number of a device, and of v1 not the files that
     /// count without an I/O scheduler.
-    fn io(&self) -> Vec<DeviceIo> {
-        let read = |directory: &Path, name| read(directory, name).unwrap_or_default();
-        match (self.version(), self.dir("blkio")) {
-            (Version::V1, Some(directory)) => from_blkio(
+    fn io(&self, memory: &Rc<Opened>) -> Vec<DeviceIo> {
+        let read = |directory: &Opened, name| directory.read(name).unwrap_or_default();
+        match (self.version(), self.open_beside(memory, "blkio")) {
+            (Version::V1, Ok(directory)) => from_blkio(
                 &read(&directory, "blkio.throttle.io_service_bytes_recursive"),
                 &read(&directory, "blkio.throttle.io_serviced_recursive"),
             ),
-            (Version::V1, None) => Vec::new(),
-            (Version::V2, _) => {
-                let directory = self.directory().unwrap_or_default();
-                from_io_stat(&read(&directory, "io.stat"))
-            }
+            (Version::V1, Err(_)) => Vec::new(),
+            (Version::V2, _) => from_io_stat(&read(memory, "io.stat")),
         }
     }
 
     pub(super) fn controller(&self, name: &'static str) -> Result<PathBuf, StatisticsError> {
         self.dir(name).ok_or(StatisticsError::NoController(name))
     }
-}
-
-fn read(dir: &Path, name: &str) -> Result<String, StatisticsError> {
-    let file = dir.join(name);
-    fs::read_to_string(&file).map_err(|source| StatisticsError::Read { file, source })
-}
-
-fn required(dir: &Path, name: &str) -> Result<u64, StatisticsError> {
-    let parsed = read(dir, name)?.trim().parse();
-    parsed.map_err(|_not_a_number| StatisticsError::Parse {
-        file: dir.join(name),
-    })
 }
 
 /// Of v2's `memory.stat`: a key of Linux 5.18; before, its parts.
@@ -174,10 +167,14 @@ pub(super) fn number(dir: &Path, name: &str) -> Option<u64> {
     fs::read_to_string(dir.join(name)).ok()?.trim().parse().ok()
 }
 
-/// cgroup v1 writes "no limit" as the largest multiple of a page.
 pub(super) fn limit(dir: &Path, name: &str) -> Option<u64> {
+    number(dir, name).filter(is_limit)
+}
+
+/// cgroup v1 writes "no limit" as the largest multiple of a page.
+fn is_limit(bytes: &u64) -> bool {
     const V1_UNLIMITED: u64 = (i64::MAX as u64) - 4095;
-    number(dir, name).filter(|bytes| *bytes < V1_UNLIMITED)
+    *bytes < V1_UNLIMITED
 }
 
 /// The value of `key` in lines of `key value`.

@@ -2,7 +2,9 @@
 //!
 //! Source: proc_pid_net(5), `/proc/<pid>/net/snmp`: each protocol has a line of names and one of numbers.
 
-use std::fs;
+use std::fs::File;
+
+use crate::pseudo_file::read_text;
 
 /// Of one protocol, in the kernel's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub struct ProtocolCounters {
 impl ProtocolCounters {
     /// Of the network that process `pid` is in; none when it is gone. Who asks knows whose network that is.
     pub fn of(pid: u32) -> Vec<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/net/snmp"));
+        let text = File::open(format!("/proc/{pid}/net/snmp")).and_then(read_text);
         text.map(|text| Self::parse(&text)).unwrap_or_default()
     }
 

@@ -5,9 +5,11 @@
 //! Source: proc_pid_net(5).
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
+
+use crate::pseudo_file;
 
 /// Of all links but the loopback, whose bytes stay in the container. A bridge that the container has
 /// made counts beside what is attached to it.
@@ -32,13 +34,12 @@ impl Traffic {
     /// Of the network that process `pid` is in; `None` when that is ours, or the process is gone. Who
     /// asks knows that the number is still the process'.
     pub fn of(pid: u32) -> Option<Self> {
-        let mut file = File::open(format!("/proc/{pid}/net/dev")).ok()?;
+        let file = File::open(format!("/proc/{pid}/net/dev")).ok()?;
         if Some(identity(&file).ok()?) == ours() {
             return None;
         }
         // A link's name can be any bytes, and who names it must not hide the others.
-        let mut text = Vec::new();
-        file.read_to_end(&mut text).ok()?;
+        let text = pseudo_file::read(file).ok()?;
         Some(Self::parse(&String::from_utf8_lossy(&text)))
     }
 
