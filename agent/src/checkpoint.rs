@@ -27,9 +27,14 @@ pub use source::{Directories, directories};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    #[error("cannot write checkpoint {}{}", .file.display(), remedy::of(.source))]
-    Write { file: PathBuf, source: io::Error },
-    #[error("cannot read checkpoint {}", .file.display())]
+    #[error("cannot {attempt} checkpoint {}{}", .file.display(), remedy::of(.source))]
+    Write {
+        /// Which step of it: a verb.
+        attempt: &'static str,
+        file: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot read checkpoint {}{}", .file.display(), remedy::of(.source))]
     Read { file: PathBuf, source: io::Error },
     #[error(transparent)]
     Damaged(#[from] Damage),
@@ -100,70 +105,76 @@ pub fn write<M: Message>(
 
 /// Replaces `file` with `content`. On error it is what it was, and nothing else is there.
 pub fn replace(file: &Path, content: &[u8], durability: Durability) -> Result<(), CheckpointError> {
-    let fail = |source| CheckpointError::Write {
-        file: file.to_owned(),
-        source,
-    };
     let directory = file.parent().unwrap_or(Path::new("/"));
     let temporary = file.with_extension("tmp");
     reach(Point::CheckpointDue);
-    fs::create_dir_all(directory).map_err(fail)?;
-    let renamed = fill(&temporary, content, durability)
-        .and_then(|()| fs::rename(&temporary, file))
-        .inspect_err(|_full| drop(fs::remove_file(&temporary)));
-    renamed.map_err(fail)?;
+    fs::create_dir_all(directory).map_err(failed("make the directory of", file))?;
+    fill(file, &temporary, content, durability)
+        .and_then(|()| fs::rename(&temporary, file).map_err(failed("rename", file)))
+        .inspect_err(|_full| drop(fs::remove_file(&temporary)))?;
     reach(Point::CheckpointNamed);
-    sync_directory(directory, durability).map_err(fail)
+    sync_directory(directory, durability).map_err(failed("sync the directory of", file))
 }
 
-fn fill(temporary: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
-    let mut out = OpenOptions::new()
+fn failed(attempt: &'static str, file: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
+    move |source| CheckpointError::Write {
+        attempt,
+        file: file.to_owned(),
+        source,
+    }
+}
+
+/// `temporary`, for what is to be `file`.
+fn fill(
+    file: &Path,
+    temporary: &Path,
+    content: &[u8],
+    durability: Durability,
+) -> Result<(), CheckpointError> {
+    let out = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
-        .open(temporary)?;
+        .open(temporary);
+    let mut out = out.map_err(failed("create", file))?;
     reach_leaving(Point::CheckpointCut, || {
         drop(out.write_all(&content[..content.len() / 2]))
     });
-    out.write_all(content)?;
+    out.write_all(content).map_err(failed("write", file))?;
     reach(Point::CheckpointWritten);
     match durability {
         Durability::Process => Ok(()),
-        Durability::Reboot => out.sync_all(),
+        Durability::Reboot => out.sync_all().map_err(failed("sync", file)),
     }
 }
 
 /// Points the link at `link` to `target`, atomically.
 pub fn relink(link: &Path, target: &Path, durability: Durability) -> Result<(), CheckpointError> {
-    let fail = |source| CheckpointError::Write {
-        file: link.to_owned(),
-        source,
-    };
     let temporary = link.with_extension("tmp");
     match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("replace", link)(error));
+        }
         _ => {}
     }
-    symlink(target, &temporary).map_err(fail)?;
+    symlink(target, &temporary).map_err(failed("link", link))?;
     reach(Point::LinkMade);
-    fs::rename(&temporary, link).map_err(fail)?;
+    fs::rename(&temporary, link).map_err(failed("rename", link))?;
     reach(Point::LinkNamed);
-    sync_directory(link.parent().unwrap_or(Path::new("/")), durability).map_err(fail)
+    let directory = link.parent().unwrap_or(Path::new("/"));
+    sync_directory(directory, durability).map_err(failed("sync the directory of", link))
 }
 
 /// Removing twice is not an error.
 pub fn remove(file: &Path, durability: Durability) -> Result<(), CheckpointError> {
-    let fail = |source| CheckpointError::Write {
-        file: file.to_owned(),
-        source,
-    };
     match fs::remove_file(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        removed => removed.map_err(fail)?,
+        removed => removed.map_err(failed("remove", file))?,
     }
-    sync_directory(file.parent().unwrap_or(Path::new("/")), durability).map_err(fail)
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    sync_directory(directory, durability).map_err(failed("sync the directory of", file))
 }
 
 /// The one record of `file`; `None` when there is no such file.
@@ -231,6 +242,11 @@ pub fn damage(file: &Path, fault: Fault) -> CheckpointError {
     CheckpointError::Damaged(Damage { file, at: 0, fault })
 }
 
+/// Makes a directory for checkpoints, and those above it.
+pub fn make_directory(directory: &Path) -> Result<(), CheckpointError> {
+    fs::create_dir_all(directory).map_err(failed("make the directory of", directory))
+}
+
 /// All of a file, as it is.
 pub fn bytes(file: &Path) -> Option<Vec<u8>> {
     source::read(file).ok().flatten()
@@ -261,13 +277,10 @@ fn newer(file: &Path, found: u32) -> CheckpointError {
 }
 
 fn too_long(file: &Path) -> CheckpointError {
-    CheckpointError::Write {
-        file: file.to_owned(),
-        source: io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("the record is longer than {} bytes", format::MAX_RECORD),
-        ),
-    }
+    failed("write", file)(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("the record is longer than {} bytes", format::MAX_RECORD),
+    ))
 }
 
 impl From<format::Fault> for Fault {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
-use super::CheckpointError;
+use super::{CheckpointError, failed};
 
 /// Between a file's name and a number.
 pub const SUFFIX: &str = ".damaged-";
@@ -52,10 +52,7 @@ fn as_first_free(
     file: &Path,
     give: impl Fn(&Path) -> io::Result<()>,
 ) -> Result<PathBuf, CheckpointError> {
-    let fail = |source| CheckpointError::Write {
-        file: file.to_owned(),
-        source,
-    };
+    let fail = failed("set aside", file);
     for n in 0..MOST {
         let mut name = OsString::from(file);
         name.push(format!("{SUFFIX}{n}"));

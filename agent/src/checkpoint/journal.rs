@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,8 @@ use nix::libc;
 use prost::Message;
 
 use super::{
-    CheckpointError, Damage, Durability, Fault, aside, format, newer, replace, source, too_long,
+    CheckpointError, Damage, Durability, Fault, aside, failed, format, newer, replace, source,
+    too_long,
 };
 
 /// Opened with its first record: most that are read again are never written to.
@@ -160,10 +160,7 @@ impl Journal {
             };
             let bytes = bytes.ok_or_else(|| too_long(&self.path))?;
             let durability = *durability;
-            self.write(&bytes, durability).map_err(|source| {
-                let file = self.path.to_path_buf();
-                CheckpointError::Write { file, source }
-            })?;
+            self.write(&bytes, durability)?;
             self.behind.pop_front();
         }
         // Room for records is needed once in a life.
@@ -210,26 +207,30 @@ impl Journal {
         self.is_torn = true;
     }
 
-    fn write(&mut self, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8], durability: Durability) -> Result<(), CheckpointError> {
         let file = match self.file.take() {
             Some(file) => file,
             None => open(&self.path)?,
         };
+        let path = &self.path;
         let file = self.file.insert(file);
         reach(Point::JournalOpened);
         if self.is_torn {
-            file.set_len(self.end as u64)?;
+            let length = self.end as u64;
+            file.set_len(length)
+                .map_err(failed("cut off what is torn of", path))?;
         }
         // Until all of it is there, and a full disk may keep it from that.
         self.is_torn = true;
         let (half, at) = (&bytes[..bytes.len() / 2], self.end as u64);
         reach_leaving(Point::JournalCut, || drop(file.write_all_at(half, at)));
-        file.write_all_at(bytes, at)?;
+        file.write_all_at(bytes, at)
+            .map_err(failed("write", path))?;
         reach(Point::JournalWritten);
         match durability {
             Durability::Process => {}
             // One that has failed has forgotten what it was to write: all of it is written again.
-            Durability::Reboot => file.sync_all()?,
+            Durability::Reboot => file.sync_all().map_err(failed("sync", path))?,
         }
         self.is_torn = false;
         self.end += bytes.len();
@@ -238,15 +239,16 @@ impl Journal {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> Result<File, CheckpointError> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        fs::create_dir_all(directory).map_err(failed("make the directory of", path))?;
     }
-    OpenOptions::new()
+    let opened = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
+        .open(path);
+    opened.map_err(failed("open", path))
 }

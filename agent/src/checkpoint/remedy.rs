@@ -1,4 +1,4 @@
-//! What mends a disk that takes no checkpoint.
+//! What mends a disk that takes or gives no checkpoint.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use std::io;
 pub fn of(cause: &io::Error) -> &'static str {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match (cause.kind(), cause.raw_os_error()) {
-        (StorageFull | QuotaExceeded, _) => " (make room in the work directory)",
+        (StorageFull | QuotaExceeded, _) => " (make room in its file system)",
         (ReadOnlyFilesystem, _) => {
             " (the kernel takes no more for a file system that it found damaged, and dmesg says why: \
              repair it and mount it again)"
@@ -30,11 +30,15 @@ mod tests {
         let told = |errno| {
             let file = PathBuf::from("/m/task.info");
             let source = io::Error::from_raw_os_error(errno);
-            proto::error::chain(&CheckpointError::Write { file, source })
+            proto::error::chain(&CheckpointError::Write {
+                attempt: "write",
+                file,
+                source,
+            })
         };
         assert_eq!(
             told(ENOSPC),
-            "cannot write checkpoint /m/task.info (make room in the work directory): No space left on \
+            "cannot write checkpoint /m/task.info (make room in its file system): No space left on \
              device (os error 28)"
         );
         assert!(told(EROFS).contains("repair it and mount it again"));

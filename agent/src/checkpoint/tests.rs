@@ -190,6 +190,39 @@ fn what_could_not_be_appended_goes_before_what_comes_next() {
     );
 }
 
+/// Nobody has anything at the beginning of it, and whoever reads or writes there is told what a disk tells that
+/// fails. Source: proc_pid_mem(5).
+const FAILING: &str = "/proc/self/mem";
+
+#[test]
+fn of_a_disk_that_fails_the_file_the_step_and_the_reason_are_told_and_records_are_kept_in_order() {
+    let file = Path::new(FAILING);
+    let told = |attempt: &str| {
+        format!(
+            "cannot {attempt} checkpoint {FAILING} (its disk fails: dmesg says more): Input/output error \
+             (os error 5)"
+        )
+    };
+    let chain = |error: CheckpointError| proto::error::chain(&error);
+    let reads = [
+        read::<TaskId>(file).map(drop),
+        Journalled::<TaskId>::read(file).map(drop),
+        read_text(file, |_| true).map(drop),
+    ];
+    for read in reads {
+        assert_eq!(chain(read.unwrap_err()), told("read"));
+    }
+    // It may be whole: nobody takes it for cut short, and puts something else in its place.
+    assert!(!is_missing_or_cut_short(file));
+    let mut journal = Journal::new(file);
+    for value in ["one", "two"] {
+        let kept_off = journal.append(&id(value), Durability::Reboot);
+        assert_eq!(chain(kept_off.unwrap_err()), told("write"));
+    }
+    assert!(journal.is_behind());
+    assert_eq!(chain(journal.catch_up().unwrap_err()), told("write"));
+}
+
 #[test]
 fn what_cannot_be_replaced_is_what_it_was_and_nothing_is_beside_it() {
     let dir = tempfile::tempdir().unwrap();

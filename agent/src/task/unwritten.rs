@@ -1,8 +1,6 @@
 //! A task that nothing is written down of, because its framework does not checkpoint: it ends with the
 //! agent. To be handed over to another process it is written down after all, and lasts from then on.
 
-use std::fs;
-
 use proto::v1::{TaskState, TaskStatus};
 
 use super::journal::{History, TaskJournal};
@@ -56,10 +54,7 @@ impl Unwritten {
         checkpoint::write(&file, framework, Durability::Process)?;
         let id = &task.task_id.value;
         let directory = paths.meta_task(run, id);
-        fs::create_dir_all(&directory).map_err(|source| CheckpointError::Write {
-            file: directory,
-            source,
-        })?;
+        checkpoint::make_directory(&directory)?;
         let mut journal = TaskJournal::of(Journal::new(&paths.task_updates(run, id)));
         for (number, status) in self.history.updates.iter().enumerate() {
             journal.update_of(status, self.history.running_since.unwrap_or_default())?;

@@ -1,11 +1,11 @@
 //! An agent whose disk fails under it, and is repaired later: ext4 takes nothing more then, not even by
-//! descriptors that were open before.
+//! descriptors that were open before. And one that gives single files no more.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use proto::v1::TaskState::{TaskFailed, TaskFinished, TaskKilled};
+use proto::v1::TaskState::{TaskFailed, TaskFinished, TaskKilled, TaskRunning};
 
 use super::full::{end_of, own_port, runs, start_again};
 use super::logs::until;
@@ -70,6 +70,79 @@ impl Drop for FailingDisk {
     fn drop(&mut self) {
         self.detach();
     }
+}
+
+/// In the place of a file, what gives nothing but the errors of a disk that fails. Source: proc_pid_mem(5).
+struct Unreadable(PathBuf);
+
+impl Unreadable {
+    fn cover(file: &Path) -> Unreadable {
+        let mut mount = Command::new("mount");
+        // Of a process that lives as long as this test.
+        let memory = format!("/proc/{}/mem", std::process::id());
+        mount.args(["--bind", &memory]).arg(file);
+        assert!(mount.status().unwrap().success());
+        Unreadable(file.to_owned())
+    }
+}
+
+impl Drop for Unreadable {
+    fn drop(&mut self) {
+        // Containers may have copies of the mount.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_task_whose_checkpoint_the_disk_does_not_give_runs_on_until_it_does() {
+    let mut node = node().await;
+    let (handle, mut link) = node.start().await;
+    for id in ["other", "t1"] {
+        link.say(run(task(id, "exec sleep 1000"))).await;
+        runs(&mut link, id).await;
+    }
+    stop(handle, link).await;
+    let run_of = |task: &str| {
+        let runs = (node
+            .flags
+            .work_dir
+            .join("meta/slaves/M-S0/frameworks/F/executors"))
+        .join(task)
+        .join("runs");
+        let mut found = fs::read_dir(runs).unwrap().map(|it| it.unwrap().path());
+        found
+            .find(|it| it.file_name() != Some("latest".as_ref()))
+            .unwrap()
+    };
+    let of_task = run_of("t1");
+    let files = ["task.info", "task.updates"].map(|name| of_task.join("tasks/t1").join(name));
+    for file in files {
+        let disk = Unreadable::cover(&file);
+        node.flags.strict = true;
+        let refused = start(node.flags.clone()).await.unwrap_err();
+        let refused = proto::error::chain(&refused);
+        let wanted = format!(
+            "cannot read checkpoint {} (its disk fails: dmesg says more): Input/output error (os error 5)",
+            file.display()
+        );
+        assert!(refused.contains("task t1 of framework F"), "{refused}");
+        assert!(refused.ends_with(&wanted), "{refused}");
+        // Without it the others go on, and this one is neither ended nor told to have.
+        node.flags.strict = false;
+        let (handle, link) = node.start().await;
+        let known: Vec<_> = link.register.tasks.iter().map(|it| &*it.name).collect();
+        assert_eq!(known, ["other"]);
+        stop(handle, link).await;
+        drop(disk);
+        let (handle, link) = node.start().await;
+        let states: Vec<_> = link.register.tasks.iter().map(v1::Task::state).collect();
+        assert_eq!(states, [TaskRunning; 2]);
+        stop(handle, link).await;
+    }
+    let (handle, mut link) = node.start().await;
+    link.say(kill("t1")).await;
+    assert_eq!(end_of(&mut link, "t1").await.state(), TaskKilled);
+    node.end(handle).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
