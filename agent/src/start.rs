@@ -8,7 +8,7 @@ mod prepared;
 
 pub use error::StartError;
 pub use handle::Handle;
-pub use handover::Relieved;
+pub use handover::{Clinging, Relieved};
 pub use prepared::Prepared;
 
 use std::collections::BTreeSet;

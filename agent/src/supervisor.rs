@@ -34,6 +34,7 @@ use crate::task::launch::Host;
 use crate::task::machine::Requester;
 pub use draining::DrainError;
 use duty::Duty;
+pub use duty::Written;
 
 /// Messages to one task that wait for it. Kills are repeated by those who sent them, updates are
 /// sent again: a task that falls this far behind may miss some.
@@ -83,8 +84,11 @@ pub enum Event {
     Settle(oneshot::Sender<()>),
     /// Carry out these orders, and those that were held back.
     Resume(Vec<to_agent::Message>),
-    /// The tasks are another process's: say when nothing of them is under way here.
-    Relieve(oneshot::Sender<()>),
+    /// Write down what is only known here, and say when that is done, or why it cannot be.
+    WriteDown(oneshot::Sender<Result<(), String>>),
+    /// The tasks are another process's: say when nothing of them is under way here, and whether all that
+    /// is known of them is written down.
+    Relieve(oneshot::Sender<Result<(), String>>),
     /// What was ordered since, when the master has ended the link.
     HearOut(oneshot::Sender<Vec<to_agent::Message>>),
 }
@@ -213,6 +217,7 @@ impl Supervisor {
                 Event::Leave { how, done } => self.leave(how, done),
                 Event::Settle(settled) => self.settle(settled),
                 Event::Resume(first) => self.resume(first).await,
+                Event::WriteDown(written) => self.write_down(written).await,
                 Event::Relieve(relieved) => self.relieve(relieved),
                 Event::HearOut(asker) => self.hear_out(asker),
             }

@@ -255,6 +255,8 @@ points! {
     UpgradeBegun,
     /// The new process has the locks, too.
     SuccessorStarted,
+    /// All that only it knew is on the disk.
+    WrittenDown,
     /// Nothing that runs is in its hands any more.
     Relieved,
     /// The other one was told to recover.

@@ -27,7 +27,7 @@ use crate::book::ExecutorState;
 use crate::container::Container;
 use crate::link::Outgoing;
 use crate::paths::Run;
-use crate::supervisor;
+use crate::supervisor::{self, Written};
 use crate::task;
 use crate::task::awaited::{can_leave, ended, launched, woken};
 use crate::task::delivery::Delivery;
@@ -67,7 +67,7 @@ struct Life {
     /// Acknowledgements of what is not written down yet.
     held: Vec<Word>,
     /// Another process waits for the executor.
-    handed_over: bool,
+    handed_over: Option<Written>,
     /// Of the next task that has to wait.
     next_number: u64,
 }
@@ -96,14 +96,18 @@ impl Actor {
             leftovers: false,
             abandoned: false,
             held: vec![],
-            handed_over: false,
+            handed_over: None,
             next_number: 0,
         };
         life.begin(beginning).await;
         while !life.is_over().await {
-            if life.handed_over && can_leave(life.launch.as_ref(), life.container.as_ref()).await {
-                // Its connection ends by that, and it looks for the agent again.
-                return;
+            if life.handed_over.is_some()
+                && can_leave(life.launch.as_ref(), life.container.as_ref()).await
+                && let Some(said) = life.handed_over.take()
+            {
+                // Whoever asked may have given up. The executor's connection ends by this, and it looks for
+                // the agent again.
+                return drop(said.send(life.write_down().await));
             }
             match life.next().await {
                 Input::Order(Some(Order::Leave) | None) => return,
@@ -245,7 +249,9 @@ impl Life {
             }
             // `run` ends before it comes here.
             Order::Leave => {}
-            Order::HandOver => self.handed_over = true,
+            // Whoever asked may have given up.
+            Order::WriteDown(said) => drop(said.send(self.write_down().await)),
+            Order::HandOver(said) => self.handed_over = Some(said),
         }
     }
 
@@ -385,15 +391,31 @@ impl Life {
             let (before, now) = (self.machine.phase.clone(), Instant::now());
             let effects = self.machine.step(event, now);
             let has_changed = before != self.machine.phase;
-            if let (true, Some(record)) = (has_changed, &mut self.record) {
-                // Before any of it is done: an end that has begun goes on, whoever comes next.
-                record.ending(&self.machine.phase, now).await;
+            if let (true, Some(record)) = (has_changed, &self.record) {
+                // Before any of it is done: an end that has begun goes on, whoever comes next. Where it
+                // cannot be written down, which is said, it goes on here.
+                let _ = record.ending(&self.machine.phase, now).await;
             }
             next = self.carry_out(effects).await;
             if has_changed {
                 self.tell_state().await;
             }
         }
+    }
+
+    /// All that is known is on the disk from here on, or it is said why it cannot be.
+    async fn write_down(&mut self) -> Result<(), String> {
+        if let Some(record) = &self.record {
+            let written = record.ending(&self.machine.phase, Instant::now()).await;
+            written.map_err(|error| {
+                let error = chain(&error);
+                format!("executor {} cannot be handed over: {error}", self.actor.key)
+            })?;
+        }
+        for delivery in self.deliveries.values_mut() {
+            delivery.catch_up().await?;
+        }
+        Ok(())
     }
 
     async fn tell_state(&mut self) {

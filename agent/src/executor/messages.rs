@@ -13,6 +13,7 @@ use crate::book::ExecutorState;
 use crate::container::Container;
 use crate::excess::Excess;
 use crate::link::Outgoing;
+use crate::supervisor::Written;
 use crate::task::journal::{History, TaskJournal};
 use crate::task::machine::Requester;
 
@@ -44,8 +45,10 @@ pub enum Order {
     },
     /// The agent goes away and the executor stays.
     Leave,
-    /// Another process goes on with it.
-    HandOver,
+    /// Write down what could not be yet.
+    WriteDown(Written),
+    /// Another process goes on with it: the actor ends when nothing of it is under way here.
+    HandOver(Written),
 }
 
 /// What the executor itself asks for, over HTTP.

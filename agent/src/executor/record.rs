@@ -58,16 +58,17 @@ impl Record {
         }
     }
 
-    /// The executor is in another phase: an end that was asked for is written down.
-    pub async fn ending(&mut self, phase: &Phase, now: Instant) {
+    /// The executor is in this phase: an end that was asked for is written down.
+    pub async fn ending(&self, phase: &Phase, now: Instant) -> Result<(), CheckpointError> {
         if let Some(killing) = begun(phase, now, Clock::read()) {
-            self.write(move |paths, run| {
+            let written = self.write(move |paths, run| {
                 let file = paths.executor_killing(run);
                 checkpoint::write(&file, &killing, Durability::Process)
-            })
-            .await;
+            });
+            written.await?;
             reach(Point::ExecutorEndWritten);
         }
+        Ok(())
     }
 
     /// A task's story is told. An executor may have any number of them, so the oldest go.
@@ -88,14 +89,16 @@ impl Record {
     async fn write(
         &self,
         write: impl FnOnce(&Paths, &Run) -> Result<(), CheckpointError> + Send + 'static,
-    ) {
+    ) -> Result<(), CheckpointError> {
         let (host, run) = (Arc::clone(&self.host), self.run.clone());
         let written = tokio::task::spawn_blocking(move || write(&host.paths, &run));
-        if let Ok(Err(error)) = written.await {
-            let error = proto::error::chain(&error);
+        // The runtime shuts down where that does not end.
+        let written = written.await.unwrap_or(Ok(()));
+        written.inspect_err(|error| {
+            let error = proto::error::chain(error);
             let executor = &self.run.executor;
             tracing::error!(executor, error, "cannot checkpoint an executor");
-        }
+        })
     }
 }
 
@@ -108,9 +111,11 @@ pub async fn close(host: &Arc<Host>, run: &Run, record: Option<Record>) {
         tracing::warn!(%error, "cannot note when a run ended");
     }
     if let Some(record) = record {
-        record
-            .write(|paths, run| checkpoint::replace(&paths.sentinel(run), b"", Durability::Process))
-            .await;
+        let closed = record.write(|paths, run| {
+            checkpoint::replace(&paths.sentinel(run), b"", Durability::Process)
+        });
+        // Said: the next agent finds that it is over in another way.
+        let _ = closed.await;
         reach(Point::ExecutorClosed);
     }
 }

@@ -20,6 +20,15 @@ const LETTING_GO: Duration = Duration::from_secs(20);
 /// A master that has taken another link ends the one before at once.
 const HEARING_OUT: Duration = Duration::from_secs(5);
 
+/// Why not all is as it should be that was let go of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clinging {
+    /// Something may be half done.
+    Late,
+    /// Something that is known is not on the disk.
+    Unwritten(String),
+}
+
 /// The agent, when nothing that runs is in its hands any more. It answers for what it knew then.
 #[derive(Debug)]
 pub struct Relieved {
@@ -57,6 +66,15 @@ impl Handle {
         says
     }
 
+    /// Writes down what is only known to this process. What is returned says when that is done, or why it
+    /// cannot be: then nothing has changed but what there was room for.
+    pub async fn write_down(&self) -> oneshot::Receiver<Result<(), String>> {
+        let (written, says) = oneshot::channel();
+        // An agent that has gone answers nothing.
+        let _ = self.events.send(Event::WriteDown(written)).await;
+        says
+    }
+
     /// Carries out `first`, and then what was held back.
     pub async fn resume(&self, first: Vec<Order>) {
         let _ = self.events.send(Event::Resume(first)).await;
@@ -79,9 +97,8 @@ impl Handle {
         }
     }
 
-    /// Lets go of all that runs, when nothing is half done. False when that took too long: then something
-    /// may be.
-    pub async fn relieve(self) -> (Relieved, bool) {
+    /// Lets go of all that runs, when nothing is half done.
+    pub async fn relieve(self) -> (Relieved, Result<(), Clinging>) {
         let Handle {
             events,
             supervisor,
@@ -102,18 +119,19 @@ impl Handle {
             let (relieved, says) = oneshot::channel();
             let _ = events.send(Event::Relieve(relieved)).await;
             // Only with the supervisor this is not answered.
-            let _ = says.await;
+            let written = says.await.unwrap_or(Ok(()));
             host.keeper.rest().await;
             // One that broke off has ended, too.
             let _ = collector.await;
+            written.map_err(Clinging::Unwritten)
         };
-        let in_time = tokio::time::timeout(LETTING_GO, let_go).await.is_ok();
+        let let_go = tokio::time::timeout(LETTING_GO, let_go).await;
         let relieved = Relieved {
             ground,
             orders: Orders { events, link },
             supervisor,
         };
-        (relieved, in_time)
+        (relieved, let_go.unwrap_or(Err(Clinging::Late)))
     }
 }
 

@@ -7,7 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Supervisor;
 use crate::book::{Book, ExecutorState};
+use crate::executor::messages::Order as ExecutorOrder;
 use crate::task::actor::Message;
+
+/// Whether all that is known of a task, or of an executor and its tasks, is written down; if not, why.
+pub type Written = oneshot::Sender<Result<(), String>>;
 
 #[derive(Debug)]
 pub enum Duty {
@@ -122,22 +126,50 @@ impl Supervisor {
         }
     }
 
+    /// Has all that is only known to this process written down, and says whether it is.
+    pub(super) async fn write_down(&mut self, written: oneshot::Sender<Result<(), String>>) {
+        if let Err(error) = self.pay().await {
+            // Whoever asked may have given up.
+            let _ = written.send(Err(proto::error::chain(&error)));
+            return;
+        }
+        let (mailboxes, executors) = (self.mailboxes(), self.executors_that_last());
+        tokio::spawn(async move {
+            let (tasks, executors) = tokio::join!(
+                ask(&mailboxes, Message::WriteDown),
+                ask(&executors, ExecutorOrder::WriteDown),
+            );
+            // The same.
+            let _ = written.send(tasks.and(executors));
+        });
+    }
+
+    fn mailboxes(&self) -> Vec<mpsc::Sender<Message>> {
+        self.tasks.values().map(|it| it.mailbox.clone()).collect()
+    }
+
     /// Has every task's actor end, and says so when all have.
-    pub(super) fn relieve(&mut self, relieved: oneshot::Sender<()>) {
+    pub(super) fn relieve(&mut self, relieved: oneshot::Sender<Result<(), String>>) {
         let held = std::mem::replace(&mut self.duty, Duty::Working).take_held();
         self.duty = Duty::Relieved {
             held,
             heard_out: None,
         };
-        let mailboxes: Vec<_> = self.tasks.values().map(|it| it.mailbox.clone()).collect();
-        let executors = self.hand_over_executors();
+        let (mailboxes, executors) = (self.mailboxes(), self.executors_that_last());
+        let ended = self.end_other_executors();
         tokio::spawn(async move {
-            until_closed(mailboxes).await;
-            for executor in executors {
+            let (of_tasks, of_executors) = tokio::join!(
+                ask(&mailboxes, Message::HandOver),
+                ask(&executors, ExecutorOrder::HandOver),
+            );
+            for mailbox in mailboxes {
+                mailbox.closed().await;
+            }
+            for executor in executors.into_iter().chain(ended) {
                 executor.closed().await;
             }
             // Whoever asked may have given up.
-            let _ = relieved.send(());
+            let _ = relieved.send(of_tasks.and(of_executors));
         });
     }
 
@@ -180,14 +212,24 @@ fn is_launching(book: &Book) -> bool {
     executors.any(|(_, executor)| executor.state == ExecutorState::Registering)
 }
 
-async fn until_closed(mailboxes: Vec<mpsc::Sender<Message>>) {
-    for mailbox in &mailboxes {
-        // One that has ended already needs not be told.
-        let _ = mailbox.send(Message::HandOver).await;
-    }
+/// Asks all of them, and gives the first refusal when each has answered. One that has ended has nothing left
+/// to be written down.
+async fn ask<M>(
+    mailboxes: &[mpsc::Sender<M>],
+    question: impl Fn(Written) -> M,
+) -> Result<(), String> {
+    let mut answers = Vec::new();
     for mailbox in mailboxes {
-        mailbox.closed().await;
+        let (answer, says) = oneshot::channel();
+        if mailbox.send(question(answer)).await.is_ok() {
+            answers.push(says);
+        }
     }
+    let mut all = Ok(());
+    for says in answers {
+        all = all.and(says.await.unwrap_or(Ok(())));
+    }
+    all
 }
 
 #[cfg(test)]
@@ -225,6 +267,26 @@ mod tests {
         v1::FrameworkId {
             value: value.to_owned(),
         }
+    }
+
+    #[tokio::test]
+    async fn all_are_asked_whoever_refuses_and_who_has_gone_has_nothing_to_say() {
+        let (gone, _) = mpsc::channel(1);
+        let (asked, mut questions) = mpsc::channel(1);
+        let owners = tokio::spawn(async move {
+            for said in [Ok(()), Err("no room"), Err("no more"), Ok(())] {
+                let answer: Written = questions.recv().await.unwrap();
+                answer.send(said.map_err(str::to_owned)).unwrap();
+            }
+            // Ends when it is asked.
+            questions.recv().await.unwrap();
+        });
+        let mut mailboxes = vec![asked; 5];
+        mailboxes.push(gone);
+        let refused = ask(&mailboxes, |answer| answer).await;
+        assert_eq!(refused, Err("no room".to_owned()));
+        owners.await.unwrap();
+        assert_eq!(ask(&mailboxes, |answer| answer).await, Ok(()));
     }
 
     #[test]

@@ -261,18 +261,21 @@ impl Supervisor {
         }
     }
 
-    /// Has each come to rest for another process, which it subscribes to. One that nothing is written down of
-    /// would leave by itself when it loses us. Returns what closes when it has.
-    pub(super) fn hand_over_executors(&self) -> Vec<mpsc::Sender<Order>> {
-        let residents = self.executors.values().map(|resident| {
-            resident.tell(match resident.is_checkpointed {
-                true => Order::HandOver,
-                false => Order::Abandon {
-                    grace: Some(std::time::Duration::ZERO),
-                },
-            });
+    /// Those that another process can go on with.
+    pub(super) fn executors_that_last(&self) -> Vec<mpsc::Sender<Order>> {
+        let lasting = self.executors.values().filter(|it| it.is_checkpointed);
+        lasting.map(|resident| resident.orders.clone()).collect()
+    }
+
+    /// One that nothing is written down of would leave by itself when it loses us. Returns what closes when
+    /// it has.
+    pub(super) fn end_other_executors(&self) -> Vec<mpsc::Sender<Order>> {
+        let others = self.executors.values().filter(|it| !it.is_checkpointed);
+        let others = others.map(|resident| {
+            let grace = Some(std::time::Duration::ZERO);
+            resident.tell(Order::Abandon { grace });
             resident.orders.clone()
         });
-        residents.collect()
+        others.collect()
     }
 }

@@ -78,6 +78,22 @@ impl Supervisor {
         kept
     }
 
+    /// Writes down what could not be yet.
+    pub(super) async fn pay(&mut self) -> Result<(), CheckpointError> {
+        if let (true, Some(id)) = (self.owed.id, self.book.info.id.clone()) {
+            self.adopt_id(id).await?;
+        }
+        let frameworks = self.book.frameworks.iter();
+        let owed: Vec<_> = frameworks
+            .filter(|(id, _)| self.owed.frameworks.contains(*id))
+            .map(|(_, framework)| framework.info.clone())
+            .collect();
+        for framework in owed {
+            self.update_framework(framework).await?;
+        }
+        Ok(())
+    }
+
     /// Says so in the agent's log.
     fn settled(&self, written: &Result<(), CheckpointError>, attempt: &'static str) {
         let Err(error) = written else { return };

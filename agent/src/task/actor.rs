@@ -19,14 +19,15 @@ use super::journal::{History, TaskJournal};
 use super::killing::Killing;
 use super::launch::{Host, Job, Launching, Outcome, Stage, Written};
 use super::machine::{Effect, Event, Machine, Phase, Policy, Requester};
-use super::unwritten::Unwritten;
+use super::unwritten::{self, Unwritten};
 use crate::checkpoint::{self, CheckpointError, Durability};
 use crate::checks::{Checks, Finding, Place};
 use crate::clock::Clock;
 use crate::container::Container;
 use crate::excess::Excess;
 use crate::link::Outgoing;
-use crate::{docker, sandbox, supervisor};
+use crate::supervisor::{self, Written as Said};
+use crate::{docker, sandbox};
 
 /// What others may tell a task. Small, for a mailbox has room for many from the first on.
 #[derive(Debug)]
@@ -52,8 +53,10 @@ pub enum Message {
     Exceeds(Box<Excess>),
     /// The agent goes away and the task stays.
     Leave,
+    /// Write down what is only known here.
+    WriteDown(Said),
     /// The task goes on with another process: the actor ends when nothing of it is under way here.
-    HandOver,
+    HandOver(Said),
 }
 
 /// What the actor tells the supervisor: the task's newest status, and its container while it lives.
@@ -116,7 +119,7 @@ struct Life {
     /// It did not go entirely, and the supervisor is to know.
     leftovers: bool,
     /// Another process waits for the task.
-    handed_over: bool,
+    handed_over: Option<Said>,
     /// Of a framework that does not checkpoint.
     unwritten: Option<Box<Unwritten>>,
     /// `None` for a task that asks for none.
@@ -149,15 +152,19 @@ impl Actor {
             container: None,
             remains: None,
             leftovers: false,
-            handed_over: false,
+            handed_over: None,
             unwritten: None,
             checks: None,
         };
         // Boxed is what it does: a task waits nearly always, and there may be a thousand of them.
         Box::pin(life.begin(beginning)).await;
         while !life.is_over() {
-            if life.handed_over && can_leave(life.launch.as_ref(), life.container.as_ref()).await {
-                return life.hand_over().await;
+            if life.handed_over.is_some()
+                && can_leave(life.launch.as_ref(), life.container.as_ref()).await
+                && let Some(said) = life.handed_over.take()
+            {
+                // Whoever asked may have given up.
+                return drop(said.send(life.write_down().await));
             }
             match life.next().await {
                 Input::Message(Some(Message::Leave) | None) => return,
@@ -230,17 +237,8 @@ impl Life {
         self.machine.phase == Phase::Ended && self.delivery.is_done()
     }
 
-    async fn hand_over(&mut self) {
-        let is_known = !self.delivery.abandoned;
-        if let Some(unwritten) = self.unwritten.take().filter(|_| is_known) {
-            let host = Arc::clone(&self.host);
-            let written = tokio::task::spawn_blocking(move || unwritten.write(&host.paths));
-            match written.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => self.delivery.complain(&chain(&error)),
-                Err(error) => self.delivery.complain(&chain(&error)),
-            }
-        }
+    async fn write_down(&mut self) -> Result<(), String> {
+        unwritten::write_down(&mut self.unwritten, &mut self.delivery, &self.host).await
     }
 
     async fn next(&mut self) -> Input {
@@ -293,7 +291,9 @@ impl Life {
             Message::Connected(outgoing) => self.delivery.connected(outgoing).await,
             // `run` ends before it comes here.
             Message::Leave => {}
-            Message::HandOver => self.handed_over = true,
+            // Whoever asked may have given up.
+            Message::WriteDown(said) => drop(said.send(self.write_down().await)),
+            Message::HandOver(said) => self.handed_over = Some(said),
         }
     }
 

@@ -100,7 +100,12 @@ impl Delivery {
         }
     }
 
-    /// Its framework checkpoints: it is found again after a restart.
+    /// The task is written down after all, with all that was told of it.
+    pub fn go_on_in(&mut self, journal: TaskJournal) {
+        self.journal = Some(journal);
+    }
+
+    /// It is found again after a restart.
     pub fn is_checkpointed(&self) -> bool {
         self.journal.is_some()
     }
@@ -230,34 +235,56 @@ impl Delivery {
         }
     }
 
+    /// Writes down what could not be yet; the error is why it cannot be still.
+    pub async fn catch_up(&mut self) -> Result<(), String> {
+        match self.is_behind() {
+            true => self.try_to_write(TaskJournal::catch_up).await,
+            false => Ok(()),
+        }
+        .map_err(|why| self.unhanded(&why))
+    }
+
+    /// Why a task cannot be another process's.
+    pub fn unhanded(&self, why: &str) -> String {
+        format!("task {} cannot be handed over: {why}", self.identity.key)
+    }
+
+    /// What cannot be written is said, and written later.
     pub async fn write_down<F>(&mut self, write: F)
     where
         F: FnOnce(&mut TaskJournal) -> Result<(), CheckpointError> + Send + 'static,
     {
+        let _ = self.try_to_write(write).await;
+    }
+
+    async fn try_to_write<F>(&mut self, write: F) -> Result<(), String>
+    where
+        F: FnOnce(&mut TaskJournal) -> Result<(), CheckpointError> + Send + 'static,
+    {
         let Some(mut journal) = self.journal.take() else {
-            return;
+            return Ok(());
         };
         let written = tokio::task::spawn_blocking(move || {
             let outcome = write(&mut journal);
             (journal, outcome)
         });
-        match written.await {
-            Ok((journal, outcome)) => self.written(journal, outcome),
-            Err(error) => self.complain(&chain(&error)),
-        }
-    }
-
-    fn written(&mut self, journal: TaskJournal, outcome: Result<(), CheckpointError>) {
-        self.retry = journal.is_behind().then(|| Instant::now() + AGAIN);
-        self.journal = Some(journal);
-        match outcome {
-            Err(error) => self.complain(&chain(&error)),
+        let outcome = match written.await {
+            Ok((journal, outcome)) => {
+                self.retry = journal.is_behind().then(|| Instant::now() + AGAIN);
+                self.journal = Some(journal);
+                outcome.map_err(|error| chain(&error))
+            }
+            Err(error) => Err(chain(&error)),
+        };
+        match &outcome {
+            Err(error) => self.complain(error),
             Ok(()) => {
                 if let Some(Untold(untold)) = self.complaint.settle() {
                     tracing::info!(untold, "tasks are written down again");
                 }
             }
         }
+        outcome
     }
 
     /// A full disk, or one that fails, costs a task that runs the writing down of its updates for as long as it is so, not its

@@ -116,6 +116,14 @@ fn forget_task_alone(paths: &Paths, run: &Run, task: &str) {
 }
 
 impl TaskJournal {
+    /// Of a task that could not be written down, with what was told of it.
+    pub fn forget(paths: &Paths, run: &Run, task: &str) {
+        let _only_one = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
+        // What cannot be removed is for recovery, as below.
+        let _ = fs::remove_dir_all(paths.meta_task(run, task));
+        forget_task_alone(paths, run, task);
+    }
+
     /// Writes down a task, and its executor, before anything is done for it. On error nothing is left of it.
     pub fn create(
         paths: &Paths,

@@ -1,11 +1,15 @@
 //! A task that nothing is written down of, because its framework does not checkpoint: it ends with the
 //! agent. To be handed over to another process it is written down after all, and lasts from then on.
 
+use std::sync::Arc;
+
+use proto::error::chain;
 use proto::v1::{TaskState, TaskStatus};
 
+use super::delivery::Delivery;
 use super::journal::{History, TaskJournal};
 use super::killing::Killing;
-use super::launch::Job;
+use super::launch::{Host, Job};
 use crate::checkpoint::{self, CheckpointError, Durability, Journal};
 use crate::clock::Clock;
 use crate::paths::Paths;
@@ -41,8 +45,15 @@ impl Unwritten {
         self.history.killing = Some(killing.clone());
     }
 
-    /// What would have been written since the task began. Blocks.
-    pub fn write(&self, paths: &Paths) -> Result<(), CheckpointError> {
+    /// What would have been written since the task began, to go on with. On error nothing is left of it: an
+    /// agent that dies then must not find half a task. Blocks.
+    pub fn write(&self, paths: &Paths) -> Result<TaskJournal, CheckpointError> {
+        let (run, task) = (&self.job.run, &self.job.task.task_id.value);
+        self.try_to_write(paths)
+            .inspect_err(|_told| TaskJournal::forget(paths, run, task))
+    }
+
+    fn try_to_write(&self, paths: &Paths) -> Result<TaskJournal, CheckpointError> {
         let Job {
             run,
             framework,
@@ -67,6 +78,39 @@ impl Unwritten {
         }
         // Last: who finds the task finds all that was said of it, and says nothing of it anew.
         TaskJournal::create(paths, run, executor, task)?;
-        Ok(())
+        Ok(journal)
     }
+}
+
+/// All that is known of a task is on the disk from here on, or it is said why it cannot be.
+pub async fn write_down(
+    unwritten: &mut Option<Box<Unwritten>>,
+    delivery: &mut Delivery,
+    host: &Arc<Host>,
+) -> Result<(), String> {
+    if delivery.abandoned {
+        return Ok(());
+    }
+    let Some(all) = unwritten.take() else {
+        return delivery.catch_up().await;
+    };
+    let host = Arc::clone(host);
+    let written = tokio::task::spawn_blocking(move || {
+        let journal = all.write(&host.paths);
+        (all, journal)
+    });
+    let why = match written.await {
+        Ok((_, Ok(journal))) => {
+            delivery.go_on_in(journal);
+            return Ok(());
+        }
+        Ok((all, Err(error))) => {
+            *unwritten = Some(all);
+            chain(&error)
+        }
+        // The runtime shuts down.
+        Err(error) => chain(&error),
+    };
+    delivery.complain(&why);
+    Err(delivery.unhanded(&why))
 }

@@ -1,14 +1,18 @@
 //! How far an upgrade is, as the agent that is to be replaced sees it. Pure.
 //!
 //! ```text
-//!  Preparing ─prepared─► Settling ─settled─► Relieving ─relieved─► TakingOver ─ready─► Parting ─serving─► Upgraded
-//!      │                    │                   │                     │                  │
-//!      └────────────────────┴───────────── it died, failed, is late, or nobody wants it any more ──► Kept
+//!  Preparing ─prepared─► Settling ─settled─► Writing ─written─► Relieving
+//!      │                    │                   │                  │ relieved
+//!      │                    │                   │                  ▼
+//!      │                    │                   │              TakingOver ─ready─► Parting ─serving─► Upgraded
+//!      │                    │                   │                  │                  │
+//!      └────────────────────┴─── it died, failed, is late, nobody wants it, or no room for it ──► Kept
 //! ```
 //!
 //! Until `Relieving` the agent goes on as ever, and needs no more than to begin the tasks that it has
-//! held back. After that what runs is on the disk and may have been changed there by the successor, so
-//! the agent recovers from it, as a restart does. Only `Upgraded` cannot be taken back.
+//! held back: what cannot be written down is found out there, where nothing has been let go of. After that
+//! what runs is on the disk and may have been changed there by the successor, so the agent recovers from
+//! it, as a restart does. Only `Upgraded` cannot be taken back.
 
 use super::word::Word;
 
@@ -18,7 +22,9 @@ pub enum Phase {
     Preparing,
     /// No task is begun any more; those that are being launched come up.
     Settling,
-    /// The last is written down, and everything let go of.
+    /// What is only known here is written down.
+    Writing,
+    /// Everything is let go of.
     Relieving,
     /// The successor recovers, and registers.
     TakingOver,
@@ -37,6 +43,10 @@ pub enum Event {
     Lost(String),
     /// No launch is under way.
     Settled,
+    /// All that is known of what runs is on the disk.
+    Written,
+    /// That cannot be: why.
+    Unwritten(String),
     /// Nothing of any task is in this process's hands.
     Relieved,
     /// The time for this phase is over.
@@ -48,6 +58,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Settle,
+    WriteDown,
     Relieve,
     SayGo,
     /// Pass on what was ordered meanwhile, and with it the rest.
@@ -67,7 +78,8 @@ impl Phase {
         use Phase::*;
         match (self, event) {
             (Preparing, Event::Said(Word::Prepared)) => (Settling, vec![Effect::Settle]),
-            (Settling, Event::Settled) => (Relieving, vec![Effect::Relieve]),
+            (Settling, Event::Settled) => (Writing, vec![Effect::WriteDown]),
+            (Writing, Event::Written) => (Relieving, vec![Effect::Relieve]),
             (Relieving, Event::Relieved) => (TakingOver, vec![Effect::SayGo]),
             (TakingOver, Event::Said(Word::Ready)) => (Parting, vec![Effect::HandOver]),
             (Parting, Event::Said(Word::Serving)) => (Upgraded, vec![Effect::Close]),
@@ -75,22 +87,24 @@ impl Phase {
             (phase @ (Upgraded | Kept { .. }), _) => (phase, vec![]),
             (phase, Event::Said(Word::Failed(why))) => phase.back(why),
             (phase, Event::Lost(why)) => phase.back(why),
+            (phase, Event::Unwritten(why)) => phase.back(why),
             (phase, Event::CalledOff) => phase.back("the agent was told to stop".to_owned()),
             (phase, Event::Late) => {
                 let why = phase.lateness().to_owned();
                 phase.back(why)
             }
             // What does not belong to this phase.
-            (phase, event @ (Event::Said(_) | Event::Settled | Event::Relieved)) => {
-                phase.back(format!("out of turn: {event:?}"))
-            }
+            (
+                phase,
+                event @ (Event::Said(_) | Event::Settled | Event::Written | Event::Relieved),
+            ) => phase.back(format!("out of turn: {event:?}")),
         }
     }
 
     fn back(self, why: String) -> (Phase, Vec<Effect>) {
         let effects = match self {
             Phase::Preparing => vec![Effect::Kill],
-            Phase::Settling => vec![Effect::Kill, Effect::Resume],
+            Phase::Settling | Phase::Writing => vec![Effect::Kill, Effect::Resume],
             // The successor goes first: two must not recover.
             Phase::Relieving | Phase::TakingOver | Phase::Parting => {
                 vec![Effect::Kill, Effect::Recover]
@@ -107,6 +121,10 @@ impl Phase {
                 "tasks are still being launched, and one that fetches much may take long: try again \
                  later"
             }
+            Phase::Writing => {
+                "what is known of tasks could not be written down in time: see whether the disk of the \
+                 work directory hangs"
+            }
             Phase::Relieving => "tasks could not be let go of in time",
             Phase::TakingOver => "the new program did not say in time that it has taken over",
             Phase::Parting => "the new program did not say in time that it serves",
@@ -121,10 +139,11 @@ mod tests {
 
     use super::*;
 
-    fn way() -> [Event; 5] {
+    fn way() -> [Event; 6] {
         [
             Event::Said(Word::Prepared),
             Event::Settled,
+            Event::Written,
             Event::Relieved,
             Event::Said(Word::Ready),
             Event::Said(Word::Serving),
@@ -146,6 +165,7 @@ mod tests {
         assert_eq!(phase, Phase::Upgraded);
         let wanted = [
             Effect::Settle,
+            Effect::WriteDown,
             Effect::Relieve,
             Effect::SayGo,
             Effect::HandOver,
@@ -156,8 +176,9 @@ mod tests {
 
     #[test]
     fn whatever_goes_wrong_where_the_agent_goes_on_as_that_place_needs_it() {
-        let back: [&[Effect]; 5] = [
+        let back: [&[Effect]; 6] = [
             &[Effect::Kill],
+            &[Effect::Kill, Effect::Resume],
             &[Effect::Kill, Effect::Resume],
             &[Effect::Kill, Effect::Recover],
             &[Effect::Kill, Effect::Recover],
@@ -169,6 +190,7 @@ mod tests {
             Event::Late,
             Event::CalledOff,
             Event::Said(Word::Yours),
+            Event::Unwritten("no room".into()),
         ];
         for (steps, wanted) in back.into_iter().enumerate() {
             for event in &wrong {
@@ -180,13 +202,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_cannot_be_written_down_is_why_the_agent_goes_on_and_nothing_was_let_go_of() {
+        let why = "no room".to_owned();
+        let (phase, effects) = run(way()
+            .into_iter()
+            .take(2)
+            .chain([Event::Unwritten(why.clone())]));
+        assert_eq!(phase, Phase::Kept { why });
+        let wanted = [
+            Effect::Settle,
+            Effect::WriteDown,
+            Effect::Kill,
+            Effect::Resume,
+        ];
+        assert_eq!(effects, wanted);
+    }
+
     fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
-            6 => (0..5_usize).prop_map(|n| way()[n].clone()),
+            6 => (0..way().len()).prop_map(|n| way()[n].clone()),
             1 => Just(Event::Late),
             1 => Just(Event::CalledOff),
             1 => Just(Event::Lost("gone".into())),
             1 => Just(Event::Said(Word::Failed("no".into()))),
+            1 => Just(Event::Unwritten("no room".into())),
         ]
     }
 

@@ -6,7 +6,8 @@
 //!  starts it, with a line to it as stdin ──────────► gets socket and locks over the line
 //!                                        ◄────────── prepared: flags are read, the host is looked at
 //!  begins no task; launches come up
-//!  actors end: all is on the disk
+//!  writes down what only it knows
+//!  actors end
 //!                                   go ────────────► recovers as after any death, registers
 //!                                        ◄────────── ready
 //!  what the master ordered, and `yours` ───────────► lets clients in, carries that out

@@ -25,7 +25,10 @@ use super::successor::VARIABLE;
 use super::word::{Word, WordError};
 use crate::flags::Flags;
 use crate::notify::{Notifier, Word as Notice};
-use crate::start::{Handle, Prepared, Relieved, StartError};
+use crate::start::{Clinging, Handle, Prepared, Relieved, StartError};
+
+/// For the records of all that runs: each takes less than a millisecond on a disk that is well.
+const WRITING: Duration = Duration::from_secs(60);
 
 /// For the successor's word that it serves: it has nothing to do for that but to say it.
 const PARTING: Duration = Duration::from_secs(20);
@@ -74,12 +77,19 @@ pub async fn upgrade(
     call_off: impl Future<Output = ()>,
 ) -> Upgrade {
     let tried = Outcome::tried(&flags.runtime_dir) + 1;
-    note(&flags.runtime_dir, tried, State::Underway);
+    let noted = Outcome::write(&flags.runtime_dir, tried, State::Underway);
     reach(Point::UpgradeBegun);
     let manager = Manager::of_the_environment();
     manager.tell(&[Notice::Reloading, Notice::Status("an upgrade is under way")]);
     tracing::info!(program = %program.path.display(), "an upgrade begins");
-    let upgraded = attempt(agent, program, flags, &manager, call_off).await;
+    let upgraded = match noted {
+        Ok(()) => attempt(agent, program, flags, &manager, call_off).await,
+        // Whoever asked would never hear what becomes of it.
+        Err(error) => Upgrade::Kept {
+            agent,
+            why: chain(&error),
+        },
+    };
     // The successor says itself that it has come.
     if let Upgrade::Kept { why, .. } | Upgrade::Broken { why, .. } = &upgraded {
         tracing::error!(why, "the upgrade failed");
@@ -147,6 +157,7 @@ async fn attempt(
         manager,
         registered,
         settled: None,
+        written: None,
         relieved: None,
         orders: Vec::new(),
         deadline: Instant::now() + flags.upgrade_timeout,
@@ -198,8 +209,10 @@ struct Attempt<'a> {
     registered: bool,
     /// Says when no launch is under way.
     settled: Option<oneshot::Receiver<()>>,
-    /// Whether everything was let go of in time, until that is told.
-    relieved: Option<bool>,
+    /// Says when all is written down, or why it cannot be.
+    written: Option<oneshot::Receiver<Result<(), String>>>,
+    /// Whether everything was let go of, until that is told.
+    relieved: Option<Result<(), Clinging>>,
     /// Passed on.
     orders: Vec<Order>,
     deadline: Instant,
@@ -208,8 +221,9 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn event(&mut self) -> Event {
         match self.relieved.take() {
-            Some(true) => return Event::Relieved,
-            Some(false) => return Event::Late,
+            Some(Ok(())) => return Event::Relieved,
+            Some(Err(Clinging::Late)) => return Event::Late,
+            Some(Err(Clinging::Unwritten(why))) => return Event::Unwritten(why),
             None => {}
         }
         tokio::select! {
@@ -217,7 +231,11 @@ impl Attempt<'_> {
                 Ok(word) => Event::Said(word),
                 Err(error) => Event::Lost(self.successor.lost(error).await),
             },
-            settled = settled(&mut self.settled) => settled,
+            settled = said(&mut self.settled) => or_lost(settled.map(|()| Event::Settled)),
+            written = said(&mut self.written) => or_lost(written.map(|written| match written {
+                Ok(()) => Event::Written,
+                Err(why) => Event::Unwritten(why),
+            })),
             () = tokio::time::sleep_until(self.deadline) => Event::Late,
         }
     }
@@ -230,12 +248,19 @@ impl Attempt<'_> {
                     self.deadline = Instant::now() + agent.settling();
                 }
             }
+            Effect::WriteDown => {
+                if let Agent::Whole(agent) = &self.agent {
+                    self.written = Some(agent.write_down().await);
+                    self.deadline = Instant::now() + WRITING;
+                }
+            }
             Effect::Relieve => {
+                reach(Point::WrittenDown);
                 self.agent = match std::mem::replace(&mut self.agent, Agent::Changing) {
                     Agent::Whole(agent) => {
-                        let (relieved, in_time) = agent.relieve().await;
+                        let (relieved, let_go) = agent.relieve().await;
                         reach(Point::Relieved);
-                        self.relieved = Some(in_time);
+                        self.relieved = Some(let_go);
                         Agent::Relieved(relieved)
                     }
                     other => other,
@@ -307,19 +332,21 @@ impl Attempt<'_> {
     }
 }
 
-async fn settled(says: &mut Option<oneshot::Receiver<()>>) -> Event {
+/// What the agent says once, if it was asked; `None` when it has gone.
+async fn said<T>(says: &mut Option<oneshot::Receiver<T>>) -> Option<T> {
     match says {
         Some(waiting) => {
             let answer = waiting.await;
             *says = None;
-            // Without a supervisor nothing can be handed over.
-            match answer {
-                Ok(()) => Event::Settled,
-                Err(_gone) => Event::Lost("the agent ended by itself: see the log".to_owned()),
-            }
+            answer.ok()
         }
         None => std::future::pending().await,
     }
+}
+
+/// Without a supervisor nothing can be handed over.
+fn or_lost(event: Option<Event>) -> Event {
+    event.unwrap_or_else(|| Event::Lost("the agent ended by itself: see the log".to_owned()))
 }
 
 struct Successor {

@@ -38,7 +38,7 @@ pub async fn runs(link: &mut FakeLink, task: &str) {
     assert_eq!(update_of(link, task).await.state(), TaskRunning);
 }
 
-fn failed_for_want_of_room(last: &TaskStatus) {
+pub fn failed_for_want_of_room(last: &TaskStatus) {
     assert_eq!(last.state(), TaskFailed);
     assert_eq!(last.reason(), Reason::ContainerLaunchFailed);
     let message = last.message();
