@@ -115,6 +115,7 @@ fn audit(runtime_dir: &Path) -> Duration {
         cgroups_hierarchy: "/sys/fs/cgroup".into(),
         cgroups_root: CGROUPS.to_owned(),
         directories: vec![],
+        oci_root: "/no/such".into(),
     };
     let taken: Vec<_> = (0..9)
         .map(|_| {

@@ -43,6 +43,7 @@ pub mod runtime_dir;
 mod sealed;
 mod snapshot;
 mod stage;
+pub mod stored;
 mod sys;
 mod terminal;
 mod termination;

@@ -6,18 +6,19 @@
 //!             start         the socket it waits at, while it is created
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use containerizer::Identity;
+use containerizer::stored::{ROOT, STATE};
 use oci_spec::runtime::Spec;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::{Error, file};
 use crate::id::Id;
+
+pub use containerizer::stored::Stored;
 
 pub struct Store {
     root: PathBuf,
@@ -25,28 +26,10 @@ pub struct Store {
     named: bool,
 }
 
-/// On a tmpfs, like the kernel objects that are recorded there.
-const ROOT: &str = "/run/longshore-oci";
-
 /// One container's part.
 pub struct Entry {
     pub id: Id,
     directory: PathBuf,
-}
-
-/// The contents of `state.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Stored {
-    pub oci_version: String,
-    pub process: Identity,
-    pub bundle: PathBuf,
-    pub rootfs: PathBuf,
-    /// RFC 3339.
-    pub created: String,
-    pub annotations: BTreeMap<String, String>,
-    /// Below each mount of a hierarchy.
-    pub cgroup: PathBuf,
 }
 
 impl Store {
@@ -120,7 +103,9 @@ impl Entry {
 
     /// Errors: `NoContainer` also while it is being made, and when that was cut off.
     pub fn stored(&self) -> Result<Stored, Error> {
-        self.read("state.json")
+        let read = Stored::read(&self.directory);
+        let read = read.map_err(file("read", &self.directory.join(STATE)))?;
+        read.ok_or(Error::NoContainer)
     }
 
     pub fn spec(&self) -> Result<Spec, Error> {
@@ -138,7 +123,7 @@ impl Entry {
     }
 
     pub fn write_stored(&self, stored: &Stored) -> Result<(), Error> {
-        self.write("state.json", stored)
+        self.write(STATE, stored)
     }
 
     pub fn write_spec(&self, spec: &Spec) -> Result<(), Error> {

@@ -120,6 +120,7 @@ impl Node {
                 cgroups_hierarchy: flags.cgroups_hierarchy.clone(),
                 cgroups_root: flags.cgroups_root.clone(),
                 directories: vec![paths.agents()],
+                oci_root: containerizer::stored::ROOT.into(),
             },
             paths,
             projects: flags.xfs_project_range,

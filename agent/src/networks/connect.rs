@@ -256,6 +256,7 @@ fn in_use_by(port: &Port) -> ConnectError {
         // No process is below it: one of a task counts, too.
         cgroups_root: "/".to_owned(),
         directories: Vec::new(),
+        oci_root: PathBuf::new(),
     };
     let listeners = foreign_listeners(&scope, |number| number == port.host);
     let protocol = port.protocol.to_string();

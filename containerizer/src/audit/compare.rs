@@ -1,9 +1,11 @@
 //! Decides what differs. Pure.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use isolators::mountinfo::Mount;
 
+use super::bundles::Condition;
 use super::difference::Difference;
 use super::inventory::{Inventory, accounted};
 use super::journal::{Journal, Keeper};
@@ -23,7 +25,9 @@ pub fn compare(scope: &Scope, inventory: &Inventory, journal: &Journal) -> Vec<D
         container: container.clone(),
         process: process.clone(),
     });
-    let intruders = inventory.in_root.iter();
+    let mut bundles = inventory.bundles.values();
+    let is_one_in_root = bundles.any(|bundle| bundle.is_in_root(&scope.cgroups_root));
+    let intruders = inventory.in_root.iter().filter(|_| !is_one_in_root);
     let intruders = intruders.map(|process| Difference::Intruder {
         root: root.clone(),
         process: process.clone(),
@@ -35,13 +39,14 @@ pub fn compare(scope: &Scope, inventory: &Inventory, journal: &Journal) -> Vec<D
     let all = processes
         .chain(intruders)
         .chain(mounts)
-        .chain(cgroups(inventory, journal))
+        .chain(cgroups(scope, inventory, journal))
         .chain(orphans(&runtime_dir, inventory, journal))
         .chain(damaged(&runtime_dir, journal))
         .chain(without_cgroup(&root, inventory, journal))
         .chain(ids(&runtime_dir, inventory, journal))
         .chain(loops.cloned().map(Difference::Loop))
-        .chain(inventory.links.iter().cloned().map(Difference::Link));
+        .chain(inventory.links.iter().cloned().map(Difference::Link))
+        .chain(bundles_left(scope, inventory));
     all.collect()
 }
 
@@ -74,10 +79,19 @@ fn of_mount(runtime_dir: &Path, mount: &Mount) -> Option<Difference> {
     })
 }
 
-fn cgroups(inventory: &Inventory, journal: &Journal) -> impl Iterator<Item = Difference> {
+fn cgroups(
+    scope: &Scope,
+    inventory: &Inventory,
+    journal: &Journal,
+) -> impl Iterator<Item = Difference> {
     let accounted = accounted(journal);
+    let bundles = inventory.bundles.values();
+    // What is left of one that has ended is told with it.
+    let of_bundles = bundles.filter_map(|bundle| bundle.place_in(&scope.cgroups_root));
+    let of_bundles: BTreeSet<String> = of_bundles.collect();
     let all = inventory.cgroups.iter();
-    let stray = all.filter(move |(name, _)| !accounted.contains(name.as_str()));
+    let stray = all
+        .filter(move |(name, _)| !accounted.contains(name.as_str()) && !of_bundles.contains(*name));
     stray.map(|(name, seen)| {
         // A process can claim what it likes, but not be where it was not put.
         let mut inits = inventory.inits.iter();
@@ -105,6 +119,16 @@ fn orphans(
         record: runtime_dir::containers(runtime_dir).join(container),
         lives: inventory.living.contains(container),
         in_use: matches!(journal.keeper, Keeper::Us(_)),
+    })
+}
+
+fn bundles_left(scope: &Scope, inventory: &Inventory) -> impl Iterator<Item = Difference> {
+    let all = inventory.bundles.iter();
+    let left = all.filter(|(_, bundle)| bundle.condition != Condition::Lives);
+    left.map(|(container, bundle)| Difference::Bundle {
+        container: container.clone(),
+        bundle: bundle.clone(),
+        root: scope.cgroups_root.clone(),
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use isolators::IdRange;
 use isolators::mountinfo::Mount;
 
+use super::bundles::Bundle;
 use super::kernel::LoopDevice;
 use crate::identity::Identity;
 
@@ -56,6 +57,13 @@ pub enum Difference {
     Loop(LoopDevice),
     /// A network link of the host with a name of ours.
     Link(String),
+    /// Of `longshore oci`, and not alive.
+    Bundle {
+        container: String,
+        bundle: Bundle,
+        /// Our subtree of cgroups.
+        root: String,
+    },
 }
 
 /// A process, as it is shown.
@@ -95,6 +103,7 @@ impl Difference {
             Self::Ids { .. } => "ids",
             Self::Loop(_) => "loop device",
             Self::Link(_) => "link",
+            Self::Bundle { .. } => "oci container",
         }
     }
 
@@ -106,7 +115,8 @@ impl Difference {
             | Self::Orphan { container, .. }
             | Self::Damaged { container, .. }
             | Self::NoCgroup { container, .. }
-            | Self::Ids { container, .. } => Some(container),
+            | Self::Ids { container, .. }
+            | Self::Bundle { container, .. } => Some(container),
             Self::Mount { container, .. } => container.as_deref(),
             Self::Intruder { .. } | Self::Loop(_) | Self::Link(_) => None,
         }
@@ -129,6 +139,7 @@ impl Difference {
             Self::Ids { link, .. } => link.display().to_string(),
             Self::Loop(LoopDevice { device, .. }) => device.display().to_string(),
             Self::Link(name) => format!("link {name}"),
+            Self::Bundle { bundle, .. } => bundle.directory.display().to_string(),
         }
     }
 
@@ -195,6 +206,7 @@ impl Difference {
             Self::Loop(LoopDevice { file, .. }) => {
                 format!("it keeps the file {} of this agent in use", file.display())
             }
+            Self::Bundle { bundle, .. } => bundle.why(),
         }
     }
 
@@ -250,12 +262,17 @@ impl Difference {
                 "if nobody needs it: losetup -d {}",
                 device.display()
             )),
+            Self::Bundle {
+                container,
+                bundle,
+                root,
+            } => Remedy::Advice(bundle.advice(container, root)),
         }
     }
 }
 
 /// The first few.
-fn list(processes: &[Member]) -> String {
+pub(super) fn list(processes: &[Member]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<_> = processes
         .iter()

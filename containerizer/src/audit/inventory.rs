@@ -7,6 +7,7 @@ use isolators::cgroups::{Hierarchy, found};
 use isolators::mountinfo::Mount;
 use isolators::{ContainerId, IdRange};
 
+use super::bundles::{self, Bundle};
 use super::difference::Member;
 use super::journal::{self, Journal, Keeper};
 use super::kernel::{self, LoopDevice};
@@ -33,6 +34,8 @@ pub struct Inventory {
     pub loop_devices: Vec<LoopDevice>,
     /// Network links of this node with a name of ours.
     pub links: Vec<String>,
+    /// Containers of `longshore oci`, by their names.
+    pub bundles: BTreeMap<String, Bundle>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,6 +90,7 @@ pub fn look(
         mounts: kernel::mounts(&directories)?,
         loop_devices: kernel::loop_devices(Path::new("/sys/block"), &directories),
         links: kernel::links(),
+        bundles: bundles::look(scope, &hierarchy)?,
     };
     Ok((inventory, journal))
 }

@@ -221,6 +221,7 @@ mod tests {
             cgroups_hierarchy: "/no/such".into(),
             cgroups_root: "no-such".to_owned(),
             directories: vec![],
+            oci_root: "/no/such".into(),
         };
         let found = foreign_listeners(&scope, |it| it == port);
         let pids: Vec<_> = found.iter().map(|it| it.process.process.pid).collect();

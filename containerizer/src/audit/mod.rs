@@ -16,6 +16,10 @@
 //! | record | it lies there, too |
 //! | range of ids | `<runtime_dir>/ids` gives it to a container. One of a container that is gone counts for nothing |
 //!
+//! Containers of `longshore oci` have their cgroups where their specs say, and that may be in our subtree. Each is
+//! told by its state below `/run/longshore-oci`, and is its caller's: one that lives is left alone, and of one that
+//! does not it is told what is left of it. With another `--root` nobody knows of it.
+//!
 //! A launch writes its record before it makes anything else, and an end removes it last. So what is ours
 //! and has no record is left over, whatever an agent does at the same time; but a look takes a moment, and
 //! things come and go: only what two looks have in common is a difference ([`lasting`]).
@@ -23,6 +27,7 @@
 //! No container has a network link of the host's, or a namespace that is pinned elsewhere: one with a name of
 //! ours, `longshore…`, is told of, and left to the operator. Tables of nf_tables are not looked at.
 
+mod bundles;
 mod compare;
 mod difference;
 mod inventory;
@@ -40,6 +45,7 @@ use isolators::cgroups::{BadHierarchy, CgroupError};
 
 use crate::record::RecordError;
 
+pub use bundles::{Bundle, Condition, Left};
 pub use compare::{compare, lasting};
 pub use difference::{Difference, Member, Remedy};
 pub use inventory::{CgroupSeen, Inventory, look};
@@ -58,6 +64,8 @@ pub struct Scope {
     pub cgroups_root: String,
     /// Further directories whose mounts, and loop devices on files below, are of interest.
     pub directories: Vec<PathBuf>,
+    /// Where `longshore oci` keeps the state of its containers: [`crate::stored::ROOT`].
+    pub oci_root: PathBuf,
 }
 
 /// One look, compared. Blocks.

@@ -81,7 +81,8 @@ pub fn repair(scope: &Scope, difference: &Difference) -> Result<(), RepairError>
         | Difference::NoCgroup { .. }
         | Difference::Ids { .. }
         | Difference::Loop(_)
-        | Difference::Link(_) => Err(RepairError::NotOurs),
+        | Difference::Link(_)
+        | Difference::Bundle { .. } => Err(RepairError::NotOurs),
     }
 }
 

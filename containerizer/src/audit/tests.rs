@@ -14,6 +14,7 @@ fn scope() -> Scope {
         cgroups_hierarchy: "/cg".into(),
         cgroups_root: "mesos".to_owned(),
         directories: vec!["/no/such/work".into()],
+        oci_root: "/no/such/oci".into(),
     }
 }
 
@@ -67,6 +68,23 @@ fn cgroup(processes: &[u32]) -> CgroupSeen {
     CgroupSeen {
         directories: vec!["/cg/cpu/mesos/x".into(), "/cg/memory/mesos/x".into()],
         processes: processes.iter().copied().map(member).collect(),
+    }
+}
+
+fn bundle(condition: Condition, cgroup: &str, processes: &[u32]) -> Bundle {
+    let left = CgroupSeen {
+        directories: vec!["/cg/cpu/mesos/o1".into()],
+        processes: processes.iter().copied().map(member).collect(),
+    };
+    Bundle {
+        directory: "/no/such/oci/o1".into(),
+        condition,
+        cgroup: Some(cgroup.into()),
+        left: Left {
+            cgroups: left.directories,
+            processes: left.processes,
+            mounts: vec![],
+        },
     }
 }
 
@@ -157,6 +175,22 @@ const BROKEN: &[Row] = &[
     ("a namespace of ours that is pinned elsewhere", |kernel, _| {
         kernel.mounts.push(mounted("/run/netns/longshore-c9", "nsfs"));
     }, "namespace", None, false, "nothing of this agent mounts anything there"),
+    ("one of `longshore oci` that has ended, in our subtree", |kernel, journal| {
+        kernel.cgroups.insert("o1".to_owned(), cgroup(&[5]));
+        journal.known.insert("o1".to_owned());
+        kernel.bundles.insert("o1".to_owned(), bundle(Condition::Ended, "/mesos/o1/inner", &[5]));
+    }, "oci container", Some("o1"), false, "has ended, and nobody has deleted it; in its cgroup: process 5 (sleep)"),
+    ("one of `longshore oci` that has ended, elsewhere", |kernel, _| {
+        kernel.bundles.insert("o1".to_owned(), bundle(Condition::Ended, "/o1", &[]));
+    }, "oci container", Some("o1"), false, "its cgroup is there, and empty"),
+    ("one of `longshore oci` that was not made to its end", |kernel, _| {
+        let unmade = Bundle { cgroup: None, left: Left::default(), ..bundle(Condition::Unmade, "/", &[]) };
+        kernel.bundles.insert("o1".to_owned(), unmade);
+    }, "oci container", Some("o1"), false, "was cut off before it had a process"),
+    ("one of `longshore oci` that cannot be told", |kernel, _| {
+        let damaged = Condition::Damaged("expected value at line 1".to_owned());
+        kernel.bundles.insert("o1".to_owned(), bundle(damaged, "/o1", &[]));
+    }, "oci container", Some("o1"), false, "cannot be read: expected value at line 1"),
 ];
 
 #[test]
@@ -193,6 +227,63 @@ fn a_whole_world_has_none() {
     });
     journal.keeper = Keeper::Us(set(&["c1", "not begun yet"]));
     assert_eq!(compare(&scope(), &inventory, &journal), []);
+}
+
+#[test]
+fn what_longshore_oci_runs_is_not_foreign_wherever_its_cgroup_is() {
+    let (mut inventory, mut journal) = whole();
+    for (name, place) in [
+        ("o1", "/mesos/o1"),
+        ("o2", "/mesos/deep/o2"),
+        ("o3", "/mesos"),
+        ("o4", "/o4"),
+    ] {
+        let lives = bundle(Condition::Lives, place, &[]);
+        inventory.bundles.insert(name.to_owned(), lives);
+    }
+    inventory.cgroups.insert("o1".to_owned(), cgroup(&[5]));
+    inventory.cgroups.insert("deep".to_owned(), cgroup(&[6]));
+    inventory.in_root.push(member(7));
+    // Also when a sandbox has the name: a repair would kill it.
+    journal.known.insert("o1".to_owned());
+    assert_eq!(compare(&scope(), &inventory, &journal), []);
+}
+
+#[test]
+fn who_made_a_container_is_told_how_to_delete_it() {
+    let table = [
+        (
+            Condition::Ended,
+            "/mesos/o1",
+            "longshore oci --root /no/such/oci delete o1",
+        ),
+        (
+            Condition::Unmade,
+            "/o1",
+            "longshore oci --root /no/such/oci delete --force o1",
+        ),
+        // Its cgroup holds those of the agent's containers.
+        (
+            Condition::Ended,
+            "/mesos",
+            "remove /no/such/oci/o1: its cgroup is around those of this agent",
+        ),
+        (
+            Condition::Ended,
+            "/",
+            "remove /no/such/oci/o1: its cgroup is around those of this agent",
+        ),
+    ];
+    for (condition, cgroup, wanted) in table {
+        let (mut inventory, journal) = whole();
+        let left = bundle(condition, cgroup, &[]);
+        inventory.bundles.insert("o1".to_owned(), left);
+        let found = compare(&scope(), &inventory, &journal);
+        let Remedy::Advice(advice) = found[0].remedy() else {
+            panic!("{found:?}");
+        };
+        assert!(advice.starts_with(wanted), "{advice}");
+    }
 }
 
 #[test]

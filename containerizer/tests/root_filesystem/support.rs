@@ -39,6 +39,7 @@ impl Bundle {
             cgroups_hierarchy: "/sys/fs/cgroup".into(),
             cgroups_root: self.cgroups_root.clone(),
             directories: vec![],
+            oci_root: "/no/such".into(),
         }
     }
 

@@ -152,6 +152,7 @@ impl Host {
             cgroups_hierarchy: self.config.cgroups_hierarchy.clone(),
             cgroups_root: self.config.cgroups_root.clone(),
             directories: vec![],
+            oci_root: "/no/such".into(),
         }
     }
 

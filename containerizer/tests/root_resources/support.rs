@@ -214,6 +214,7 @@ impl Host {
             cgroups_hierarchy: "/sys/fs/cgroup".into(),
             cgroups_root: self.root.clone(),
             directories: vec![],
+            oci_root: "/no/such".into(),
         };
         let nobodys = Keeper::Next(BTreeSet::new());
         let left = audit::differences(&scope, BTreeSet::new(), nobodys).unwrap();

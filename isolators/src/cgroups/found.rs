@@ -26,6 +26,13 @@ pub fn children(
     Ok(found)
 }
 
+/// Those of the cgroup at a path, whosever it is, in every hierarchy that has it.
+pub fn at(hierarchy: &Hierarchy, path: &Path) -> Vec<PathBuf> {
+    let below = path.strip_prefix("/").unwrap_or(path);
+    let places = hierarchy.mounts().map(|mount| mount.join(below));
+    places.filter(|place| place.is_dir()).collect()
+}
+
 /// Processes that are in the subtree itself, where no container is.
 pub fn in_root(hierarchy: &Hierarchy, root: &str) -> BTreeSet<u32> {
     let mounts = hierarchy.mounts();
@@ -93,6 +100,8 @@ mod tests {
         let wanted = wanted.map(|(name, directories)| (name.to_owned(), directories));
         assert_eq!(found, BTreeMap::from(wanted));
         assert_eq!(processes(&found["c1"]), BTreeSet::from([7, 8, 9]));
+        let wanted = [top.join("cpu/a/b/c1"), top.join("memory/a/b/c1")];
+        assert_eq!(at(&hierarchy, Path::new("/a/b/c1")), wanted);
         assert_eq!(children(&hierarchy, "other").expect("none").len(), 0);
         fs::remove_dir_all(&top).expect("removes");
     }

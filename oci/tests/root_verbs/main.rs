@@ -1,5 +1,6 @@
 //! The verbs as engines call them: needs root, and cgroups of either version.
 
+mod audit;
 mod descriptors;
 mod ends;
 mod hooks;

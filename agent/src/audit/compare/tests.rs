@@ -79,6 +79,7 @@ fn places() -> (Scope, Paths) {
         cgroups_hierarchy: "/cg".into(),
         cgroups_root: "mesos".to_owned(),
         directories: vec!["/w/slaves".into()],
+        oci_root: "/no/such/oci".into(),
     };
     (scope, Paths::new(Path::new("/w")))
 }
