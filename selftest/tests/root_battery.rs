@@ -1,7 +1,7 @@
 //! The battery against this host: needs root, and cgroups of either version.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use isolators::seccomp::Profile;
 use isolators::{CapabilitySets, Device, DeviceKind, IdRange, Swap};
@@ -134,7 +134,8 @@ fn root_user_namespaces_open_no_way_for_any_attack() {
         ..settings()
     };
     let taken_away = "host's files through /proc/PID/root";
-    if !can_idmap() {
+    // Where attacks are.
+    if !testbed::can_idmap(Path::new("/var/tmp")) {
         let trouble = ran(taken_away, Walls::Up, settings).unwrap_err();
         let said = chain(&trouble);
         assert!(said.contains("map the owners of its files"), "{said}");
@@ -146,17 +147,6 @@ fn root_user_namespaces_open_no_way_for_any_attack() {
     }
     let without = tried_with(taken_away, Walls::Down, settings);
     assert!(matches!(without, Verdict::Broken(_)), "{without:?}");
-}
-
-/// Whether the file system of attacks can: tmpfs since Linux 6.3, most of those on disks before.
-#[expect(clippy::unwrap_used, reason = "a test without it cannot go on")]
-fn can_idmap() -> bool {
-    let about = nix::sys::statfs::statfs("/var/tmp").unwrap();
-    let uname = nix::sys::utsname::uname().unwrap();
-    let release = uname.release().to_string_lossy();
-    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse().ok());
-    let version: (Option<u32>, _) = (numbers.next(), numbers.next());
-    about.filesystem_type() != nix::sys::statfs::TMPFS_MAGIC || version >= (Some(6), Some(3))
 }
 
 #[test]

@@ -32,28 +32,6 @@ pub fn processes(cgroups: &[PathBuf]) -> BTreeSet<i32> {
         .collect()
 }
 
-/// Whether the file system there can show owners differently, as user namespaces want it.
-/// Source: mount_setattr(2), and of each kind the kernel that gave it FS_ALLOW_IDMAP.
-pub fn can_idmap(directory: &Path) -> bool {
-    use nix::sys::statfs::{
-        BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
-        statfs,
-    };
-    let since = match statfs(directory).unwrap().filesystem_type() {
-        EXT4_SUPER_MAGIC | XFS_SUPER_MAGIC => Some((5, 12)),
-        BTRFS_SUPER_MAGIC => Some((5, 15)),
-        TMPFS_MAGIC => Some((6, 3)),
-        OVERLAYFS_SUPER_MAGIC => None,
-        other => panic!("say here what file systems of kind {other:?} can"),
-    };
-    let uname = nix::sys::utsname::uname().unwrap();
-    let release = uname.release().to_string_lossy().into_owned();
-    let numbers = release.split(['.', '-']);
-    let mut numbers = numbers.map(|n| n.parse().unwrap_or(0_u32));
-    let version = (numbers.next().unwrap(), numbers.next().unwrap());
-    since.is_some_and(|since| version >= since)
-}
-
 /// Mount points below a directory.
 pub fn mounts(directory: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();

@@ -1,7 +1,7 @@
 //! Whole programs, as an operator meets them: starts the real `longshore`, talks to it over HTTP,
 //! and looks at the host.
 //!
-//! Invariant: no crate of the project is linked in, so nothing here can reach into internals. What
+//! Invariant: no crate of the product is linked in, so nothing here can reach into internals. What
 //! goes wrong panics with what was expected and what the programs logged.
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test harness fails by panicking")]

@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("endpoint", &["proto"]),
     ("failpoint", &[]),
+    ("testbed", &[]),
     ("init", &[]),
     ("fetcher", &[]),
     ("images", &["fetcher"]),
@@ -18,15 +19,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network", &["failpoint"]),
     ("engine", &[]),
     ("cni", &["failpoint"]),
-    ("containerizer", &["proto", "failpoint", "isolators", "init"]),
-    ("agent", &["proto", "endpoint", "failpoint", "isolators", "network", "cni", "containerizer", "engine", "fetcher", "images"]),
+    ("containerizer", &["proto", "failpoint", "isolators", "init", "testbed"]),
+    ("agent", &["proto", "endpoint", "failpoint", "isolators", "network", "cni", "containerizer", "engine", "fetcher", "images", "testbed"]),
     ("master", &["proto", "endpoint"]),
     ("scheduler", &["proto", "endpoint"]),
     ("oci", &["isolators", "containerizer", "init"]),
-    ("selftest", &["isolators", "containerizer"]),
+    ("selftest", &["isolators", "containerizer", "testbed"]),
     ("longshore", &["proto", "isolators", "containerizer", "engine", "fetcher", "images", "agent", "master", "scheduler", "oci", "selftest"]),
     ("crash", &["proto", "failpoint"]),
-    ("tests", &[]),
+    ("tests", &["testbed"]),
 ];
 
 #[test]

@@ -3,7 +3,6 @@
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tests::apps::shell;
-use tests::host::can_idmap;
 use tests::image::{Layer, Registry};
 use tests::local::Local;
 use tests::serve;
@@ -70,7 +69,7 @@ async fn root_an_image_in_a_user_namespace_has_the_owners_that_it_says() {
         let mut run = local.start(&["run", "--once", &file, &flag]);
         let status = run.wait().code();
         let output = run.output();
-        if !can_idmap(local.directory()) {
+        if !testbed::can_idmap(local.directory()) {
             assert!(output.contains("map the owners of its files"), "{output}");
             local.nothing_left().await;
             continue;

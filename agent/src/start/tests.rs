@@ -47,28 +47,9 @@ async fn node() -> Node {
     Node { dir, master, flags }
 }
 
-/// Whether the file system of sandboxes can show their owners differently, as user namespaces want it.
-/// Source: mount_setattr(2), and of each kind the kernel that gave it FS_ALLOW_IDMAP.
+/// Whether there can be sandboxes for user namespaces.
 fn can_idmap(node: &Node) -> bool {
-    use nix::sys::statfs::{
-        BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
-        statfs,
-    };
-    let kind = statfs(node.dir.path()).unwrap().filesystem_type();
-    let since = match kind {
-        EXT4_SUPER_MAGIC | XFS_SUPER_MAGIC => Some((5, 12)),
-        BTRFS_SUPER_MAGIC => Some((5, 15)),
-        TMPFS_MAGIC => Some((6, 3)),
-        OVERLAYFS_SUPER_MAGIC => None,
-        other => panic!("say here what file systems of kind {other:?} can"),
-    };
-    let uname = nix::sys::utsname::uname().unwrap();
-    let release = uname.release().to_string_lossy().into_owned();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|n| n.parse().unwrap_or(0_u32));
-    let version = (numbers.next().unwrap(), numbers.next().unwrap());
-    since.is_some_and(|since| version >= since)
+    testbed::can_idmap(node.dir.path())
 }
 
 impl Node {

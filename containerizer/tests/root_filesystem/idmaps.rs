@@ -7,16 +7,9 @@ use serde_json::{Value, json};
 
 use crate::support::Bundle;
 
-/// Whether the file system of test directories can: tmpfs since Linux 6.3, most of those on disks before.
+/// Whether there can be bundles for user namespaces.
 pub fn can_idmap(bundle: &Bundle) -> bool {
-    let about = nix::sys::statfs::statfs(&bundle.rootfs()).expect("looks");
-    let release = nix::sys::utsname::uname().expect("a name");
-    let release = release.release().to_string_lossy().into_owned();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|n| n.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next(), numbers.next());
-    about.filesystem_type() != nix::sys::statfs::TMPFS_MAGIC || version >= (Some(6), Some(3))
+    testbed::can_idmap(&bundle.rootfs())
 }
 
 async fn expect(bundle: &Bundle, spec: Value, script: &str, output: &str) {
