@@ -42,6 +42,7 @@ const KNOWN: &[(&str, Does)] = &[
     ("posix/rlimits", All),
     ("volume/host_path", All),
     ("volume/sandbox_path", All),
+    ("volume/secret", All),
     ("appc/runtime", Lacks("tasks with images fail")),
     ("cgroups/net_cls", Lacks("packets of tasks have no class")),
     ("cgroups/net_prio", Lacks("packets of tasks have no priority of their own")),
@@ -53,7 +54,6 @@ const KNOWN: &[(&str, Does)] = &[
     ("network/port_mapping", Lacks("tasks share the host's ports")),
     ("volume/csi", Lacks("tasks with such volumes fail")),
     ("volume/image", Lacks("tasks with such volumes fail")),
-    ("volume/secret", Lacks("tasks with such volumes fail")),
 ];
 
 /// Alone among all that there are, it does something only when it is named.

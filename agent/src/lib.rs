@@ -54,6 +54,7 @@ mod removal;
 mod rights;
 mod runs;
 mod sandbox;
+mod secrets;
 mod service;
 #[cfg(test)]
 mod small_disk;

@@ -45,6 +45,7 @@
 //!
 //! ```text
 //! <runtime_dir>/docker/<container>    of a Docker Engine's: see `docker::record`
+//! <runtime_dir>/secrets/<container>    that it is shown as files: see `secrets::SecretFiles`
 //! <runtime_dir>/network/<container>    its addresses, ports and files: see `network::Lease`
 //! <runtime_dir>/isolators/network/cni/<container>    of named networks: see `cni`; or in <work_dir>
 //! ```
@@ -58,6 +59,11 @@ const TASK_INFO: &str = "task.info";
 /// Dies with the kernel.
 pub fn network(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("network")
+}
+
+/// Dies with the kernel, and is in memory.
+pub fn secrets(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("secrets")
 }
 
 /// Source: spec/mesos-agent.md section 26.

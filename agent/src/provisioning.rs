@@ -20,6 +20,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use crate::flags::{Flags, ImageGc};
 use crate::host::disk_usage;
 use crate::removal::remove_tree;
+use crate::secrets::{SecretError, Secrets};
 
 pub use pulls::Pulls;
 
@@ -57,18 +58,8 @@ pub enum ImageError {
          lists: add its directory to --image_directories, or pull it there (longshore image pull)"
     )]
     Unlisted(Name),
-    #[error(
-        "the image's credentials are the secret {0:?}, and this agent has no secrets: give it a directory of them \
-         (--image_secrets_dir), or give the credentials in a docker.tar.gz among the task's URIs, or to the \
-         agent (--docker_config)"
-    )]
-    NoSecrets(String),
-    #[error("the image's credentials are the secret {name:?}, which cannot be read in {directory}")]
-    UnreadSecret {
-        name: String,
-        directory: PathBuf,
-        source: io::Error,
-    },
+    #[error("cannot have the image's credentials")]
+    Secret(#[from] SecretError),
     #[error("the image's credentials are the secret {name:?}, which cannot be used")]
     BadSecret {
         name: String,
@@ -99,8 +90,8 @@ pub struct Images {
     directories: Vec<PathBuf>,
     /// Where a container of an image finds its sandbox.
     pub sandbox: PathBuf,
-    /// Of credentials that tasks name.
-    secrets: Option<PathBuf>,
+    /// Credentials that tasks name are among them.
+    secrets: Secrets,
 }
 
 /// A root file system, and who is to use it.
@@ -129,7 +120,7 @@ impl Images {
             home: flags.images.home(),
             directories: flags.images.image_directories.clone(),
             sandbox: flags.images.sandbox_directory.clone(),
-            secrets: flags.images.secrets_dir.clone(),
+            secrets: Secrets::new(flags.secrets_dir.clone()),
         })
     }
 
@@ -155,10 +146,11 @@ impl Images {
 
     /// Credentials that a task names. Blocks for a moment.
     pub(crate) fn secret(&self, name: &str) -> Result<Credentials, ImageError> {
-        let Some(directory) = &self.secrets else {
-            return Err(ImageError::NoSecrets(name.to_owned()));
-        };
-        secret(directory, name)
+        let text = self.secrets.read(name)?;
+        Credentials::parse(&text).map_err(|source| ImageError::BadSecret {
+            name: name.to_owned(),
+            source,
+        })
     }
 
     /// What the operator and the task have given: what the task has fetched into its `sandbox` counts first.
@@ -339,30 +331,6 @@ impl Images {
     }
 }
 
-/// What the name leads to outside of the directory is no secret of it.
-fn secret(directory: &Path, name: &str) -> Result<Credentials, ImageError> {
-    let unread = |source| ImageError::UnreadSecret {
-        name: name.to_owned(),
-        directory: directory.to_owned(),
-        source,
-    };
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH);
-    let opened = File::open(directory).map_err(unread)?;
-    let file = openat2(&opened, name.trim_start_matches('/'), how);
-    let file = file.map_err(|errno| unread(errno.into()))?;
-    let mut text = Vec::new();
-    let read = File::from(file)
-        .take(CREDENTIALS_BYTES)
-        .read_to_end(&mut text);
-    read.map_err(unread)?;
-    Credentials::parse(&text).map_err(|source| ImageError::BadSecret {
-        name: name.to_owned(),
-        source,
-    })
-}
-
 /// Files of these names are what people pack as docker.tar.gz. No link is followed.
 fn fetched(sandbox: &Path) -> Result<Credentials, ImageError> {
     for name in [".docker/config.json", ".dockercfg"] {
@@ -422,30 +390,6 @@ fn helper(flags: &Flags) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_a_file_of_its_directory_and_of_no_other() {
-        let place = tempfile::tempdir().unwrap();
-        let secrets = place.path().join("secrets");
-        std::fs::create_dir_all(secrets.join("team")).unwrap();
-        let text = r#"{"auths": {"r.example": {"auth": "YTpi"}}}"#;
-        std::fs::write(secrets.join("team/registry"), text).unwrap();
-        std::fs::write(place.path().join("outside"), text).unwrap();
-        std::fs::write(secrets.join("bad"), "{").unwrap();
-        std::os::unix::fs::symlink("../outside", secrets.join("link")).unwrap();
-        for name in ["team/registry", "/team/registry"] {
-            assert!(secret(&secrets, name).unwrap().of("r.example").is_some());
-        }
-        for name in ["", "none", "../outside", "link", "/../outside", "team"] {
-            let found = secret(&secrets, name);
-            assert!(
-                matches!(found, Err(ImageError::UnreadSecret { .. })),
-                "{name}"
-            );
-        }
-        let found = secret(&secrets, "bad");
-        assert!(matches!(found, Err(ImageError::BadSecret { .. })));
-    }
 
     #[test]
     fn credentials_that_a_task_has_fetched_are_found_and_no_link_is_followed() {

@@ -41,6 +41,7 @@ use crate::paths::Paths;
 use crate::provisioning::{Images, OpenError};
 use crate::quota::{self, Quotas};
 use crate::recovery::{Recover, Stored};
+use crate::secrets::{SecretFiles, Secrets};
 use crate::supervisor::{Constants, Event, Supervisor};
 use crate::task::desk::Desk;
 use crate::task::environment::AgentVariables;
@@ -165,6 +166,8 @@ async fn take_over(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         quotas: Arc::clone(&quotas),
         networks: networks.clone(),
         images: Arc::clone(&images),
+        secrets: Secrets::new(flags.secrets_dir.clone()),
+        secret_files: SecretFiles::new(&flags.runtime_dir),
         bounding_set: bounding_set(),
         start_timeout: flags.executor_registration_timeout,
         turns: turns.clone(),
@@ -197,6 +200,9 @@ async fn take_over(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         .iter()
         .map(|it| it.id().to_string())
         .collect();
+    let living = found.keys().chain(&untaken).cloned().collect();
+    let secrets = host.secret_files.clone();
+    tokio::task::spawn_blocking(move || secrets.remove_others(&living)).await?;
     let mut unread = std::mem::take(&mut stored.unread);
     if is_cleanup {
         unread = recovery::Unread::default();
@@ -283,6 +289,7 @@ async fn open(
             .of_images()
             .into_iter()
             .chain([paths.meta()])
+            .chain(flags.secrets_dir.clone())
             .collect(),
         seccomp,
     };

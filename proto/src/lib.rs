@@ -25,6 +25,7 @@ mod path;
 pub mod recordio;
 pub mod redact;
 pub mod resources;
+mod secret;
 pub mod sizes;
 pub mod task;
 pub mod units;

@@ -1,12 +1,13 @@
 //! What agent and master both know about tasks.
 
+use crate::secret;
 use crate::v1::{self, TaskState};
 
 pub use ending::{Ending, ended, exit_code, signal_name, told};
 
 mod ending;
 
-/// The task as endpoints and the registry know it, newly launched in `state`.
+/// The task as endpoints and the registry know it, newly launched in `state`: without the values of its secrets.
 #[must_use]
 pub fn new(info: &v1::TaskInfo, framework: &v1::FrameworkId, state: TaskState) -> v1::Task {
     let executor = info.executor.as_ref();
@@ -14,6 +15,12 @@ pub fn new(info: &v1::TaskInfo, framework: &v1::FrameworkId, state: TaskState) -
         .command
         .as_ref()
         .or_else(|| executor.and_then(|e| e.command.as_ref()));
+    let (mut container, mut health_check) = (info.container.clone(), info.health_check.clone());
+    container.iter_mut().for_each(secret::hide_in_container);
+    let checks = health_check.iter_mut();
+    checks
+        .filter_map(|check| check.command.as_mut())
+        .for_each(secret::hide_in_command);
     v1::Task {
         name: info.name.clone(),
         task_id: info.task_id.clone(),
@@ -25,9 +32,9 @@ pub fn new(info: &v1::TaskInfo, framework: &v1::FrameworkId, state: TaskState) -
         resources: info.resources.clone(),
         labels: info.labels.clone(),
         discovery: info.discovery.clone().map(Box::new),
-        container: info.container.clone().map(Box::new),
+        container: container.map(Box::new),
         user: command.and_then(|command| command.user.clone()),
-        health_check: info.health_check.clone().map(Box::new),
+        health_check: health_check.map(Box::new),
         kill_policy: info.kill_policy,
         limits: info.limits.clone(),
         ..v1::Task::default()

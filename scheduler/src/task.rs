@@ -21,8 +21,17 @@ pub fn info(
         value: Some(value),
         ..v1::environment::Variable::default()
     };
+    let secret = |(name, source): (&str, &str)| v1::environment::Variable {
+        name: name.to_owned(),
+        r#type: Some(v1::environment::variable::Type::Secret.into()),
+        secret: Some(task::secret(source)),
+        ..v1::environment::Variable::default()
+    };
+    let variables = variables.into_iter().map(variable);
     let environment = v1::Environment {
-        variables: variables.into_iter().map(variable).collect(),
+        variables: variables
+            .chain(environment::secrets(app).into_iter().map(secret))
+            .collect(),
     };
     let mut container = task::container(app);
     if let Some(container) = &mut container {

@@ -86,6 +86,18 @@ impl Cluster {
         cluster
     }
 
+    /// Has the only agent, which does not run, keep what dies with the kernel on a tmpfs, as on most hosts: there.
+    pub fn keep_in_memory(&mut self) -> PathBuf {
+        // Where there is none, as on an emulated machine, all is in memory.
+        let mut below = ["/dev/shm", "/var/tmp"].into_iter();
+        let below = below.find(|it| Path::new(it).exists());
+        let runtime = place_below(below.unwrap());
+        let place = runtime.path().to_owned();
+        self.agents[0].set("runtime_dir", &place.display().to_string());
+        self.runtime = Some(runtime);
+        place
+    }
+
     fn new(master_flags: &[&str], scheduler: Scheduler) -> Self {
         // Not below /tmp: tests mount volumes there, which would hide the sandboxes.
         Self::below("/var/tmp", master_flags, scheduler)

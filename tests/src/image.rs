@@ -13,7 +13,7 @@ use crate::serve;
 /// Applets that an image of ours has.
 const APPLETS: &[&str] = &[
     "sh", "cat", "cp", "echo", "id", "ls", "mount", "nc", "pwd", "rm", "sleep", "test", "touch",
-    "env", "mkdir", "stat", "grep", "date",
+    "env", "mkdir", "stat", "grep", "date", "tr",
 ];
 
 /// A registry of this process, which everybody may pull from.

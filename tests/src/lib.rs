@@ -20,6 +20,7 @@ pub mod local;
 pub mod percentiles;
 pub mod person;
 pub mod program;
+pub mod secrets;
 pub mod serve;
 pub mod upgrade;
 

@@ -73,12 +73,20 @@ async fn root_an_image_of_a_private_registry_is_pulled_by_who_has_its_password()
     app["secrets"] = json!({"pull": {"source": "/team/registry"}});
     agent.kill();
     let directory = agent.directory().join("secrets");
-    agent.add_argument(format!("--image_secrets_dir={}", directory.display()));
+    agent.add_argument(format!("--secrets_dir={}", directory.display()));
     agent.start().await;
     cluster.registered(1).await;
     let task = cluster.run(&app).await.remove(0);
     let agent = &cluster.agents[0];
     agent.says(&task.id, "stdout", "pulled\n").await;
     cluster.remove("named").await;
+    cluster.nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_secrets_of_an_app_are_its_tasks_alone() {
+    let (mut cluster, registry) = (Cluster::start(1).await, Registry::start().await);
+    let image = registry.push("keeper", &[Layer::busybox()], json!({}));
+    tests::secrets::are_the_tasks_alone(&mut cluster, &image).await;
     cluster.nothing_left().await;
 }

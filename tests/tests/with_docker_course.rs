@@ -96,3 +96,10 @@ async fn tasks_of_both_kinds_outlive_their_agent() {
     }
     cluster.settled().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_an_engines_task_are_its_own_alone() {
+    let engine = Engine::start("secrets").await;
+    let mut cluster = Cluster::start_with_engine(&engine, &[]).await;
+    tests::secrets::are_the_tasks_alone(&mut cluster, IMAGE).await;
+}

@@ -5,7 +5,7 @@ use engine::{Inspected, State};
 use proto::v1::{self, TaskState, TaskStatus};
 use serde_json::Value;
 
-use super::Container;
+use super::{Container, hidden};
 use crate::networks::address;
 use crate::task::ending::Report;
 
@@ -63,11 +63,8 @@ pub fn describe(container: &Container, status: &mut TaskStatus) {
         return;
     };
     if status.state() == TaskState::TaskRunning {
-        status.data = Some(
-            Value::from(vec![inspected.whole.clone()])
-                .to_string()
-                .into(),
-        );
+        let told = hidden::without_secrets(inspected.whole.clone());
+        status.data = Some(Value::from(vec![told]).to_string().into());
     }
     let infos = infos(&inspected);
     if let Some(told) = &mut status.container_status

@@ -12,6 +12,7 @@
 pub mod choice;
 mod container;
 mod ending;
+mod hidden;
 mod launch;
 mod output;
 pub mod plan;

@@ -85,6 +85,8 @@ fn plan(id: &str) -> plan::Plan {
         },
         disk_limit: None,
         directories: vec![],
+        secrets: vec![],
+        owner: None,
         logs: Limits::default(),
         notes: vec![],
     }

@@ -57,12 +57,6 @@ pub struct ImageFlags {
         default_value = "/mnt/mesos/sandbox"
     )]
     pub sandbox_directory: PathBuf,
-
-    /// A directory of secrets that apps may name for pulling their images ("pullConfig"), each a Docker
-    /// config.json: the one of the source /team/registry is the file team/registry there. None when this is not
-    /// set.
-    #[arg(long = "image_secrets_dir")]
-    pub secrets_dir: Option<PathBuf>,
 }
 
 impl ImageFlags {
@@ -131,7 +125,6 @@ impl ImageFlags {
                 self.image_gc_config.as_ref().map(|gc| gc.text.clone()),
             ),
             ("sandbox_directory", Some(path(&self.sandbox_directory))),
-            ("image_secrets_dir", self.secrets_dir.as_ref().map(path)),
         ]
     }
 }

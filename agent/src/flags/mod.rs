@@ -467,6 +467,12 @@ pub struct Flags {
     #[command(flatten)]
     pub images: ImageFlags,
 
+    /// A directory of secrets, each a file: any app may name any of them, for its environment, for files, or for
+    /// pulling its image ("pullConfig", a Docker config.json). The one of the source /team/db is the file team/db
+    /// there, to its last byte. None when this is not set.
+    #[arg(long = "secrets_dir", alias = "image_secrets_dir")]
+    pub secrets_dir: Option<PathBuf>,
+
     #[command(flatten)]
     pub network: NetworkFlags,
 

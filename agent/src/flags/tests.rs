@@ -45,6 +45,14 @@ fn durations_and_booleans_read_as_in_mesos() {
 }
 
 #[test]
+fn the_directory_of_secrets_has_its_old_name_too() {
+    for name in ["secrets_dir", "image_secrets_dir"] {
+        let flags = parse(&[&format!("--{name}=/etc/secrets")]);
+        assert_eq!(flags.secrets_dir.as_deref(), Some("/etc/secrets".as_ref()));
+    }
+}
+
+#[test]
 fn an_engine_is_where_its_socket_is() {
     let flags = parse(&[
         "--docker=/usr/bin/docker",
@@ -131,7 +139,7 @@ fn every_flag_is_told_once_it_is_set() {
         "--docker_config=/c",
         "--docker_insecure_registries=r",
         "--image_directories=/images",
-        "--image_secrets_dir=/secrets",
+        "--secrets_dir=/secrets",
         "--docker_registry_mirrors=m",
         "--docker_store_dir=/d",
         "--image_provisioner_backend=copy",

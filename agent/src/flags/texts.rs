@@ -151,6 +151,7 @@ impl Flags {
                 self.seccomp_config_dir.as_ref().and_then(path),
             ),
             ("seccomp_profile_name", self.seccomp_profile_name.clone()),
+            ("secrets_dir", self.secrets_dir.as_ref().and_then(path)),
             ("strict", Some(self.strict.to_string())),
             ("switch_user", Some(self.switch_user.to_string())),
             ("upgrade_timeout", duration(self.upgrade_timeout)),

@@ -12,6 +12,7 @@ mod logs;
 mod networks;
 mod ports;
 mod restarts;
+mod secrets;
 mod starts;
 mod tasks;
 

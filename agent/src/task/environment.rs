@@ -53,11 +53,11 @@ pub struct AgentVariables {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
     #[error(
-        "environment variable {0} is a secret that is not given by value, which this build does \
-         not support yet: use a secret of type VALUE"
+        "environment variable {0} of a check is a secret that the agent keeps: give it to the task, whose \
+         environment its checks have"
     )]
     SecretReference(String),
-    #[error("environment variable {0} is a secret that is not UTF-8 text")]
+    #[error("environment variable {0} is a secret that is not UTF-8 text, or has a NUL in it")]
     SecretNotText(String),
     #[error("environment variable {0:?} has no usable name: it must not be empty or hold '='")]
     BadName(String),
@@ -138,8 +138,10 @@ pub fn value(variable: &v1::environment::Variable) -> Result<String, Environment
                 .as_ref()
                 .and_then(|secret| secret.value.as_ref());
             let secret = secret.ok_or_else(|| EnvironmentError::SecretReference(name()))?;
-            String::from_utf8(secret.data.to_vec())
-                .map_err(|_not_text| EnvironmentError::SecretNotText(name()))
+            let text = String::from_utf8(secret.data.clone()).ok();
+            // Refused here: who finds it later tells what it found.
+            let text = text.filter(|text| !text.contains('\0'));
+            text.ok_or_else(|| EnvironmentError::SecretNotText(name()))
         }
     }
 }

@@ -14,6 +14,7 @@ use proto::v1;
 
 use super::environment::PATH;
 use crate::provisioning::Provisioned;
+use crate::secrets;
 
 pub use options::{BadOption, Device, MemorySwap, Options};
 
@@ -131,7 +132,7 @@ fn credentials(secret: &v1::Secret) -> Result<Brought, BadImage> {
             Err(error) => Err(BadImage::Credentials(proto::error::chain(&error))),
         },
         (None, reference) => {
-            let name = reference.as_ref().map(|it| it.name.clone());
+            let name = reference.as_ref().map(secrets::name);
             Ok(Brought::Secret(name.unwrap_or_default()))
         }
     }

@@ -4,15 +4,15 @@
 mod by_engine;
 mod error;
 mod fetch;
+mod told;
 mod written;
 
 pub use error::LaunchError;
 use fetch::fetched;
+use told::{say, tell};
 pub use written::Written;
 
-use std::fs::File;
 use std::future::Future;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,7 @@ use crate::paths::{Paths, Run};
 use crate::provisioning::Images;
 use crate::quota::{Quotas, quota};
 use crate::sandbox::Sandbox;
+use crate::secrets::{SecretFiles, Secrets};
 
 /// How long the end of a task waits for a container that was given up while it started. Most go at
 /// once; one whose process hangs in the kernel must not keep the task from ending.
@@ -79,6 +80,10 @@ pub struct Host {
     pub quotas: Arc<Quotas>,
     pub networks: Networks,
     pub images: Arc<Images>,
+    /// That the operator keeps.
+    pub secrets: Secrets,
+    /// That containers are shown.
+    pub secret_files: SecretFiles,
     /// Capabilities that this process could give, as bits.
     pub bounding_set: u64,
     /// For all of a launch.
@@ -91,15 +96,18 @@ pub struct Host {
 }
 
 impl Host {
-    /// Gives back the network and the files of a container that has ended. Of one with the host's there is
-    /// nothing to do.
+    /// Gives back the network, the files and the secrets of a container that has ended. Of one that has none
+    /// of its own there is nothing to do.
     pub async fn leave(&self, container: String) {
         let has_network = self.networks.infos(&container).is_some();
-        if !has_network && !self.images.has(&container) {
+        let has_secrets = self.secret_files.has(&container);
+        if !has_network && !has_secrets && !self.images.has(&container) {
             return;
         }
         let (networks, images) = (self.networks.clone(), Arc::clone(&self.images));
+        let secrets = self.secret_files.clone();
         let released = tokio::task::spawn_blocking(move || {
+            secrets.remove(&container);
             images.release(&container);
             if has_network {
                 networks.release(&container);
@@ -393,13 +401,6 @@ impl Clock {
     }
 }
 
-/// A line in the sandbox's log, which is held open since before the task could replace it.
-fn say(mut log: &File, line: &str) {
-    if let Err(error) = writeln!(log, "{line}") {
-        tracing::warn!(%error, "cannot write to a sandbox's stderr");
-    }
-}
-
 /// Waits, within bounds, until a container that was given up has left the host.
 async fn until_put_away(containerizer: &Containerizer, id: String) {
     let Ok(id) = ContainerId::try_from(id) else {
@@ -444,6 +445,9 @@ async fn contain(
         }
         watch.lap("image");
     }
+    let (id, user) = (plan.container.id.as_str(), &plan.container.user);
+    // At once: a launch that is called off meanwhile would leave them.
+    (host.secret_files).write(id, &plan.secrets, Some((user.uid, user.gid)))?;
     reach(Point::Fetched);
     if listener.send(Stage::Fetched(said)).await.is_err() {
         return Ok(None);
@@ -478,11 +482,4 @@ async fn contain(
     connected.iter_mut().for_each(Connected::keep);
     let launched = clock.bound("starting its command in the container", launch);
     Ok(Some(launched.await??.into()))
-}
-
-fn tell(container: &ContainerId, notes: &[String], log: &File) {
-    for note in notes {
-        tracing::info!(%container, note, "a wish of a task is not met");
-        say(log, &format!("Note: {note}"));
-    }
 }

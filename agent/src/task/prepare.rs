@@ -1,6 +1,7 @@
 //! What a launch begins with: the plan, and a sandbox for its user. Blocks.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use isolators::{BadUser, ContainerId, Swap, User};
@@ -17,6 +18,7 @@ use crate::docker::plan::{BadTask, Strictness, Terms};
 use crate::host::system;
 use crate::logs::Limits;
 use crate::sandbox::{self, Sandbox};
+use crate::secrets;
 
 /// The sandbox, and the plan or why there is none.
 pub type Prepared = (Sandbox, Result<Planned, LaunchError>);
@@ -50,9 +52,10 @@ pub fn prepare(host: &Host, job: &Job, by: Option<Containerizer>) -> Result<Prep
     let user = user(host, job);
     // A sandbox is made even for a user that does not exist: its stderr is where one looks.
     let owner = user.as_ref().ok().map(|user| (user.uid, user.gid));
-    let planned = user
-        .map_err(LaunchError::from)
-        .and_then(|user| planned_by(host, job, user, by));
+    let planned = user.map_err(LaunchError::from).and_then(|user| {
+        let job = revealed(job, |name| host.secrets.read(name))?;
+        planned_by(host, &job, user, by)
+    });
     let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
     host.quotas
         .admit(&job.sandbox, &sandbox.files(), job.disk());
@@ -63,9 +66,26 @@ pub fn prepare(host: &Host, job: &Job, by: Option<Containerizer>) -> Result<Prep
     Ok((sandbox.give_away()?, planned))
 }
 
-/// What the launch of `job` consists of. Blocks.
+/// What the launch of `job` consists of, but for secrets that the agent keeps. Blocks.
 pub fn planned(host: &Host, job: &Job) -> Result<Plan, LaunchError> {
-    planned_for(host, job, user(host, job)?)
+    planned_for(host, &without_secrets(job), user(host, job)?)
+}
+
+/// Whose task has its secrets where it named them.
+fn revealed<E>(job: &Job, read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Cow<'_, Job>, E> {
+    Ok(match secrets::revealed(&job.task, read)? {
+        Cow::Borrowed(_) => Cow::Borrowed(job),
+        Cow::Owned(task) => Cow::Owned(Job {
+            task,
+            ..job.clone()
+        }),
+    })
+}
+
+/// For who asks for something else of the plan: what an operator has taken away keeps nobody from that.
+fn without_secrets(job: &Job) -> Cow<'_, Job> {
+    let Ok(found) = revealed(job, |_name| Ok::<_, Infallible>(Vec::new()));
+    found
 }
 
 fn planned_by(
@@ -88,7 +108,7 @@ fn planned_by(
 
 /// The same for an engine.
 pub fn with_docker(host: &Host, job: &Job) -> Result<docker::plan::Plan, LaunchError> {
-    planned_for_docker(host, job, &user(host, job)?)
+    planned_for_docker(host, &without_secrets(job), &user(host, job)?)
 }
 
 fn planned_for_docker(
@@ -107,6 +127,7 @@ fn planned_for_docker(
         memory: system().memory.map_or(0, |memory| memory.total),
         sandbox: &host.images.sandbox,
         owner: host.docker.owner(),
+        secrets: &host.secret_files.of(id.as_str()),
         logs: host.log_limits,
         dns: host.docker.dns(),
     };

@@ -20,9 +20,10 @@ use super::rlimits::{BadRlimit, rlimits};
 use super::store;
 use super::terminal::{BadTerminal, terminal};
 use super::user_namespace::BadLabel;
-use super::volumes::{VolumeError, mounts};
+use super::volumes::{Places, VolumeError, mounts};
 use crate::logs::{self, BadLimit, Limits};
 use crate::networks::wish::{BadNetwork, Wish, wish};
+use crate::secrets::Hidden;
 
 /// Everything the launch of one task consists of.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Plan {
     pub disk_limit: Option<u64>,
     /// To be made in the sandbox first, relative to it.
     pub directories: Vec<PathBuf>,
+    /// To be files that volumes show, before it is launched.
+    pub secrets: Vec<Hidden>,
     pub logs: Limits,
     /// Wishes of the task that are not met, each as a sentence.
     pub notes: Vec<String>,
@@ -82,7 +85,11 @@ pub fn plan(
     host: &Host,
 ) -> Result<Plan, PlanError> {
     let task = &job.task;
-    let mounts = mounts(task, &job.sandbox)?;
+    let places = Places {
+        sandbox: &job.sandbox,
+        secrets: &host.secret_files.of(id.as_str()),
+    };
+    let mounts = mounts(task, places)?;
     let env = environment(
         &host.variables,
         &job.run,
@@ -148,6 +155,7 @@ pub fn plan(
         // One that asks for no disk gets the fetcher's own limit.
         disk_limit: job.disk(),
         directories: mounts.sandbox_directories,
+        secrets: mounts.secrets,
         logs: host.log_limits.of(task)?,
         notes: [notes(task), logs::notes(task)].concat(),
     })

@@ -9,11 +9,23 @@ use proto::v1;
 use proto::v1::volume::source::Type as SourceType;
 use proto::v1::volume::source::sandbox_path::Type as OwnType;
 
+use crate::secrets::{Hidden, SecretFiles};
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mounts {
     pub volumes: Vec<Volume>,
     /// Directories inside the sandbox that volumes need, relative to it. They belong to the user.
     pub sandbox_directories: Vec<PathBuf>,
+    /// What is in the files that volumes show, in their order.
+    pub secrets: Vec<Hidden>,
+}
+
+/// Of one container.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    pub sandbox: &'a Path,
+    /// Where its secrets will be files.
+    pub secrets: &'a Path,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +45,11 @@ pub enum VolumeError {
          empty"
     )]
     BadTarget(String),
+    #[error("volume {0:?} is a secret with neither a value nor a reference")]
+    NoSecret(String),
 }
 
-pub fn mounts(task: &v1::TaskInfo, sandbox: &Path) -> Result<Mounts, VolumeError> {
+pub fn mounts(task: &v1::TaskInfo, places: Places<'_>) -> Result<Mounts, VolumeError> {
     if task
         .resources
         .iter()
@@ -49,7 +63,7 @@ pub fn mounts(task: &v1::TaskInfo, sandbox: &Path) -> Result<Mounts, VolumeError
     };
     refuse_unsupported(container)?;
     for volume in &container.volumes {
-        add(volume, sandbox, &mut mounts)?;
+        add(volume, places, &mut mounts)?;
     }
     Ok(mounts)
 }
@@ -81,7 +95,7 @@ fn refuse_unsupported(container: &v1::ContainerInfo) -> Result<(), VolumeError> 
     }
 }
 
-fn add(volume: &v1::Volume, sandbox: &Path, mounts: &mut Mounts) -> Result<(), VolumeError> {
+fn add(volume: &v1::Volume, places: Places<'_>, mounts: &mut Mounts) -> Result<(), VolumeError> {
     let target = PathBuf::from(&volume.container_path);
     if !(target.is_absolute() || is_below(&target)) {
         return Err(VolumeError::BadTarget(volume.container_path.clone()));
@@ -93,7 +107,7 @@ fn add(volume: &v1::Volume, sandbox: &Path, mounts: &mut Mounts) -> Result<(), V
     };
     let source = match (&volume.host_path, &volume.image, &volume.source) {
         (Some(path), None, None) if Path::new(path).is_absolute() => PathBuf::from(path),
-        (Some(path), None, None) => in_sandbox(path, sandbox, mounts)
+        (Some(path), None, None) => in_sandbox(path, places.sandbox, mounts)
             .ok_or_else(|| bad_source(path, "absolute, or relative without \"..\""))?,
         (None, Some(_), None) => return Err(VolumeError::Unsupported("an image volume")),
         (None, None, Some(source)) => {
@@ -108,7 +122,7 @@ fn add(volume: &v1::Volume, sandbox: &Path, mounts: &mut Mounts) -> Result<(), V
                     ));
                 }
                 (SourceType::SandboxPath, _, Some(own)) if own.r#type() == OwnType::Self_ => {
-                    in_sandbox(&own.path, sandbox, mounts)
+                    in_sandbox(&own.path, places.sandbox, mounts)
                         .ok_or_else(|| bad_source(&own.path, "relative without \"..\""))?
                 }
                 (SourceType::SandboxPath, ..) => {
@@ -120,7 +134,17 @@ fn add(volume: &v1::Volume, sandbox: &Path, mounts: &mut Mounts) -> Result<(), V
                     ));
                 }
                 (SourceType::Secret, ..) => {
-                    return Err(VolumeError::Unsupported("a secret volume"));
+                    let data = Hidden::of(source)
+                        .ok_or_else(|| VolumeError::NoSecret(volume.container_path.clone()))?;
+                    let file = SecretFiles::file(places.secrets, mounts.secrets.len());
+                    mounts.secrets.push(data);
+                    // Whatever the volume says: nobody keeps what is written to it.
+                    mounts.volumes.push(Volume {
+                        source: file,
+                        target,
+                        access: Access::ReadOnly,
+                    });
+                    return Ok(());
                 }
                 (SourceType::CsiVolume, ..) => {
                     return Err(VolumeError::Unsupported("a CSI volume"));
@@ -185,7 +209,11 @@ mod tests {
             container: Some(container),
             ..Default::default()
         };
-        mounts(&task, Path::new("/s"))
+        let places = Places {
+            sandbox: Path::new("/s"),
+            secrets: Path::new("/run/secrets/c"),
+        };
+        mounts(&task, places)
     }
 
     fn mounts_for(volume: v1::Volume) -> Result<Mounts, VolumeError> {
@@ -212,6 +240,38 @@ mod tests {
         let mounts = mounts_for(volume("cache/a", "/var/cache")).unwrap();
         assert_eq!(mounts.sandbox_directories, [Path::new("cache/a")]);
         assert_eq!(mounts.volumes[0].source, Path::new("/s/cache/a"));
+    }
+
+    #[test]
+    fn each_secret_is_a_file_that_is_only_read() {
+        let secret = |value: Option<&str>, path: &str| v1::Volume {
+            container_path: path.into(),
+            mode: v1::volume::Mode::Rw as i32,
+            source: Some(v1::volume::Source {
+                r#type: Some(SourceType::Secret as i32),
+                secret: Some(v1::Secret {
+                    value: value.map(|text| v1::secret::Value { data: text.into() }),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let volumes = vec![secret(Some("a"), "/etc/a"), secret(Some("b"), "b")];
+        let found = mounts_of(v1::ContainerInfo {
+            volumes,
+            ..Default::default()
+        });
+        let found = found.unwrap();
+        assert_eq!(found.secrets, ["a", "b"].map(|text| Hidden(text.into())));
+        let shown = |number: usize, target: &str| Volume {
+            source: format!("/run/secrets/c/{number}").into(),
+            target: target.into(),
+            access: Access::ReadOnly,
+        };
+        assert_eq!(found.volumes, [shown(0, "/etc/a"), shown(1, "b")]);
+        let refused = mounts_for(secret(None, "/a")).unwrap_err();
+        assert_eq!(refused, VolumeError::NoSecret("/a".into()));
     }
 
     #[test]

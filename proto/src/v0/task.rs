@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{labels, object, resources, role, set};
 use crate::redact::redacted;
-use crate::{json as form, v1};
+use crate::{json as form, secret, v1};
 
 /// A task.
 #[must_use]
@@ -90,9 +90,15 @@ pub fn network_info(network: &v1::NetworkInfo) -> Value {
     Value::Object(object)
 }
 
-/// A command. Its arguments are called `argv` here, and its URIs show no secret.
+/// A command. Its arguments are called `argv` here; of its secrets the names are told, and its URIs show none.
 #[must_use]
 pub fn command(command: &v1::CommandInfo) -> Value {
+    let mut shown = v1::CommandInfo {
+        environment: command.environment.clone(),
+        ..v1::CommandInfo::default()
+    };
+    secret::hide_in_command(&mut shown);
+    let environment = shown.environment;
     let uri = |uri: &v1::command_info::Uri| json!({"value": redacted(&uri.value), "executable": uri.executable.unwrap_or_default()});
     let mut object = object(json!({
         "argv": command.arguments,
@@ -107,7 +113,7 @@ pub fn command(command: &v1::CommandInfo) -> Value {
     set(
         &mut object,
         "environment",
-        command.environment.as_ref().map(form::to_value),
+        environment.as_ref().map(form::to_value),
     );
     Value::Object(object)
 }

@@ -12,7 +12,7 @@ const LONGEST_LABEL: usize = 512;
 /// Every variable of one task: generated ones, then the user's own, which win.
 ///
 /// `host_ports` are the ports the task was given, in the order of [`ports::requested`], without
-/// the ports that are not reachable through the host. Variables that are secrets are left out.
+/// the ports that are not reachable through the host. Variables that are secrets are left out: see [`secrets`].
 pub fn task_env(
     app: &App,
     version: &str,
@@ -30,7 +30,17 @@ pub fn task_env(
         EnvValue::Text(text) => Some((name.clone(), text.clone())),
         EnvValue::Secret(_) => None,
     }));
+    env.retain(|name, _| !matches!(app.env.get(name), Some(EnvValue::Secret(_))));
     env
+}
+
+/// The variables that are secrets, each with its source.
+pub fn secrets(app: &App) -> BTreeMap<&str, &str> {
+    let all = app.env.iter().filter_map(|(name, value)| match value {
+        EnvValue::Text(_) => None,
+        EnvValue::Secret(secret) => Some((name.as_str(), app.secrets.get(secret)?.as_str())),
+    });
+    all.collect()
 }
 
 fn of_ports(
@@ -207,6 +217,18 @@ mod tests {
         let env = env_of(body, &[]);
         assert_eq!((env["PORT0"].as_str(), env["PORT"].as_str()), ("80", "80"));
         assert!(env["PORT1"].parse::<u16>().unwrap() >= 1025);
+    }
+
+    #[test]
+    fn a_variable_that_is_a_secret_is_told_by_its_source_alone() {
+        let body = json!({"id": "web", "cmd": "true", "secrets": {"db": {"source": "/team/db"}},
+            "env": {"PASSWORD": {"secret": "db"}, "HOST": {"secret": "db"}, "A": "b"}});
+        let env = env_of(body.clone(), &[]);
+        assert_eq!(env["A"], "b");
+        assert!(!env.contains_key("PASSWORD") && !env.contains_key("HOST"));
+        let app = App::create(&body).unwrap();
+        let told = [("HOST", "/team/db"), ("PASSWORD", "/team/db")];
+        assert_eq!(secrets(&app), told.into());
     }
 
     #[test]

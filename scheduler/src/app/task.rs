@@ -63,7 +63,9 @@ pub fn container(app: &App) -> Option<v1::ContainerInfo> {
     let native = Container::native();
     let container = app.container.as_ref().unwrap_or(&native);
     let mut info = v1::ContainerInfo {
-        volumes: container.volumes.iter().filter_map(volume).collect(),
+        volumes: (container.volumes.iter())
+            .filter_map(|it| volume(app, it))
+            .collect(),
         network_infos,
         linux_info: container.linux_info.as_ref().map(linux_info),
         tty_info: app.tty.filter(|tty| *tty).map(|_| v1::TtyInfo::default()),
@@ -356,19 +358,11 @@ fn docker(docker: &Docker, networks: &Networks) -> v1::container_info::DockerInf
 }
 
 fn image(docker: &Docker, app: &App) -> v1::Image {
-    // Whoever runs it may know what the app's secrets are.
     let source = docker
         .pull_secret
         .as_ref()
         .and_then(|it| app.secrets.get(it));
-    let config = source.map(|source| v1::Secret {
-        r#type: Some(v1::secret::Type::Reference.into()),
-        reference: Some(v1::secret::Reference {
-            name: source.clone(),
-            key: None,
-        }),
-        value: None,
-    });
+    let config = source.map(|source| secret(source));
     let mut image = v1::Image {
         docker: Some(v1::image::Docker {
             name: docker.image.clone(),
@@ -382,9 +376,20 @@ fn image(docker: &Docker, app: &App) -> v1::Image {
     image
 }
 
-/// Host volumes and volumes of drivers. Persistent ones are resources of the task instead, and
-/// secrets need a store that the cluster does not have.
-fn volume(volume: &Volume) -> Option<v1::Volume> {
+/// Whoever runs the task knows what is behind the source.
+pub fn secret(source: &str) -> v1::Secret {
+    v1::Secret {
+        r#type: Some(v1::secret::Type::Reference.into()),
+        reference: Some(v1::secret::Reference {
+            name: source.to_owned(),
+            key: None,
+        }),
+        value: None,
+    }
+}
+
+/// Host volumes, secrets and volumes of drivers. Persistent ones are resources of the task instead.
+fn volume(app: &App, volume: &Volume) -> Option<v1::Volume> {
     let mode = match volume.mode {
         Mode::ReadOnly => v1::volume::Mode::Ro,
         Mode::ReadWrite => v1::volume::Mode::Rw,
@@ -419,7 +424,15 @@ fn volume(volume: &Volume) -> Option<v1::Volume> {
             source.set_type(v1::volume::source::Type::DockerVolume);
             info.source = Some(source);
         }
-        VolumeSource::Persistent(_) | VolumeSource::Secret { .. } => return None,
+        VolumeSource::Secret { secret: name } => {
+            let mut source = v1::volume::Source {
+                secret: Some(secret(app.secrets.get(name)?)),
+                ..v1::volume::Source::default()
+            };
+            source.set_type(v1::volume::source::Type::Secret);
+            info.source = Some(source);
+        }
+        VolumeSource::Persistent(_) => return None,
     }
     Some(info)
 }

@@ -20,10 +20,11 @@ use self::network::{BadNetwork, network};
 use self::parameters::{BadParameter, NAME, apply, request_gpus};
 use self::resources::{oom_score_adj, resources};
 use self::volumes::{BadVolume, Sandbox, volumes};
-use super::{labels, name};
+use super::{hidden, labels, name};
 use crate::book::Kind;
 use crate::checks;
 use crate::logs::{self, BadLimit, Limits};
+use crate::secrets::Hidden;
 use crate::task::environment::{AgentVariables, EnvironmentError, PATH, environment};
 use crate::task::launch::Job;
 use crate::task::request::{PlanError, shares};
@@ -41,6 +42,10 @@ pub struct Plan {
     pub disk_limit: Option<u64>,
     /// To be made in the sandbox first, relative to it.
     pub directories: Vec<PathBuf>,
+    /// To be files that the container is shown, before the engine hears of it.
+    pub secrets: Vec<Hidden>,
+    /// Who alone may read those; `None` where only the engine knows who its user is.
+    pub owner: Option<(u32, u32)>,
     pub logs: Limits,
     /// Wishes of the task that are not met, each as a sentence.
     pub notes: Vec<String>,
@@ -63,6 +68,8 @@ pub struct Terms<'a> {
     pub memory: u64,
     /// Where a container finds its sandbox.
     pub sandbox: &'a Path,
+    /// Where the container's secrets will be files.
+    pub secrets: &'a Path,
     /// Whose containers these are, among all of the engine.
     pub owner: &'a str,
     pub logs: Limits,
@@ -107,6 +114,7 @@ pub fn plan(
     let sandbox = Sandbox {
         outside: &job.sandbox,
         inside: terms.sandbox,
+        secrets: terms.secrets,
     };
     let volumes = volumes(&container, driver, sandbox)?;
     // Of a command the executor is the agent itself: its part is nobody's.
@@ -164,6 +172,7 @@ pub fn plan(
     let own_name = own_name.into_iter().collect();
     // Whatever a task says of labels, it is found again by ours.
     create.labels.extend(labels(terms.owner, job, &id));
+    create.labels.extend(hidden::label(task));
     keep_output(&mut create, logs);
     Ok(Plan {
         image: Image {
@@ -171,11 +180,13 @@ pub fn plan(
             pulls: docker.force_pull_image(),
         },
         id,
-        create,
         fetch,
         disk_limit: job.disk(),
         directories: volumes.directories,
+        owner: ids(&create.user),
+        secrets: volumes.secrets,
         logs,
+        create,
         notes: [logs::notes(task), checks::notes(task), own_name].concat(),
     })
 }
@@ -265,6 +276,12 @@ fn env(job: &Job, id: &ContainerId, terms: &Terms<'_>) -> Result<Vec<String>, Ba
         .into_iter()
         .map(|(name, value)| format!("{name}={value}"));
     Ok(written.collect())
+}
+
+/// Of a user that is told by numbers.
+fn ids(user: &str) -> Option<(u32, u32)> {
+    let (uid, gid) = user.split_once(':')?;
+    Some((uid.parse().ok()?, gid.parse().ok()?))
 }
 
 fn ulimits(container: &v1::ContainerInfo) -> Vec<Ulimit> {

@@ -80,6 +80,7 @@ fn planned(job: &Job) -> Result<Plan, BadTask> {
         },
         memory: 1 << 30,
         sandbox: Path::new("/mnt/mesos/sandbox"),
+        secrets: Path::new("/run/secrets/C"),
         owner: "/work",
         logs: Limits {
             stdout: Some(limit),

@@ -9,6 +9,8 @@ use proto::v1;
 use proto::v1::volume::source::Type as SourceType;
 use proto::v1::volume::source::sandbox_path::Type as OwnType;
 
+use crate::secrets::{Hidden, SecretFiles};
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadVolume {
     #[error("{0} is not supported with a Docker Engine: remove it from the task's \"container\"")]
@@ -23,15 +25,18 @@ pub enum BadVolume {
         "volume has container_path {0:?}: it must be absolute, or relative without \"..\" and not empty"
     )]
     Target(String),
+    #[error("volume {0:?} is a secret with neither a value nor a reference")]
+    NoSecret(String),
     #[error("volume {0:?} is relative on both sides: name an absolute host_path or container_path")]
     BothRelative(String),
 }
 
-/// Where a sandbox is.
+/// Where a sandbox is, and where the container's secrets will be files.
 #[derive(Debug, Clone, Copy)]
 pub struct Sandbox<'a> {
     pub outside: &'a Path,
     pub inside: &'a Path,
+    pub secrets: &'a Path,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,6 +45,8 @@ pub struct Volumes {
     pub mounts: Vec<Mount>,
     /// To be made in the sandbox first, relative to it.
     pub directories: Vec<PathBuf>,
+    /// What is in the files that mounts show, in their order.
+    pub secrets: Vec<Hidden>,
 }
 
 /// The sandbox is the first.
@@ -133,7 +140,20 @@ fn add(
                 });
                 return Ok(());
             }
-            (SourceType::Secret, _) => return Err(BadVolume::Unsupported("a secret volume")),
+            (SourceType::Secret, source) => {
+                let data = Hidden::of(source).ok_or(BadVolume::NoSecret(container_path))?;
+                let file = SecretFiles::file(sandbox.secrets, volumes.secrets.len());
+                volumes.secrets.push(data);
+                volumes.mounts.push(Mount {
+                    kind: "bind",
+                    source: file.display().to_string(),
+                    target,
+                    read_only: true,
+                    tmpfs_options: None,
+                    volume_options: None,
+                });
+                return Ok(());
+            }
             (SourceType::CsiVolume, _) => return Err(BadVolume::Unsupported("a CSI volume")),
             _ => return Err(BadVolume::Unsupported("a volume of that source")),
         },
@@ -198,6 +218,7 @@ mod tests {
         let sandbox = Sandbox {
             outside: Path::new("/s"),
             inside: Path::new("/mnt/mesos/sandbox"),
+            secrets: Path::new("/run/secrets/c"),
         };
         volumes(&container, None, sandbox)
     }
@@ -244,6 +265,31 @@ mod tests {
         ] {
             assert!(found(volume(host, inside)).is_err(), "{host} {inside}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_a_file_that_is_bound_and_only_read() {
+        let found = found(v1::Volume {
+            container_path: "key".into(),
+            mode: v1::volume::Mode::Rw as i32,
+            source: Some(v1::volume::Source {
+                r#type: Some(SourceType::Secret as i32),
+                secret: Some(v1::Secret {
+                    value: Some(v1::secret::Value { data: "k".into() }),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        let found = found.unwrap();
+        assert_eq!(found.secrets, [Hidden("k".into())]);
+        let mount = &found.mounts[1];
+        assert_eq!(
+            (mount.kind, mount.source.as_str(), mount.read_only),
+            ("bind", "/run/secrets/c/0", true)
+        );
+        assert_eq!(mount.target, "/mnt/mesos/sandbox/key");
     }
 
     #[test]

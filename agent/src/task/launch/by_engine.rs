@@ -33,6 +33,8 @@ pub async fn contain(
         () = listener.closed() => return Ok(None),
     }
     watch.lap("image");
+    // At once: a launch that is called off meanwhile would leave them.
+    (host.secret_files).write(plan.id.as_str(), &plan.secrets, plan.owner)?;
     if listener.send(Stage::Fetched(said)).await.is_err() {
         return Ok(None);
     }

@@ -11,6 +11,7 @@ use crate::docker::plan::BadTask;
 use crate::networks::ConnectError;
 use crate::provisioning::ImageError;
 use crate::sandbox::SandboxError;
+use crate::secrets::{SecretError, SecretFileError};
 use crate::task::docker::BadDocker;
 use crate::task::image::BadImage;
 use crate::task::request::PlanError;
@@ -34,6 +35,10 @@ pub enum LaunchError {
     Seccomp(#[from] SeccompError),
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error("cannot give the task its secrets")]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    SecretFile(#[from] SecretFileError),
     #[error("cannot open the sandbox's stderr for the fetcher")]
     Log(#[source] io::Error),
     #[error("cannot fetch what the task needs")]

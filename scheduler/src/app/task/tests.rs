@@ -123,6 +123,22 @@ fn a_native_container_carries_its_volumes() {
 }
 
 #[test]
+fn a_secret_is_told_by_its_source_and_only_read() {
+    for kind in ["MESOS", "DOCKER"] {
+        let app = app(
+            json!({"id": "a", "cmd": "x", "secrets": {"key": {"source": "/tls/key"}},
+            "container": {"type": kind, "docker": {"image": "i"},
+                "volumes": [{"containerPath": "/etc/key", "secret": "key"}]}}),
+        );
+        let volume = container(&app).unwrap().volumes.remove(0);
+        assert_eq!(volume.mode(), v1::volume::Mode::Ro);
+        let source = volume.source.unwrap();
+        assert_eq!(source.r#type(), v1::volume::source::Type::Secret);
+        assert_eq!(source.secret, Some(secret("/tls/key")));
+    }
+}
+
+#[test]
 fn a_volume_of_a_driver_brings_what_is_the_drivers() {
     let app = app(
         json!({"id": "a", "cmd": "x", "container": {"type": "DOCKER", "docker": {"image": "i"},
@@ -130,7 +146,7 @@ fn a_volume_of_a_driver_brings_what_is_the_drivers() {
             "options": {"dvdi/driver": "rexray", "dvdi/iops": "100", "other/x": "y"}}}]}}),
     );
     let container = app.container.as_ref().unwrap();
-    let volume = volume(&container.volumes[0]).unwrap();
+    let volume = volume(&app, &container.volumes[0]).unwrap();
     let named = volume.source.unwrap().docker_volume.unwrap();
     assert_eq!((named.driver(), &*named.name), ("rexray", "v"));
     let options = named.driver_options.unwrap().parameter;
