@@ -100,6 +100,8 @@ pub(crate) struct Provisioned {
     pub image: Image,
     pub provided: Provided,
     pub account: Option<Account>,
+    /// That the task asks for beside those.
+    pub groups: Vec<u32>,
 }
 
 impl Images {
@@ -228,13 +230,13 @@ impl Images {
         Ok(self.store()?.pull(&pull).await?)
     }
 
-    /// `user`: whom the task names. An image's own user counts where the task names none. One that the task
-    /// names and the image does not have is the host's.
+    /// Whom the task names, and which groups beside: an image's own user counts where it names none. A user
+    /// that the task names and the image does not have is the host's.
     pub(crate) async fn provision(
         &self,
         container: &str,
         (image, held): (Image, Held),
-        user: Option<UserName>,
+        (user, groups): (Option<UserName>, Vec<String>),
         ids: Ids,
     ) -> Result<Provisioned, ImageError> {
         let provisioner = Arc::clone(self.provisioner()?);
@@ -245,11 +247,13 @@ impl Images {
                 (None, Some(user)) => Some(provisioner.account(&image, user)?),
                 (None, None) => None,
             };
+            let groups = provisioner.groups(&image, &groups)?;
             let provided = provisioner.provision(&container, &image, ids, &held)?;
             Ok(Provisioned {
                 image,
                 provided,
                 account,
+                groups,
             })
         });
         provisioned.await?

@@ -99,6 +99,7 @@ async fn launch(containerizer: &Containerizer, sandbox: std::path::PathBuf) -> C
         sysctls: std::collections::BTreeMap::new(),
         stop_signal: None,
         cpuset: Default::default(),
+        priority: Default::default(),
         root: None,
     };
     let mut spec = containerizer.plan(&request).unwrap();

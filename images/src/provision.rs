@@ -26,7 +26,7 @@ use std::sync::Arc;
 use crate::config::UserName;
 use crate::digest::Digest;
 use crate::store::{Held, Image, Pruned, Store, StoreError};
-use crate::users::{Account, NoAccount, account};
+use crate::users::{Account, NoAccount, account, group};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
@@ -183,13 +183,26 @@ impl Provisioner {
 
     /// Who `name` is in the image. Blocks.
     pub fn account(&self, image: &Image, name: &UserName) -> Result<Account, ProvisionError> {
+        let passwd = self.text(image, "etc/passwd")?;
+        Ok(account(name, &passwd, &self.text(image, "etc/group")?)?)
+    }
+
+    /// What groups are in the image, by their names or numbers. Blocks.
+    pub fn groups(&self, image: &Image, names: &[String]) -> Result<Vec<u32>, ProvisionError> {
+        let known = match names {
+            [] => return Ok(Vec::new()),
+            _ => self.text(image, "etc/group")?,
+        };
+        let found = names.iter().map(|name| group(name, &known));
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// A file of the image.
+    fn text(&self, image: &Image, file: &'static str) -> Result<String, ProvisionError> {
         let mut layers = self.layers(image);
         layers.reverse();
-        let text = |file: &'static str| {
-            let found = look::text(&layers, Path::new(file));
-            found.map_err(|source| ProvisionError::Read { file, source })
-        };
-        Ok(account(name, &text("etc/passwd")?, &text("etc/group")?)?)
+        let found = look::text(&layers, Path::new(file));
+        found.map_err(|source| ProvisionError::Read { file, source })
     }
 
     /// Removes all images but those that `keep` says and those of containers, and all layers that are of none

@@ -50,14 +50,7 @@ pub fn account(wanted: &UserName, passwd: &str, group: &str) -> Result<Account, 
     };
     let (gid, groups) = match &wanted.group {
         None => (gid, groups_of(name, group)),
-        Some(wanted) => {
-            let by_name = || entries(group).find(|entry| entry.name == *wanted);
-            let gid = number(wanted).or_else(|| by_name().map(|entry| entry.id));
-            (
-                gid.ok_or_else(|| NoAccount::Group(wanted.clone()))?,
-                Vec::new(),
-            )
-        }
+        Some(wanted) => (self::group(wanted, group)?, Vec::new()),
     };
     Ok(Account {
         name: name.to_owned(),
@@ -66,6 +59,13 @@ pub fn account(wanted: &UserName, passwd: &str, group: &str) -> Result<Account, 
         groups,
         home: home.into(),
     })
+}
+
+/// The same of a group: a number is that, whatever the image calls so.
+pub fn group(wanted: &str, group: &str) -> Result<u32, NoAccount> {
+    let by_name = || entries(group).find(|entry| entry.name == wanted);
+    let gid = number(wanted).or_else(|| by_name().map(|entry| entry.id));
+    gid.ok_or_else(|| NoAccount::Group(wanted.to_owned()))
 }
 
 fn groups_of(user: &str, group: &str) -> Vec<u32> {
@@ -153,6 +153,9 @@ mod tests {
             assert_eq!(found(user), Err(NoAccount::User(user.to_owned())));
         }
         assert_eq!(found("app:none"), Err(NoAccount::Group("none".to_owned())));
+        assert_eq!(group("www", GROUP), Ok(33));
+        assert_eq!(group("1234", GROUP), Ok(1234));
+        assert_eq!(group("big", GROUP), Err(NoAccount::Group("big".to_owned())));
     }
 
     proptest::proptest! {

@@ -8,7 +8,7 @@ use oci_spec::runtime::{
 };
 
 use crate::capabilities::Capabilities;
-use crate::cgroups::{Cpu, Devices, Memory, Pids, Version};
+use crate::cgroups::{Cpu, Devices, Io, Memory, Pids, Version};
 use crate::filesystem::Filesystem;
 use crate::ipc::Ipc;
 use crate::namespaces::Namespaces;
@@ -69,6 +69,7 @@ const ISOLATORS: &[&dyn Isolator] = &[
     &Cpu,
     &Memory,
     &Pids,
+    &Io,
     &Devices,
 ];
 
@@ -130,6 +131,7 @@ pub struct Draft {
     pub cpu: Option<oci_spec::runtime::LinuxCpu>,
     pub memory: Option<oci_spec::runtime::LinuxMemory>,
     pub pids: Option<oci_spec::runtime::LinuxPids>,
+    pub block_io: Option<oci_spec::runtime::LinuxBlockIo>,
     pub devices: Vec<oci_spec::runtime::LinuxDeviceCgroup>,
     /// cgroup v2 files and their values, for what the classic fields cannot say exactly.
     pub unified: std::collections::HashMap<String, String>,
@@ -216,6 +218,7 @@ impl Draft {
         resources.set_cpu(self.cpu.clone());
         resources.set_memory(self.memory);
         resources.set_pids(self.pids);
+        resources.set_block_io(self.block_io.clone());
         resources.set_devices((!self.devices.is_empty()).then(|| self.devices.clone()));
         resources.set_unified((!self.unified.is_empty()).then(|| self.unified.clone()));
         let mut linux = LinuxBuilder::default()
@@ -301,6 +304,7 @@ pub(crate) mod tests {
             sysctls: std::collections::BTreeMap::new(),
             stop_signal: None,
             cpuset: Default::default(),
+            priority: Default::default(),
         }
     }
 

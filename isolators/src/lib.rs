@@ -35,6 +35,6 @@ pub use oci_spec::runtime::{Capability, PosixRlimitType as RlimitResource};
 pub use process::STOP_SIGNAL;
 pub use request::{
     Access, BadContainerId, BadUser, CapabilitySets, Command, ContainerId, CpuSet, Device,
-    DeviceFile, DeviceKind, Files, IdRange, Ipc, Limit, PidNamespace, Request, Rlimit, Root,
-    Seccomp, Share, Swap, Terminal, Tmpfs, User, Volume, WindowSize,
+    DeviceFile, DeviceKind, Files, IdRange, Ipc, Limit, PidNamespace, Priority, Request, Rlimit,
+    Root, Seccomp, Share, Swap, Terminal, Tmpfs, User, Volume, WindowSize,
 };

@@ -97,6 +97,18 @@ pub struct Request {
     pub stop_signal: Option<i32>,
     /// Where it may run, and have its memory.
     pub cpuset: CpuSet,
+    pub priority: Priority,
+}
+
+/// What it gets where others want the same. What is not said is as its `cpus` and its `memory` have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Priority {
+    /// Of processors: 1024 is as much as one whole one that is asked for.
+    pub cpu_shares: Option<u64>,
+    /// Of disks: 10 to 1000; 500 or 100 is the kernel's own, on cgroup v1 and v2.
+    pub io_weight: Option<u16>,
+    /// How soon it is ended when the host has no memory left: from -1000, never, to 1000.
+    pub oom_score_adj: Option<i32>,
 }
 
 /// Lists as cpuset(7) has them: `0-2,7`. All that the agent may use where there is none.

@@ -179,6 +179,7 @@ impl Field {
             sysctls: std::collections::BTreeMap::new(),
             stop_signal: None,
             cpuset: Default::default(),
+            priority: Default::default(),
             id: container_id(&id)?,
             command: Command::Exec {
                 path: "/bin/sh".to_owned(),

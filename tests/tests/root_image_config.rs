@@ -95,11 +95,13 @@ async fn root_a_container_runs_on_the_processors_that_its_parameters_name() {
     let registry = Registry::start().await;
     let image = registry.push("set", &[Layer::busybox()], json!({}));
     let local = Local::new("set");
-    let cmd = "grep _allowed_list /proc/self/status; id -G; mount | grep ' /more '";
+    let cmd = "grep _allowed_list /proc/self/status; echo in $(id -G); mount | grep ' /more '; \
+               echo score $(cat /proc/self/oom_score_adj)";
     let mut app = shell("set", cmd);
     app["container"] = json!({"type": "DOCKER", "docker": {"image": image, "parameters": [
         {"key": "cpuset-cpus", "value": "0"}, {"key": "cpuset-mems", "value": "0"},
-        {"key": "group-add", "value": "4321"},
+        {"key": "group-add", "value": "4321"}, {"key": "group-add", "value": "extra"},
+        {"key": "cpu-shares", "value": "512"}, {"key": "oom-score-adj", "value": "500"},
         {"key": "mount", "value": "type=tmpfs,target=/more,tmpfs-size=1m"},
     ]}});
     let file = local.file("app.json", &app);
@@ -109,7 +111,8 @@ async fn root_a_container_runs_on_the_processors_that_its_parameters_name() {
     for line in [
         "Cpus_allowed_list:\t0\n",
         "Mems_allowed_list:\t0\n",
-        "4321",
+        "in 0 77 4321\n",
+        "score 500\n",
         "size=1024k",
     ] {
         assert!(output.contains(line), "{line}\n{output}");

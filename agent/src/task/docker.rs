@@ -85,6 +85,7 @@ const KEYS: &[(&str, Key)] = &[
     ("dns", Key::OfImage), ("dns-search", Key::OfImage),
     ("dns-option", Key::OfImage), ("dns-opt", Key::OfImage), ("add-host", Key::OfImage),
     ("cpuset-cpus", Key::OfImage), ("cpuset-mems", Key::OfImage), ("group-add", Key::OfImage),
+    ("cpu-shares", Key::OfImage), ("c", Key::OfImage), ("blkio-weight", Key::OfImage), ("oom-score-adj", Key::OfImage),
     ("mount", Key::Mount), ("cpus", Key::Cpus), ("memory", Key::Memory), ("m", Key::Memory),
     ("pids-limit", Key::OfImage), ("memory-swap", Key::OfImage), ("stop-signal", Key::OfImage),
     // Names of Docker's, and what each container here has.

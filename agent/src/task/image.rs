@@ -158,6 +158,7 @@ pub fn complete(
         image,
         provided: Provided { rootfs, volumes },
         account,
+        groups,
     } = found;
     let options = &wish.options;
     let run = match &options.entrypoint {
@@ -217,7 +218,7 @@ pub fn complete(
     };
     request.sysctls.clone_from(&options.sysctls);
     request.cpuset.clone_from(&options.cpuset);
-    request.user.groups.extend(&options.groups);
+    request.user.groups.extend(groups);
     own_volumes(request, options, volumes);
     let working_dir = options.working_dir.clone();
     let working_dir = working_dir.or_else(|| image.runtime().working_dir.clone());

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use isolators::network::Network;
 use isolators::{
-    Capability, CapabilitySets, Command, ContainerId, Limit, Request, Seccomp, Share, User,
+    Capability, CapabilitySets, Command, ContainerId, Limit, Priority, Request, Seccomp, Share,
+    User,
 };
 use proto::resources::Resources;
 use proto::v1;
@@ -120,6 +121,7 @@ pub fn plan(
             (Network::Own { files }, Some(own.hostname.clone()))
         }
     };
+    let image = image::wish(task, &host.images.home, host.switch_user)?;
     let container = Request {
         id,
         command: command(info),
@@ -146,11 +148,14 @@ pub fn plan(
         sysctls: BTreeMap::new(),
         stop_signal: None,
         cpuset: Default::default(),
+        priority: image
+            .as_ref()
+            .map_or_else(Priority::default, |image| image.options.priority),
     };
     Ok(Plan {
         container,
         network,
-        image: image::wish(task, &host.images.home, host.switch_user)?,
+        image,
         fetch,
         // One that asks for no disk gets the fetcher's own limit.
         disk_limit: job.disk(),

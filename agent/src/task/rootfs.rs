@@ -49,7 +49,8 @@ pub async fn root(
         Some(_) => Ids::Own,
         None => Ids::Hosts,
     };
-    let provisioning = images.provision(id, pulled, wish.user.clone(), ids);
+    let who = (wish.user.clone(), wish.options.groups.clone());
+    let provisioning = images.provision(id, pulled, who, ids);
     let found = provisioning.await?;
     let before = (container.user.uid, container.user.gid);
     let shown = {

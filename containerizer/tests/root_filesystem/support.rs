@@ -237,6 +237,7 @@ impl Bundle {
             sysctls: std::collections::BTreeMap::new(),
             stop_signal: None,
             cpuset: Default::default(),
+            priority: Default::default(),
             root: None,
         }
     }

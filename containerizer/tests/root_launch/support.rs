@@ -92,6 +92,7 @@ impl Host {
             sysctls: std::collections::BTreeMap::new(),
             stop_signal: None,
             cpuset: Default::default(),
+            priority: Default::default(),
             root: None,
         }
     }

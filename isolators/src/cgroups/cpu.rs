@@ -21,12 +21,13 @@ impl Isolator for Cpu {
 
     fn plan(&self, request: &Request, host: &Host, spec: &mut Draft) -> Result<(), PlanError> {
         let mut cpu = LinuxCpuBuilder::default();
+        let shared = request.priority.cpu_shares;
+        let shared = shared.map_or(request.cpus.request, |shares| shares as f64 / 1024.0);
         match host.cgroups {
-            Version::V1 => cpu = cpu.shares(shares(request.cpus.request)),
+            Version::V1 => cpu = cpu.shares(shares(shared)),
             Version::V2 => {
-                let weight = weight(request.cpus.request);
                 spec.unified
-                    .insert("cpu.weight".to_owned(), weight.to_string());
+                    .insert("cpu.weight".to_owned(), weight(shared).to_string());
             }
         }
         match quota(request.cpus, host.cfs_by_default) {
@@ -75,11 +76,31 @@ mod tests {
     use super::*;
     use crate::isolator::plan;
     use crate::isolator::tests::{host, request};
+    use crate::request::Priority;
 
     #[test]
     fn weights_follow_the_request_and_stay_in_the_kernels_range() {
         assert_eq!([0.0, 0.5, 4.0, 1e9].map(shares), [2, 512, 4096, 262_144]);
         assert_eq!([0.0, 0.5, 4.0, 1e9].map(weight), [1, 50, 400, 10_000]);
+    }
+
+    #[test]
+    fn shares_that_are_asked_for_count_instead() {
+        let request = Request {
+            priority: Priority {
+                cpu_shares: Some(2048),
+                ..Default::default()
+            },
+            ..request()
+        };
+        let v1 = plan(&request, &host(Version::V1)).expect("plans");
+        let resources = v1.linux().as_ref().and_then(|l| l.resources().clone());
+        let cpu = resources.and_then(|r| r.cpu().clone()).expect("cpu");
+        assert_eq!(cpu.shares(), Some(2048));
+        let v2 = plan(&request, &host(Version::V2)).expect("plans");
+        let resources = v2.linux().as_ref().and_then(|l| l.resources().clone());
+        let unified = resources.and_then(|r| r.unified().clone()).expect("files");
+        assert_eq!(unified["cpu.weight"], "200");
     }
 
     fn planned(limit: Limit<f64>, cfs_by_default: bool) -> (Option<i64>, Option<u64>) {

@@ -33,7 +33,8 @@ impl Isolator for Memory {
         }
         spec.memory = Some(memory.build()?);
         let own = (host.oom_score_adj != 0).then_some(0);
-        spec.oom_score_adj = oom_score_adj(request.memory, host.total_memory).or(own);
+        let bursts = oom_score_adj(request.memory, host.total_memory);
+        spec.oom_score_adj = request.priority.oom_score_adj.or(bursts).or(own);
         Ok(())
     }
 }
@@ -128,6 +129,24 @@ mod tests {
         let spec = plan(&request(), &protected).expect("plans");
         let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
         assert_eq!(score, Some(0));
+    }
+
+    #[test]
+    fn a_score_that_is_asked_for_counts_instead() {
+        let request = Request {
+            memory: Share {
+                request: 64 * MB,
+                limit: Limit::Unlimited,
+            },
+            priority: crate::Priority {
+                oom_score_adj: Some(-5),
+                ..Default::default()
+            },
+            ..request()
+        };
+        let spec = plan(&request, &host(Version::V2)).expect("plans");
+        let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
+        assert_eq!(score, Some(-5));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod files;
 pub mod found;
 mod freeze;
 mod hierarchy;
+mod io;
 mod members;
 mod memory;
 mod oom;
@@ -37,6 +38,7 @@ pub use devices::BadRule;
 pub(crate) use devices::Devices;
 pub use error::CgroupError;
 pub use hierarchy::{BadHierarchy, ControllerMount, Hierarchy, Version};
+pub(crate) use io::Io;
 pub(crate) use memory::Memory;
 pub use oom::{
     MemoryPressure, MemoryUsage, OomWatch, OutOfMemory, Percent, PressureOf, Task, Victim,

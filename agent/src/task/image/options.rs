@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
 
-use isolators::{CpuSet, Tmpfs};
+use isolators::{CpuSet, Priority, Tmpfs};
 use nix::sys::signal::Signal;
 use proto::v1;
 
@@ -28,8 +30,9 @@ pub struct Options {
     pub swap: Option<MemorySwap>,
     pub stop_signal: Option<i32>,
     pub cpuset: CpuSet,
-    /// Beside those of the user.
-    pub groups: Vec<u32>,
+    pub priority: Priority,
+    /// Beside those of the user: numbers, and names that the image knows.
+    pub groups: Vec<String>,
     /// Who tells names, which is for the network where there is an own one.
     pub names: bool,
 }
@@ -107,15 +110,51 @@ impl Options {
             }
             "cpuset-cpus" => self.cpuset.cpus = Some(list(value)?),
             "cpuset-mems" => self.cpuset.mems = Some(list(value)?),
+            "cpu-shares" | "c" => {
+                self.priority.cpu_shares =
+                    within(value, 2..=262_144, "0, or a number from 2 to 262144")?;
+            }
+            "blkio-weight" => {
+                self.priority.io_weight =
+                    within(value, 10..=1000, "0, or a number from 10 to 1000")?;
+            }
+            "oom-score-adj" => {
+                const WANTED: &str = "a number from -1000 to 1000";
+                let score: i32 = value.parse().map_err(|_why| WANTED)?;
+                let known = (-1000..=1000).contains(&score);
+                self.priority.oom_score_adj = Some(known.then_some(score).ok_or(WANTED)?);
+            }
             "group-add" => self
                 .groups
-                .push(value.parse().map_err(|_why| "the number of a group")?),
+                .push(group(value).ok_or("the name or the number of a group")?),
             // Whoever makes the network reads them.
             "dns" | "dns-search" | "dns-option" | "dns-opt" => self.names = true,
             _ => {}
         }
         Ok(())
     }
+}
+
+/// 0 says nothing, as with Docker.
+fn within<T>(
+    text: &str,
+    range: RangeInclusive<T>,
+    wanted: &'static str,
+) -> Result<Option<T>, &'static str>
+where
+    T: FromStr + PartialOrd + From<u8>,
+{
+    let number: T = text.parse().map_err(|_why| wanted)?;
+    match number == T::from(0) {
+        true => Ok(None),
+        false if range.contains(&number) => Ok(Some(number)),
+        false => Err(wanted),
+    }
+}
+
+fn group(text: &str) -> Option<String> {
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | ',');
+    (!text.is_empty() && !text.contains(is_odd)).then(|| text.to_owned())
 }
 
 /// What is on this host the kernel knows best.
@@ -239,6 +278,10 @@ mod tests {
             ("cpuset-cpus", "0-2,7"),
             ("cpuset-mems", "0"),
             ("group-add", "44"),
+            ("group-add", "video"),
+            ("cpu-shares", "512"),
+            ("blkio-weight", "300"),
+            ("oom-score-adj", "-500"),
             ("read-only", "true"),
             ("workdir", "/w"),
             ("entrypoint", ""),
@@ -263,7 +306,15 @@ mod tests {
         assert_eq!(found.swap, Some(MemorySwap::Bytes(64 << 20)));
         let (cpus, mems) = (found.cpuset.cpus.as_deref(), found.cpuset.mems.as_deref());
         assert_eq!((cpus, mems), (Some("0-2,7"), Some("0")));
-        assert_eq!(found.groups, [44]);
+        assert_eq!(found.groups, ["44", "video"]);
+        let wanted = Priority {
+            cpu_shares: Some(512),
+            io_weight: Some(300),
+            oom_score_adj: Some(-500),
+        };
+        assert_eq!(found.priority, wanted);
+        let unsaid = options(&[("cpu-shares", "0"), ("blkio-weight", "0")]).unwrap();
+        assert_eq!(unsaid.priority, Priority::default());
         assert!(found.read_only && found.entrypoint.is_none());
         assert_eq!(options(&[("pids-limit", "-1")]).unwrap().pids, None);
     }
@@ -288,7 +339,14 @@ mod tests {
             ("cpuset-cpus", ""),
             ("cpuset-cpus", "0-"),
             ("cpuset-mems", "0\n1"),
-            ("group-add", "video"),
+            ("group-add", ""),
+            ("group-add", "a:b"),
+            ("cpu-shares", "1"),
+            ("cpu-shares", "262145"),
+            ("blkio-weight", "9"),
+            ("blkio-weight", "-10"),
+            ("oom-score-adj", "1001"),
+            ("oom-score-adj", "never"),
             ("stop-signal", "SIGNONE"),
             ("stop-signal", "65"),
             ("workdir", "w"),

@@ -86,6 +86,7 @@ fn provisioned(runtime: Runtime, account: Option<Account>) -> Provisioned {
             ],
         },
         account,
+        groups: vec![],
     }
 }
 
@@ -126,6 +127,7 @@ fn request() -> Request {
         sysctls: std::collections::BTreeMap::new(),
         stop_signal: None,
         cpuset: Default::default(),
+        priority: Default::default(),
         root: None,
     }
 }
