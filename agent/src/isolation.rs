@@ -25,6 +25,7 @@ const KNOWN: &[(&str, Does)] = &[
     ("cgroups/pids", All),
     ("disk/du", All),
     ("disk/xfs", All),
+    ("docker/runtime", All),
     ("environment_secret", All),
     ("filesystem/linux", All),
     ("filesystem/posix", All),
@@ -41,19 +42,18 @@ const KNOWN: &[(&str, Does)] = &[
     ("posix/mem", All),
     ("posix/rlimits", All),
     ("volume/host_path", All),
+    ("volume/image", All),
     ("volume/sandbox_path", All),
     ("volume/secret", All),
     ("appc/runtime", Lacks("tasks with images fail")),
     ("cgroups/net_cls", Lacks("packets of tasks have no class")),
     ("cgroups/net_prio", Lacks("packets of tasks have no priority of their own")),
     ("cgroups/perf_event", Lacks("statistics tell nothing of perf events")),
-    ("docker/runtime", Lacks("tasks with images fail")),
     ("docker/volume", Lacks("tasks with such volumes fail")),
     ("filesystem/shared", Lacks("tasks share the host's directories")),
     ("gpu/nvidia", Lacks("no gpus are offered by themselves, and none are isolated")),
     ("network/port_mapping", Lacks("tasks share the host's ports")),
     ("volume/csi", Lacks("tasks with such volumes fail")),
-    ("volume/image", Lacks("tasks with such volumes fail")),
 ];
 
 /// Alone among all that there are, it does something only when it is named.

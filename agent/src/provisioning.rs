@@ -259,6 +259,21 @@ impl Images {
         provisioned.await?
     }
 
+    /// All files of an image as a directory of the container's own. `number`: among those of the container.
+    pub(crate) async fn unpack(
+        &self,
+        container: &str,
+        number: usize,
+        (image, held): (Image, Held),
+    ) -> Result<PathBuf, ImageError> {
+        let provisioner = Arc::clone(self.provisioner()?);
+        let container = container.to_owned();
+        let unpacked = tokio::task::spawn_blocking(move || {
+            provisioner.unpack(&container, number, &image, &held)
+        });
+        Ok(unpacked.await??)
+    }
+
     /// Removes images where the disk is fuller than the operator wants it. Blocks.
     pub fn relieve(&self) {
         let (Some(gc), Ok(store)) = (&self.gc, self.store()) else {

@@ -6,6 +6,7 @@
 //! ├── a, b, c …         links to the layers, the topmost first, of names as short as can be
 //! ├── merged/           the lowest layers as one, where there are more than the kernel can be told of
 //! ├── volumes/0 …       what the image says is the container's own
+//! ├── images/0 …        all files of other images that it is shown
 //! ├── rootfs/           empty, where layers are stacked by the kernel; all files, where they are copied
 //! └── upper/, work/     what the container has written
 //! ```
@@ -173,6 +174,24 @@ impl Provisioner {
             Backend::Overlay => Rootfs::Stack(stack::stack(&directory, layers, self.one_by_one)?),
         };
         Ok(Provided { rootfs, volumes })
+    }
+
+    /// All files of an image beside the container's own, which it may change: where they are. `number`: among
+    /// those of the container. Blocks.
+    pub fn unpack(
+        &self,
+        container: &str,
+        number: usize,
+        image: &Image,
+        _held: &Held,
+    ) -> Result<PathBuf, ProvisionError> {
+        let directory = self.directory(container);
+        make(&directory, 0o700)?;
+        let root = directory.join("images").join(number.to_string());
+        make(&root, 0o755)?;
+        let copied = copy::copy(&self.layers(image), &root, copy::Files::Copied);
+        copied.map_err(failed("copy layers to", &root))?;
+        Ok(root)
     }
 
     /// The lowest first.

@@ -13,6 +13,7 @@ mod networks;
 mod ports;
 mod restarts;
 mod secrets;
+mod shown_images;
 mod starts;
 mod tasks;
 

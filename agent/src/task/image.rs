@@ -15,6 +15,7 @@ use proto::v1;
 use super::environment::PATH;
 use crate::provisioning::Provisioned;
 use crate::secrets;
+use crate::task::volumes::OfImage;
 
 pub use options::{BadOption, Device, MemorySwap, Options};
 
@@ -77,10 +78,7 @@ pub fn wish(task: &v1::TaskInfo, home: &Home, switch_user: bool) -> Result<Optio
         options: Options::of(parameters)?,
         name: Name::parse(named.image, home, None)?,
         credentials: named.config.map(credentials).transpose()?,
-        when: match named.force {
-            true => When::Always,
-            false => When::Missing,
-        },
+        when: when(named.force),
         asked: Asked {
             // Without a command there is nothing for a shell to run.
             shell: info.shell.unwrap_or(true) && task.command.is_some(),
@@ -89,6 +87,36 @@ pub fn wish(task: &v1::TaskInfo, home: &Home, switch_user: bool) -> Result<Optio
         },
         user: user.and_then(|user| user.parse().ok()),
     }))
+}
+
+/// An image whose files a container is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shows {
+    pub name: Name,
+    pub when: When,
+    pub credentials: Option<Brought>,
+    pub target: PathBuf,
+    pub access: Access,
+}
+
+/// `home`: of names that say no registry.
+pub fn shows(volume: OfImage, home: &Home) -> Result<Shows, BadImage> {
+    let docker = volume.image.docker.as_ref().ok_or(BadImage::Appc)?;
+    Ok(Shows {
+        name: Name::parse(&docker.name, home, None)?,
+        when: when(!volume.image.cached()),
+        credentials: docker.config.as_ref().map(credentials).transpose()?,
+        target: volume.target,
+        access: volume.access,
+    })
+}
+
+/// `force`: it is to be pulled in any case.
+fn when(force: bool) -> When {
+    match force {
+        true => When::Always,
+        false => When::Missing,
+    }
 }
 
 /// What a task says of its image.

@@ -32,7 +32,7 @@ use super::environment::AgentVariables;
 use super::policy::Policy;
 use super::prepare::{Planned, prepare};
 use super::request::Plan;
-use super::rootfs::{add_hosts, root};
+use super::rootfs::{add_hosts, root, show};
 use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
 use crate::book::Kind;
@@ -444,6 +444,16 @@ async fn contain(
             () = listener.closed() => return Ok(None),
         }
         watch.lap("image");
+    }
+    if !plan.shows.is_empty() {
+        let showing = show(host, plan.shows, &mut plan.container, &stderr);
+        tokio::select! {
+            shown = clock.bound("pulling images that it is shown", showing) => {
+                let both = [said, shown??].into_iter().flatten();
+                said = both.reduce(|one, other| format!("{one}; {other}"));
+            }
+            () = listener.closed() => return Ok(None),
+        }
     }
     let (id, user) = (plan.container.id.as_str(), &plan.container.user);
     // At once: a launch that is called off meanwhile would leave them.

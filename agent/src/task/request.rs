@@ -32,6 +32,8 @@ pub struct Plan {
     pub container: Request,
     pub network: Wish,
     pub image: Option<image::Wish>,
+    /// Images whose files it is shown.
+    pub shows: Vec<image::Shows>,
     pub fetch: fetcher::Request,
     /// Bytes that all that is fetched may take together.
     pub disk_limit: Option<u64>,
@@ -122,6 +124,9 @@ pub fn plan(
         }
     };
     let image = image::wish(task, &host.images.home, host.switch_user)?;
+    let shows = mounts.images.into_iter();
+    let shows = shows.map(|volume| image::shows(volume, &host.images.home));
+    let shows = shows.collect::<Result<_, _>>()?;
     let container = Request {
         id,
         command: command(info),
@@ -156,6 +161,7 @@ pub fn plan(
         container,
         network,
         image,
+        shows,
         fetch,
         // One that asks for no disk gets the fetcher's own limit.
         disk_limit: job.disk(),

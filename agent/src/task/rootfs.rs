@@ -5,12 +5,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use images::Ids;
+use images::{Credentials, Ids};
 use isolators::network::{File as ShownFile, Network};
-use isolators::{Device, DeviceFile, DeviceKind, Request};
+use isolators::{Device, DeviceFile, DeviceKind, Request, Volume};
 
 use super::image::{self, Brought, Options, Shown};
 use super::launch::{Host, LaunchError};
+use crate::provisioning::{ImageError, Images};
 use crate::sandbox;
 
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +38,7 @@ pub async fn root(
 ) -> Result<Option<String>, LaunchError> {
     let images = &host.images;
     let place = (&*container.sandbox, log);
-    let brought = match &wish.credentials {
-        None => None,
-        Some(Brought::Said(credentials)) => Some(credentials.clone()),
-        Some(Brought::Secret(name)) => Some(images.secret(name)?),
-    };
+    let brought = brought(images, wish.credentials.as_ref())?;
     let pulled = images.pull(&wish.name, wish.when, brought.as_ref(), place);
     let (pulled, said) = pulled.await?;
     let id = container.id.as_str();
@@ -65,6 +62,45 @@ pub async fn root(
         tokio::task::spawn_blocking(move || sandbox::give_all(&sandbox, owner)).await??;
     }
     Ok(said)
+}
+
+/// Volumes that are images: what each of them has is the container's, to be changed or not. What its status says
+/// of them.
+pub async fn show(
+    host: &Host,
+    shows: Vec<image::Shows>,
+    container: &mut Request,
+    log: &File,
+) -> Result<Option<String>, LaunchError> {
+    let images = &host.images;
+    let mut all = Vec::new();
+    for (number, wish) in shows.into_iter().enumerate() {
+        let brought = brought(images, wish.credentials.as_ref())?;
+        let place = (&*container.sandbox, log);
+        let pulled = images.pull(&wish.name, wish.when, brought.as_ref(), place);
+        let (pulled, said) = pulled.await?;
+        all.extend(said);
+        let id = container.id.as_str();
+        let source = images.unpack(id, number, pulled).await?;
+        container.volumes.push(Volume {
+            source,
+            target: wish.target,
+            access: wish.access,
+        });
+    }
+    Ok((!all.is_empty()).then(|| all.join("; ")))
+}
+
+/// Credentials of a task's own.
+fn brought(
+    images: &Images,
+    credentials: Option<&Brought>,
+) -> Result<Option<Credentials>, ImageError> {
+    match credentials {
+        None => Ok(None),
+        Some(Brought::Said(credentials)) => Ok(Some(credentials.clone())),
+        Some(Brought::Secret(name)) => images.secret(name).map(Some),
+    }
 }
 
 /// `place`: of the container's own files. Blocks.

@@ -11,13 +11,23 @@ use proto::v1::volume::source::sandbox_path::Type as OwnType;
 
 use crate::secrets::{Hidden, SecretFiles};
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Mounts {
     pub volumes: Vec<Volume>,
     /// Directories inside the sandbox that volumes need, relative to it. They belong to the user.
     pub sandbox_directories: Vec<PathBuf>,
     /// What is in the files that volumes show, in their order.
     pub secrets: Vec<Hidden>,
+    /// Volumes that are images.
+    pub images: Vec<OfImage>,
+}
+
+/// All files of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OfImage {
+    pub image: v1::Image,
+    pub target: PathBuf,
+    pub access: Access,
 }
 
 /// Of one container.
@@ -105,11 +115,22 @@ fn add(volume: &v1::Volume, places: Places<'_>, mounts: &mut Mounts) -> Result<(
         path: path.to_owned(),
         wanted,
     };
+    let access = match volume.mode() {
+        v1::volume::Mode::Rw => Access::ReadWrite,
+        v1::volume::Mode::Ro => Access::ReadOnly,
+    };
     let source = match (&volume.host_path, &volume.image, &volume.source) {
         (Some(path), None, None) if Path::new(path).is_absolute() => PathBuf::from(path),
         (Some(path), None, None) => in_sandbox(path, places.sandbox, mounts)
             .ok_or_else(|| bad_source(path, "absolute, or relative without \"..\""))?,
-        (None, Some(_), None) => return Err(VolumeError::Unsupported("an image volume")),
+        (None, Some(image), None) => {
+            mounts.images.push(OfImage {
+                image: image.clone(),
+                target,
+                access,
+            });
+            return Ok(());
+        }
         (None, None, Some(source)) => {
             match (source.r#type(), &source.host_path, &source.sandbox_path) {
                 (SourceType::HostPath, Some(host), _) if Path::new(&host.path).is_absolute() => {
@@ -164,10 +185,6 @@ fn add(volume: &v1::Volume, places: Places<'_>, mounts: &mut Mounts) -> Result<(
                 container_path: volume.container_path.clone(),
             });
         }
-    };
-    let access = match volume.mode() {
-        v1::volume::Mode::Rw => Access::ReadWrite,
-        v1::volume::Mode::Ro => Access::ReadOnly,
     };
     mounts.volumes.push(Volume {
         source,
@@ -272,6 +289,29 @@ mod tests {
         assert_eq!(found.volumes, [shown(0, "/etc/a"), shown(1, "b")]);
         let refused = mounts_for(secret(None, "/a")).unwrap_err();
         assert_eq!(refused, VolumeError::NoSecret("/a".into()));
+    }
+
+    #[test]
+    fn an_image_is_left_to_who_pulls_it() {
+        let image = v1::Image {
+            docker: Some(v1::image::Docker {
+                name: "tools".into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let found = mounts_for(v1::Volume {
+            container_path: "/opt".into(),
+            mode: v1::volume::Mode::Ro as i32,
+            image: Some(image.clone()),
+            ..Default::default()
+        });
+        let wanted = OfImage {
+            image,
+            target: "/opt".into(),
+            access: Access::ReadOnly,
+        };
+        assert_eq!(found.unwrap().images, [wanted]);
     }
 
     #[test]
