@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use proto::v1::TaskState::{TaskFailed, TaskFinished, TaskKilled, TaskRunning};
 
 use super::full::{end_of, own_port, runs, start_again};
@@ -77,11 +78,10 @@ struct Unreadable(PathBuf);
 
 impl Unreadable {
     fn cover(file: &Path) -> Unreadable {
-        let mut mount = Command::new("mount");
         // Of a process that lives as long as this test.
         let memory = format!("/proc/{}/mem", std::process::id());
-        mount.args(["--bind", &memory]).arg(file);
-        assert!(mount.status().unwrap().success());
+        let none: Option<&str> = None;
+        mount(Some(memory.as_str()), file, none, MsFlags::MS_BIND, none).unwrap();
         Unreadable(file.to_owned())
     }
 }
@@ -89,7 +89,7 @@ impl Unreadable {
 impl Drop for Unreadable {
     fn drop(&mut self) {
         // Containers may have copies of the mount.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
     }
 }
 
