@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -25,9 +25,18 @@ async fn nothing_left(cluster: &Cluster) {
 
 /// `longshore exec` on the only agent.
 fn exec(cluster: &Cluster, words: &[&str]) -> Command {
+    on_agent("exec", cluster, words)
+}
+
+/// `longshore attach` likewise.
+fn attach(cluster: &Cluster, words: &[&str]) -> Command {
+    on_agent("attach", cluster, words)
+}
+
+fn on_agent(verb: &str, cluster: &Cluster, words: &[&str]) -> Command {
     let mut command = Command::new(program::longshore());
     let agent = format!("--agent={}", cluster.agents[0].api.address);
-    command.args(["exec", &agent]).args(words);
+    command.args([verb, &agent]).args(words);
     command
 }
 
@@ -52,7 +61,7 @@ fn said(mut command: Command, typed: &str) -> (Option<i32>, String, String) {
 async fn one_looks_into_an_engines_container_as_into_any_other() {
     let engine = Engine::start("exec").await;
     let cluster = Cluster::start_with_engine(&engine, &[]).await;
-    let mut app = dockers("web", "exec sleep 1000");
+    let mut app = dockers("web", "echo up; exec sleep 1000");
     app["env"] = json!({"COLOUR": "blue"});
     let task = cluster.run(&app).await.remove(0);
     let look = "read x; echo $COLOUR $MORE $x $(pwd); echo oops >&2; cat; exit 9";
@@ -80,7 +89,24 @@ async fn one_looks_into_an_engines_container_as_into_any_other() {
     terminal.shows("got abc");
     assert_eq!(program.wait().unwrap().code(), Some(4));
     assert_eq!(cluster.running("web", 1).await[0].id, task.id);
+
+    let (status, _, stderr) = said(attach(&cluster, &["-i", "web"]), "");
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(
+        stderr.contains("a container of a Docker Engine"),
+        "{stderr}"
+    );
+    let mut shown = attach(&cluster, &["--from-start", "web"]);
+    let shown = shown.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut shown = shown.stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(shown.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.starts_with("attached to "), "{line}");
     cluster.remove("web").await;
+    told.read_to_string(&mut line).unwrap();
+    let shown = shown.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "up\n");
     cluster.settled().await;
     nothing_left(&cluster).await;
 }

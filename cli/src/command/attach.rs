@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::block_on;
 use super::exec::target;
@@ -10,7 +10,7 @@ use crate::attach::{self, Attached, From};
 use crate::live::Named;
 use crate::run::INTERRUPTED;
 use crate::signals::Requests;
-use crate::{logs, terminal};
+use crate::{exec, logs, terminal};
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {
@@ -61,10 +61,18 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     })
 }
 
+const OF_ENGINE: &str = "the task is in a container of a Docker Engine, at which nobody types: attach shows without -i \
+                         what it writes, and exec gives a terminal in it";
+
 async fn type_to(of: &Named) -> anyhow::Result<ExitCode> {
     let (agent, task) = of.find().await?;
     let name = task.task.clone();
-    let target = target(&agent.get("/flags").await?, &task.container)
+    let flags = agent.get("/flags").await?;
+    let path = format!("/inspect?container_id={}", task.container);
+    // An agent that does not tell has no engine either.
+    let inspected = agent.get(&path).await.unwrap_or_default();
+    ensure!(exec::engines(&flags, &inspected).is_none(), OF_ENGINE);
+    let target = target(&flags, &task.container)
         .with_context(|| format!("cannot reach the container of task {name}"))?;
     terminal::err(&format!(
         "attached to {name}: Ctrl-P Ctrl-Q leaves it running"
