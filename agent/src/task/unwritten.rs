@@ -1,7 +1,7 @@
 //! A task that nothing is written down of, because its framework does not checkpoint: it ends with the
 //! agent. To be handed over to another process it is written down after all, and lasts from then on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::error::chain;
 use proto::v1::{TaskState, TaskStatus};
@@ -13,6 +13,9 @@ use super::launch::{Host, Job};
 use crate::checkpoint::{self, CheckpointError, Durability, Journal};
 use crate::clock::Clock;
 use crate::paths::Paths;
+
+/// All tasks are handed over at once, and of two that replace the file of one framework at the same time one fails.
+static FRAMEWORKS: Mutex<()> = Mutex::new(());
 
 #[derive(Debug, Clone)]
 pub struct Unwritten {
@@ -62,7 +65,11 @@ impl Unwritten {
             ..
         } = &self.job;
         let file = paths.framework_info(&run.agent, &run.framework);
-        checkpoint::write(&file, framework, Durability::Process)?;
+        {
+            // There is nothing in it that a panic could leave half done.
+            let _only_one = FRAMEWORKS.lock().unwrap_or_else(PoisonError::into_inner);
+            checkpoint::write(&file, framework, Durability::Process)?;
+        }
         let id = &task.task_id.value;
         let directory = paths.meta_task(run, id);
         checkpoint::make_directory(&directory)?;
