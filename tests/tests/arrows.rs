@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("failpoint", &[]),
     ("testbed", &[]),
     ("init", &[]),
-    ("fetcher", &[]),
+    ("fetcher", &["proto"]),
     ("images", &["fetcher"]),
     ("isolators", &["proto", "failpoint"]),
     ("network", &["failpoint"]),

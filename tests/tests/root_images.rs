@@ -133,13 +133,13 @@ async fn words_of_docker() {
         "{said}"
     );
 
-    app["container"]["docker"]["parameters"] = json!([{"key": "blkio-weight", "value": "10"}]);
+    app["container"]["docker"]["parameters"] = json!([{"key": "volumes-from", "value": "other"}]);
     let local = Local::new("refused");
     let file = local.file("app.json", &app);
     let mut run = local.start(&["run", "--once", &file]);
     assert_ne!(run.wait().code(), Some(0), "{}", run.output());
     let said = run.output();
-    assert!(said.contains("\"blkio-weight\" has no meaning"), "{said}");
+    assert!(said.contains("\"volumes-from\" has no meaning"), "{said}");
     local.nothing_left().await;
 }
 
