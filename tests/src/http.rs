@@ -1,6 +1,7 @@
 //! JSON over HTTP, as a client of Mesos or Marathon would speak it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
@@ -31,8 +32,13 @@ impl Service {
     pub fn at(port: u16) -> Self {
         Self {
             address: format!("127.0.0.1:{port}"),
-            // A proxy of the machine that runs the tests has no business here.
-            client: Client::builder().no_proxy().build().unwrap(),
+            // A proxy of the machine that runs the tests has no business here, and a server ends a connection that is
+            // idle for 30 s: one that is used at that moment fails.
+            client: Client::builder()
+                .no_proxy()
+                .pool_idle_timeout(Duration::from_secs(10))
+                .build()
+                .unwrap(),
         }
     }
 
