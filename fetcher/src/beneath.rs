@@ -18,6 +18,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+use proto::redact::redacted;
 
 pub use staging::Staging;
 
@@ -87,9 +88,10 @@ impl InnerPath {
     }
 }
 
+/// As others may read it: a name that was taken from a URI may hold what that must not tell.
 impl fmt::Display for InnerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.display().fmt(f)
+        f.write_str(&redacted(&self.0.to_string_lossy()))
     }
 }
 
@@ -339,7 +341,8 @@ impl Drop for Batch<'_> {
 }
 
 fn create_error(path: &Path, errno: Errno) -> WriteError {
-    let path = path.to_owned();
+    // As it is shown.
+    let path = PathBuf::from(redacted(&path.to_string_lossy()));
     match errno {
         // What the kernel says here, "too many levels of symbolic links", misleads.
         Errno::ELOOP | Errno::EXDEV => WriteError::ThroughLink { path },
@@ -357,6 +360,17 @@ mod tests {
 
     fn inner(path: &str) -> InnerPath {
         InnerPath::parse(Path::new(path)).unwrap()
+    }
+
+    #[test]
+    fn a_name_from_a_uri_is_told_without_its_secrets() {
+        let name = inner("get?token=hunter3&name=a.gz");
+        let shown = "get?token=***&name=a.gz";
+        assert_eq!(name.to_string(), shown);
+        for errno in [Errno::ELOOP, Errno::EISDIR, Errno::ENAMETOOLONG] {
+            let told = create_error(name.as_path(), errno).to_string();
+            assert!(told.contains(shown) && !told.contains("hunter3"), "{told}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ const SECRETS: &[&str] = &[
     "jwt",
 ];
 
-/// `uri` with its password and the values of suspicious parameters hidden.
+/// `uri` with its password, a user name that stands alone, and the values of suspicious parameters hidden.
 pub fn redacted(uri: &str) -> String {
     let (rest, fragment) = match uri.split_once('#') {
         Some((rest, fragment)) => (rest, Some(fragment)),
@@ -27,13 +27,17 @@ pub fn redacted(uri: &str) -> String {
     };
     let mut shown = without_password(place);
     if let Some(query) = query {
-        let parameters: Vec<String> = query.split('&').map(parameter).collect();
-        shown = shown + "?" + &parameters.join("&");
+        shown = shown + "?" + &parameters(query);
     }
     match fragment {
-        Some(fragment) => shown + "#" + fragment,
+        Some(fragment) => shown + "#" + &parameters(fragment),
         None => shown,
     }
+}
+
+fn parameters(text: &str) -> String {
+    let parameters: Vec<String> = text.split('&').map(parameter).collect();
+    parameters.join("&")
 }
 
 fn without_password(place: &str) -> String {
@@ -44,8 +48,12 @@ fn without_password(place: &str) -> String {
     match authority.rsplit_once('@') {
         None => place.to_owned(),
         Some((user, host)) => {
-            let user = user.split_once(':').map_or(user, |(user, _)| user);
-            format!("{scheme}://{user}:{HIDDEN}@{host}{path}")
+            // Alone it may be a token.
+            let shown = match user.split_once(':') {
+                Some((user, _)) => format!("{user}:{HIDDEN}"),
+                None => HIDDEN.to_owned(),
+            };
+            format!("{scheme}://{shown}@{host}{path}")
         }
     }
 }
@@ -71,7 +79,13 @@ mod tests {
             ("http://h/a.tgz?x=1#part", "http://h/a.tgz?x=1#part"),
             ("/opt/a@b:c", "/opt/a@b:c"),
             ("https://me:pw@h:1/a@b", "https://me:***@h:1/a@b"),
-            ("https://tok@en@h/a", "https://tok@en:***@h/a"),
+            ("https://tok@en@h/a", "https://***@h/a"),
+            ("https://me:p@w@h/a", "https://me:***@h/a"),
+            ("http://h/a#sha256:ab", "http://h/a#sha256:ab"),
+            (
+                "http://h/a#x=1&access_token=t",
+                "http://h/a#x=1&access_token=***",
+            ),
             (
                 "https://h/a?X-Amz-Signature=abc&v=2&access_token=t",
                 "https://h/a?X-Amz-Signature=***&v=2&access_token=***",

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use proto::redact::redacted;
 use rustix::fs::ioctl_ficlone;
 
 use super::fetching::{Arrival, ItemError, Tree};
@@ -39,7 +38,7 @@ impl Placing {
         let (sandbox, item) = (Arc::clone(&self.sandbox), self.item.clone());
         let mut batch = sandbox.batch();
         let Item { target, then, .. } = &item;
-        let name = redacted(&target.to_string());
+        let name = target.to_string();
         if let Arrival::Tree(kept) = &self.arrival {
             return self.hand_out(kept);
         }
