@@ -19,6 +19,9 @@ const LINK_BYTES: u64 = 4096;
 pub fn read(mut archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
     check(&mut archive, out.limits)?;
     let mut archive = zip::ZipArchive::new(BufReader::new(archive)).map_err(damaged)?;
+    if archive.has_overlapping_entries().map_err(damaged)? {
+        return Err(ArchiveError::Overlap);
+    }
     for index in 0..archive.len() {
         let zstd =
             archive.by_index_raw(index).map_err(damaged)?.compression() == CompressionMethod::ZSTD;

@@ -239,6 +239,17 @@ pub fn cases() -> Vec<Case> {
         zip(&overlapping.collect::<Vec<_>>()),
         Refused,
     );
+    let first = deflated("0", b"little", 6);
+    let second = Entry {
+        name: b"1".to_vec(),
+        overlaps: true,
+        ..first.clone()
+    };
+    add(
+        "two small entries that overlap",
+        zip(&[first, second]),
+        Refused,
+    );
     let many: Vec<Entry> = (0..501).map(|n| entry(&n.to_string(), b"")).collect();
     add("too many entries", zip(&many), Refused);
     add(
