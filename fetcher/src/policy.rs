@@ -28,10 +28,11 @@ pub enum Forbidden {
     Address(IpAddr),
 }
 
-/// Metadata services beside the link-local ones: of AWS and Google by IPv6, of Alibaba, Azure (its "wire server")
+/// Metadata services beside the link-local ones: of AWS (and its identities of pods) and Google by IPv6, of Alibaba, Azure (its "wire server")
 /// and Oracle.
 const METADATA: &[IpAddr] = &[
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
@@ -125,6 +126,7 @@ mod tests {
             "[::169.254.169.254]",
             "[2002:a9fe:a9fe::1]",
             "[fd00:ec2::254]",
+            "[fd00:ec2::23]",
             "[fd20:ce::254]",
             "100.100.100.200",
             "168.63.129.16",
