@@ -106,6 +106,11 @@ pub enum ArchiveError {
         "it is refused, for readers of zip do not agree about it: its list of entries is longer than it says"
     )]
     LongDirectory,
+    #[error(
+        "it is refused, for readers of zip do not agree about it: two entries, or one and the list of them, have \
+         bytes in common"
+    )]
+    Overlap,
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("cannot write {path} in the sandbox")]

@@ -7,7 +7,7 @@ use super::networks::apart;
 use super::*;
 
 /// Often, at once, and failures count only when there was a success.
-fn often() -> HealthCheck {
+pub fn often() -> HealthCheck {
     HealthCheck {
         delay_seconds: Some(0.0),
         interval_seconds: Some(0.1),
@@ -16,13 +16,28 @@ fn often() -> HealthCheck {
     }
 }
 
-fn by_command(command: &str) -> HealthCheck {
+pub fn by_command(command: &str) -> HealthCheck {
     let mut check = often();
     check.set_type(health_check::Type::Command);
     check.command = Some(CommandInfo {
         value: Some(command.to_owned()),
         ..Default::default()
     });
+    check
+}
+
+/// From the agent, into the task's network.
+pub fn by_http(port: u32, path: &str) -> CheckInfo {
+    let mut check = CheckInfo {
+        delay_seconds: Some(0.0),
+        interval_seconds: Some(0.1),
+        http: Some(check_info::Http {
+            port,
+            path: Some(path.to_owned()),
+        }),
+        ..Default::default()
+    };
+    check.set_type(check_info::Type::Http);
     check
 }
 
@@ -125,17 +140,7 @@ fn root_checks_look_into_the_tasks_own_network() {
             ..Default::default()
         });
         served.health_check = Some(check);
-        let mut general = CheckInfo {
-            delay_seconds: Some(0.0),
-            interval_seconds: Some(0.1),
-            http: Some(check_info::Http {
-                port: 80,
-                path: Some("/good".to_owned()),
-            }),
-            ..Default::default()
-        };
-        general.set_type(check_info::Type::Http);
-        served.check = Some(general);
+        served.check = Some(by_http(80, "/good"));
         link.say(run(served)).await;
         let code = |update: &TaskStatus| {
             let status = update.check_status.unwrap();

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use proto::task::is_terminal;
-use proto::v1::{CheckInfo, CommandInfo, HealthCheck, check_info, health_check};
 
+use super::super::checks::{by_command, by_http};
 use super::named::{Described, GIVES, joining, nothing_is_connected};
 use super::*;
 
@@ -13,29 +13,8 @@ fn looked_at(id: &str, networks: &[&str]) -> v1::TaskInfo {
     let serve = format!("echo {id} > name; exec busybox httpd -f -p 80");
     let mut task = joining(id, networks, &serve);
     let look = format!("test \"$(busybox wget -q -O - http://127.0.0.1/name)\" = {id}");
-    let mut health = HealthCheck {
-        delay_seconds: Some(0.0),
-        interval_seconds: Some(0.1),
-        grace_period_seconds: Some(1000.0),
-        command: Some(CommandInfo {
-            value: Some(look),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    health.set_type(health_check::Type::Command);
-    task.health_check = Some(health);
-    let mut check = CheckInfo {
-        delay_seconds: Some(0.0),
-        interval_seconds: Some(0.1),
-        http: Some(check_info::Http {
-            port: 80,
-            path: Some("/name".to_owned()),
-        }),
-        ..Default::default()
-    };
-    check.set_type(check_info::Type::Http);
-    task.check = Some(check);
+    task.health_check = Some(by_command(&look));
+    task.check = Some(by_http(80, "/name"));
     task
 }
 
