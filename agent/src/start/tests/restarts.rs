@@ -223,8 +223,12 @@ async fn root_after_a_reboot_an_agent_that_has_changed_is_a_new_one_and_stays_so
     let this = std::fs::read_to_string(&boot).unwrap();
     std::fs::write(&boot, "11111111-1111-4111-8111-111111111111").unwrap();
     node.flags.resources = Some("cpus:0.5;mem:1;ports:[1-2]".into());
-    // It dies before any master has given it an id: it must not come back as the one of before.
-    let handle = start(node.flags.clone()).await.unwrap();
+    // It dies before any master has given it an id: it must not come back as the one of before. This one answers
+    // nobody.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut flags = node.flags.clone();
+    flags.master = silent.local_addr().unwrap().into();
+    let handle = start(flags).await.unwrap();
     assert_eq!(handle.agent_id(), None);
     handle.stop().await;
     assert_eq!(std::fs::read_to_string(&boot).unwrap(), this);
