@@ -103,19 +103,28 @@ pub struct Node {
     plugins: Plugins,
     journal: Journal,
     books: Mutex<Books>,
-    /// Told when a network is not looked through any more.
-    collected: Condvar,
+    /// Told when somebody is not at work any more, with a container or with a network.
+    done: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Books {
     records: BTreeMap<String, Arc<Record>>,
-    /// Containers that somebody is at work with.
-    busy: BTreeSet<String>,
+    /// Containers that somebody is at work with: of one, no two plugins may be called at once (CNI 1.1, section 2).
+    busy: BTreeMap<String, Doing>,
     /// Containers of an earlier process, at which a plugin that it has started may still be at work.
     earlier: BTreeSet<String>,
     /// Networks whose plugins are asked what they remember: whom one is to connect waits for that.
     collecting: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Doing {
+    Changing,
+    /// Which goes on no longer than it must once somebody waits for its end.
+    Checking {
+        is_awaited: bool,
+    },
 }
 
 /// Somebody is at work with a container until this is dropped.
@@ -127,6 +136,7 @@ struct Work<'a> {
 impl Drop for Work<'_> {
     fn drop(&mut self) {
         self.node.books().busy.remove(self.container);
+        self.node.done.notify_all();
     }
 }
 
@@ -154,7 +164,7 @@ impl Node {
             settings,
             journal,
             books: Mutex::new(books),
-            collected: Condvar::new(),
+            done: Condvar::new(),
         })
     }
 
@@ -227,7 +237,7 @@ impl Node {
         let books = self.books();
         let of_record = |name: &String| record.is_in(name);
         let books = self
-            .collected
+            .done
             .wait_while(books, |it| it.collecting.iter().any(of_record));
         // No panic leaves them half changed.
         let mut books = books.unwrap_or_else(PoisonError::into_inner);
@@ -244,7 +254,7 @@ impl Node {
                 });
             }
         }
-        books.busy.insert(container.to_owned());
+        books.busy.insert(container.to_owned(), Doing::Changing);
         books
             .records
             .insert(container.to_owned(), Arc::new(record.clone()));
@@ -294,15 +304,22 @@ impl Node {
     /// Of a container that is no more, or never came to be. What cannot be taken away stays written down, and
     /// is to be tried again. Blocks.
     pub fn release(&self, container: &str) -> Result<(), ReleaseError> {
-        {
-            let mut books = self.books();
+        let mut books = self.books();
+        loop {
             if !books.records.contains_key(container) {
                 return Ok(());
             }
-            if !books.busy.insert(container.to_owned()) {
-                return Err(ReleaseError::Busy);
+            match books.busy.get_mut(container) {
+                None => break,
+                Some(Doing::Changing) => return Err(ReleaseError::Busy),
+                Some(Doing::Checking { is_awaited }) => *is_awaited = true,
             }
+            // No panic leaves them half changed.
+            let waited = self.done.wait(books);
+            books = waited.unwrap_or_else(PoisonError::into_inner);
         }
+        books.busy.insert(container.to_owned(), Doing::Changing);
+        drop(books);
         let _work = Work {
             node: self,
             container,
@@ -337,15 +354,35 @@ impl Node {
         Ok(())
     }
 
-    /// Asks plugins whether a container that lives has what they gave it. Blocks.
+    /// Asks plugins whether a container that lives has what they gave it; none of one that somebody else is at work
+    /// with. Blocks.
     pub fn check(&self, container: &str) -> Result<(), Failure> {
+        let record = {
+            let mut books = self.books();
+            let Some(record) = books.records.get(container).cloned() else {
+                return Ok(());
+            };
+            if books.busy.contains_key(container) {
+                return Ok(());
+            }
+            let checking = Doing::Checking { is_awaited: false };
+            books.busy.insert(container.to_owned(), checking);
+            record
+        };
+        let _work = Work {
+            node: self,
+            container,
+        };
         self.outlast(container);
-        let record = self.record(container).unwrap_or_default();
         let (file, told) = (
             self.journal.namespace(container),
             self.journal.told(container),
         );
         for attachment in &record.attachments {
+            let doing = self.books().busy.get(container).copied();
+            if doing == Some(Doing::Checking { is_awaited: true }) {
+                break;
+            }
             let place = place(container, Some(&file), &told, attachment);
             if let Some(result) = &attachment.result {
                 self.plugins.check(&attachment.network, &place, result)?;

@@ -1,5 +1,6 @@
 //! Plugins that are shell scripts, well-behaved ones and others, and a namespace that is a real one.
 
+mod at_once;
 mod earlier;
 mod upkeep;
 
@@ -28,6 +29,12 @@ echo "$CNI_COMMAND $name $CNI_CONTAINERID $CNI_IFNAME" >> "$LOGS/calls"
 test -e "$CNI_NETNS" || exit 9
 echo '{"cniVersion": "1.0.0", "ips": [{"address": "10.9.0.2/24"}], "dns": {"nameservers": ["10.9.0.1"]}}'
 "#;
+
+/// Says when it begins to do what it is told, and goes on once it may.
+fn waits_for(command: &str) -> String {
+    let waits = "touch $LOGS/begun; until test -e $LOGS/go; do sleep 0.05; done";
+    format!("[ $CNI_COMMAND != {command} ] || {{ {waits}; }}\n{GOOD}")
+}
 
 struct Stage(tempfile::TempDir);
 
@@ -81,6 +88,13 @@ impl Stage {
         let text = fs::read_to_string(self.path("logs/calls")).unwrap_or_default();
         fs::remove_file(self.path("logs/calls")).ok();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// Until a plugin has left that file.
+    fn is_left(&self, name: &str) {
+        while !self.path("logs").join(name).exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn told(&self, name: &str) -> Value {

@@ -18,7 +18,7 @@ struct Collecting<'a> {
 impl Drop for Collecting<'_> {
     fn drop(&mut self) {
         self.node.books().collecting.remove(self.network);
-        self.node.collected.notify_all();
+        self.node.done.notify_all();
     }
 }
 
@@ -72,7 +72,7 @@ impl Node {
 impl Books {
     fn is_at_work(&self, network: &str) -> bool {
         let is_busy = |(container, record): (&String, &Arc<Record>)| {
-            self.busy.contains(container) && record.is_in(network)
+            self.busy.contains_key(container) && record.is_in(network)
         };
         self.records.iter().any(is_busy)
     }

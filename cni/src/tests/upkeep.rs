@@ -8,19 +8,6 @@ impl Stage {
             format!(r#"{{"cniVersion": "1.1.0", "name": "{name}", "type": "{plugin}"{more}}}"#);
         fs::write(self.path("conf").join(format!("{name}.conf")), text).unwrap();
     }
-
-    /// Until a plugin has left that file.
-    fn is_left(&self, name: &str) {
-        while !self.path("logs").join(name).exists() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-/// Says when it begins to do what it is told, and goes on once it may.
-fn waits_for(command: &str) -> String {
-    let waits = "touch $LOGS/begun; until test -e $LOGS/go; do sleep 0.05; done";
-    format!("[ $CNI_COMMAND != {command} ] || {{ {waits}; }}\n{GOOD}")
 }
 
 #[test]
