@@ -24,16 +24,20 @@ impl SmallDisk {
         self.0.join("ballast")
     }
 
-    /// To the last byte.
+    /// To the last byte, also those that somebody gives back meanwhile.
     pub fn fill(&self) {
         let mut options = OpenOptions::new();
         let options = options.append(true).create(true);
         let mut ballast = options.open(self.ballast()).unwrap();
-        while let Ok(1..) = ballast.write(&[1; PAGE as usize]) {}
-        let file = self.0.join("probe");
-        let full = fs::write(&file, "x").unwrap_err();
-        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-        fs::remove_file(file).unwrap();
+        let probe = self.0.join("probe");
+        loop {
+            while let Ok(1..) = ballast.write(&[1; PAGE as usize]) {}
+            let written = fs::write(&probe, "x");
+            fs::remove_file(&probe).unwrap();
+            if let Err(full) = written {
+                return assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+            }
+        }
     }
 
     /// For so many pages.

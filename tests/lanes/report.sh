@@ -32,7 +32,18 @@ count_tests() {
             awk '{ p += $1; f += $2; i += $3 } END { print p + 0, f + 0, i + 0 }'
     )
     passed=$((passed + p)) failed=$((failed + f))
+    [ "$f" = 0 ] || tell_why "$1" >>"${LANE_FAILURES:-/dev/stdout}"
     [ "$ignored" = 0 ] || left_out_because "$ignored ignored tests"
+}
+
+# tell_why FILE: of each test that failed, its name and the first lines of what it said: where all that was
+# said is too long to be kept, this is what is needed of it.
+tell_why() {
+    tr -d '\r' <"$1" | awk '
+        /^---- .* stdout ----$/ { left = 12 }
+        /^stack backtrace:$/ { left = 0 }
+        left && NF { print substr($0, 1, 400); left-- }
+    '
 }
 
 # report: the last thing a lane does.
