@@ -15,6 +15,7 @@ use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 use crate::Shared;
+use crate::ahead::{self, Network};
 use crate::compile::{self, Command};
 use crate::death::{self, Death, Look};
 use crate::error::{LaunchError, chain};
@@ -349,6 +350,16 @@ impl Container {
         within::network_of(process.as_fd().try_clone_to_owned()?, work).await
     }
 
+    /// That of a container which is to be nested in this one.
+    pub(crate) fn cgroup_of_nested(&self, id: &ContainerId) -> Cgroup {
+        self.0.cgroup.nest(id.as_str())
+    }
+
+    /// Its network, for one more container that is to be in it. Errors: `ESRCH` once this one has ended.
+    pub async fn network(&self) -> io::Result<Network> {
+        self.within_network(ahead::this_threads).await
+    }
+
     /// Changes the limits that the resources name, at once, and leaves the others. Its record keeps
     /// telling what it was launched with. Blocks.
     pub fn update(&self, resources: &LinuxResources) -> Result<(), UpdateError> {
@@ -357,6 +368,7 @@ impl Container {
 
     /// Those that do not end with the first process.
     fn end_the_rest(&self) {
+        self.0.cgroup.nested().iter().for_each(Cgroup::kill);
         match self.0.pids {
             PidNamespace::Own => {}
             PidNamespace::Hosts => self.0.cgroup.kill(),

@@ -132,7 +132,9 @@ fn describe(termination: &Termination) -> String {
         ) => {
             format!("it ran out of memory (limit {} MB)", limit >> 20)
         }
-        (Some(OutOfMemory { limit: None, .. }), _) => "the host ran out of memory".to_owned(),
+        (Some(OutOfMemory { limit: None, .. }), _) => {
+            "the host, or what it is nested in, ran out of memory".to_owned()
+        }
         (None, Some(status)) => format!("it {status}"),
         (None, None) => "it was killed".to_owned(),
     }

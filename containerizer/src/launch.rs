@@ -45,6 +45,8 @@ pub struct Order {
     pub layout: Layout,
     /// One that was connected before; otherwise one that is not, when the spec asks for its own.
     pub network: Option<Network>,
+    /// The cgroup of one that is nested in another; otherwise it is where the spec says.
+    pub nested: Option<Cgroup>,
 }
 
 pub async fn launch(
@@ -178,9 +180,10 @@ fn start(shared: &Arc<Shared>, order: Order, mut watch: Stopwatch) -> Result<Sta
         then,
         layout,
         network,
+        nested,
     } = order;
     watch.lap("queue");
-    let cgroup = shared.cgroup(&id, &spec, layout);
+    let cgroup = nested.unwrap_or_else(|| shared.cgroup(&id, &spec, layout));
     let limits = spec
         .linux()
         .as_ref()

@@ -126,6 +126,15 @@ pub struct Output {
     pub bounds: (u64, u64),
 }
 
+/// Where a container is launched that is not for itself.
+#[derive(Debug, Default)]
+pub struct Place<'a> {
+    /// One that was connected before, for a request that asks for one of its own.
+    pub network: Option<Network>,
+    /// What it is nested in: it counts among what that uses, and ends with it.
+    pub parent: Option<&'a Container>,
+}
+
 /// Launches containers on this host and finds them again after a restart. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Containerizer(Arc<Shared>);
@@ -253,13 +262,13 @@ impl Containerizer {
         out: Output,
         watch: Stopwatch,
     ) -> Result<Container, LaunchError> {
-        self.launch_in(None, request, out, watch).await
+        self.launch_in(Place::default(), request, out, watch).await
     }
 
-    /// The same in a network that was connected before, for a request that asks for one of its own.
+    /// The same where others are, or have been at work.
     pub async fn launch_in(
         &self,
-        network: Option<Network>,
+        place: Place<'_>,
         request: &Request,
         out: Output,
         mut watch: Stopwatch,
@@ -272,7 +281,16 @@ impl Containerizer {
         });
         let ids = ids.transpose()?;
         request.user_namespace = ids.as_ref().map(|reserved| reserved.ids);
-        let spec = self.plan(&request)?;
+        let Place { network, parent } = place;
+        if parent.is_some_and(|parent| !parent.is_there()) {
+            return Err(LaunchError::Joined);
+        }
+        let mut spec = self.plan(&request)?;
+        let nested = parent.map(|parent| parent.cgroup_of_nested(&request.id));
+        if let (Some(cgroup), Some(linux)) = (&nested, spec.linux_mut()) {
+            // There a later agent finds it.
+            linux.set_cgroups_path(Some(Path::new("/").join(cgroup.path())));
+        }
         watch.lap("plan");
         let stdio = Stdio {
             stdin: None,
@@ -288,6 +306,7 @@ impl Containerizer {
             then,
             layout: Layout::Lean,
             network,
+            nested,
         };
         launch::launch(self.0.clone(), order, watch).await
     }
@@ -314,6 +333,7 @@ impl Containerizer {
             then,
             layout: Layout::Lean,
             network: None,
+            nested: None,
         };
         launch::launch(self.0.clone(), order, watch).await
     }

@@ -298,6 +298,8 @@ pub enum Limit<T> {
     Default,
     At(T),
     Unlimited,
+    /// That of the container which it is nested in, for all that are.
+    Parents,
 }
 
 /// A host file or directory inside the container.

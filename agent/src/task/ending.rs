@@ -234,7 +234,9 @@ fn limitation(resource: &str, bytes: u64) -> v1::TaskResourceLimitation {
 fn memory_exceeded(out_of_memory: &OutOfMemory) -> Report {
     let requested = match out_of_memory.limit {
         Some(limit) => format!("Requested: {}MB", megabytes(limit)),
-        None => "the task has no limit, the host ran out of memory:".to_owned(),
+        None => {
+            "the task has no limit of its own, its group or the host ran out of memory:".to_owned()
+        }
     };
     let words = format!(
         "Memory limit exceeded: {requested} Maximum Used: {}MB",

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerizer::{Containerizer, Output, Stopwatch};
+use containerizer::{Containerizer, Output, Place, Stopwatch};
 use failpoint::{Point, reach};
 use fetcher::Fetcher;
 use isolators::{CapabilitySets, ContainerId};
@@ -487,7 +487,11 @@ async fn contain(
         tokio::task::spawn_blocking(move || add_hosts(&container, &hosts)).await??;
     }
     let network = connected.as_mut().and_then(Connected::take);
-    let launch = (host.containerizer).launch_in(network, &plan.container, out, watch);
+    let place = Place {
+        network,
+        parent: None,
+    };
+    let launch = (host.containerizer).launch_in(place, &plan.container, out, watch);
     // From here on it may be there, also when nobody waits any more.
     connected.iter_mut().for_each(Connected::keep);
     let launched = clock.bound("starting its command in the container", launch);

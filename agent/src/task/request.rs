@@ -254,6 +254,7 @@ pub fn shares(
     let memory_limit = match limit("mem", overhead.mem()) {
         Limit::Default => Limit::Default,
         Limit::Unlimited => Limit::Unlimited,
+        Limit::Parents => Limit::Parents,
         Limit::At(megabytes) => Limit::At(bytes(megabytes)),
     };
     Ok((

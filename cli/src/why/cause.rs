@@ -131,8 +131,8 @@ fn memory(last: &Event) -> String {
     };
     let Some(limit) = between(message, "Requested: ", "MB") else {
         return format!(
-            "{peak}. It has no limit of its own: the host had no memory left. Give tasks limits, \
-             or the host fewer of them."
+            "{peak}. It has no limit of its own: its group, or the host, had no memory left. Give \
+             tasks limits, or the host fewer of them."
         );
     };
     let what = match between(message, "the kernel killed process ", ";") {

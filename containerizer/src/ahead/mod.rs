@@ -9,7 +9,7 @@ mod shop;
 
 pub use ipc::Ipc;
 pub use mount::{Entry, Recipe};
-pub use network::Network;
+pub use network::{Network, this_threads};
 pub use plan::{use_made, wanted};
 
 use std::io;

@@ -13,7 +13,7 @@ use crate::sys;
 
 #[derive(Debug)]
 pub struct Network {
-    /// Nobody is in it, and its loopback interface is up.
+    /// Its loopback interface is up.
     pub namespace: OwnedFd,
     /// A detached mount of a sysfs that shows it.
     pub sysfs: OwnedFd,
@@ -33,6 +33,11 @@ pub fn make() -> io::Result<Network> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     sys::loopback_up()?;
     distrust_routers()?;
+    this_threads()
+}
+
+/// That this thread is in, for one more container.
+pub fn this_threads() -> io::Result<Network> {
     let route = socket(
         AddressFamily::Netlink,
         SockType::Raw,

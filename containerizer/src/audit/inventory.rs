@@ -98,10 +98,6 @@ pub fn look(
 /// A spec may have put a container elsewhere in our subtree. Specs are large: only those that matter are
 /// read.
 fn note_places(journal: &mut Journal, scope: &Scope, cgroups: &BTreeMap<String, Vec<PathBuf>>) {
-    let is_recorded = |name: &String| journal.records.contains_key(name);
-    if cgroups.keys().all(is_recorded) {
-        return;
-    }
     let elsewhere = journal.records.iter_mut();
     for (id, record) in elsewhere.filter(|(id, _)| !cgroups.contains_key(*id)) {
         record.cgroup = named(scope, id);

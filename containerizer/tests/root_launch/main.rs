@@ -5,6 +5,7 @@ mod cgroups;
 mod death;
 mod exec;
 mod namespaces;
+mod nested;
 mod pids;
 mod records;
 mod support;

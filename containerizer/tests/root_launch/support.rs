@@ -97,7 +97,8 @@ impl Host {
         }
     }
 
-    pub async fn launch(&self, request: &Request) -> Result<Container, LaunchError> {
+    /// Its logs in the sandbox.
+    pub fn streams(&self) -> Output {
         let open = |name: &str| {
             let path = self.sandbox().join(name);
             File::options()
@@ -107,12 +108,15 @@ impl Host {
                 .expect("a log")
                 .into()
         };
-        let output = Output {
+        Output {
             stdout: open("stdout"),
             stderr: open("stderr"),
             bounds: (0, 0),
-        };
-        let watch = Stopwatch::start();
+        }
+    }
+
+    pub async fn launch(&self, request: &Request) -> Result<Container, LaunchError> {
+        let (output, watch) = (self.streams(), Stopwatch::start());
         self.containerizer.launch(request, output, watch).await
     }
 

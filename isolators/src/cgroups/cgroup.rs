@@ -18,7 +18,7 @@ use super::below::{self, Below};
 use super::directory::{self, Made};
 use super::error::CgroupError;
 use super::files::{self, Files};
-use super::hierarchy::{ControllerMount, Hierarchy, Version};
+use super::hierarchy::{ALWAYS_V1, ControllerMount, Hierarchy, Version};
 use super::members;
 use super::plan::Plan;
 use super::settings::Now;
@@ -29,6 +29,8 @@ pub struct Cgroup {
     /// Below each mount.
     path: PathBuf,
     layout: Layout,
+    /// While it is made: that of the container which this one is nested in.
+    within: Option<Arc<Cgroup>>,
 }
 
 /// How much of a cgroup a container gets.
@@ -41,6 +43,10 @@ pub enum Layout {
     /// statistics. v2: the processes are in the cgroup itself.
     Oci,
 }
+
+/// Below a container's, where those of the containers lie that are nested in it. Source:
+/// spec/mesos-agent.md section 21.1.
+pub(super) const NESTED: &str = "mesos";
 
 /// How a new process gets into the cgroup.
 #[derive(Debug)]
@@ -81,6 +87,7 @@ impl Cgroup {
             hierarchy: hierarchy.clone(),
             path: path.strip_prefix("/").unwrap_or(path).to_owned(),
             layout,
+            within: None,
         }
     }
 
@@ -93,6 +100,39 @@ impl Cgroup {
             found.layout = Layout::Oci;
         }
         found
+    }
+
+    /// Names that of a container which is nested in this one. It can only be made while this one is there, and
+    /// goes with it.
+    pub fn nest(&self, id: &str) -> Self {
+        Self {
+            hierarchy: self.hierarchy.clone(),
+            path: self.path.join(NESTED).join(id),
+            layout: Layout::Lean,
+            within: Some(Arc::new(self.clone())),
+        }
+    }
+
+    /// Of containers that are nested in this one.
+    pub fn nested(&self) -> Vec<Self> {
+        let mount = match &*self.hierarchy {
+            Hierarchy::V1(mounts) => {
+                let mut mounts = mounts.iter();
+                let mount = mounts.find(|mount| mount.is_always_used());
+                mount.map(|mount| mount.path.as_path())
+            }
+            Hierarchy::V2(mount) => Some(mount.as_path()),
+        };
+        let above = mount.map(|mount| mount.join(&self.path).join(NESTED));
+        // Nearly always there is none.
+        let names = above.and_then(|above| fs::read_dir(above).ok());
+        let names = names.into_iter().flatten().flatten();
+        let directories = names.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir()));
+        let found = directories.map(|entry| {
+            let path = self.path.join(NESTED).join(entry.file_name());
+            Self::found(&self.hierarchy, &path)
+        });
+        found.collect()
     }
 
     /// Below each mount of cgroups.
@@ -129,11 +169,20 @@ impl Cgroup {
     }
 
     fn make(&self, plan: &Plan, made: &mut Made) -> Result<(), CgroupError> {
+        if let Some(above) = &self.within {
+            let mut beyond = plan.controllers();
+            // Those it has since it is there.
+            beyond.retain(|controller| !ALWAYS_V1.contains(controller));
+            above.extend(&beyond)?;
+        }
         match &*self.hierarchy {
             Hierarchy::V1(_) => {
                 for mount in &plan.hierarchies {
                     let directory = mount.path.join(&self.path);
-                    let is_new = made.add(&directory)?;
+                    if let (Some(_), Some(nest)) = (&self.within, directory.parent()) {
+                        directory::make_nest(nest)?;
+                    }
+                    let is_new = self.add(&directory, made)?;
                     if mount.has("cpuset") {
                         directory::inherit_cpuset(&mount.path, &self.path)?;
                     }
@@ -143,18 +192,26 @@ impl Cgroup {
             }
             Hierarchy::V2(mount) => {
                 let directory = mount.join(&self.path);
-                match self.layout {
-                    Layout::Lean => {
-                        directory::hand_on(mount, &self.path, &plan.controllers(), made)?;
-                    }
-                    Layout::Oci => directory::hand_on_all(mount, &self.path, made)?,
+                let needed = plan.controllers();
+                match (self.layout, &self.within, directory.parent()) {
+                    (_, Some(_), Some(nest)) => directory::make_handing_nest(nest, &needed)?,
+                    (Layout::Lean, ..) => directory::hand_on(mount, &self.path, &needed, made)?,
+                    (Layout::Oci, ..) => directory::hand_on_all(mount, &self.path, made)?,
                 }
-                let is_new = made.add(&directory)?;
+                let is_new = self.add(&directory, made)?;
                 if self.layout == Layout::Lean {
-                    made.add(&directory.join("leaf"))?;
+                    self.add(&directory.join("leaf"), made)?;
                 }
                 self.check_found(&directory, is_new)
             }
+        }
+    }
+
+    /// Whether it is new.
+    fn add(&self, directory: &Path, made: &mut Made) -> Result<bool, CgroupError> {
+        match &self.within {
+            Some(_) => made.add_within(directory),
+            None => made.add(directory),
         }
     }
 

@@ -56,7 +56,7 @@ fn quota(cpus: Share<f64>, cfs_by_default: bool) -> Option<Quota> {
     let of = |cpus: f64| Quota::Microseconds(((cpus * PERIOD as f64) as u64).max(MINIMUM_QUOTA));
     match cpus.limit {
         Limit::At(limit) => Some(of(limit)),
-        Limit::Unlimited => Some(Quota::Unlimited),
+        Limit::Unlimited | Limit::Parents => Some(Quota::Unlimited),
         Limit::Default => cfs_by_default.then(|| of(cpus.request)),
     }
 }

@@ -16,12 +16,25 @@ use super::hierarchy::REQUIRED;
 pub(super) struct Made(Vec<PathBuf>);
 
 impl Made {
-    /// Whether it is new.
+    /// Whether it is new. Parents that are not there are made, too.
     pub fn add(&mut self, path: &Path) -> Result<bool, CgroupError> {
         let before = self.0.len();
         make(path, &mut self.0)?;
+        Ok(self.has_grown(before))
+    }
+
+    /// The same where the parent must be there: it is not ours to make anew when it is just going.
+    pub fn add_within(&mut self, path: &Path) -> Result<bool, CgroupError> {
+        let before = self.0.len();
+        if make_within(path)? {
+            self.0.push(path.to_owned());
+        }
+        Ok(self.has_grown(before))
+    }
+
+    fn has_grown(&self, before: usize) -> bool {
         reach(Point::CgroupMade);
-        Ok(self.0.len() > before)
+        self.0.len() > before
     }
 
     pub fn unmake(&self) {
@@ -52,6 +65,32 @@ pub(super) fn make(path: &Path, made: &mut Vec<PathBuf>) -> Result<(), CgroupErr
         }
     }
     Ok(())
+}
+
+fn make_within(path: &Path) -> Result<bool, CgroupError> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(source) => {
+            let path = path.to_owned();
+            Err(CgroupError::Create { path, source })
+        }
+    }
+}
+
+/// Makes what nested containers lie in, below the cgroup of a container that is there. It goes with that one.
+pub(super) fn make_nest(nest: &Path) -> Result<(), CgroupError> {
+    make_within(nest).map(drop)
+}
+
+/// The same on v2, and has it hand on what they need.
+pub(super) fn make_handing_nest(nest: &Path, needed: &BTreeSet<&str>) -> Result<(), CgroupError> {
+    let all: Vec<_> = PREPARED.iter().chain(needed).copied().collect();
+    let above = nest.parent().unwrap_or(nest);
+    hand_on_by(above, &all)?;
+    make_nest(nest)?;
+    // Also when it was there: another launch may have made it, and not have come to this.
+    hand_on_by(nest, &all)
 }
 
 /// What the subtree of all containers hands on.
@@ -105,13 +144,19 @@ fn hand_on_to(
         if parent != mount {
             made.add(parent)?;
         }
-        let file = parent.join(CONTROL);
-        let handed_on = act::read(&file)?;
-        let has = |controller: &&&str| handed_on.split_whitespace().any(|has| has == **controller);
-        for controller in controllers.iter().filter(|controller| !has(controller)) {
-            // As far as it is allowed: the file that is missing then is named, if it is needed.
-            let _ = act::write(&file, &format!("+{controller}"));
-        }
+        hand_on_by(parent, controllers)?;
+    }
+    Ok(())
+}
+
+/// One cgroup gives its children these.
+fn hand_on_by(directory: &Path, controllers: &[&str]) -> Result<(), CgroupError> {
+    let file = directory.join(CONTROL);
+    let handed_on = act::read(&file)?;
+    let has = |controller: &&&str| handed_on.split_whitespace().any(|has| has == **controller);
+    for controller in controllers.iter().filter(|controller| !has(controller)) {
+        // As far as it is allowed: the file that is missing then is named, if it is needed.
+        let _ = act::write(&file, &format!("+{controller}"));
     }
     Ok(())
 }

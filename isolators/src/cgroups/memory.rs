@@ -22,7 +22,7 @@ impl Isolator for Memory {
         let hard = match request.memory.limit {
             Limit::Default => soft as i64,
             Limit::At(limit) => limit.max(MINIMUM) as i64,
-            Limit::Unlimited => -1,
+            Limit::Unlimited | Limit::Parents => -1,
         };
         let mut memory = LinuxMemoryBuilder::default()
             .reservation(soft as i64)
@@ -43,7 +43,7 @@ impl Isolator for Memory {
 /// the less it asked for, the sooner. 0 to 1000.
 fn oom_score_adj(memory: Share<u64>, total: u64) -> Option<i32> {
     let bursts = match memory.limit {
-        Limit::Default => false,
+        Limit::Default | Limit::Parents => false,
         Limit::At(limit) => memory.request < limit,
         Limit::Unlimited => true,
     };

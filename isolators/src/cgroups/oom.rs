@@ -6,7 +6,7 @@ pub(super) mod report;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -103,14 +103,27 @@ impl Cgroup {
         }
     }
 
-    /// How many processes of this cgroup the kernel has killed for memory.
+    /// How many processes of this cgroup the kernel has killed for memory. Those of nested containers are theirs,
+    /// whosever memory has run out.
     pub fn oom_kills(&self) -> u64 {
-        let file = self.files().memory_events;
-        let text = self
-            .dir("memory")
-            .and_then(|dir| fs::read_to_string(dir.join(file)).ok());
-        text.and_then(|text| flat_keyed(&text, "oom_kill"))
-            .unwrap_or(0)
+        let Some(dir) = self.dir("memory") else {
+            return 0;
+        };
+        let kills = |file: PathBuf| flat_keyed(&fs::read_to_string(file).ok()?, "oom_kill");
+        let all = || kills(dir.join(self.files().memory_events)).unwrap_or(0);
+        match self.version() {
+            // v1 counts them where they were.
+            Version::V1 => all(),
+            // v2 counts those below, too. What it hands on to its leaf and to nested ones it has none itself of any
+            // more. `memory.events.local`: Linux 5.3.
+            Version::V2 => {
+                let leaf = dir.join("leaf");
+                match kills(leaf.join(self.files().memory_events)) {
+                    Some(own) => own + kills(dir.join("memory.events.local")).unwrap_or(0),
+                    None => all(),
+                }
+            }
+        }
     }
 
     /// What the kernel knows about the out-of-memory kills here; `None` when there were none. Without
@@ -157,4 +170,32 @@ fn page_size() -> u64 {
     let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
     let size = size.ok().flatten().and_then(|size| size.try_into().ok());
     size.unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cgroups::hierarchy::Hierarchy;
+
+    #[test]
+    fn v2_counts_nested_ones_with_a_container_and_they_are_not_its_own() {
+        let mount = std::env::temp_dir().join(format!("cgroups-oom-{}", std::process::id()));
+        let own = mount.join("mesos/c1");
+        fs::create_dir_all(own.join("leaf")).expect("directories");
+        let told = |file: &str, kills: u64| {
+            let text = format!("low 0\noom 9\noom_kill {kills}\noom_group_kill 0\n");
+            fs::write(own.join(file), text).expect("a file");
+        };
+        let hierarchy = Arc::new(Hierarchy::V2(mount.clone()));
+        let cgroup = Cgroup::found(&hierarchy, Path::new("/mesos/c1"));
+        assert_eq!(cgroup.oom_kills(), 0);
+        told("memory.events", 7);
+        told("memory.events.local", 1);
+        assert_eq!(cgroup.oom_kills(), 7, "nothing is nested in it");
+        told("leaf/memory.events", 2);
+        assert_eq!(cgroup.oom_kills(), 3);
+        fs::remove_dir_all(&mount).expect("removes");
+    }
 }

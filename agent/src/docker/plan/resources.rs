@@ -26,7 +26,7 @@ pub struct Strictness {
 pub fn resources(cpus: Share<f64>, memory: Share<u64>, strictness: Strictness) -> Resources {
     let capped = match cpus.limit {
         Limit::At(limit) => quota(limit),
-        Limit::Unlimited => None,
+        Limit::Unlimited | Limit::Parents => None,
         Limit::Default if strictness.caps_cpus => quota(cpus.request),
         Limit::Default => None,
     };
@@ -34,7 +34,7 @@ pub fn resources(cpus: Share<f64>, memory: Share<u64>, strictness: Strictness) -
     let limit = match memory.limit {
         Limit::At(limit) => Some(bytes(limit)),
         Limit::Default => Some(bytes(memory.request)),
-        Limit::Unlimited => None,
+        Limit::Unlimited | Limit::Parents => None,
     };
     Resources {
         cpu_shares: Some(((1024.0 * cpus.request) as u64).clamp(2, 262_144)),
@@ -58,7 +58,7 @@ pub fn quota(cpus: f64) -> Option<(u64, i64)> {
 /// sooner. `total`: bytes of the host.
 pub fn oom_score_adj(memory: Share<u64>, total: u64) -> i64 {
     let bursts = match memory.limit {
-        Limit::Default => false,
+        Limit::Default | Limit::Parents => false,
         Limit::At(limit) => memory.request < limit,
         Limit::Unlimited => true,
     };

@@ -43,12 +43,15 @@ fn a_task_without_memory_hears_its_limit_and_peak_and_what_grew() {
     assert!(said.contains("60 MB of it are files"), "{said}");
     assert!(said.ends_with("what grows in process 42 (sh)."), "{said}");
     failed.message = Some(
-        "Memory limit exceeded: the task has no limit, the host ran out of memory: Maximum Used: \
-         64MB"
+        "Memory limit exceeded: the task has no limit of its own, its group or the host ran out of \
+         memory: Maximum Used: 64MB"
             .to_owned(),
     );
     let said = cause(&story(vec![failed])).unwrap();
-    assert!(said.contains("the host had no memory left"), "{said}");
+    assert!(
+        said.contains("its group, or the host, had no memory left"),
+        "{said}"
+    );
 }
 
 #[test]
