@@ -2,6 +2,7 @@
 //! decided.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::checks::{Checks, Past};
 use crate::clock::Clock;
 use crate::container::Container;
 use crate::executor;
+use crate::group;
 use crate::logs::Begun;
 use crate::paths::Run;
 use crate::quota::quota;
@@ -28,7 +30,7 @@ use crate::task::launch::Host;
 use crate::task::machine::Phase;
 
 /// Containers by their id.
-type Found = HashMap<String, Container>;
+pub type Found = HashMap<String, Container>;
 
 /// Says what cannot be taken over.
 pub fn tell_losses(supervisor: &mut Supervisor, stored: &Stored) {
@@ -71,8 +73,12 @@ fn adopt_run(
     rebooted: bool,
     found: &mut Found,
 ) {
-    if stored.kind == Kind::Custom {
-        return adopt_executor(supervisor, framework, stored, rebooted, found);
+    match stored.kind {
+        Kind::Command => {}
+        Kind::Custom => return adopt_executor(supervisor, framework, stored, rebooted, found),
+        Kind::Group => {
+            return group::adoption::adopt(supervisor, framework, stored, rebooted, found);
+        }
     }
     let StoredRun {
         run,
@@ -84,6 +90,7 @@ fn adopt_run(
     let mut entry = Executor {
         kind: Kind::Command,
         completed_tasks: Default::default(),
+        members: Default::default(),
         sandbox: supervisor.host.paths.sandbox(&run),
         run: run.clone(),
         info: shown(&executor),
@@ -124,53 +131,70 @@ fn adopt_run(
     }
     supervisor.book.add_executor(framework, entry);
     for (fate, task) in fates {
-        let key = Key {
-            framework: run.framework.clone(),
-            task: task.info.task_id.value.clone(),
-        };
-        if fate != Fate::Done {
-            keep_logs(supervisor, &run, &task, matches!(fate, Fate::Adopt(_)));
-        }
-        if matches!(fate, Fate::Adopt(_)) {
-            let host = &supervisor.host;
-            let disk = quota(&task.info.resources);
-            host.quotas
-                .watch(key.clone(), &host.paths.sandbox(&run), disk);
-        }
-        let (phase, container, report) = match fate {
-            Fate::Done => continue,
-            Fate::Deliver => (Phase::Ended, None, None),
-            Fate::Adopt(phase) => (phase, found.remove(&run.container), None),
-            Fate::Lost(report) => (Phase::Ended, None, Some(report)),
-        };
-        let checks = Checks::of(&task.info).map(|checks| match phase {
-            Phase::Running { .. } => {
-                let past = Past::of(&task.history, Instant::now(), Clock::read());
-                checks.resumed(past)
-            }
-            _ => checks,
-        });
-        let resumed = Resumed {
-            policy: {
-                let docker = &supervisor.host.docker;
-                docker.graced(policy(framework, &task.info), &task.info)
-            },
-            phase,
-            journal: task.journal,
-            history: task.history,
-            container,
-            report,
-            cut: ending::never_ran(framework),
-            checks,
-        };
-        let beginning = Beginning::Resume(Box::new(resumed));
-        supervisor.start(key, Some(run.clone()), true, beginning);
+        go_on(supervisor, framework, (&run, None), (fate, task), found);
     }
+}
+
+/// A task has its actor again, unless there is nothing more to be told of it. Its container may be `nested` in
+/// that of the run.
+pub fn go_on(
+    supervisor: &mut Supervisor,
+    framework: &proto::v1::FrameworkInfo,
+    (run, nested): (&Run, Option<String>),
+    (fate, task): (Fate, StoredTask),
+    found: &mut Found,
+) {
+    let key = Key {
+        framework: run.framework.clone(),
+        task: task.info.task_id.value.clone(),
+    };
+    let paths = &supervisor.host.paths;
+    let (own, sandbox) = match &nested {
+        Some(nested) => (nested.clone(), paths.nested_sandbox(run, nested)),
+        None => (run.container.clone(), paths.sandbox(run)),
+    };
+    if fate != Fate::Done {
+        keep_logs(supervisor, &sandbox, &task, matches!(fate, Fate::Adopt(_)));
+    }
+    // What a group takes is its executor's.
+    if matches!(fate, Fate::Adopt(_)) && nested.is_none() {
+        let disk = quota(&task.info.resources);
+        let quotas = &supervisor.host.quotas;
+        quotas.watch(key.clone(), &sandbox, disk);
+    }
+    let (phase, container, report) = match fate {
+        Fate::Done => return,
+        Fate::Deliver => (Phase::Ended, None, None),
+        Fate::Adopt(phase) => (phase, found.remove(&own), None),
+        Fate::Lost(report) => (Phase::Ended, None, Some(report)),
+    };
+    let checks = Checks::of(&task.info).map(|checks| match phase {
+        Phase::Running { .. } => {
+            let past = Past::of(&task.history, Instant::now(), Clock::read());
+            checks.resumed(past)
+        }
+        _ => checks,
+    });
+    let resumed = Resumed {
+        policy: {
+            let docker = &supervisor.host.docker;
+            docker.graced(policy(framework, &task.info), &task.info)
+        },
+        phase,
+        journal: task.journal,
+        history: task.history,
+        container,
+        report,
+        cut: ending::never_ran(framework),
+        checks,
+    };
+    let beginning = Beginning::Resume(Box::new(resumed));
+    supervisor.start_in(key, (Some(run.clone()), nested), true, beginning);
 }
 
 /// The earlier process may have had nothing more to do for a run than to say so, or not have come to begin
 /// it: so it will be collected.
-fn close(supervisor: &Supervisor, run: &Run) {
+pub fn close(supervisor: &Supervisor, run: &Run) {
     let sentinel = supervisor.host.paths.sentinel(run);
     if let Err(error) = checkpoint::replace(&sentinel, b"", Durability::Process) {
         let error = proto::error::chain(&error);
@@ -209,6 +233,7 @@ fn adopt_executor(
             .map(|t| (t.info.task_id.value.clone(), Box::new(record(t, framework))))
             .collect(),
         completed_tasks: told.iter().map(|t| record(t, framework)).collect(),
+        members: Default::default(),
         container: container.clone(),
     };
     if completed || (container.is_none() && open.is_empty()) {
@@ -272,14 +297,13 @@ fn adopt_executor(
 }
 
 /// A rotation may have been interrupted, even where the task has ended since.
-fn keep_logs(supervisor: &Supervisor, run: &Run, task: &StoredTask, goes_on: bool) {
+fn keep_logs(supervisor: &Supervisor, sandbox: &Path, task: &StoredTask, goes_on: bool) {
     let host = &supervisor.host;
-    let sandbox = host.paths.sandbox(run);
     // They were valid when it was launched.
     let limits = host.log_limits.of(&task.info).unwrap_or(host.log_limits);
-    host.keeper.watch(&sandbox, limits, Begun::Earlier);
+    host.keeper.watch(sandbox, limits, Begun::Earlier);
     if !goes_on {
-        host.keeper.release(&sandbox);
+        host.keeper.release(sandbox);
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Executor {
     pub completed_tasks: VecDeque<v1::Task>,
     /// While it lives.
     pub container: Option<Container>,
+    /// Of task groups, those of their tasks, while they live.
+    pub members: BTreeMap<String, Container>,
 }
 
 /// Who runs the tasks.
@@ -69,6 +71,8 @@ pub enum Kind {
     Command,
     /// A program of the framework, any number of them.
     Custom,
+    /// The agent itself, groups of them, each task in a container that is nested in the executor's.
+    Group,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,8 +157,10 @@ impl Book {
         if let Some(task) = executor.tasks.get_mut(&key.task) {
             note(task, status);
         }
-        if executor.kind == Kind::Custom {
-            return;
+        match executor.kind {
+            Kind::Command => {}
+            Kind::Custom => return,
+            Kind::Group => return executor.note_member(&key.task, container),
         }
         executor.container = container;
         executor.state = match status.state() {
@@ -183,7 +189,7 @@ impl Book {
         };
         framework.refused.remove(&key.task);
         if let Some(executor) = framework.with_task(&key.task)
-            && executor.kind == Kind::Custom
+            && executor.kind != Kind::Command
         {
             return executor.complete_task(&key.task);
         }

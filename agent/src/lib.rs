@@ -34,6 +34,7 @@ mod flags;
 mod garbage;
 mod gc;
 mod ground;
+mod group;
 mod host;
 mod http;
 mod isolation;

@@ -8,6 +8,7 @@
 //! │   │   ├── stdout, stderr
 //! │   │   ├── stdout.1, stdout.2 …           rotated, newest first; the same of stderr
 //! │   │   ├── stdout.logrotate.state         see `logs::record`
+//! │   │   ├── containers/<nested>/           of a task group, the same of each task; this one is root's
 //! │   │   └── whatever was fetched and written
 //! │   └── latest -> <container>
 //! ├── fetch                                the fetcher's cache: see `fetcher::Cache`
@@ -29,6 +30,7 @@
 //!                         ├── executor.sentinel    empty: the run is over and acknowledged
 //!                         ├── http.marker          empty: a custom executor, which speaks /api/v1/executor
 //!                         ├── executor.killing  t  of one of those: that it is to end, and when
+//!                         ├── task.groups       t  of one of task groups: which of its tasks came together
 //!                         └── tasks/<task>
 //!                             ├── task.info     t  TaskInfo
 //!                             └── task.updates  t  journal of updates and acknowledgements, rewritten as it grows
@@ -214,6 +216,11 @@ impl Paths {
         Some((self.sandbox(&run), names.as_path()))
     }
 
+    /// Of a container that is nested in the run's. Source: spec/mesos-agent.md section 4.1.
+    pub fn nested_sandbox(&self, run: &Run, container: &str) -> PathBuf {
+        self.sandbox(run).join("containers").join(container)
+    }
+
     pub fn latest_sandbox(&self, run: &Run) -> PathBuf {
         self.runs(run).join("latest")
     }
@@ -240,6 +247,10 @@ impl Paths {
 
     pub fn executor_killing(&self, run: &Run) -> PathBuf {
         self.meta_run(run).join("executor.killing")
+    }
+
+    pub fn executor_groups(&self, run: &Run) -> PathBuf {
+        self.meta_run(run).join("task.groups")
     }
 
     pub fn meta_tasks(&self, run: &Run) -> PathBuf {

@@ -23,6 +23,8 @@ use proto::v1;
 
 use crate::book::Kind;
 use crate::checkpoint::CheckpointError;
+use crate::group::member;
+use crate::group::record::Groups;
 use crate::paths::{Paths, Run};
 use crate::task::journal::{History, TaskJournal};
 use crate::task::killing::Killing;
@@ -67,7 +69,11 @@ impl Stored {
     pub fn leave_alone(&mut self, failure: RecoverError) {
         let container = failure.id().as_str();
         for framework in &mut self.frameworks {
-            framework.runs.retain(|run| run.run.container != container);
+            let left = framework.runs.extract_if(.., |run| run.has(container));
+            for run in left {
+                let all = run.containers();
+                all.for_each(|container| self.unread.add(&container));
+            }
         }
         self.unread.add(container);
         self.untaken.push(failure);
@@ -87,9 +93,24 @@ pub struct StoredRun {
     pub kind: Kind,
     /// Of a custom executor: it is to end.
     pub killing: Option<Killing>,
+    /// Of one of task groups: which tasks came together.
+    pub groups: Groups,
     /// Over, and everything about it acknowledged.
     pub completed: bool,
     pub tasks: Vec<StoredTask>,
+}
+
+impl StoredRun {
+    /// Its own, and those that are nested in it.
+    pub fn containers(&self) -> impl Iterator<Item = String> + '_ {
+        let groups = self.groups.groups.iter().flat_map(|group| &group.tasks);
+        let nested = groups.map(|task| member::container(&self.run.container, task));
+        nested.chain([self.run.container.clone()])
+    }
+
+    fn has(&self, container: &str) -> bool {
+        self.containers().any(|it| it == container)
+    }
 }
 
 #[derive(Debug)]

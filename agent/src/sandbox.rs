@@ -72,6 +72,63 @@ pub fn create(paths: &Paths, run: &Run, owner: Option<Owner>) -> Result<Unowned,
     };
     let runs = paths.runs(run);
     fs::create_dir_all(&runs).map_err(fail(&runs))?;
+    let made = make(path, owner)?;
+    let (link, target) = (paths.latest_sandbox(run), Path::new(&run.container));
+    checkpoint::relink(&link, target, checkpoint::Durability::Process)
+        .map_err(SandboxError::Link)?;
+    Ok(made)
+}
+
+/// The same for a run in whose sandbox others lie. It is nobody's but the agent's, so that no link is in it that
+/// the agent has not made; users are on their way through it to their own.
+pub fn create_outer(paths: &Paths, run: &Run) -> Result<Unowned, SandboxError> {
+    let made = create(paths, run, None)?;
+    let passable = made.directory.set_permissions(passable());
+    passable.map_err(|source| SandboxError::Create {
+        path: made.path.clone(),
+        source,
+    })?;
+    Ok(made)
+}
+
+/// The same for a container that is nested in one of those.
+pub fn create_nested(path: &Path, owner: Option<Owner>) -> Result<Unowned, SandboxError> {
+    let above = path.parent().unwrap_or(path);
+    let made = fs::create_dir_all(above);
+    let passable = made.and_then(|()| fs::set_permissions(above, passable()));
+    passable.map_err(|source| SandboxError::Create {
+        path: above.to_owned(),
+        source,
+    })?;
+    make(path.to_owned(), owner)
+}
+
+fn passable() -> fs::Permissions {
+    fs::Permissions::from_mode(0o755)
+}
+
+/// Makes a directory where only the agent can make one, for the user of the first task that wants it.
+pub fn create_shared(path: &Path, owner: Option<Owner>) -> Result<(), SandboxError> {
+    match DirBuilder::new().mode(0o755).create(path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(source) => {
+            let path = path.to_owned();
+            return Err(SandboxError::Create { path, source });
+        }
+    }
+    let made = open_directory(path).map_err(|source| SandboxError::Create {
+        path: path.to_owned(),
+        source,
+    })?;
+    give(&made, path, owner)
+}
+
+fn make(path: PathBuf, owner: Option<Owner>) -> Result<Unowned, SandboxError> {
+    let fail = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SandboxError::Create { path, source }
+    };
     DirBuilder::new()
         .mode(0o750)
         .create(&path)
@@ -84,9 +141,6 @@ pub fn create(paths: &Paths, run: &Run, owner: Option<Owner>) -> Result<Unowned,
     let stdout = create_log(&path.join("stdout"), owner)?;
     let stderr = create_log(&path.join("stderr"), owner)?;
     reach(Point::LogsMade);
-    let (link, target) = (paths.latest_sandbox(run), Path::new(&run.container));
-    checkpoint::relink(&link, target, checkpoint::Durability::Process)
-        .map_err(SandboxError::Link)?;
     Ok(Unowned {
         path,
         directory,

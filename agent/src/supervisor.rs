@@ -6,6 +6,7 @@
 mod draining;
 mod duty;
 mod executors;
+pub mod groups;
 mod kept;
 mod orders;
 
@@ -24,6 +25,7 @@ use crate::drain::Wish;
 use crate::excess::Excess;
 use crate::executor;
 use crate::executor::messages::Order;
+use crate::group;
 use crate::link::{self, Outgoing};
 use crate::paths::Run;
 use crate::service::Pulse;
@@ -61,6 +63,7 @@ pub enum Event {
     /// A task's last update is acknowledged, or nobody waits for it.
     Closed(Key),
     Executor(Box<executor::messages::Notice>),
+    Group(Box<group::keeper::Notice>),
     /// Somebody who says to be this executor has something to say.
     Door {
         key: executor::Key,
@@ -139,6 +142,7 @@ pub struct Supervisor {
     executors: HashMap<executor::Key, executors::Resident>,
     /// Tasks of those.
     hosted: HashMap<Key, executor::Key>,
+    groups: groups::Groups,
     outgoing: Option<Outgoing>,
     /// What the master has heard of a drain.
     told_drain: Option<v1::DrainInfo>,
@@ -173,6 +177,7 @@ impl Supervisor {
             tasks: HashMap::new(),
             executors: HashMap::new(),
             hosted: HashMap::new(),
+            groups: groups::Groups::default(),
             outgoing: None,
             told_drain: None,
             owed: kept::Owed::default(),
@@ -194,15 +199,18 @@ impl Supervisor {
                     } = *progress;
                     self.book.counters.container_destroy_errors += u64::from(leftovers);
                     self.book.progress(&key, &status, container);
+                    self.on_member(&key, status.state());
                 }
                 Event::Forwarded { key, state, uuid } => self.book.forwarded(&key, state, uuid),
                 Event::Closed(key) => {
                     self.tasks.remove(&key);
                     self.hosted.remove(&key);
                     self.book.close(&key);
+                    self.on_member_closed(&key);
                 }
                 Event::Exceeds { key, excess } => self.on_excess(&key, excess),
                 Event::Executor(notice) => self.on_executor(*notice).await,
+                Event::Group(notice) => self.on_group(*notice),
                 // While nobody here speaks for executors there is no answer.
                 Event::Door { key, answer } => {
                     if self.is_the_agent() && self.leaving.is_none() {
@@ -347,12 +355,24 @@ impl Supervisor {
         is_checkpointed: bool,
         beginning: Beginning,
     ) {
+        self.start_in(key, (run, None), is_checkpointed, beginning);
+    }
+
+    /// The same for one whose container is `nested` in that of the run.
+    pub fn start_in(
+        &mut self,
+        key: Key,
+        (run, nested): (Option<Run>, Option<String>),
+        is_checkpointed: bool,
+        beginning: Beginning,
+    ) {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let actor = Actor {
             identity: Identity {
                 key: key.clone(),
                 agent: self.book.info.id.clone().unwrap_or_default(),
                 run,
+                nested,
                 ip: self.constants.ip,
                 networks: self.host.networks.clone(),
             },
@@ -373,6 +393,7 @@ impl Supervisor {
 
     fn leave(&mut self, how: Leaving, done: oneshot::Sender<Farewell>) {
         self.executors_leave(how);
+        self.groups_leave(how);
         match how {
             Leaving::Stop => self.tasks.retain(|_, resident| {
                 let message = match resident.is_checkpointed {
@@ -396,6 +417,8 @@ impl Supervisor {
         let executor = orders::host_of(key);
         if self.executors.contains_key(&executor) {
             self.tell_executor(&executor, Order::Exceeds(excess));
+        } else if self.groups.has(&executor) {
+            self.tell_members(&executor, || Message::Exceeds(Box::new(excess.clone())));
         } else if let Some(resident) = self.tasks.get(key) {
             resident.tell(Message::Exceeds(Box::new(excess)));
         }
@@ -413,7 +436,9 @@ impl Supervisor {
     fn has_left(&self) -> bool {
         match &self.leaving {
             None => false,
-            Some((Leaving::Stop, _)) => self.tasks.is_empty() && self.executors.is_empty(),
+            Some((Leaving::Stop, _)) => {
+                self.tasks.is_empty() && self.executors.is_empty() && self.groups.is_empty()
+            }
             Some((Leaving::Destroy, _)) => self
                 .book
                 .executors()

@@ -30,13 +30,16 @@ impl<'a> Entry<'a> {
         TaskState::from_str_name(self.task["state"].as_str()?)
     }
 
+    /// Its own, if it has one that is not its executor's.
     pub fn container(&self) -> Option<&'a str> {
-        self.executor["container"].as_str()
+        let own = self.task["container_id"].as_str();
+        own.or_else(|| self.executor["container"].as_str())
     }
 
     /// Its sandbox, by the path it has on the agent's host and in its files API.
     pub fn directory(&self) -> Option<&'a str> {
-        self.executor["directory"].as_str()
+        let own = self.task["directory"].as_str();
+        own.or_else(|| self.executor["directory"].as_str())
     }
 
     pub fn statuses(&self) -> &'a [Value] {

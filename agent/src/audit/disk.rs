@@ -8,7 +8,7 @@ use proto::v1;
 use crate::book::total;
 use crate::checkpoint;
 use crate::paths::{Paths, Run};
-use crate::recovery::{RecoveryError, Stored, read};
+use crate::recovery::{RecoveryError, Stored, StoredRun, read};
 use crate::runs::{ListError, Tree, runs};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Next {
         let stored = read(paths, boot_id)?;
         let runs = stored.frameworks.iter().flat_map(|it| &it.runs);
         let unfinished = runs.filter(|run| !run.completed);
-        let unfinished = unfinished.map(|run| run.run.container.clone()).collect();
+        let unfinished = unfinished.flat_map(StoredRun::containers).collect();
         Ok(Next { stored, unfinished })
     }
 

@@ -183,6 +183,7 @@ fn tasks(book: &Book, mut containers: BTreeSet<String>) -> Tasks {
     for (_, executor) in book.executors() {
         let container = &executor.run.container;
         containers.insert(container.clone());
+        containers.extend(executor.nested().map(|(_, container)| container));
         ports.insert(container.clone(), total(&executor.resources()).ports());
     }
     Tasks {

@@ -58,6 +58,7 @@ pub fn add(book: &mut Book, id: &str, sandbox: PathBuf) {
     let executor = Executor {
         kind: Kind::Command,
         completed_tasks: VecDeque::new(),
+        members: Default::default(),
         info: executor_info(&framework(), &task),
         run: Run {
             agent: "S0".into(),

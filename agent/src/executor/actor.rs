@@ -133,6 +133,7 @@ impl Actor {
             },
             agent: self.agent.id.clone().unwrap_or_default(),
             run: Some(self.run.clone()),
+            nested: None,
             ip: self.ip,
             networks: self.host.networks.clone(),
         }

@@ -14,7 +14,7 @@ pub enum Refusal {
         source: proto::ids::BadId,
     },
     #[error(
-        "executor {0:?} is of type DEFAULT, which this build does not have yet: bring an executor of \
+        "executor {0:?} is of type DEFAULT, which has task groups only: use LAUNCH_GROUP, bring an executor of \
          your own, with a \"command\", or give the task a \"command\" and no executor"
     )]
     DefaultExecutor(String),
@@ -32,7 +32,7 @@ pub enum Refusal {
          label of this name and with the same text, too"
     )]
     Holding(&'static str),
-    #[error("executor {0:?} has the id of a task that is here, and that is its executor's, too")]
+    #[error("executor {0:?} has the id of a task, or of an executor of task groups, that is here")]
     Taken(String),
 }
 

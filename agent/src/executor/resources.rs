@@ -64,6 +64,7 @@ pub fn job<'a>(
         executor: executor.clone(),
         task,
         kind: Kind::Custom,
+        member: None,
     }
 }
 

@@ -113,7 +113,40 @@ pub fn containers(
         }
         object
     };
-    Ok(book.executors().filter(is_wanted).map(one).collect())
+    let shows_nested = query.value("show_nested") == Some("true");
+    let wanted: Vec<_> = book.executors().filter(is_wanted).collect();
+    let nested = wanted.iter().filter(|_| shows_nested);
+    let nested = nested.flat_map(|(_, executor)| self::nested(executor));
+    Ok(wanted.iter().copied().map(one).chain(nested).collect())
+}
+
+/// The containers of tasks of groups, which are nested in their executor's.
+fn nested(executor: &Executor) -> impl Iterator<Item = Value> + '_ {
+    executor.nested().filter_map(|(task, id)| {
+        let container = executor.members.get(&task.task_id.value)?;
+        let newest = task.statuses.last();
+        let mut status = newest
+            .and_then(|it| it.container_status.clone())
+            .unwrap_or_default();
+        status.executor_pid = Some(container.pid());
+        let mut object = json!({
+            "container_id": id,
+            "framework_id": executor.run.framework,
+            "executor_id": executor.run.executor,
+            "executor_name": executor.info.name(),
+            "source": task.task_id.value,
+            "status": proto::json::to_value(&status),
+        });
+        // What was requested for it is what its task asks for.
+        let mut own = executor.clone();
+        own.info.resources.clear();
+        own.tasks.retain(|id, _| *id == task.task_id.value);
+        if let Some(snapshot) = container.snapshot() {
+            let usage = usage::usage(&snapshot, &own, None);
+            object["statistics"] = proto::json::to_value(&usage);
+        }
+        Some(object)
+    })
 }
 
 /// Launches that are under way.

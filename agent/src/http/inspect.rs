@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::reply::Failure;
 use super::{secrets, timings};
-use crate::book::{Book, Executor};
+use crate::book::{Book, Executor, Kind};
+use crate::container::Container;
 use crate::quota::{Quotas, Use};
 
 const SELECTION: &str = "select one container, by task_id alone or by container_id alone";
@@ -14,7 +15,7 @@ const SELECTION: &str = "select one container, by task_id alone or by container_
 /// Reads the container's record, and so blocks.
 pub fn inspect(book: &Book, query: &Query, quotas: Option<&Quotas>) -> Result<Value, Failure> {
     let found = select(book, query)?;
-    let container = found.executor.container.as_ref();
+    let container = found.container();
     let container = container.ok_or_else(|| Failure::NoContainer(found.task.to_owned()))?;
     let disk = quotas.and_then(|quotas| quotas.of(&found.executor.sandbox));
     let mut explained = found.explain(container.spec(), container.timings(), disk);
@@ -43,7 +44,7 @@ fn select<'a>(book: &'a Book, query: &Query) -> Result<Found<'a>, Failure> {
     });
     let is_wanted = |found: &Found<'_>| match task {
         Some(id) => found.task == id,
-        None => found.executor.run.container == id,
+        None => found.id() == id,
     };
     let mut found: Vec<_> = all.filter(is_wanted).collect();
     if found.len() > 1 {
@@ -57,13 +58,23 @@ fn select<'a>(book: &'a Book, query: &Query) -> Result<Found<'a>, Failure> {
 }
 
 impl Found<'_> {
+    /// Of its container.
+    fn id(&self) -> String {
+        let nested = self.executor.nested_of(self.task);
+        nested.unwrap_or_else(|| self.executor.run.container.clone())
+    }
+
+    fn container(&self) -> Option<&Container> {
+        match self.executor.kind {
+            Kind::Command | Kind::Custom => self.executor.container.as_ref(),
+            Kind::Group => self.executor.members.get(self.task),
+        }
+    }
+
     /// How to ask for this one and no other.
     fn choice(&self) -> String {
         let run = &self.executor.run;
-        format!(
-            "container_id={} of framework {}",
-            run.container, run.framework
-        )
+        format!("container_id={} of framework {}", self.id(), run.framework)
     }
 
     /// Pure: the answer.
@@ -71,7 +82,7 @@ impl Found<'_> {
         let run = &self.executor.run;
         json!({
             "task_id": self.task,
-            "container_id": run.container,
+            "container_id": self.id(),
             "framework_id": run.framework,
             "sandbox": self.executor.sandbox,
             "spec": spec.map(shown),

@@ -135,9 +135,20 @@ fn executor(executor: &Executor) -> Value {
         "resources": total(&executor.resources()).flat_json(),
         "queued_tasks": [],
     })));
+    let task = |it: &v1::Task| in_place(executor, it);
     object.insert("tasks".to_owned(), of(false).map(task).collect());
     object.insert("completed_tasks".to_owned(), completed.map(task).collect());
     Value::Object(object)
+}
+
+/// One of a group has a container and a sandbox of its own: these keys are ours.
+fn in_place(executor: &Executor, it: &v1::Task) -> Value {
+    let mut object = task(it);
+    if let Some(container) = executor.nested_of(&it.task_id.value) {
+        object["directory"] = json!(executor.sandbox.join("containers").join(&container));
+        object["container_id"] = json!(container);
+    }
+    object
 }
 
 /// A task whose statuses also tell why, which those of Mesos leave out.

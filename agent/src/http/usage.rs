@@ -242,6 +242,7 @@ mod tests {
         Executor {
             kind: crate::book::Kind::Command,
             completed_tasks: Default::default(),
+            members: Default::default(),
             info: v1::ExecutorInfo {
                 resources: resources("cpus:0.5;mem:32"),
                 ..Default::default()

@@ -15,6 +15,7 @@ use super::loss::{Earlier, Kind, Loss};
 use super::{RecoveryError, Stored, StoredFramework, StoredRun, StoredTask};
 use crate::book;
 use crate::checkpoint::{self, CheckpointError, Directories, Fault, Journalled, damage};
+use crate::group::record::Groups;
 use crate::paths::{Paths, Run};
 use crate::task::journal::{Record, TaskJournal, history};
 use crate::task::killing::Killing;
@@ -224,7 +225,8 @@ impl Reading<'_> {
             Err(why) => return self.lose_run(run, &what, why),
         };
         let mut tasks = Vec::new();
-        let of_run = |unread: &mut super::Unread, _: Option<&str>| unread.add(&run.container);
+        let paths = self.paths;
+        let of_run = |unread: &mut super::Unread, _: Option<&str>| unread.add_run(paths, run);
         for id in self.list(&self.paths.meta_tasks(run), &what, of_run)? {
             let of = |info: &v1::TaskInfo| Some(info.task_id.value.clone());
             let info = match info(&self.paths.task_info(run, &id), &id, of) {
@@ -255,7 +257,15 @@ impl Reading<'_> {
         }
         let brings_one = |task: &StoredTask| task.info.executor.is_some();
         let is_marked = self.paths.http_marker(run).exists();
+        let groups = match executor.r#type() {
+            v1::executor_info::Type::Default => match groups(&self.paths.executor_groups(run)) {
+                Ok(groups) => Some(groups),
+                Err(why) => return self.lose_run(run, &what, why),
+            },
+            _ => None,
+        };
         let kind = match is_marked || tasks.iter().any(brings_one) {
+            _ if groups.is_some() => book::Kind::Group,
             true => book::Kind::Custom,
             false => book::Kind::Command,
         };
@@ -268,6 +278,7 @@ impl Reading<'_> {
             executor,
             kind,
             killing,
+            groups: groups.unwrap_or_default(),
             completed: *completed,
             tasks,
         }))
@@ -285,7 +296,7 @@ impl Reading<'_> {
         what: &str,
         why: Why,
     ) -> Result<Option<StoredRun>, RecoveryError> {
-        self.stored.unread.add(&run.container);
+        self.stored.unread.add_run(self.paths, run);
         self.lose(what, why)?;
         Ok(None)
     }
@@ -379,6 +390,17 @@ fn info<M: Message + Default>(
             }
         },
         None => checkpoint::was_set_aside(file).map_or(Ok(None), |aside| Err(Why::SetAside(aside))),
+    }
+}
+
+/// Which tasks of an executor came together. It was written before anything was done for them.
+fn groups(file: &Path) -> Result<Groups, Why> {
+    match checkpoint::read(file)? {
+        Some(groups) => Ok(groups),
+        None => Err(match checkpoint::was_set_aside(file) {
+            Some(aside) => Why::SetAside(aside),
+            None => damage(file, Fault::Missing).into(),
+        }),
     }
 }
 

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::checkpoint::{directories, was_set_aside};
+use crate::checkpoint::{self, directories, was_set_aside};
+use crate::group::member;
+use crate::group::record::Groups;
 use crate::paths::{Paths, Run};
 
 /// Containers that are not known to belong to nobody, for what would tell could not be read.
@@ -22,6 +24,12 @@ impl Unread {
 
     pub(super) fn add(&mut self, container: &str) {
         self.containers.insert(container.to_owned());
+    }
+
+    /// With those that are nested in it.
+    pub(super) fn add_run(&mut self, paths: &Paths, run: &Run) {
+        self.containers.extend(nested(paths, run));
+        self.add(&run.container);
     }
 
     pub(super) fn add_all(&mut self) {
@@ -51,9 +59,27 @@ fn containers(paths: &Paths, agent: &str, framework: &str) -> Option<Vec<String>
             executor,
             container: String::new(),
         };
-        found.extend(all(&paths.meta_runs(&run))?);
+        for container in all(&paths.meta_runs(&run))? {
+            let run = Run {
+                container,
+                ..run.clone()
+            };
+            found.extend(nested(paths, &run));
+            found.push(run.container);
+        }
     }
     Some(found)
+}
+
+/// Of a run of task groups each task has one; of any other there are none of these names.
+fn nested(paths: &Paths, run: &Run) -> Vec<String> {
+    let tasks = directories(&paths.meta_tasks(run)).unwrap_or_default();
+    let groups = checkpoint::read::<Groups>(&paths.executor_groups(run));
+    let groups = groups.ok().flatten().unwrap_or_default().groups;
+    let tasks = tasks.names.iter();
+    let tasks = tasks.chain(groups.iter().flat_map(|group| &group.tasks));
+    let container = |task: &String| member::container(&run.container, task);
+    tasks.map(container).collect()
 }
 
 fn all(directory: &Path) -> Option<Vec<String>> {

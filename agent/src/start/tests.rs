@@ -6,6 +6,7 @@ mod drains;
 mod executors;
 mod failing;
 mod full;
+mod groups;
 mod handover;
 mod isolation;
 mod logs;

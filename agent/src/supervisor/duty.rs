@@ -134,7 +134,12 @@ impl Supervisor {
             return;
         }
         let (mailboxes, executors) = (self.mailboxes(), self.executors_that_last());
+        let groups = self.write_groups_down();
         tokio::spawn(async move {
+            // First: who finds a task of one finds which others belong to it.
+            if let Err(why) = groups.await {
+                return drop(written.send(Err(why)));
+            }
             let (tasks, executors) = tokio::join!(
                 ask(&mailboxes, Message::WriteDown),
                 ask(&executors, ExecutorOrder::WriteDown),
@@ -157,7 +162,9 @@ impl Supervisor {
         };
         let (mailboxes, executors) = (self.mailboxes(), self.executors_that_last());
         let ended = self.end_other_executors();
+        let (groups, keepers) = (self.write_groups_down(), self.hand_over_groups());
         tokio::spawn(async move {
+            let of_groups = groups.await;
             let (of_tasks, of_executors) = tokio::join!(
                 ask(&mailboxes, Message::HandOver),
                 ask(&executors, ExecutorOrder::HandOver),
@@ -168,8 +175,11 @@ impl Supervisor {
             for executor in executors.into_iter().chain(ended) {
                 executor.closed().await;
             }
+            for keeper in keepers {
+                keeper.closed().await;
+            }
             // Whoever asked may have given up.
-            let _ = relieved.send(of_tasks.and(of_executors));
+            let _ = relieved.send(of_groups.and(of_tasks).and(of_executors));
         });
     }
 

@@ -57,8 +57,8 @@ impl Supervisor {
         let known = known.and_then(|framework| framework.executors.get(&key.executor));
         let running = known.filter(|known| known.kind == Kind::Custom);
         let checked = check::check(&framework, &task, &info, running.map(|it| &it.info));
-        let checked = match known.filter(|known| known.kind == Kind::Command) {
-            Some(_command_task) => Err(Refusal::Taken(key.executor.clone())),
+        let checked = match known.filter(|known| known.kind != Kind::Custom) {
+            Some(_of_another_kind) => Err(Refusal::Taken(key.executor.clone())),
             None => checked,
         };
         if let Err(refusal) = checked {
@@ -87,6 +87,7 @@ impl Supervisor {
                     state: ExecutorState::Registering,
                     tasks: [(task_key.task.clone(), Box::new(record))].into(),
                     completed_tasks: Default::default(),
+                    members: Default::default(),
                     container: None,
                 },
             );
@@ -103,7 +104,7 @@ impl Supervisor {
         self.book.add_task(&key, task_key.task, record);
     }
 
-    fn first_run(&self, key: &Key) -> Run {
+    pub(super) fn first_run(&self, key: &Key) -> Run {
         Run {
             agent: self.book.info.id.clone().unwrap_or_default().value,
             framework: key.framework.clone(),

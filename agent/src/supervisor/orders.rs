@@ -25,12 +25,7 @@ impl Supervisor {
     pub(super) async fn on_order(&mut self, message: to_agent::Message) {
         match message {
             to_agent::Message::RunTask(run) => self.run_task(run).await,
-            to_agent::Message::RunTaskGroup(run) => {
-                for task in run.task_group.tasks {
-                    let refusal = Refusal::TaskGroup;
-                    self.refuse(&run.framework, &task, Reason::TaskGroupInvalid, &refusal);
-                }
-            }
+            to_agent::Message::RunTaskGroup(run) => self.run_group(run).await,
             to_agent::Message::KillTask(kill) => {
                 let key = Key {
                     framework: kill.framework_id.value,
@@ -84,7 +79,8 @@ impl Supervisor {
                     by: Requester::FrameworkOfExecutor,
                     grace: None,
                 };
-                if self.tell_executor(&host_of(&key), order) {
+                let executor = host_of(&key);
+                if self.end_groups_of(&executor) || self.tell_executor(&executor, order) {
                     return;
                 }
                 match self.tasks.contains_key(&key) {
@@ -137,7 +133,8 @@ impl Supervisor {
             return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
         }
         reach(Point::TaskTaken);
-        if self.executors.contains_key(&host_of(&key)) {
+        let executor = host_of(&key);
+        if self.executors.contains_key(&executor) || self.groups.has(&executor) {
             let refusal = Refusal::Taken;
             return self.refuse(&framework, &task, Reason::TaskInvalid, &refusal);
         }
@@ -161,6 +158,7 @@ impl Supervisor {
             executor,
             task,
             kind: Kind::Command,
+            member: None,
         };
         self.book.add_executor(&job.framework, entry(&job));
         let is_checkpointed = job.framework.checkpoint();
@@ -243,12 +241,12 @@ impl Supervisor {
     }
 
     /// The task is here, whoever runs it.
-    fn has(&self, key: &Key) -> bool {
+    pub(super) fn has(&self, key: &Key) -> bool {
         self.tasks.contains_key(key) || self.hosted.contains_key(key)
     }
 }
 
-fn key(framework: &v1::FrameworkInfo, task: &v1::TaskId) -> Key {
+pub(super) fn key(framework: &v1::FrameworkInfo, task: &v1::TaskId) -> Key {
     let framework = framework.id.clone().unwrap_or_default().value;
     Key {
         framework,
@@ -274,6 +272,7 @@ fn entry(job: &Job) -> Executor {
     Executor {
         kind: Kind::Command,
         completed_tasks: Default::default(),
+        members: Default::default(),
         info: command_executor::shown(&job.executor),
         run: job.run.clone(),
         sandbox: job.sandbox.clone(),

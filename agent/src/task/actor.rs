@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use containerizer::{Stopwatch, Termination};
 use failpoint::{Point, reach};
 use proto::error::chain;
-use proto::v1::TaskStatus;
+use proto::v1::{self, TaskStatus};
 use tokio::sync::mpsc;
 
 use super::Key;
@@ -137,7 +137,17 @@ enum Input {
 impl Actor {
     pub async fn run(self, beginning: Beginning) {
         let complaint = Arc::clone(&self.host.complaint);
-        let delivery = Delivery::new(self.identity, self.supervisor, self.outgoing, complaint);
+        // A group's executor is one that the framework knows.
+        let known = self
+            .identity
+            .nested
+            .as_ref()
+            .and(self.identity.run.as_ref());
+        let custom = known.map(|run| v1::ExecutorId {
+            value: run.executor.clone(),
+        });
+        let mut delivery = Delivery::new(self.identity, self.supervisor, self.outgoing, complaint);
+        delivery.custom = custom;
         let mut life = Life {
             host: self.host,
             mailbox: self.mailbox,
@@ -310,7 +320,8 @@ impl Life {
         if !matches!(outcome, Outcome::Launched(_))
             && let Some(run) = &self.delivery.identity.run
         {
-            self.host.leave(run.container.clone()).await;
+            let container = self.delivery.identity.container(run).to_owned();
+            self.host.leave(container).await;
         }
         let event = match outcome {
             Outcome::Launched(container) => {
@@ -342,11 +353,11 @@ impl Life {
         self.remains = self.container.take();
         reach(Point::EndHeard);
         if let Some(run) = &self.delivery.identity.run {
-            let host = &self.host;
-            let sandbox = host.paths.sandbox(run);
+            let (host, identity) = (&self.host, &self.delivery.identity);
+            let sandbox = identity.sandbox(&host.paths, run);
             host.keeper.release(&sandbox);
             host.quotas.release(&sandbox);
-            host.leave(run.container.clone()).await;
+            host.leave(identity.container(run).to_owned()).await;
         }
         self.step(Event::Ended(termination)).await;
     }
@@ -459,7 +470,11 @@ impl Life {
 
     async fn close(&mut self) {
         self.forget_remains().await;
-        if let Some(run) = self.delivery.identity.run.clone() {
+        // That of a group is over when all of its tasks are.
+        if let (Some(run), None) = (
+            self.delivery.identity.run.clone(),
+            &self.delivery.identity.nested,
+        ) {
             let host = Arc::clone(&self.host);
             let is_checkpointed = self.delivery.is_checkpointed();
             let marked = tokio::task::spawn_blocking(move || {

@@ -24,14 +24,9 @@ pub enum Refusal {
     #[error("task has neither a command nor an executor: set \"command\", with a \"value\" to run")]
     NoCommand,
     #[error(
-        "a custom executor has the id of this task, which would be its executor's, too: use another id"
+        "an executor of the framework's own has the id of this task, which would be its executor's, too: use another id"
     )]
     Taken,
-    #[error(
-        "task groups are not supported by this build yet: launch each task on its own, with a \
-         \"command\""
-    )]
-    TaskGroup,
 }
 
 /// Checks what the rest of the agent relies on: ids that are safe in paths, and a command.

@@ -14,6 +14,9 @@ use crate::paths::Run;
 /// Of a task that names none.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Of a task of a group: where others reach it.
+pub const CONTAINER_IP: &str = "MESOS_CONTAINER_IP";
+
 /// What a task is told by its agent.
 pub const OWN: &[&str] = &[
     "LIBPROCESS_IP",
@@ -21,6 +24,7 @@ pub const OWN: &[&str] = &[
     "MESOS_AGENT_ENDPOINT",
     "MESOS_ALLOCATION_ROLE",
     "MESOS_CHECKPOINT",
+    CONTAINER_IP,
     "MESOS_DIRECTORY",
     "MESOS_EXECUTOR_ID",
     "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD",

@@ -1,6 +1,7 @@
 //! What every status of a task carries.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use proto::v1::{self, TaskStatus};
@@ -8,7 +9,7 @@ use proto::v1::{self, TaskStatus};
 use super::Key;
 use super::ending::Report;
 use crate::networks::{Networks, address};
-use crate::paths::Run;
+use crate::paths::{Paths, Run};
 
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -16,6 +17,8 @@ pub struct Identity {
     pub agent: v1::AgentId,
     /// `None` for a task that never got so far as to have an executor.
     pub run: Option<Run>,
+    /// The container of a task of a group, which is nested in the run's.
+    pub nested: Option<String>,
     /// Of the agent, for tasks that share the host's network.
     pub ip: IpAddr,
     pub networks: Networks,
@@ -75,6 +78,30 @@ impl Identity {
         }
     }
 
+    /// Of the container that is the task's own.
+    pub fn container<'a>(&'a self, run: &'a Run) -> &'a str {
+        self.nested.as_ref().unwrap_or(&run.container)
+    }
+
+    pub fn sandbox(&self, paths: &Paths, run: &Run) -> PathBuf {
+        match &self.nested {
+            Some(container) => paths.nested_sandbox(run, container),
+            None => paths.sandbox(run),
+        }
+    }
+
+    fn container_id(&self, run: &Run) -> v1::ContainerId {
+        let own = |value: &String, parent| v1::ContainerId {
+            value: value.clone(),
+            parent,
+        };
+        let of_run = own(&run.container, None);
+        match &self.nested {
+            Some(nested) => own(nested, Some(Box::new(of_run))),
+            None => of_run,
+        }
+    }
+
     fn container_status(&self, run: &Run, pid: Option<u32>) -> v1::ContainerStatus {
         let of_host = || {
             vec![v1::NetworkInfo {
@@ -83,10 +110,7 @@ impl Identity {
             }]
         };
         v1::ContainerStatus {
-            container_id: Some(v1::ContainerId {
-                value: run.container.clone(),
-                parent: None,
-            }),
+            container_id: Some(self.container_id(run)),
             // It is 0 once nobody knows it any more.
             executor_pid: pid.filter(|pid| *pid != 0),
             network_infos: (self.networks.infos(&run.container)).unwrap_or_else(of_host),

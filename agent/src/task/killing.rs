@@ -41,6 +41,8 @@ pub enum Why {
     Excess = 5,
     Drain = 6,
     HealthCheck = 7,
+    Group = 8,
+    GroupsExecutor = 9,
 }
 
 impl Killing {
@@ -106,6 +108,8 @@ impl Killing {
             Why::Agent => Requester::Agent,
             Why::Drain => Requester::Drain,
             Why::HealthCheck => Requester::HealthCheck,
+            Why::Group => Requester::Group,
+            Why::GroupsExecutor => Requester::GroupsExecutor,
             Why::Unknown | Why::TimeUp | Why::Excess => Requester::Unknown,
         }
     }
@@ -145,6 +149,8 @@ impl Why {
             Requester::Agent => Self::Agent,
             Requester::Drain => Self::Drain,
             Requester::HealthCheck => Self::HealthCheck,
+            Requester::Group => Self::Group,
+            Requester::GroupsExecutor => Self::GroupsExecutor,
             Requester::Unknown => Self::Unknown,
         }
     }

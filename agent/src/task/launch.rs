@@ -2,17 +2,20 @@
 //! left on the host but the sandbox, whose stderr says why.
 
 mod by_engine;
+mod clock;
 mod error;
 mod fetch;
+mod job;
 mod told;
 mod written;
 
+use clock::Clock;
 pub use error::LaunchError;
 use fetch::fetched;
+pub use job::Job;
 use told::{say, tell};
 pub use written::Written;
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +25,9 @@ use failpoint::{Point, reach};
 use fetcher::Fetcher;
 use isolators::{CapabilitySets, ContainerId};
 use proto::error::chain;
-use proto::v1;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::Key;
 use super::desk::Desk;
 use super::environment::AgentVariables;
 use super::policy::Policy;
@@ -35,7 +36,6 @@ use super::request::Plan;
 use super::rootfs::{add_hosts, root, show};
 use super::turns::Turns;
 use super::user_namespace::UserNamespaces;
-use crate::book::Kind;
 use crate::complaint::Complaint;
 use crate::container::{Begun as LaunchBegun, Container};
 use crate::docker::Docker;
@@ -44,9 +44,9 @@ use crate::executor::authentication::Authentication;
 use crate::logs::{Begun, Keeper, Limits};
 use crate::networks::wish::Wish;
 use crate::networks::{Connected, Networks, are_free};
-use crate::paths::{Paths, Run};
+use crate::paths::Paths;
 use crate::provisioning::Images;
-use crate::quota::{Quotas, quota};
+use crate::quota::Quotas;
 use crate::sandbox::Sandbox;
 use crate::secrets::{SecretFiles, Secrets};
 
@@ -129,32 +129,6 @@ impl Host {
         let removed = tokio::task::spawn_blocking(move || containerizer.remove_cgroups_root());
         if let Err(error) = removed.await {
             tracing::warn!(%error, "cannot remove the subtree of cgroups");
-        }
-    }
-}
-
-/// One task that is to run.
-#[derive(Debug, Clone)]
-pub struct Job {
-    pub run: Run,
-    pub sandbox: PathBuf,
-    pub framework: v1::FrameworkInfo,
-    pub executor: v1::ExecutorInfo,
-    pub task: v1::TaskInfo,
-    /// Who runs the task: else `executor` is what there is to launch, and `task` says so.
-    pub kind: Kind,
-}
-
-impl Job {
-    /// What all in the sandbox may take; `None` when nobody has thought of it.
-    pub fn disk(&self) -> Option<u64> {
-        quota(&[&self.executor.resources[..], &self.task.resources].concat())
-    }
-
-    fn key(&self) -> Key {
-        Key {
-            framework: self.run.framework.clone(),
-            task: self.task.task_id.value.clone(),
         }
     }
 }
@@ -270,7 +244,7 @@ async fn launch(
     cancel: oneshot::Receiver<()>,
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
-    let container = job.run.container.clone();
+    let container = job.container().to_owned();
     let reached = tokio::select! {
         reached = in_turn(&host, (job, written), watch, listener) => reached,
         // What is under way is dropped, and ends by that. `cancel` itself dropped says nothing.
@@ -290,6 +264,14 @@ async fn in_turn(
     mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
 ) -> Outcome {
+    // That has its own time, and makes what this one lies in.
+    let parent = match &job.member {
+        Some(member) => match member.held.clone().wait().await {
+            Ok(parent) => Some(parent),
+            Err(why) => return Outcome::Failed(why),
+        },
+        None => None,
+    };
     let clock = Clock::start(host.start_timeout);
     // One that fetches waits for servers elsewhere, and one that has plugins connect it for those: others
     // would for it.
@@ -309,7 +291,7 @@ async fn in_turn(
     // Boxed, so that who waits for a turn has no room for it.
     let attempt = Box::pin(attempt(
         host,
-        (job, written, chosen),
+        (job, written, chosen, parent),
         clock,
         watch,
         listener,
@@ -319,7 +301,12 @@ async fn in_turn(
 
 async fn attempt(
     host: &Arc<Host>,
-    (job, written, chosen): (Arc<Job>, Option<Written>, Option<choice::Containerizer>),
+    (job, written, chosen, parent): (
+        Arc<Job>,
+        Option<Written>,
+        Option<choice::Containerizer>,
+        Option<Parent>,
+    ),
     clock: Clock,
     mut watch: Stopwatch,
     listener: &mpsc::Sender<Stage>,
@@ -346,14 +333,20 @@ async fn attempt(
     if let Some(written) = written {
         let is_written = clock.bound("writing it down", written.wait());
         if let Err(error) = is_written.await.flatten() {
-            written::take_back(host.paths.clone(), run).await;
+            // That of a group goes with its executor's, in which others are.
+            if parent.is_none() {
+                written::take_back(host.paths.clone(), run).await;
+            }
             return Outcome::Failed(chain(&error));
         }
         watch.lap("checkpoint");
     }
     let contained = match planned {
         Err(error) => Err(error),
-        Ok(Planned::Native(plan)) => contain(host, *plan, sandbox, &clock, watch, listener).await,
+        Ok(Planned::Native(plan)) => {
+            let plan = (*plan, parent.as_ref());
+            contain(host, plan, sandbox, &clock, watch, listener).await
+        }
         Ok(Planned::Docker(plan)) => {
             let place = (&*directory, sandbox);
             by_engine::contain(host, *plan, place, &clock, watch, listener).await
@@ -363,7 +356,9 @@ async fn attempt(
         Ok(Some(container)) => {
             reach(Point::Launched);
             host.keeper.watch(&directory, limits, Begun::Now);
-            host.quotas.watch(key, &directory, disk);
+            if parent.is_none() {
+                host.quotas.watch(key, &directory, disk);
+            }
             Outcome::Launched(container)
         }
         Ok(None) => Outcome::Cancelled,
@@ -376,30 +371,8 @@ async fn attempt(
     }
 }
 
-/// How long a launch may still take.
-struct Clock {
-    limit: Duration,
-    deadline: Instant,
-}
-
-impl Clock {
-    fn start(limit: Duration) -> Clock {
-        Clock {
-            limit,
-            deadline: Instant::now() + limit,
-        }
-    }
-
-    async fn bound<T>(
-        &self,
-        stage: &'static str,
-        work: impl Future<Output = T>,
-    ) -> Result<T, LaunchError> {
-        let limit = self.limit;
-        let done = timeout_at(self.deadline, work).await;
-        done.map_err(|_elapsed| LaunchError::TooSlow { limit, stage })
-    }
-}
+/// The container that a member of a group is nested in.
+type Parent = containerizer::Container;
 
 /// Waits, within bounds, until a container that was given up has left the host.
 async fn until_put_away(containerizer: &Containerizer, id: String) {
@@ -419,7 +392,7 @@ async fn until_put_away(containerizer: &Containerizer, id: String) {
 /// `None` when nobody wants the container any more.
 async fn contain(
     host: &Host,
-    mut plan: Plan,
+    (mut plan, parent): (Plan, Option<&Parent>),
     sandbox: Sandbox,
     clock: &Clock,
     mut watch: Stopwatch,
@@ -467,12 +440,19 @@ async fn contain(
         stderr: stderr.into(),
         bounds: plan.logs.bounds(),
     };
-    let mut connected = match plan.network {
-        Wish::Hosts(ports) => {
+    let mut joined = None;
+    let mut connected = match (plan.network, parent) {
+        (Wish::Hosts(ports), _) => {
             are_free(&ports).await?;
             None
         }
-        Wish::Own(own) => {
+        (Wish::Own(_), Some(parent)) => {
+            let network = clock.bound("joining its group's network", parent.network());
+            joined = Some(network.await?.map_err(LaunchError::Join)?);
+            watch.lap("network");
+            None
+        }
+        (Wish::Own(own), None) => {
             let networks = &host.networks;
             let id = plan.container.id.as_str();
             let connecting = networks.connecting(&host.containerizer, id, *own);
@@ -486,11 +466,8 @@ async fn contain(
         let container = plan.container.clone();
         tokio::task::spawn_blocking(move || add_hosts(&container, &hosts)).await??;
     }
-    let network = connected.as_mut().and_then(Connected::take);
-    let place = Place {
-        network,
-        parent: None,
-    };
+    let network = connected.as_mut().and_then(Connected::take).or(joined);
+    let place = Place { network, parent };
     let launch = (host.containerizer).launch_in(place, &plan.container, out, watch);
     // From here on it may be there, also when nobody waits any more.
     connected.iter_mut().for_each(Connected::keep);

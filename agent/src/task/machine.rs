@@ -75,6 +75,10 @@ pub enum Requester {
     Drain,
     /// Its health check failed too often.
     HealthCheck,
+    /// Another task of its group did not end well.
+    Group,
+    /// What it shared with its group is no more.
+    GroupsExecutor,
     /// Whoever asked an earlier process of this agent.
     Unknown,
 }

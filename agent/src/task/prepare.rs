@@ -39,6 +39,14 @@ impl Planned {
         }
     }
 
+    /// The same in the sandbox of a group's executor.
+    fn shared_directories(&self) -> &[PathBuf] {
+        match self {
+            Self::Native(plan) => &plan.shared_directories,
+            Self::Docker(_) => &[],
+        }
+    }
+
     pub fn logs(&self) -> Limits {
         match self {
             Self::Native(plan) => plan.logs,
@@ -56,11 +64,20 @@ pub fn prepare(host: &Host, job: &Job, by: Option<Containerizer>) -> Result<Prep
         let job = revealed(job, |name| host.secrets.read(name))?;
         planned_by(host, &job, user, by)
     });
-    let sandbox = sandbox::create(&host.paths, &job.run, owner)?;
-    host.quotas
-        .admit(&job.sandbox, &sandbox.files(), job.disk());
+    let sandbox = match &job.member {
+        Some(_) => sandbox::create_nested(&job.sandbox, owner)?,
+        // Others' lie in it, and who could move them could have the agent write elsewhere.
+        None if job.holds_a_group() => sandbox::create_outer(&host.paths, &job.run)?,
+        None => sandbox::create(&host.paths, &job.run, owner)?,
+    };
+    if job.member.is_none() {
+        host.quotas
+            .admit(&job.sandbox, &sandbox.files(), job.disk());
+    }
     let planned = planned.and_then(|plan| {
         sandbox.create_directories(plan.directories())?;
+        let mut shared = plan.shared_directories().iter();
+        shared.try_for_each(|directory| sandbox::create_shared(directory, owner))?;
         Ok(plan)
     });
     Ok((sandbox.give_away()?, planned))
@@ -116,7 +133,7 @@ fn planned_for_docker(
     job: &Job,
     user: &User,
 ) -> Result<docker::plan::Plan, LaunchError> {
-    let id = ContainerId::try_from(job.run.container.clone())?;
+    let id = ContainerId::try_from(job.container().to_owned())?;
     let terms = Terms {
         variables: &host.variables,
         strictness: Strictness {
@@ -145,7 +162,7 @@ fn planned_for_docker(
 }
 
 fn planned_for(host: &Host, job: &Job, user: User) -> Result<Plan, LaunchError> {
-    let id = ContainerId::try_from(job.run.container.clone())?;
+    let id = ContainerId::try_from(job.container().to_owned())?;
     let translated = match translation::native(&job.task, host.networks.name(), host.bounding_set)?
     {
         Cow::Borrowed(_) => None,

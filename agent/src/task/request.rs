@@ -12,7 +12,7 @@ use proto::resources::Resources;
 use proto::v1;
 
 use super::capabilities::{BadCapabilities, capabilities};
-use super::environment::{EnvironmentError, environment};
+use super::environment::{CONTAINER_IP, EnvironmentError, environment};
 use super::image::{self, BadImage};
 use super::launch::{Host, Job};
 use super::namespaces::BadSharing;
@@ -24,6 +24,7 @@ use super::user_namespace::BadLabel;
 use super::volumes::{Places, VolumeError, mounts};
 use crate::logs::{self, BadLimit, Limits};
 use crate::networks::wish::{BadNetwork, Wish, wish};
+use crate::paths::Run;
 use crate::secrets::Hidden;
 
 /// Everything the launch of one task consists of.
@@ -39,6 +40,8 @@ pub struct Plan {
     pub disk_limit: Option<u64>,
     /// To be made in the sandbox first, relative to it.
     pub directories: Vec<PathBuf>,
+    /// The same in the sandbox of a group's executor.
+    pub shared_directories: Vec<PathBuf>,
     /// To be files that volumes show, before it is launched.
     pub secrets: Vec<Hidden>,
     pub logs: Limits,
@@ -88,12 +91,14 @@ pub fn plan(
     host: &Host,
 ) -> Result<Plan, PlanError> {
     let task = &job.task;
+    let parent = job.member.as_ref().map(|_| host.paths.sandbox(&job.run));
     let places = Places {
         sandbox: &job.sandbox,
+        parent: parent.as_deref(),
         secrets: &host.secret_files.of(id.as_str()),
     };
     let mounts = mounts(task, places)?;
-    let env = environment(
+    let mut env = environment(
         &host.variables,
         &job.run,
         &job.sandbox,
@@ -101,10 +106,22 @@ pub fn plan(
         &job.executor,
         task,
     )?;
+    if job.member.is_some() {
+        // First, for a later one of the same name wins.
+        env.insert(0, (CONTAINER_IP.to_owned(), address(host, &job.run)));
+    }
     let linux = task.container.as_ref().and_then(|c| c.linux_info.as_ref());
     let capabilities = capabilities(linux, &host.capabilities)?;
     let info = task.command.clone().unwrap_or_default();
-    let (cpus, memory) = shares(task, &job.executor)?;
+    let none = v1::ExecutorInfo::default();
+    // What a group's executor needs itself is its own container's.
+    let executor = job.member.as_ref().map_or(&job.executor, |_| &none);
+    let (mut cpus, mut memory) = shares(task, executor)?;
+    if job.member.is_some() && linux.is_none_or(v1::LinuxInfo::share_cgroups) {
+        // What holds it is the executor's container, in whose cgroup its own is.
+        cpus.limit = Limit::Parents;
+        memory.limit = Limit::Parents;
+    }
     let links = host.hard_links && are_harmless(&user, &capabilities);
     let fetch = fetch(job, &user, host, links, store::of(&env));
     let limits = task.container.as_ref().and_then(|c| c.rlimit_info.as_ref());
@@ -114,12 +131,21 @@ pub fn plan(
     // An executor may hold ports that its container's lead from, whichever tasks it has.
     let held = [&task.resources[..], &job.executor.resources[..]].concat();
     let held = Resources::from_protos(&held)?;
-    let network = wish(task, &held, networks.name(), id.as_str())?;
-    let hostname = task.container.as_ref().and_then(|c| c.hostname.clone());
+    let shared = job.member.as_ref().and_then(|it| it.network.as_deref());
+    let network = match shared {
+        Some(own) => Wish::Own(Box::new(own.clone())),
+        None => wish(task, &held, networks.name(), id.as_str())?,
+    };
+    let named = match &job.member {
+        Some(_) => &job.executor.container,
+        None => &task.container,
+    };
+    let hostname = named.as_ref().and_then(|c| c.hostname.clone());
     let (files, hostname) = match &network {
         Wish::Hosts(_) => (Network::Hosts, hostname),
         Wish::Own(own) => {
-            let files = networks.files(id.as_str(), own);
+            // Of a group it is its executor's.
+            let files = networks.files(&job.run.container, own);
             (Network::Own { files }, Some(own.hostname.clone()))
         }
     };
@@ -137,7 +163,8 @@ pub fn plan(
         cpus,
         memory,
         swap: policy.swap,
-        pids: policy.pids,
+        // Each task of a group may have as many.
+        pids: policy.pids.filter(|_| !job.holds_a_group()),
         devices: policy.devices.clone(),
         ipc: policy.sharing.ipc(linux)?,
         pid_namespace: policy.sharing.pids(linux)?,
@@ -166,10 +193,21 @@ pub fn plan(
         // One that asks for no disk gets the fetcher's own limit.
         disk_limit: job.disk(),
         directories: mounts.sandbox_directories,
+        shared_directories: mounts.shared_directories,
         secrets: mounts.secrets,
         logs: host.log_limits.of(task)?,
         notes: [notes(task), logs::notes(task)].concat(),
     })
+}
+
+/// Where others reach the tasks of a group: at their network, or at the host's.
+fn address(host: &Host, run: &Run) -> String {
+    let infos = host.networks.infos(&run.container).unwrap_or_default();
+    let mut own = infos.iter().flat_map(|it| &it.ip_addresses);
+    let endpoint = &host.variables.endpoint;
+    let hosts = || endpoint.rsplit_once(':').map_or(&**endpoint, |(ip, _)| ip);
+    own.find_map(|it| it.ip_address.clone())
+        .unwrap_or_else(|| hosts().to_owned())
 }
 
 /// `links`: programs may be links to what the cache has. `store`: as whom stores are asked.

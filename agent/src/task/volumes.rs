@@ -16,6 +16,8 @@ pub struct Mounts {
     pub volumes: Vec<Volume>,
     /// Directories inside the sandbox that volumes need, relative to it. They belong to the user.
     pub sandbox_directories: Vec<PathBuf>,
+    /// The same directly in the sandbox of the executor, for all tasks of a group.
+    pub shared_directories: Vec<PathBuf>,
     /// What is in the files that volumes show, in their order.
     pub secrets: Vec<Hidden>,
     /// Volumes that are images.
@@ -34,9 +36,14 @@ pub struct OfImage {
 #[derive(Debug, Clone, Copy)]
 pub struct Places<'a> {
     pub sandbox: &'a Path,
+    /// Of a task of a group, its executor's sandbox.
+    pub parent: Option<&'a Path>,
     /// Where its secrets will be files.
     pub secrets: &'a Path,
 }
+
+/// What is in the sandbox of a group's executor beside volumes.
+const RESERVED: [&str; 3] = ["containers", "stdout", "stderr"];
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VolumeError {
@@ -146,8 +153,23 @@ fn add(volume: &v1::Volume, places: Places<'_>, mounts: &mut Mounts) -> Result<(
                     in_sandbox(&own.path, places.sandbox, mounts)
                         .ok_or_else(|| bad_source(&own.path, "relative without \"..\""))?
                 }
+                (SourceType::SandboxPath, _, Some(shared))
+                    if shared.r#type() == OwnType::Parent =>
+                {
+                    let Some(parent) = places.parent else {
+                        return Err(VolumeError::Unsupported(
+                            "a volume of a parent's sandbox, which only a task of a group has,",
+                        ));
+                    };
+                    in_parent(&shared.path, parent, mounts).ok_or_else(|| {
+                        bad_source(
+                            &shared.path,
+                            "one name, and not that of what is in a sandbox",
+                        )
+                    })?
+                }
                 (SourceType::SandboxPath, ..) => {
-                    return Err(VolumeError::Unsupported("a volume of a parent's sandbox"));
+                    return Err(bad_source("", "a sandbox_path of a known type"));
                 }
                 (SourceType::DockerVolume, ..) => {
                     return Err(VolumeError::Unsupported(
@@ -202,6 +224,18 @@ fn in_sandbox(path: &str, sandbox: &Path, mounts: &mut Mounts) -> Option<PathBuf
     })
 }
 
+/// Only the agent can change what is directly in there; further below the tasks could have put links.
+fn in_parent(name: &str, parent: &Path, mounts: &mut Mounts) -> Option<PathBuf> {
+    let path = Path::new(name);
+    let is_one = is_below(path) && path.components().count() == 1;
+    let is_free = !RESERVED.iter().any(|reserved| name.starts_with(reserved));
+    (is_one && is_free).then(|| {
+        let directory = parent.join(path);
+        mounts.shared_directories.push(directory.clone());
+        directory
+    })
+}
+
 /// Names something inside the directory it is relative to.
 fn is_below(path: &Path) -> bool {
     path.components().next().is_some()
@@ -227,7 +261,8 @@ mod tests {
             ..Default::default()
         };
         let places = Places {
-            sandbox: Path::new("/s"),
+            sandbox: Path::new("/p/containers/s"),
+            parent: Some(Path::new("/p")),
             secrets: Path::new("/run/secrets/c"),
         };
         mounts(&task, places)
@@ -256,7 +291,10 @@ mod tests {
     fn a_relative_host_path_is_a_directory_of_the_sandbox() {
         let mounts = mounts_for(volume("cache/a", "/var/cache")).unwrap();
         assert_eq!(mounts.sandbox_directories, [Path::new("cache/a")]);
-        assert_eq!(mounts.volumes[0].source, Path::new("/s/cache/a"));
+        assert_eq!(
+            mounts.volumes[0].source,
+            Path::new("/p/containers/s/cache/a")
+        );
     }
 
     #[test]
@@ -321,6 +359,29 @@ mod tests {
                 mounts_for(volume(host, container)).is_err(),
                 "{host} {container}"
             );
+        }
+    }
+
+    #[test]
+    fn tasks_of_a_group_share_directories_of_their_executors_sandbox() {
+        let shared = |path: &str| v1::Volume {
+            container_path: "shared".into(),
+            mode: v1::volume::Mode::Rw as i32,
+            source: Some(v1::volume::Source {
+                r#type: Some(SourceType::SandboxPath as i32),
+                sandbox_path: Some(v1::volume::source::SandboxPath {
+                    r#type: Some(OwnType::Parent as i32),
+                    path: path.into(),
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let found = mounts_for(shared("data")).unwrap();
+        assert_eq!(found.volumes[0].source, Path::new("/p/data"));
+        assert_eq!(found.shared_directories, [Path::new("/p/data")]);
+        for bad in ["", "..", "/etc", "a/b", "containers", "stdout.1", "."] {
+            assert!(mounts_for(shared(bad)).is_err(), "{bad}");
         }
     }
 

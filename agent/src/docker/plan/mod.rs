@@ -120,7 +120,7 @@ pub fn plan(
     // Of a command the executor is the agent itself: its part is nobody's.
     let overhead = match job.kind {
         Kind::Command => &v1::ExecutorInfo::default(),
-        Kind::Custom => &job.executor,
+        Kind::Custom | Kind::Group => &job.executor,
     };
     let (cpus, memory) = shares(task, overhead)?;
     let (entrypoint, cmd) = command(task.command.as_ref())?;

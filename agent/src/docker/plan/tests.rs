@@ -42,6 +42,7 @@ fn job(command: Option<v1::CommandInfo>, docker: DockerInfo) -> Job {
             ..Default::default()
         },
         kind: Kind::Command,
+        member: None,
     }
 }
 

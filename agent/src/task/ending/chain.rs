@@ -102,6 +102,8 @@ pub fn of_request(by: Requester) -> &'static str {
         Requester::Agent => "its agent was told to end all of its tasks",
         Requester::Drain => "its agent is drained, and the deadline of that had come",
         Requester::HealthCheck => "its health check failed too often",
+        Requester::GroupsExecutor => "the container of its executor, whose network it had, is gone",
+        Requester::Group => "another task of its group has failed, or was killed",
         Requester::Unknown => "the kill was requested before its agent was restarted",
     }
 }

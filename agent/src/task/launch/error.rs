@@ -62,6 +62,8 @@ pub enum LaunchError {
     Root(#[from] RootError),
     #[error("cannot connect the container with its network")]
     Network(#[from] ConnectError),
+    #[error("cannot join the network of the task's group")]
+    Join(#[source] io::Error),
     #[error(transparent)]
     Container(#[from] containerizer::LaunchError),
     #[error(
