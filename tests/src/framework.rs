@@ -120,10 +120,30 @@ impl Framework {
 
     /// Launches tasks with the next offer, which it gives back.
     pub async fn launch(&mut self, tasks: impl Fn(&Value) -> Vec<Value>) -> Value {
+        self.accept(|offer| json!({ "type": "LAUNCH", "launch": { "task_infos": tasks(offer) } }))
+            .await
+    }
+
+    /// The same as one group, with the executor that they are for.
+    pub async fn launch_group(
+        &mut self,
+        executor: &Value,
+        tasks: impl Fn(&Value) -> Vec<Value>,
+    ) -> Value {
+        self.accept(|offer| {
+            json!({ "type": "LAUNCH_GROUP", "launch_group": {
+                "executor": executor,
+                "task_group": { "tasks": tasks(offer) },
+            } })
+        })
+        .await
+    }
+
+    async fn accept(&mut self, operation: impl Fn(&Value) -> Value) -> Value {
         let offer = self.offer().await;
         let accept = json!({
             "offer_ids": [offer["id"]],
-            "operations": [{ "type": "LAUNCH", "launch": { "task_infos": tasks(&offer) } }],
+            "operations": [operation(&offer)],
             "filters": { "refuse_seconds": 0.0 },
         });
         self.call("ACCEPT", accept).await;
