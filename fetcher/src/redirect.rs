@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use reqwest::Url;
-use reqwest::redirect;
+use reqwest::header::LOCATION;
+use reqwest::{Response, StatusCode, Url, redirect};
 
 use crate::policy::{Forbidden, Policy};
 
@@ -32,6 +32,31 @@ pub fn policy(rules: Arc<Policy>) -> redirect::Policy {
             Err(refused) => attempt.error(refused),
         }
     })
+}
+
+/// Where `answer` sends on to, for who does not leave it to the client. `asked` are the URLs asked so far, of which
+/// the last one answered.
+pub fn next(
+    asked: &[Url],
+    answer: &Response,
+    rules: &Policy,
+) -> Result<Option<Url>, RefusedRedirect> {
+    const REDIRECTS: [StatusCode; 5] = [
+        StatusCode::MOVED_PERMANENTLY,
+        StatusCode::FOUND,
+        StatusCode::SEE_OTHER,
+        StatusCode::TEMPORARY_REDIRECT,
+        StatusCode::PERMANENT_REDIRECT,
+    ];
+    let location = answer.headers().get(LOCATION);
+    let location = location.and_then(|location| location.to_str().ok());
+    let location = location.filter(|_| REDIRECTS.contains(&answer.status()));
+    // One that makes no sense is an answer like another.
+    let next = asked.last().zip(location);
+    let Some(next) = next.and_then(|(url, location)| url.join(location).ok()) else {
+        return Ok(None);
+    };
+    judge(asked, &next, rules).map(|()| Some(next))
 }
 
 /// `previous` are the URLs asked so far, the first one included.

@@ -24,15 +24,12 @@ impl Ask<'_> {
         let of = Of::Server;
         Self { url, of }
     }
+}
 
-    /// Each time anew, for a signature has its time.
-    pub fn sign(&self, request: RequestBuilder) -> RequestBuilder {
-        let Of::Store(store) = self.of else {
-            return request;
-        };
-        let now = chrono::Utc::now().format("%Y%m%dT%H%M%SZ").to_string();
-        let headers = store.headers(&self.url, &now, &[]);
-        let with = |request: RequestBuilder, (name, value)| request.header(name, value);
-        headers.into_iter().fold(request, with)
-    }
+/// `request` for `url`, signed for `store`. Each time anew, for a signature has its time.
+pub fn signed(request: RequestBuilder, url: &Url, store: &S3) -> RequestBuilder {
+    let now = chrono::Utc::now().format("%Y%m%dT%H%M%SZ").to_string();
+    let headers = store.headers(url, &now, &[]);
+    let with = |request: RequestBuilder, (name, value)| request.header(name, value);
+    headers.into_iter().fold(request, with)
 }

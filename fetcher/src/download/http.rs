@@ -9,9 +9,9 @@ use reqwest::header::{
     CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     LAST_MODIFIED, RANGE,
 };
-use reqwest::{Certificate, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
 
-use super::ask::{Ask, Of};
+use super::ask::{Ask, Of, signed};
 use super::ftp::{Ftp, Tls, tls};
 use super::resolver::Resolver;
 use super::s3::S3;
@@ -30,6 +30,10 @@ pub struct Http {
     client: reqwest::Client,
     /// Of schemes that are spoken by HTTP with servers that nobody named.
     follower: reqwest::Client,
+    /// Likewise, and goes nowhere else by itself.
+    signer: reqwest::Client,
+    /// For where those lead to.
+    followed: Arc<Policy>,
     policy: Arc<Policy>,
     patience: Patience,
     pub store: S3,
@@ -49,15 +53,16 @@ impl Http {
         authorities: &[Certificate],
         tls: Tls,
     ) -> Result<Self, reqwest::Error> {
-        let follower = client(
-            Arc::new(policy.within(&["http", "https"])),
-            patience,
-            authorities,
-        )?;
+        let followed = Arc::new(policy.within(&["http", "https"]));
         let policy = Arc::new(policy);
+        let made = |rules: &Arc<Policy>, redirects| {
+            client(Arc::clone(rules), redirects, patience, authorities)
+        };
         Ok(Self {
-            client: client(Arc::clone(&policy), patience, authorities)?,
-            follower,
+            client: made(&policy, redirect::policy(Arc::clone(&policy)))?,
+            follower: made(&followed, redirect::policy(Arc::clone(&followed)))?,
+            signer: made(&followed, reqwest::redirect::Policy::none())?,
+            followed,
             policy: Arc::clone(&policy),
             patience,
             store: S3::default(),
@@ -116,26 +121,29 @@ impl Http {
                 None
             }
         };
-        let client = match ask.of {
-            Of::Server => &self.client,
-            Of::Store(_) | Of::NameNode => &self.follower,
-        };
-        let mut request = ask.sign(client.get(ask.url.clone()));
-        let host = ask.url.host_str().unwrap_or_default();
-        if let (Of::Server, "", Some((user, password))) =
-            (ask.of, ask.url.username(), self.netrc.login(host))
-        {
-            request = request.basic_auth(user, Some(password));
-        }
-        if let Some((length, validator)) = &resume {
-            request = request
+        let conditions = |request: RequestBuilder| match (&resume, known) {
+            (Some((length, validator)), _) => request
                 .header(RANGE, format!("bytes={length}-"))
-                .header(IF_RANGE, validator.clone());
-        } else if let Some(known) = known {
-            request = asking_for_news(request, known);
-        }
+                .header(IF_RANGE, validator.clone()),
+            (None, Some(known)) => asking_for_news(request, known),
+            (None, None) => request,
+        };
         let failed = |error| self.failed(error);
-        let mut answer = request.send().await.map_err(failed)?;
+        let mut answer = match ask.of {
+            Of::Server => {
+                let mut request = conditions(self.client.get(ask.url.clone()));
+                let host = ask.url.host_str().unwrap_or_default();
+                if let ("", Some((user, password))) = (ask.url.username(), self.netrc.login(host)) {
+                    request = request.basic_auth(user, Some(password));
+                }
+                request.send().await.map_err(failed)?
+            }
+            Of::NameNode => {
+                let request = conditions(self.follower.get(ask.url.clone()));
+                request.send().await.map_err(failed)?
+            }
+            Of::Store(store) => self.ask_store(store, &ask.url, conditions).await?,
+        };
         match (answer.status(), &resume) {
             (StatusCode::OK, _) => into.restart()?,
             (StatusCode::NOT_MODIFIED, None) if known.is_some() => return Ok(Came::NotModified),
@@ -167,6 +175,32 @@ impl Http {
         Ok(Came::Content(validators(answer.headers())))
     }
 
+    /// What a store answers, or whom it sends on to. A signature is for one host, and nobody else is told who asks:
+    /// the client would take away what it knows to be secret, which a session's token is not.
+    async fn ask_store(
+        &self,
+        store: &S3,
+        url: &Url,
+        conditions: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, DownloadError> {
+        let mut asked = vec![url.clone()];
+        let mut url = url.clone();
+        loop {
+            let mut request = conditions(self.signer.get(url.clone()));
+            // Nor is the store itself where another sends back to it.
+            if asked.iter().all(|other| other.origin() == url.origin()) {
+                request = signed(request, &url, store);
+            }
+            let answer = request.send().await.map_err(|error| self.failed(error))?;
+            let next = redirect::next(&asked, &answer, &self.followed);
+            match next.map_err(DownloadError::Redirect)? {
+                Some(next) => url = next,
+                None => return Ok(answer),
+            }
+            asked.push(url.clone());
+        }
+    }
+
     fn failed(&self, error: reqwest::Error) -> DownloadError {
         // The URI stands in front of every message already.
         let error = error.without_url();
@@ -189,6 +223,7 @@ impl Http {
 
 fn client(
     policy: Arc<Policy>,
+    redirects: reqwest::redirect::Policy,
     patience: Patience,
     authorities: &[Certificate],
 ) -> Result<reqwest::Client, reqwest::Error> {
@@ -199,7 +234,9 @@ fn client(
     builder
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(patience.stall)
-        .redirect(redirect::policy(Arc::clone(&policy)))
+        .redirect(redirects)
+        // A URI that leads elsewhere may hold what is only for its own server.
+        .referer(false)
         .dns_resolver(Arc::new(Resolver(policy)))
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .build()

@@ -1,5 +1,7 @@
 //! Files of S3 and HDFS, from servers that answer as those do.
 
+use std::net::SocketAddr;
+
 use super::faults::{answer, script};
 use super::*;
 use crate::download::{S3, S3Credentials};
@@ -21,13 +23,8 @@ fn plain() -> Http {
     Http::new(Policy::default(), HASTE, &[], Tls::new(&[]).unwrap()).unwrap()
 }
 
-#[tokio::test]
-async fn an_object_is_asked_for_with_a_signature_each_time_anew() {
-    let busy = answer("503 Slow Down", "content-length: 0\r\n", "");
-    let good = answer("200 OK", "content-length: 5\r\n", "hello");
-    let (server, asked) = script(vec![busy, good]).await;
-    let mut http = plain();
-    http.store = S3 {
+fn signing(server: SocketAddr) -> S3 {
+    S3 {
         endpoint: Some(format!("http://{server}")),
         region: None,
         credentials: Some(S3Credentials {
@@ -35,7 +32,91 @@ async fn an_object_is_asked_for_with_a_signature_each_time_anew() {
             secret_key: "hunter2".to_owned(),
             session_token: Some("hunter3".to_owned()),
         }),
+    }
+}
+
+fn moved(to: &str) -> Vec<u8> {
+    let location = format!("content-length: 0\r\nlocation: {to}\r\n");
+    answer("307 Temporary Redirect", &location, "")
+}
+
+#[tokio::test]
+async fn nobody_whom_a_store_sends_on_to_is_told_who_asks() {
+    let good = || answer("200 OK", "content-length: 5\r\n", "hello");
+    let (store, asked) = script(vec![moved("/there/x"), good()]).await;
+    let mut http = plain();
+    http.store = signing(store);
+    let fetched = fetch_from(http, "s3://jars/x").await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    // The same host is told, of each path anew.
+    let signatures = |asked: &str| {
+        let at = asked
+            .find("signature=")
+            .map(|at| asked[at..][..74].to_owned());
+        at.unwrap()
     };
+    let seen = asked.lock().unwrap().clone();
+    assert!(seen[1].starts_with("get /there/x "), "{}", seen[1]);
+    assert_ne!(signatures(&seen[0]), signatures(&seen[1]));
+
+    let (other, asked_there) = script(vec![good()]).await;
+    let (store, asked) = script(vec![moved(&format!("http://{other}/x?y=z"))]).await;
+    let mut http = plain();
+    http.store = signing(store);
+    let fetched = fetch_from(http, "s3://jars/x").await;
+    assert_eq!(fetched.file("x"), "hello");
+    assert!(asked.lock().unwrap()[0].contains("x-amz-security-token: hunter3"));
+    let told = asked_there.lock().unwrap()[0].clone();
+    assert!(told.starts_with("get /x?y=z "), "{told}");
+    for word in ["hunter", "x-amz", "authorization", "aws4", "key/"] {
+        assert!(!told.contains(word), "{word}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_sends_on_to_where_one_may_be_sent_and_not_for_ever() {
+    for (answers, why) in [
+        (vec![moved("http://169.254.169.254/x")], "link-local"),
+        (vec![moved("file:///etc/passwd")], "only http and https"),
+        (vec![moved("/x"); 11], "more than 10 times"),
+        (
+            vec![answer("301 Moved", "content-length: 0\r\n", "")],
+            "answered 301",
+        ),
+    ] {
+        let (store, _) = script(answers).await;
+        let mut http = plain();
+        http.store = signing(store);
+        let fetched = fetch_from(http, "s3://jars/x").await;
+        assert!(fetched.failure().contains(why), "{}", fetched.failure());
+    }
+}
+
+/// What stands in a URI is for its own server.
+#[tokio::test]
+async fn whom_a_server_sends_on_to_is_not_told_by_which_uri() {
+    let good = answer("200 OK", "content-length: 5\r\n", "hello");
+    let (other, asked_there) = script(vec![good]).await;
+    let (server, _) = script(vec![moved(&format!("http://{other}/x"))]).await;
+    let fetched = fetch_from(
+        plain(),
+        &format!("http://me:hunter2@{server}/x?sig=hunter3"),
+    )
+    .await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    let told = asked_there.lock().unwrap()[0].clone();
+    for word in ["hunter", "referer", "authorization", &server.to_string()] {
+        assert!(!told.contains(word), "{word}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_asked_for_with_a_signature_each_time_anew() {
+    let busy = answer("503 Slow Down", "content-length: 0\r\n", "");
+    let good = answer("200 OK", "content-length: 5\r\n", "hello");
+    let (server, asked) = script(vec![busy, good]).await;
+    let mut http = plain();
+    http.store = signing(server);
     let fetched = fetch_from(http, "s3://jars/app/x y").await;
     assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
     assert_eq!(fetched.file("x y"), "hello");
