@@ -19,12 +19,13 @@ use crate::archive::Limits;
 use crate::beneath::Beneath;
 use crate::budget::Budget;
 use crate::confine::{Trade, cage, confine, leave_keyring, limit_files};
-use crate::download::{Http, Patience, S3, Tls, credentials};
+use crate::download::{Held, Http, Patience, S3, Tls, credentials};
 use crate::log::Log;
 use crate::netrc::Netrc;
 use crate::order::{Order, Said};
+use crate::plan::{Source, plan};
 use crate::progress::Meter;
-use crate::{Request, Settings, Uri, chain};
+use crate::{Policy, Request, Settings, Uri, chain};
 use cached::opened;
 use fetching::{Fetching, FetchingError};
 
@@ -148,8 +149,9 @@ fn fetch(order: Order<'_>, log: Log) -> Result<(), ChildError> {
     let free = sandbox.free_bytes().map_err(ChildError::Prepare)?;
     let budget = Budget::new(order.disk_limit, free);
     limit_files(budget.limit()).map_err(ChildError::Prepare)?;
-    let reads_all = reads_all(&request);
-    cage(sandbox.as_fd(), Trade::Fetching { reads_all }).map_err(ChildError::Cage)?;
+    // Root's tasks may have every file of the host. What has to do with servers has no right to them.
+    let held = held(&request, &settings.policy).map_err(ChildError::Prepare)?;
+    cage(sandbox.as_fd(), Trade::Fetching).map_err(ChildError::Cage)?;
     std::thread::Builder::new()
         .name("parent-watch".to_owned())
         .spawn(exit_with_parent)
@@ -169,6 +171,7 @@ fn fetch(order: Order<'_>, log: Log) -> Result<(), ChildError> {
         Http::new(policy.clone(), patience, &authorities, tls).map_err(ChildError::Client)?;
     http.store = store;
     http.user = user;
+    http.held = held;
     http.name_services = settings.name_services;
     http.ftp.netrc = netrc.clone();
     http.netrc = netrc;
@@ -267,10 +270,14 @@ fn become_user(request: &Request) -> Result<(), ChildError> {
     })
 }
 
-/// Root may read every file of the host that its task names. Without a scheme, or with this one, it is one.
-fn reads_all(request: &Request) -> bool {
-    let is_local = |uri: &Uri| !uri.value.contains("://") || uri.value.contains("file://");
-    geteuid().is_root() && request.uris.iter().any(is_local)
+/// What is wrong with a URI is said later.
+fn held(request: &Request, policy: &Policy) -> io::Result<Held> {
+    let items = plan(request, policy).unwrap_or_default();
+    let paths = items.iter().filter_map(|item| match &item.source {
+        Source::File(path) => Some(path.as_path()),
+        Source::Http(_) | Source::Ftp(_) | Source::S3(_) | Source::Hdfs(_) => None,
+    });
+    Held::open(paths)
 }
 
 /// Ends the process when nobody reads its stdout any more: the agent died, and the next one counts

@@ -2,6 +2,7 @@
 
 mod ask;
 mod ftp;
+mod held;
 mod http;
 mod local;
 mod persist;
@@ -27,6 +28,7 @@ use crate::redirect::RefusedRedirect;
 use ask::{Ask, Of};
 pub use ftp::reply::{Line, extended_port, line, port};
 pub use ftp::{BadPlace, Place, Tls};
+pub use held::Held;
 pub use http::{Http, exception};
 pub use persist::Patience;
 pub use resolver::Resolver;
@@ -152,7 +154,7 @@ pub async fn download(
     into: &mut Sink,
 ) -> Result<Came, DownloadError> {
     match source {
-        Source::File(path) => local::copy(path, known, into).await,
+        Source::File(path) => local::copy(path, &http.held, known, into).await,
         Source::Http(url) => {
             let url = Url::parse(url).map_err(|error| DownloadError::BadUrl(error.into()))?;
             http.get(&[Ask::plain(url)], known, log, into).await

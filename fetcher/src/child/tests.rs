@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use tar::{EntryType, Header};
 
 use super::*;
-use crate::Policy;
 use crate::archive::unpack;
 
 mod bounds;

@@ -37,8 +37,8 @@ const NAMESPACES: u64 = (CLONE_NEWCGROUP
 /// What a child is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trade {
-    /// Talks to servers. With `reads_all`, which is for the user root, files stay readable that are not root's.
-    Fetching { reads_all: bool },
+    /// Talks to servers.
+    Fetching,
     /// Talks to nobody, and makes files that are others', as root.
     Unpacking,
 }
@@ -46,8 +46,7 @@ pub enum Trade {
 impl Trade {
     fn capabilities(self) -> &'static [Capability] {
         match self {
-            Self::Fetching { reads_all: false } => &[],
-            Self::Fetching { reads_all: true } => &[Capability::CAP_DAC_READ_SEARCH],
+            Self::Fetching => &[],
             Self::Unpacking => &[
                 Capability::CAP_CHOWN,
                 Capability::CAP_DAC_OVERRIDE,
@@ -60,7 +59,7 @@ impl Trade {
 
     fn calls(self) -> &'static [i64] {
         match self {
-            Self::Fetching { .. } => SERVERS,
+            Self::Fetching => SERVERS,
             Self::Unpacking => OWNERS,
         }
     }
@@ -68,7 +67,7 @@ impl Trade {
     /// What makes a file, a directory or a link; of an image, whiteouts and fifos, too.
     fn writing(self) -> BitFlags<AccessFs> {
         match self {
-            Self::Fetching { .. } => writing(),
+            Self::Fetching => writing(),
             Self::Unpacking => writing() | AccessFs::MakeChar | AccessFs::MakeFifo,
         }
     }
@@ -197,7 +196,7 @@ mod tests {
     fn caged(test: impl FnOnce() + Send + 'static, sandbox: &std::path::Path) {
         let sandbox = Beneath::open(sandbox).unwrap();
         let thread = std::thread::spawn(move || {
-            cage(sandbox.as_fd(), Trade::Fetching { reads_all: false }).unwrap();
+            cage(sandbox.as_fd(), Trade::Fetching).unwrap();
             test();
         });
         thread.join().unwrap();

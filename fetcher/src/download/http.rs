@@ -15,7 +15,7 @@ use super::ask::{Ask, Of, signed};
 use super::ftp::{Ftp, Tls, tls};
 use super::resolver::Resolver;
 use super::s3::S3;
-use super::{Came, DownloadError, Patience, Sink};
+use super::{Came, DownloadError, Held, Patience, Sink};
 use crate::cache::Validators;
 use crate::log::Log;
 use crate::netrc::Netrc;
@@ -42,6 +42,8 @@ pub struct Http {
     pub name_services: BTreeMap<String, Vec<String>>,
     pub netrc: Netrc,
     pub ftp: Ftp,
+    /// What is no server's.
+    pub held: Held,
 }
 
 impl Http {
@@ -69,6 +71,7 @@ impl Http {
             user: None,
             name_services: BTreeMap::new(),
             netrc: Netrc::default(),
+            held: Held::default(),
             ftp: Ftp {
                 policy,
                 patience,

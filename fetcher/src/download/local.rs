@@ -1,13 +1,13 @@
 //! Files of the agent's host.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::{Came, DownloadError, Sink};
+use super::{Came, DownloadError, Held, Sink};
 use crate::cache::Validators;
 
 const PIECE: usize = 256 << 10;
@@ -35,10 +35,14 @@ pub fn open(path: &Path) -> Result<File, DownloadError> {
 /// Gives way to other downloads after each piece.
 pub async fn copy(
     path: &Path,
+    held: &Held,
     known: Option<&Validators>,
     into: &mut Sink,
 ) -> Result<Came, DownloadError> {
-    let mut from = open(path)?;
+    let from = match held.file(path) {
+        Some(file) => file.map_err(|source| failed(path, source))?,
+        None => open(path)?,
+    };
     let metadata = from.metadata().map_err(|source| failed(path, source))?;
     let validators = Validators {
         etag: Some(etag(&metadata)),
@@ -49,10 +53,14 @@ pub async fn copy(
     }
     into.announce(metadata.len())?;
     let mut buffer = vec![0; PIECE];
+    let mut at = 0;
     loop {
-        match from.read(&mut buffer) {
+        match from.read_at(&mut buffer, at) {
             Ok(0) => return Ok(Came::Content(validators)),
-            Ok(length) => into.write(&buffer[..length])?,
+            Ok(length) => {
+                into.write(&buffer[..length])?;
+                at += length as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(source) => return Err(failed(path, source)),
         }

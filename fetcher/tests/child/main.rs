@@ -276,6 +276,52 @@ async fn root_the_child_runs_as_the_tasks_user() {
     );
 }
 
+/// What only a capability opens is opened before it is given up.
+#[tokio::test]
+async fn root_reads_every_file_and_talks_to_servers_without_a_capability() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let sandbox = tempfile::tempdir().unwrap();
+    let source = tempfile::tempdir().unwrap();
+    let secret = source.path().join("secret");
+    std::fs::write(&secret, "another's").unwrap();
+    for (path, mode) in [(&secret, 0o600), (&source.path().to_owned(), 0o700)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        chown(path, Some(12_345), Some(12_345)).unwrap();
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x", silent.local_addr().unwrap());
+    let mut request = request(&secret, sandbox.path());
+    let again = Uri {
+        output_file: Some("again".into()),
+        value: format!("file://{}", secret.display()),
+        ..request.uris[0].clone()
+    };
+    let remote = Uri {
+        value: url,
+        ..request.uris[0].clone()
+    };
+    request.uris.extend([again, remote]);
+    let log = File::create(sandbox.path().join("stderr")).unwrap();
+    let helper = helper();
+    let status = tokio::select! {
+        ended = fetch(&helper, &request, log) => panic!("{ended:?}"),
+        status = async {
+            logged(sandbox.path(), &format!("Fetched 'file://{}'", secret.display())).await;
+            let child = child_of(sandbox.path()).unwrap();
+            std::fs::read_to_string(child.join("status")).unwrap()
+        } => status,
+    };
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        let none = format!("\n{set}:\t0000000000000000\n");
+        assert!(status.contains(&none), "{status}");
+    }
+    assert!(status.contains("\nUid:\t0\t"), "{status}");
+    for name in ["secret", "again"] {
+        let text = std::fs::read_to_string(sandbox.path().join(name)).unwrap();
+        assert_eq!(text, "another's");
+    }
+}
+
 /// Until the log of the sandbox holds `text`.
 async fn logged(sandbox: &Path, text: &str) {
     while !std::fs::read_to_string(sandbox.join("stderr"))
