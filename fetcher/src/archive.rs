@@ -13,6 +13,7 @@ mod shared;
 mod sparse;
 mod tarball;
 mod zip_end;
+mod zip_headers;
 mod zipped;
 
 use std::fs::File;
@@ -111,6 +112,11 @@ pub enum ArchiveError {
          bytes in common"
     )]
     Overlap,
+    #[error(
+        "entry {name:?} is refused, for readers of zip do not agree about it: in front of its content stands \
+         another {what} than in the list of entries"
+    )]
+    Headers { name: String, what: &'static str },
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("cannot write {path} in the sandbox")]

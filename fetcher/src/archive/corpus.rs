@@ -241,7 +241,7 @@ fn no_tar_leaves_the_sandbox_however_it_is_compressed() {
 
 #[test]
 fn no_zip_leaves_the_sandbox() {
-    judge(zips::cases(), 30);
+    judge(zips::cases(), 60);
 }
 
 #[test]
@@ -267,4 +267,25 @@ fn content_is_never_read_as_an_entry_where_an_extended_header_tells_the_size() {
         1024
     );
     assert!(ground.sandbox().join("last").exists());
+}
+
+/// Of what each reader finds something else in, it is said what that is.
+#[test]
+fn why_a_zip_of_two_minds_is_refused_is_said() {
+    let whys = [
+        ("names that differ", "another name than"),
+        ("methods that differ", "another method than"),
+        ("encrypted by one header", "another flags than"),
+        ("wrong sizes behind", "another size or checksum than"),
+        ("a second name", "another name than"),
+    ];
+    for (name, why) in whys {
+        let name = format!("zip: {name}");
+        let case = zips::cases().into_iter().find(|case| case.name == name);
+        let ground = Ground::new();
+        let error = unpack_in(&ground.sandbox(), &case.unwrap()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("is refused, for readers of zip"), "{text}");
+        assert!(text.contains(why), "{text}");
+    }
 }

@@ -128,7 +128,7 @@ fn record_at(
 }
 
 /// A little-endian number of `size` bytes at `at`.
-fn number(record: &[u8], at: usize, size: usize) -> u64 {
+pub fn number(record: &[u8], at: usize, size: usize) -> u64 {
     let bytes = record.iter().skip(at).take(size).rev();
     bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

@@ -11,6 +11,7 @@ use zip::read::ZipFile;
 
 use super::codec::{Frames, ZSTD_BYTES};
 use super::zip_end::{announced, is_listed_whole};
+use super::zip_headers::{Listed, difference};
 use super::{ArchiveError, Limits, Unpacking};
 
 /// Longest target of a symbolic link that Linux knows (PATH_MAX).
@@ -18,13 +19,16 @@ const LINK_BYTES: u64 = 4096;
 
 pub fn read(mut archive: File, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
     check(&mut archive, out.limits)?;
+    let headers = archive.try_clone().map_err(ArchiveError::Open)?;
     let mut archive = zip::ZipArchive::new(BufReader::new(archive)).map_err(damaged)?;
     if archive.has_overlapping_entries().map_err(damaged)? {
         return Err(ArchiveError::Overlap);
     }
     for index in 0..archive.len() {
-        let zstd =
-            archive.by_index_raw(index).map_err(damaged)?.compression() == CompressionMethod::ZSTD;
+        let packed = archive.by_index_raw(index).map_err(damaged)?;
+        let zstd = packed.compression() == CompressionMethod::ZSTD;
+        agrees(&headers, &packed)?;
+        drop(packed);
         let entry = match zstd {
             true => archive.by_index_raw(index),
             false => archive.by_index(index),
@@ -78,6 +82,26 @@ fn check(archive: &mut File, limits: Limits) -> Result<(), ArchiveError> {
         return Err(ArchiveError::LongDirectory);
     }
     Ok(())
+}
+
+/// Whoever reads an archive from its beginning finds the same.
+fn agrees<R: Read>(archive: &File, packed: &ZipFile<'_, R>) -> Result<(), ArchiveError> {
+    let listed = Listed {
+        at: packed.central_header_start(),
+        local_at: packed.header_start(),
+        // Known, for it was found.
+        content_at: packed.data_start().unwrap_or_default(),
+        checksum: packed.crc32().into(),
+        packed: packed.compressed_size(),
+        size: packed.size(),
+    };
+    match difference(archive, listed).map_err(ArchiveError::Damaged)? {
+        None => Ok(()),
+        Some(what) => Err(ArchiveError::Headers {
+            name: packed.name().map_err(damaged)?.into_owned(),
+            what,
+        }),
+    }
 }
 
 /// Content that was compressed by zstd, which the crate leaves to a library in C.

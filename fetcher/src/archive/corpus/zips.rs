@@ -7,9 +7,12 @@ use super::*;
 #[derive(Clone)]
 struct Entry {
     name: Vec<u8>,
-    /// Of the local header, when that differs.
-    local_name: Option<Vec<u8>>,
+    extra: Vec<u8>,
+    /// What the local header says, when that differs.
+    local: Option<Box<Entry>>,
     content: Vec<u8>,
+    /// What stands behind it.
+    descriptor: Vec<u8>,
     method: u16,
     flags: u16,
     mode: u32,
@@ -22,8 +25,10 @@ struct Entry {
 fn entry(name: &str, content: &[u8]) -> Entry {
     Entry {
         name: name.as_bytes().to_vec(),
-        local_name: None,
+        extra: Vec::new(),
+        local: None,
         content: content.to_vec(),
+        descriptor: Vec::new(),
         method: 0,
         flags: 0,
         mode: 0o100_644,
@@ -31,6 +36,114 @@ fn entry(name: &str, content: &[u8]) -> Entry {
         size: content.len() as u32,
         overlaps: false,
     }
+}
+
+/// Whose local header is another.
+fn differing(name: &str, change: impl Fn(&mut Entry)) -> Entry {
+    let plain = entry(name, b"dead");
+    let mut local = plain.clone();
+    change(&mut local);
+    Entry {
+        local: Some(Box::new(local)),
+        ..plain
+    }
+}
+
+/// What is known once the content was written: with a signature or without, in four bytes or eight.
+fn described(descriptor: &[u8], wide: bool, size: u64) -> Entry {
+    let mut described = differing("x", |it| {
+        (it.flags, it.crc, it.size) = (8, 0, 0);
+        it.content.clear();
+    });
+    described.flags = 8;
+    let mut bytes = [descriptor, &described.crc.to_le_bytes()].concat();
+    for number in [4, size] {
+        let length = if wide { 8 } else { 4 };
+        bytes.extend(&number.to_le_bytes()[..length]);
+    }
+    described.descriptor = bytes;
+    described
+}
+
+/// Another name, as Info-ZIP has it.
+fn unicode(name: &[u8], path: &[u8]) -> Vec<u8> {
+    let length = (path.len() + 5) as u16;
+    let crc = crc(name).to_le_bytes();
+    [&b"up"[..], &length.to_le_bytes(), &[1], &crc, path].concat()
+}
+
+/// In the list of entries and in front of what they hold.
+fn disagreeing(add: &mut impl FnMut(&str, Vec<u8>, Verdict)) {
+    let changes: [(&str, fn(&mut Entry)); 9] = [
+        ("names that differ", |it| it.name = b"../x".to_vec()),
+        ("methods that differ", |it| it.method = 8),
+        ("encrypted by one header", |it| it.flags = 1),
+        ("masked by one header", |it| it.flags = 1 << 13),
+        ("checksums that differ", |it| it.crc ^= 1),
+        ("sizes that differ", |it| it.size = 3),
+        ("packed sizes that differ", |it| it.content = vec![0; 3]),
+        ("no size", |it| it.size = 0),
+        ("another size than behind", |it| {
+            (it.flags, it.size) = (8, 3);
+        }),
+    ];
+    for (name, change) in changes {
+        let entries = [entry("first", b"1"), differing("x", change)];
+        add(name, zip(&entries), Refused);
+    }
+    add(
+        "names that differ the other way",
+        zip(&[differing("../x", |it| it.name = b"y".to_vec())]),
+        Refused,
+    );
+    add(
+        "another hint of how it was packed",
+        zip(&[differing("x", |it| it.flags = 2)]),
+        Unpacked,
+    );
+    let mut utf8 = differing("\u{e9}", |it| it.flags = 0);
+    utf8.flags = 1 << 11;
+    add("a name of two encodings", zip(&[utf8]), Refused);
+    let plain = |it: &mut Entry| it.flags = 0;
+    let mut ascii = differing("x", plain);
+    ascii.flags = 1 << 11;
+    add("a plain name of two encodings", zip(&[ascii]), Unpacked);
+    for (signature, wide) in [
+        (&b"PK\x07\x08"[..], false),
+        (b"PK\x07\x08", true),
+        (b"", false),
+        (b"", true),
+    ] {
+        let right = described(signature, wide, 4);
+        add("sizes behind", zip(&[right, entry("y", b"1")]), Unpacked);
+        let wrong = described(signature, wide, 5);
+        add(
+            "wrong sizes behind",
+            zip(&[wrong, entry("y", b"1")]),
+            Refused,
+        );
+    }
+    let mut missing = described(b"", false, 4);
+    missing.descriptor.clear();
+    add("no sizes at all", zip(&[missing]), Refused);
+    let long = |size: u64| {
+        let mut it = entry("x", b"dead");
+        let mut local = it.clone();
+        local.size = u32::MAX;
+        local.extra = [
+            &[1, 0, 16, 0][..],
+            &size.to_le_bytes(),
+            &4_u64.to_le_bytes(),
+        ]
+        .concat();
+        it.local = Some(Box::new(local));
+        it
+    };
+    add("zip64 in one header", zip(&[long(4)]), Unpacked);
+    add("another zip64 in one header", zip(&[long(5)]), Refused);
+    let named = |path: &[u8]| with("x", |it| it.extra = unicode(b"x", path));
+    add("a second name", zip(&[named(b"y")]), Refused);
+    add("the same name twice", zip(&[named(b"x")]), Unpacked);
 }
 
 fn crc(content: &[u8]) -> u32 {
@@ -59,26 +172,36 @@ fn zip(entries: &[Entry]) -> Vec<u8> {
         } else {
             bytes.len() as u32
         };
-        let fields = |name: &[u8]| {
+        let fields = |entry: &Entry| {
             let mut fields = [20_u16, entry.flags, entry.method, 0, 0]
                 .map(u16::to_le_bytes)
                 .concat();
             for number in [entry.crc, entry.content.len() as u32, entry.size] {
                 fields.extend(number.to_le_bytes());
             }
-            fields.extend((name.len() as u16).to_le_bytes());
-            fields.extend([0, 0]);
+            for length in [entry.name.len(), entry.extra.len()] {
+                fields.extend((length as u16).to_le_bytes());
+            }
             fields
         };
         if !entry.overlaps {
-            let name = entry.local_name.as_ref().unwrap_or(&entry.name);
-            bytes.extend([&b"PK\x03\x04"[..], &fields(name), name, &entry.content].concat());
+            let local = entry.local.as_deref().unwrap_or(entry);
+            bytes.extend(
+                [
+                    &b"PK\x03\x04"[..],
+                    &fields(local),
+                    &local.name,
+                    &local.extra,
+                ]
+                .concat(),
+            );
+            bytes.extend([&entry.content[..], &entry.descriptor].concat());
         }
         // Made on Unix.
-        directory.extend([&b"PK\x01\x02\x14\x03"[..], &fields(&entry.name), &[0; 6]].concat());
+        directory.extend([&b"PK\x01\x02\x14\x03"[..], &fields(entry), &[0; 6]].concat());
         directory.extend((entry.mode << 16).to_le_bytes());
         directory.extend(at.to_le_bytes());
-        directory.extend(&entry.name);
+        directory.extend([&entry.name[..], &entry.extra].concat());
     }
     let (start, size) = (bytes.len() as u32, directory.len() as u32);
     let count = (entries.len() as u16).to_le_bytes();
@@ -185,16 +308,7 @@ pub fn cases() -> Vec<Case> {
         zip(&[with("x", |it| it.method = 77)]),
         Refused,
     );
-    add(
-        "names that differ",
-        zip(&[with("x", |it| it.local_name = Some(b"../x".to_vec()))]),
-        Safe,
-    );
-    add(
-        "names that differ the other way",
-        zip(&[with("../x", |it| it.local_name = Some(b"y".to_vec()))]),
-        Refused,
-    );
+    disagreeing(&mut add);
     add("NUL in a name", zip(&[entry("a\0../x", b"dead")]), Refused);
     add("line in a name", zip(&[entry("a\nb", b"x")]), Unpacked);
     add("no name", zip(&[entry("", b"x")]), Safe);
