@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use tar::EntryType;
 
-use super::sparse::{Expanded, Sparse};
+use super::sparse::{Expanded, Sparse, Told};
 use super::{ArchiveError, Limits, Unpacking, ambiguous};
 
 pub fn read(archive: impl Read, out: &mut Unpacking<'_>) -> Result<(), ArchiveError> {
@@ -104,11 +104,12 @@ pub fn write(
         .iter()
         .for_each(|(key, value)| sparse.note(key, value));
     let sparse = sparse.told().map_err(ArchiveError::Damaged)?;
-    let name = match &sparse {
-        Some((name, _)) => name.clone(),
+    let name = match sparse.as_ref().and_then(|told| told.name.clone()) {
+        Some(name) => name,
         None => entry.path().map_err(ArchiveError::Damaged)?.into_owned(),
     };
     let judged = match kind {
+        EntryType::GNUSparse if sparse.is_some() => Err("its holes are said in two ways"),
         // A comment on the archive, as `git archive` writes it.
         EntryType::XGlobalHeader => ambiguous::global(&pairs),
         _ => ambiguous::entry(entry, &pairs),
@@ -141,9 +142,12 @@ pub fn write(
             match sparse {
                 None if out.shares(entry) => out.shared(path, mode, modified, entry),
                 None => out.file(path, mode, modified, entry),
-                Some((_, length)) => {
-                    let most = out.limits.header_bytes;
-                    let expanded = Expanded::new(entry, length, most);
+                Some(Told { length, pieces, .. }) => {
+                    let (stored, most) = (entry.size(), out.limits.header_bytes);
+                    let expanded = match pieces {
+                        Some(pieces) => Expanded::told(entry, stored, length, pieces),
+                        None => Expanded::new(entry, length, most),
+                    };
                     let mut expanded = expanded.map_err(ArchiveError::Damaged)?;
                     out.file(path, mode, modified, &mut expanded)
                 }
