@@ -2,6 +2,7 @@
 
 mod ask;
 mod ftp;
+mod hdfs;
 mod held;
 mod http;
 mod local;
@@ -29,12 +30,12 @@ use ask::{Ask, Of};
 pub use ftp::reply::{Line, extended_port, line, port};
 pub use ftp::{BadPlace, Place, Tls};
 pub use held::Held;
-pub use http::{Http, exception};
+pub use http::Http;
 pub use persist::Patience;
 pub use resolver::Resolver;
 pub use s3::{Object, S3, S3Credentials, credentials};
 pub use sink::Sink;
-pub use webhdfs::HdfsFile;
+pub use webhdfs::{HdfsFile, exception};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
@@ -75,6 +76,8 @@ pub enum DownloadError {
     Hadoop { exception: String, message: String },
     #[error("the name node is on standby")]
     Standby,
+    #[error("the server does not answer as a name node of HDFS: check its port for HTTP")]
+    NotHadoop,
     #[error("a redirect is not followed")]
     Redirect(#[source] RefusedRedirect),
     #[error("the file is too large")]
@@ -120,6 +123,7 @@ impl DownloadError {
             | Self::BadUrl(_)
             | Self::Certificate(_)
             | Self::NotFtp
+            | Self::NotHadoop
             | Self::Hadoop { .. }
             | Self::Forbidden(_)
             | Self::Redirect(_)
@@ -133,7 +137,11 @@ impl DownloadError {
 impl DownloadError {
     /// Whether another server of the same service may do better.
     fn is_of_this_server(&self) -> bool {
-        matches!(self, Self::Standby | Self::Connect(_) | Self::Stalled(_))
+        match self {
+            Self::Standby | Self::Connect(_) | Self::Stalled(_) | Self::Broken(_) => true,
+            Self::Status(status) => status.is_server_error(),
+            _ => false,
+        }
     }
 }
 
@@ -157,7 +165,7 @@ pub async fn download(
         Source::File(path) => local::copy(path, &http.held, known, into).await,
         Source::Http(url) => {
             let url = Url::parse(url).map_err(|error| DownloadError::BadUrl(error.into()))?;
-            http.get(&[Ask::plain(url)], known, log, into).await
+            http.get(&Ask::plain(url), known, log, into).await
         }
         Source::Ftp(place) => http.ftp.get(place, known, log, into).await,
         Source::S3(object) => {
@@ -166,18 +174,12 @@ pub async fn download(
                 url,
                 of: Of::Store(&http.store),
             };
-            http.get(&[ask], known, log, into).await
+            http.get(&ask, known, log, into).await
         }
         Source::Hdfs(file) => {
-            let urls = file.urls(http.user.as_deref(), &http.name_services);
-            let urls = urls.map_err(DownloadError::BadUrl)?.into_iter();
-            let asks: Vec<_> = urls
-                .map(|url| Ask {
-                    url,
-                    of: Of::NameNode,
-                })
-                .collect();
-            http.get(&asks, known, log, into).await
+            let nodes = file.urls(http.user.as_deref(), &http.name_services);
+            let nodes = nodes.map_err(DownloadError::BadUrl)?;
+            http.get_hdfs(&nodes, known, log, into).await
         }
     }
 }

@@ -15,8 +15,6 @@ pub enum Of<'a> {
     Server,
     /// Whose requests are signed.
     Store(&'a S3),
-    /// Which says why it refuses, and who has the file.
-    NameNode,
 }
 
 impl Ask<'_> {

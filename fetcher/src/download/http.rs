@@ -24,18 +24,16 @@ use crate::redirect::{self, RefusedRedirect};
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Of what a name node says when it refuses.
-const EXCEPTION_BYTES: usize = 64 << 10;
 pub struct Http {
     client: reqwest::Client,
     /// Of schemes that are spoken by HTTP with servers that nobody named.
-    follower: reqwest::Client,
+    pub(super) follower: reqwest::Client,
     /// Likewise, and goes nowhere else by itself.
     signer: reqwest::Client,
     /// For where those lead to.
     followed: Arc<Policy>,
-    policy: Arc<Policy>,
-    patience: Patience,
+    pub(super) policy: Arc<Policy>,
+    pub(super) patience: Patience,
     pub store: S3,
     /// Whom a file system is told that it is.
     pub user: Option<String>,
@@ -81,30 +79,16 @@ impl Http {
         })
     }
 
-    /// The first of those servers that can say it is asked.
     pub async fn get(
         &self,
-        asks: &[Ask<'_>],
+        ask: &Ask<'_>,
         known: Option<&Validators>,
         log: &Log,
         into: &mut Sink,
     ) -> Result<Came, DownloadError> {
+        self.policy.host(ask.url.host_str().unwrap_or_default())?;
         let mut validator = None;
-        let attempt = async |into: &mut Sink| {
-            let mut asks = asks.iter().peekable();
-            while let Some(ask) = asks.next() {
-                self.policy.host(ask.url.host_str().unwrap_or_default())?;
-                match self.attempt(ask, known, &mut validator, into).await {
-                    Err(error) if error.is_of_this_server() && asks.peek().is_some() => {
-                        let host = ask.url.host_str().unwrap_or_default();
-                        let why = crate::chain(&error);
-                        log.line(&format!("Asking another name node than {host}: {why}"));
-                    }
-                    came => return came,
-                }
-            }
-            Err(DownloadError::Standby)
-        };
+        let attempt = async |into: &mut Sink| self.attempt(ask, known, &mut validator, into).await;
         self.patience.persist(log, into, attempt).await
     }
 
@@ -141,10 +125,6 @@ impl Http {
                 }
                 request.send().await.map_err(failed)?
             }
-            Of::NameNode => {
-                let request = conditions(self.follower.get(ask.url.clone()));
-                request.send().await.map_err(failed)?
-            }
             Of::Store(store) => self.ask_store(store, &ask.url, conditions).await?,
         };
         match (answer.status(), &resume) {
@@ -159,11 +139,6 @@ impl Http {
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
                 into.restart()?;
                 return Err(DownloadError::WrongPart);
-            }
-            (status, _) if matches!(ask.of, Of::NameNode) => {
-                return Err(remote_exception(answer)
-                    .await
-                    .unwrap_or(DownloadError::Status(status)));
             }
             (status, _) => return Err(DownloadError::Status(status)),
         }
@@ -204,7 +179,7 @@ impl Http {
         }
     }
 
-    fn failed(&self, error: reqwest::Error) -> DownloadError {
+    pub(super) fn failed(&self, error: reqwest::Error) -> DownloadError {
         // The URI stands in front of every message already.
         let error = error.without_url();
         if let Some(refused) = cause::<RefusedRedirect>(&error) {
@@ -243,37 +218,6 @@ fn client(
         .dns_resolver(Arc::new(Resolver(policy)))
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .build()
-}
-
-/// What a name node says of itself when it refuses; nothing for what may pass.
-async fn remote_exception(mut answer: Response) -> Option<DownloadError> {
-    if answer.status().is_server_error() {
-        return None;
-    }
-    let mut text = Vec::new();
-    while let Ok(Some(piece)) = answer.chunk().await {
-        text.extend_from_slice(&piece);
-        if text.len() > EXCEPTION_BYTES {
-            return None;
-        }
-    }
-    exception(&text)
-}
-
-/// Source: "WebHDFS REST API", section "Error Responses".
-pub fn exception(text: &[u8]) -> Option<DownloadError> {
-    let said: serde_json::Value = serde_json::from_slice(text).ok()?;
-    let said = &said["RemoteException"];
-    let shown = |key: &str| -> Option<String> {
-        let text = said[key].as_str()?;
-        Some(text.chars().filter(|c| !c.is_control()).take(500).collect())
-    };
-    let exception = shown("exception")?;
-    if exception == "StandbyException" {
-        return Some(DownloadError::Standby);
-    }
-    let message = shown("message").unwrap_or_default();
-    Some(DownloadError::Hadoop { exception, message })
 }
 
 /// Nothing that will be different the next time.

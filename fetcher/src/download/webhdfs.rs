@@ -1,8 +1,12 @@
-//! Files of HDFS, by the HTTP that its name nodes speak. Source: "WebHDFS REST API", Apache Hadoop 3.
+//! Files of HDFS, by the HTTP that its name nodes speak: what is asked, and what is answered. Pure. Source: "WebHDFS
+//! REST API", Apache Hadoop 3.
 
 use std::collections::BTreeMap;
 
 use reqwest::Url;
+
+use super::DownloadError;
+use crate::cache::Validators;
 
 /// One file, and who is asked where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl HdfsFile {
         })
     }
 
-    /// One for each name node. `services` has those that are one together, by their common name.
+    /// One for each name node, of the file as such. `services` has those that are one together, by their common name.
     pub fn urls(
         &self,
         user: Option<&str>,
@@ -67,12 +71,9 @@ impl HdfsFile {
         let mut url = Url::parse(&format!("{scheme}://{node}/webhdfs/v1"))?;
         let path = format!("/webhdfs/v1{}", self.path);
         url.set_path(&path);
-        let mut query = url.query_pairs_mut();
-        query.append_pair("op", "OPEN");
         if let Some(user) = user {
-            query.append_pair("user.name", user);
+            url.query_pairs_mut().append_pair("user.name", user);
         }
-        drop(query);
         Ok(url)
     }
 
@@ -92,6 +93,68 @@ impl HdfsFile {
     }
 }
 
+/// Asks what is known of a file.
+pub fn status(file: &Url) -> Url {
+    let mut url = file.clone();
+    url.query_pairs_mut().append_pair("op", "GETFILESTATUS");
+    url
+}
+
+/// Asks for a file from byte `at` on.
+pub fn open(file: &Url, at: u64) -> Url {
+    let mut url = file.clone();
+    url.query_pairs_mut().append_pair("op", "OPEN");
+    if at > 0 {
+        let at = at.to_string();
+        url.query_pairs_mut().append_pair("offset", &at);
+    }
+    url
+}
+
+/// What a name node knows of a file. HDFS only ever appends to one, or replaces it: its length and the time of the
+/// last write tell whether it is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStatus {
+    pub length: u64,
+    /// Milliseconds since 1970.
+    modified: u64,
+}
+
+impl FileStatus {
+    /// Source: section "File Status JSON Schema".
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let said: serde_json::Value = serde_json::from_slice(text).ok()?;
+        let said = &said["FileStatus"];
+        Some(Self {
+            length: said["length"].as_u64()?,
+            modified: said["modificationTime"].as_u64()?,
+        })
+    }
+
+    pub fn validators(self) -> Validators {
+        Validators {
+            etag: Some(format!("{}-{}", self.length, self.modified)),
+            last_modified: None,
+        }
+    }
+}
+
+/// What a name node says when it refuses. Source: section "Error Responses".
+pub fn exception(text: &[u8]) -> Option<DownloadError> {
+    let said: serde_json::Value = serde_json::from_slice(text).ok()?;
+    let said = &said["RemoteException"];
+    let shown = |key: &str| -> Option<String> {
+        let text = said[key].as_str()?;
+        Some(text.chars().filter(|c| !c.is_control()).take(500).collect())
+    };
+    let exception = shown("exception")?;
+    if exception == "StandbyException" {
+        return Some(DownloadError::Standby);
+    }
+    let message = shown("message").unwrap_or_default();
+    Some(DownloadError::Hadoop { exception, message })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_name_node_is_asked_where_it_listens_for_http() {
-        let rest = "webhdfs/v1/jars/a%20b.tgz?op=OPEN&user.name=hadoop";
+        let rest = "webhdfs/v1/jars/a%20b.tgz?user.name=hadoop";
         for (scheme, authority, start) in [
             ("hdfs", "nn", "http://nn:9870/"),
             ("hdfs", "nn:8020", "http://nn:9870/"),
@@ -124,5 +187,29 @@ mod tests {
             assert_eq!(url("hdfs", authority), both);
         }
         assert_eq!(HdfsFile::parse("http", "nn", "/x"), None);
+    }
+
+    #[test]
+    fn a_file_is_asked_for_from_where_it_broke_off() {
+        let file = Url::parse("http://nn:9870/webhdfs/v1/x?user.name=me").unwrap();
+        let start = "http://nn:9870/webhdfs/v1/x?user.name=me&op=";
+        assert_eq!(status(&file).as_str(), format!("{start}GETFILESTATUS"));
+        assert_eq!(open(&file, 0).as_str(), format!("{start}OPEN"));
+        assert_eq!(open(&file, 7).as_str(), format!("{start}OPEN&offset=7"));
+    }
+
+    #[test]
+    fn a_files_status_is_its_length_and_when_it_was_written() {
+        let told = br#"{"FileStatus":{"accessTime":1,"length":7,"modificationTime":1320173277227,"type":"FILE"}}"#;
+        let found = FileStatus::parse(told).unwrap();
+        assert_eq!(found.length, 7);
+        assert_eq!(found.validators().etag.as_deref(), Some("7-1320173277227"));
+        for bad in [
+            "",
+            "{}",
+            r#"{"FileStatus":{"length":-1,"modificationTime":1}}"#,
+        ] {
+            assert_eq!(FileStatus::parse(bad.as_bytes()), None);
+        }
     }
 }

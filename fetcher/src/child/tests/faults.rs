@@ -42,7 +42,7 @@ async fn fetch_script(answers: Vec<Answer>, fragment: &str) -> (Fetched, Vec<Str
     (fetched, asked)
 }
 
-const TEN: &str = "content-length: 10\r\n";
+pub const TEN: &str = "content-length: 10\r\n";
 
 #[tokio::test]
 async fn a_download_that_breaks_off_goes_on_where_it_was() {

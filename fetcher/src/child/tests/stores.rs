@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::faults::{answer, script};
+use super::faults::{TEN, answer, script};
 use super::*;
 use crate::download::{S3, S3Credentials};
 
@@ -19,8 +19,21 @@ async fn fetch_from(http: Http, value: &str) -> Fetched {
     fetch_with(http, &request, sandbox, Limits::default(), None).await
 }
 
+/// No server here is silent, however slow the machine is.
+const PATIENCE: Patience = Patience {
+    stall: Duration::from_mins(2),
+    ..HASTE
+};
+
 fn plain() -> Http {
-    Http::new(Policy::default(), HASTE, &[], Tls::new(&[]).unwrap()).unwrap()
+    Http::new(Policy::default(), PATIENCE, &[], Tls::new(&[]).unwrap()).unwrap()
+}
+
+/// What a name node knows of a file.
+fn status(length: u64, modified: u64) -> Vec<u8> {
+    let body = format!(r#"{{"FileStatus":{{"length":{length},"modificationTime":{modified}}}}}"#);
+    let headers = format!("content-length: {}\r\n", body.len());
+    answer("200 OK", &headers, &body)
 }
 
 fn signing(server: SocketAddr) -> S3 {
@@ -149,20 +162,21 @@ async fn a_public_object_is_asked_for_without_a_word_of_who_asks() {
 async fn a_name_node_sends_on_to_the_node_that_has_the_file() {
     let good = answer("200 OK", "content-length: 5\r\n", "hello");
     let (data_node, asked_there) = script(vec![good]).await;
-    let location = format!(
-        "content-length: 0\r\nlocation: http://{data_node}/webhdfs/v1/jars/x?op=OPEN&offset=0\r\n"
-    );
-    let (name_node, asked) = script(vec![answer("307 Temporary Redirect", &location, "")]).await;
+    let there = moved(&format!(
+        "http://{data_node}/webhdfs/v1/jars/x?op=OPEN&offset=0"
+    ));
+    let (name_node, asked) = script(vec![status(5, 1), there]).await;
     let mut http = plain();
     http.user = Some("hadoop".to_owned());
     let fetched = fetch_from(http, &format!("webhdfs://{name_node}/jars/x")).await;
     assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
     assert_eq!(fetched.file("x"), "hello");
-    let asked = asked.lock().unwrap()[0].clone();
-    assert!(
-        asked.starts_with("get /webhdfs/v1/jars/x?op=open&user.name=hadoop "),
-        "{asked}"
-    );
+    let asked = asked.lock().unwrap().clone();
+    let start = "get /webhdfs/v1/jars/x?user.name=hadoop&op=";
+    for (asked, operation) in asked.iter().zip(["getfilestatus ", "open "]) {
+        let wanted = format!("{start}{operation}");
+        assert!(asked.starts_with(&wanted), "{asked}");
+    }
     assert_eq!(asked_there.lock().unwrap().len(), 1);
 }
 
@@ -178,6 +192,7 @@ async fn the_name_node_that_is_not_on_standby_is_asked_and_what_it_says_is_told(
     let good = answer("200 OK", "content-length: 5\r\n", "hello");
     let (first, _) = script(vec![standby(), standby()]).await;
     let (second, asked) = script(vec![
+        status(5, 1),
         good,
         refusal("404 Not Found", "FileNotFoundException", "no such /y"),
     ])
@@ -192,7 +207,103 @@ async fn the_name_node_that_is_not_on_standby_is_asked_and_what_it_says_is_told(
     let fetched = fetch_from(plain(), &both).await;
     let why = "the name node answered FileNotFoundException: no such /y";
     assert!(fetched.failure().contains(why), "{}", fetched.failure());
-    assert_eq!(asked.lock().unwrap().len(), 2);
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_name_node_that_is_dead_or_ill_stands_in_nobodys_way() {
+    // Nobody listens, and nobody else can.
+    let dead = tokio::net::TcpSocket::new_v4().unwrap();
+    dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let dead_at = dead.local_addr().unwrap();
+    let ill = |status| answer(status, "content-length: 0\r\n", "");
+    let (first, _) = script(vec![ill("500 Internal Server Error")]).await;
+    let (second, _) = script(vec![ill("503 Service Unavailable")]).await;
+    // It closes the connection without a word.
+    let (third, _) = script(vec![Vec::new()]).await;
+    let good = answer("200 OK", "content-length: 5\r\n", "hello");
+    let (last, _) = script(vec![status(5, 1), good]).await;
+    let url = format!("hdfs://{dead_at},{first},{second},{third},{last}/x");
+    let fetched = fetch_from(plain(), &url).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.file("x"), "hello");
+    let others = fetched
+        .log
+        .matches("Asking another name node than 127.0.0.1: ");
+    assert_eq!(others.count(), 4, "{}", fetched.log);
+    assert!(!fetched.log.contains("Trying again"), "{}", fetched.log);
+    // Alone it is asked again, and in the end it is said what is wrong.
+    let fetched = fetch_from(plain(), &format!("hdfs://{dead_at}/x")).await;
+    let failure = fetched.failure();
+    assert!(
+        failure.contains("cannot connect to the server"),
+        "{failure}"
+    );
+    assert_eq!(fetched.log.matches("Trying again").count(), 3);
+    drop(dead);
+}
+
+/// A data node that breaks off after `first`, and then sends `then`; and a name node that knows `second` of the file
+/// when it is asked again. The operations that it was asked for.
+async fn breaking_off(second: Vec<u8>, then: Vec<Vec<u8>>) -> (Fetched, Vec<String>) {
+    let part = answer("200 OK", "content-length: 10\r\n", "01234");
+    let asked_again = then.len();
+    let (data_node, _) = script([vec![part], then].concat()).await;
+    let there = moved(&format!("http://{data_node}/x"));
+    let mut answers = vec![status(10, 1), there.clone()];
+    for _ in 0..asked_again {
+        answers.extend([second.clone(), there.clone()]);
+    }
+    let (name_node, asked) = script(answers).await;
+    let fetched = fetch_from(plain(), &format!("hdfs://{name_node}/x")).await;
+    let asked = asked.lock().unwrap().clone();
+    let operation = |asked: &String| {
+        let line = asked.lines().next().unwrap();
+        line.split("op=").nth(1).unwrap().replace(" http/1.1", "")
+    };
+    (fetched, asked.iter().map(operation).collect())
+}
+
+#[tokio::test]
+async fn from_hdfs_too_a_download_goes_on_where_it_broke_off() {
+    let rest = answer("200 OK", "content-length: 5\r\n", "56789");
+    let (fetched, asked) = breaking_off(status(10, 1), vec![rest]).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.file("x"), "0123456789");
+    let (known, open) = ("getfilestatus", "open");
+    assert_eq!(asked, [known, open, known, "open&offset=5"]);
+}
+
+#[tokio::test]
+async fn from_hdfs_a_file_that_has_changed_meanwhile_begins_again() {
+    for (length, modified) in [(10, 2), (11, 1)] {
+        let content = &"abcdefghijk"[..usize::try_from(length).unwrap()];
+        let whole = answer("200 OK", &format!("content-length: {length}\r\n"), content);
+        let (fetched, asked) = breaking_off(status(length, modified), vec![whole]).await;
+        assert_eq!(fetched.file("x"), content);
+        assert_eq!(asked[3], "open");
+    }
+}
+
+/// One that knows no offsets sends all of it.
+#[tokio::test]
+async fn from_hdfs_nothing_is_taken_for_the_rest_that_is_not_as_long() {
+    let whole = || answer("200 OK", TEN, "0123456789");
+    let (fetched, asked) = breaking_off(status(10, 1), vec![whole(), whole()]).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.file("x"), "0123456789");
+    assert_eq!(asked[3], "open&offset=5");
+    assert_eq!(asked[5], "open");
+}
+
+#[tokio::test]
+async fn what_is_no_name_node_is_said_to_be_none() {
+    let page = answer("200 OK", "content-length: 6\r\n", "<html>");
+    let (server, asked) = script(vec![page]).await;
+    let fetched = fetch_from(plain(), &format!("hdfs://{server}/x")).await;
+    let why = "does not answer as a name node of HDFS";
+    assert!(fetched.failure().contains(why), "{}", fetched.failure());
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -202,13 +313,12 @@ async fn who_allows_hdfs_alone_gets_what_a_name_node_sends_on_to_and_nothing_els
             schemes: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
             ..Policy::default()
         };
-        Http::new(policy, HASTE, &[], Tls::new(&[]).unwrap()).unwrap()
+        Http::new(policy, PATIENCE, &[], Tls::new(&[]).unwrap()).unwrap()
     };
     let good = answer("200 OK", "content-length: 5\r\n", "hello");
     let (data_node, _) = script(vec![good]).await;
-    let moved = format!("content-length: 0\r\nlocation: http://{data_node}/x\r\n");
-    let moved = answer("307 Temporary Redirect", &moved, "");
-    let (name_node, _) = script(vec![moved.clone(), moved]).await;
+    let there = moved(&format!("http://{data_node}/x"));
+    let (name_node, _) = script(vec![status(5, 1), there.clone(), there]).await;
     let fetched = fetch_from(only(&["hdfs"]), &format!("hdfs://{name_node}/x")).await;
     assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
     let fetched = fetch_from(only(&["https"]), &format!("http://{name_node}/x")).await;
