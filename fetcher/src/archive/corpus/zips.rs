@@ -72,9 +72,12 @@ fn unicode(name: &[u8], path: &[u8]) -> Vec<u8> {
     [&b"up"[..], &length.to_le_bytes(), &[1], &crc, path].concat()
 }
 
+/// What it is called, and what it does to a local header.
+type Change = (&'static str, fn(&mut Entry));
+
 /// In the list of entries and in front of what they hold.
 fn disagreeing(add: &mut impl FnMut(&str, Vec<u8>, Verdict)) {
-    let changes: [(&str, fn(&mut Entry)); 9] = [
+    let changes: [Change; 9] = [
         ("names that differ", |it| it.name = b"../x".to_vec()),
         ("methods that differ", |it| it.method = 8),
         ("encrypted by one header", |it| it.flags = 1),
