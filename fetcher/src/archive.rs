@@ -113,8 +113,8 @@ pub enum ArchiveError {
     )]
     Overlap,
     #[error(
-        "entry {name:?} is refused, for readers of zip do not agree about it: in front of its content stands \
-         another {what} than in the list of entries"
+        "entry {name:?} is refused, for readers of zip do not agree about it: the list of entries and the \
+         header in front of its content differ in its {what}"
     )]
     Headers { name: String, what: &'static str },
     #[error(transparent)]

@@ -70,14 +70,11 @@ pub fn announced(archive: &mut (impl Read + Seek)) -> io::Result<Option<Announce
     Ok(Some(largest.unwrap_or(plain)))
 }
 
-/// Whether the list of entries of a plain archive, without zip64, ends where it says: readers that count entries
-/// and readers that count bytes find the same. True where nothing can be said.
+/// Whether the list of entries ends where it says: readers that count entries and readers that count bytes find the
+/// same, and so do those that know zip64 and those that do not. True where nothing can be said.
 pub fn is_listed_whole(archive: &mut (impl Read + Seek)) -> io::Result<bool> {
-    let Some(told) = announced(archive)? else {
-        return Ok(true);
-    };
     let length = archive.seek(SeekFrom::End(0))?;
-    let most = (END_BYTES + COMMENT_BYTES) as u64;
+    let most = (END_BYTES + COMMENT_BYTES + LOCATOR_BYTES + END64_BYTES) as u64;
     let start = length.saturating_sub(most);
     archive.seek(SeekFrom::Start(start))?;
     let mut tail = Vec::new();
@@ -85,23 +82,56 @@ pub fn is_listed_whole(archive: &mut (impl Read + Seek)) -> io::Result<bool> {
     let Some(at) = tail.windows(END_BYTES).rposition(|w| w.starts_with(&END)) else {
         return Ok(true);
     };
-    let (plain_entries, plain_bytes) = (number(&tail[at..], 10, 2), number(&tail[at..], 12, 4));
-    let is_zip64 = plain_entries == u64::from(u16::MAX) || plain_bytes == u64::from(u32::MAX);
-    if is_zip64 || (told.entries, told.directory_bytes) != (plain_entries, plain_bytes) {
-        return Ok(true);
+    let (before, end) = tail.split_at(at);
+    let end_at = start + at as u64;
+    let (plain_entries, plain_bytes) = (number(end, 10, 2), number(end, 12, 4));
+    let locator = before.last_chunk::<LOCATOR_BYTES>();
+    let (behind, entries, bytes) = match locator.filter(|it| it.starts_with(&LOCATOR)) {
+        Some(locator) => {
+            // Some look for it where it is said to be, and others in front of the locator.
+            let adjacent = end_at.checked_sub((LOCATOR_BYTES + END64_BYTES) as u64);
+            let mut found = None;
+            for at in [Some(number(locator, 8, 8)), adjacent]
+                .into_iter()
+                .flatten()
+            {
+                let record = record_at(archive, at, length)?;
+                let Some(record) = record.filter(|it| it.starts_with(&END64)) else {
+                    continue;
+                };
+                if found.is_some_and(|(other, _)| other != at) {
+                    return Ok(false);
+                }
+                found = Some((at, record));
+            }
+            let Some((at, record)) = found else {
+                return Ok(true);
+            };
+            (at, number(&record, 32, 8), number(&record, 40, 8))
+        }
+        None if plain_entries == u64::from(u16::MAX) || plain_bytes == u64::from(u32::MAX) => {
+            return Ok(true);
+        }
+        None => (end_at, plain_entries, plain_bytes),
+    };
+    let is_same = |plain: u64, overflow: u64, known: u64| plain == overflow || plain == known;
+    if !is_same(plain_entries, u16::MAX.into(), entries)
+        || !is_same(plain_bytes, u32::MAX.into(), bytes)
+    {
+        return Ok(false);
     }
-    let Some(begin) = (start + at as u64).checked_sub(plain_bytes) else {
+    let Some(begin) = behind.checked_sub(bytes) else {
         return Ok(false);
     };
     archive.seek(SeekFrom::Start(begin))?;
-    let mut list = io::BufReader::new(archive.take(plain_bytes));
-    let mut entries = 0;
+    let mut list = io::BufReader::new(archive.take(bytes));
+    let mut listed = 0;
     loop {
         let mut header = Vec::new();
         list.by_ref().take(ENTRY_BYTES).read_to_end(&mut header)?;
         match header.len() as u64 {
-            0 => return Ok(entries == plain_entries),
-            ENTRY_BYTES if header.starts_with(&ENTRY) => entries += 1,
+            0 => return Ok(listed == entries),
+            ENTRY_BYTES if header.starts_with(&ENTRY) => listed += 1,
             _ => return Ok(false),
         }
         // Name, extra fields and comment.
@@ -190,5 +220,45 @@ mod tests {
         ] {
             assert_eq!(read(&archive), Some(expected));
         }
+    }
+
+    #[test]
+    fn a_list_is_as_long_as_all_records_of_it_say() {
+        let header = |name: &[u8]| {
+            let mut header = [&ENTRY[..], &[0; 42]].concat();
+            header[28] = name.len() as u8;
+            [&header, name].concat()
+        };
+        let list = [header(b"a"), header(b"bc")].concat();
+        let size = list.len() as u32;
+        let whole = |archive: &[Vec<u8>]| is_listed_whole(&mut Cursor::new(archive.concat()));
+        let plain = |entries, size| whole(&[list.clone(), end(entries, size, b"")]).unwrap();
+        assert!(plain(2, size));
+        assert!(!plain(1, size) && !plain(3, size) && !plain(2, size - 1) && !plain(1, 47));
+        let wide = u64::from(size);
+        let long = |entries, size64, at, plain_entries, plain_size| {
+            let ends = [
+                end64(entries, size64, at),
+                end(plain_entries, plain_size, b""),
+            ];
+            whole(&[list.clone(), ends.concat()]).unwrap()
+        };
+        // Where nothing overflows both have the numbers, as of `zip -fz`.
+        assert!(long(2, wide, wide, 2, size));
+        assert!(long(2, wide, wide, u16::MAX, u32::MAX));
+        // Behind something that it does not know of.
+        assert!(long(2, wide, 7, u16::MAX, u32::MAX));
+        assert!(!long(1, wide, wide, u16::MAX, u32::MAX));
+        assert!(!long(2, wide, wide, 1, size));
+        assert!(!long(2, wide - 48, wide, 2, size));
+        // Two records of which readers take one each.
+        let record = &end64(1, 48, 0)[..END64_BYTES];
+        let two = [
+            list.clone(),
+            record.to_vec(),
+            end64(2, wide, wide),
+            end(2, size, b""),
+        ];
+        assert!(!whole(&two).unwrap());
     }
 }
