@@ -1,5 +1,7 @@
 """Archives that are hostile, damaged or odd: of each that the fetch child takes, the files that it unpacks are
-those that GNU tar and Python list, and hold what Python reads. Prints totals; fails where they differ."""
+those that GNU tar and Python list, and hold what Python reads. Where one refuses what another takes, that is counted
+by its reason, and each such reason is listed here. Prints totals; fails where they differ, and where a reason is
+none of those."""
 
 import collections
 import gzip
@@ -133,6 +135,12 @@ TARS = {
     "volume": header(b"label", b"V") + file(b"a") + END,
     "dump directory": header(b"d/", b"D", size=len(inner)) + inner + END,
     "multi-volume": header(b"a", b"M", size=7) + padded(b"content") + END,
+    "sparse in each header": pax([(b"GNU.sparse.size", b"2000"), (b"GNU.sparse.numblocks", b"1"), (b"GNU.sparse.offset", b"1000"), (b"GNU.sparse.numbytes", b"7")]) + file(b"a") + END,
+    "sparse in one header": pax([(b"GNU.sparse.size", b"2000"), (b"GNU.sparse.numblocks", b"1"), (b"GNU.sparse.name", b"b"), (b"GNU.sparse.map", b"1000,7")]) + file(b"a") + END,
+    "sparse with a wrong count": pax([(b"GNU.sparse.size", b"2000"), (b"GNU.sparse.numblocks", b"2"), (b"GNU.sparse.map", b"1000,7")]) + file(b"a") + END,
+    "sparse with less content": pax([(b"GNU.sparse.size", b"2000"), (b"GNU.sparse.numblocks", b"1"), (b"GNU.sparse.map", b"1000,5")]) + file(b"a") + END,
+    "sparse beyond its end": pax([(b"GNU.sparse.size", b"1003"), (b"GNU.sparse.numblocks", b"1"), (b"GNU.sparse.map", b"1000,7")]) + file(b"a") + END,
+    "sparse backwards": pax([(b"GNU.sparse.size", b"2000"), (b"GNU.sparse.numblocks", b"2"), (b"GNU.sparse.map", b"1000,4,0,3")]) + file(b"a") + END,
     "cut in the content": file(b"a", b"x" * 2000)[:-600],
     "cut in the header": file(b"a") + header(b"b")[:300],
     "noise at the end": file(b"a") + END + b"noise" * 100,
@@ -158,6 +166,9 @@ ZIPS = {
     "usual": zipped([("d/", b""), ("d/a", b"content")] + two),
     "twice": zipped([("a", b"one"), ("a", b"two")]),
     "other name in the local header": zipped(two, replaced(b"bb", b"cc", 1)),
+    "other method in the local header": zipped(two, lambda data: data[:8] + b"\0" + data[9:]),
+    "encrypted by the local header": zipped(two, lambda data: data[:6] + b"\1" + data[7:]),
+    "other size in the local header": zipped(two, lambda data: data[:22] + b"\2" + data[23:]),
     "something in front": b"front" + zipped(two),
     "something behind": zipped(two) + b"behind",
     "two archives": zipped([("a", b"one")]) + zipped([("b", b"two")]),
@@ -186,13 +197,33 @@ def mutants(name, data, number):
         yield f"{name}, mutant {at}", bytes(bad)
 
 
+class Refused(Exception):
+    """With the reason."""
+
+
 def normal(name):
     parts = [part for part in name.replace("\0", "/\0/").split("/") if part not in ("", ".")]
     return "/".join(parts)
 
 
+def held_by(directory):
+    found = {}
+    for above, directories, files in os.walk(os.fsencode(directory)):
+        for name in directories + files:
+            full = os.path.join(above, name)
+            inside = os.fsdecode(os.path.relpath(full, os.fsencode(directory)))
+            if os.path.islink(full):
+                found[inside] = ("link", os.fsdecode(os.readlink(full)))
+            elif os.path.isdir(full):
+                found[inside] = ("directory", None)
+            else:
+                with open(full, "rb") as content:
+                    found[inside] = ("file", hashlib.sha256(content.read()).hexdigest())
+    return found
+
+
 def ours(path):
-    """What the child unpacks, or None: names, and of each what it holds."""
+    """What the child unpacks: names, and of each what it holds."""
     sandbox = os.path.join(work, "sandbox")
     shutil.rmtree(sandbox, ignore_errors=True)
     os.mkdir(sandbox)
@@ -201,19 +232,8 @@ def ours(path):
     order.update(cached=[None], settings={})
     done = subprocess.run([child], input=json.dumps(order).encode(), capture_output=True, timeout=60)
     if done.returncode != 0:
-        return None
-    found = {}
-    for above, directories, files in os.walk(os.fsencode(sandbox)):
-        for name in directories + files:
-            full = os.path.join(above, name)
-            inside = os.fsdecode(os.path.relpath(full, os.fsencode(sandbox)))
-            if os.path.islink(full):
-                found[inside] = ("link", os.fsdecode(os.readlink(full)))
-            elif os.path.isdir(full):
-                found[inside] = ("directory", None)
-            else:
-                with open(full, "rb") as content:
-                    found[inside] = ("file", hashlib.sha256(content.read()).hexdigest())
+        raise Refused(json.loads(done.stdout.splitlines()[-1])["failed"].split("cannot unpack it: ", 1)[-1])
+    found = held_by(sandbox)
     del found[os.path.basename(path)]
     return found
 
@@ -243,7 +263,11 @@ def pythons_zip(path):
     found = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            name = normal(member.filename)
+            name = member.filename
+            # Info-ZIP on Unix writes UTF-8 and does not say so. Python takes that for what DOS had.
+            if not member.flag_bits & 0x800 and member.create_system == 3:
+                name = name.encode("cp437").decode(errors="surrogateescape")
+            name = normal(name)
             if member.is_dir():
                 found[name] = ("directory", None)
             elif member.external_attr >> 28 == 0o12:
@@ -258,7 +282,7 @@ def gnus(path):
         ["tar", "--quoting-style=literal", "--show-transformed-names", "-tf", path], capture_output=True
     )
     if listed.returncode != 0:
-        return None
+        raise Refused(" / ".join(listed.stderr.decode(errors="replace").splitlines()))
     return {normal(os.fsdecode(name)) for name in listed.stdout.split(b"\n")[:-1]}
 
 
@@ -267,7 +291,65 @@ def names(found):
     return {name for name, (kind, _) in found.items() if kind != "directory" and name}
 
 
-totals, differences = collections.Counter(), []
+totals, lonely, differences = collections.Counter(), collections.Counter(), []
+# Why one refuses what another takes. What is here is judged; anything else is a difference.
+REASONS = {
+    "the fetcher": (
+        # What would leave the sandbox, or is nothing that a task has a use for.
+        'the path contains ".."',
+        "the path is absolute",
+        "only files, directories and links unpack",
+        # Of two entries of one name the one is a directory; or a link leads to nothing; or there is a NUL in a name.
+        "a directory of that name is there",
+        "Not a directory",
+        "No such file or directory",
+        "Invalid argument",
+        # What readers take for one thing, and others for another.
+        "for readers of tar do not agree about it: it has content, and is no file",
+        "for readers of tar do not agree about it: its name goes on where only another format lets it",
+        "for readers of tar do not agree about it: its name is that of a directory, and it is said to be a file",
+        "for readers of tar do not agree about it: two of its headers do not say the same",
+        "for readers of tar do not agree about it: it says of all entries what can only be said of one",
+        "for readers of zip do not agree about it: its list of entries is longer than it says",
+        "for readers of zip do not agree about it: two entries, or one and the list of them, have bytes in common",
+        "the list of entries and the header in front of its content differ",
+        # Behind the first header that makes no sense others see the end; or they use a part of what is said.
+        "numeric field was not a number",
+        "archive header checksum mismatch",
+        "failed to read entire block",
+        "malformed pax extension",
+        "entries describing the same member",
+        "members found describing a future member but no future member found",
+        "a sparse file is packed in another way",
+        "the pieces of a sparse file",
+        # Others look for the end of a zip's list, and for its entries, elsewhere or less closely.
+        "EOCD comment exceeds file boundary",
+        "Multi-disk ZIP files are not supported",
+        "Unexpected end of zip::format::blocks::ZipLocalEntryBlock",
+        "incomplete deflate stream",
+    ),
+    "Python": (
+    ),
+    "GNU tar": (
+    ),
+}
+
+
+def asked(reader, path):
+    """What a reader finds, and why it refuses."""
+    try:
+        return reader(path), None
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}".removeprefix("Refused: ")
+
+
+def alone(who, name, why):
+    """Counts a refusal of what another takes."""
+    known = [reason for reason in REASONS[who] if reason in why]
+    if known:
+        lonely[who, known[0]] += 1
+    else:
+        differences.append(f"{name}: {who} alone refuses it, and for no reason that is listed: {why}")
 
 
 def judge(name, suffix, data):
@@ -275,31 +357,93 @@ def judge(name, suffix, data):
     with open(path, "wb") as out:
         out.write(data)
     totals["archives"] += 1
-    found = ours(path)
+    found, why = asked(ours, path)
+    theirs, pythons_why = asked(pythons_zip if suffix == ".zip" else pythons_tar, path)
+    listed, tars_why = (None, None) if suffix == ".zip" else asked(gnus, path)
     if found is None:
         totals["refused"] += 1
+        if theirs is not None or listed is not None:
+            alone("the fetcher", name, why)
         return
     totals["taken"] += 1
-    try:
-        theirs = pythons_zip(path) if suffix == ".zip" else pythons_tar(path)
-    except Exception as error:
-        theirs = None
-        totals["refused by Python alone"] += 1
-    if theirs is not None:
+    if theirs is None:
+        alone("Python", name, pythons_why)
+    else:
         kept = {name: held for name, held in theirs.items() if held[0] != "directory" and name}
         plain = {name: held for name, held in found.items() if held[0] != "directory"}
         directories = {name for name, held in theirs.items() if held[0] == "directory" and name}
         if kept != plain or not directories <= set(found):
             differences.append(f"{name}: ours {found}, Python's {theirs}")
-    if suffix == ".zip" or "\n" in "".join(found):
+    if suffix == ".zip":
         return
-    listed = gnus(path)
     if listed is None:
-        totals["refused by GNU tar alone"] += 1
-    elif not names(found) <= listed or not listed - {""} <= set(found):
+        alone("GNU tar", name, tars_why)
+    elif "\n" not in "".join(found) and not (names(found) <= listed and listed - {""} <= set(found)):
         differences.append(f"{name}: ours {sorted(found)}, GNU tar's {sorted(listed)}")
 
 
+def real(name, suffix, data, packed):
+    """One of a real program: what it packed is what comes out."""
+    judge(name, suffix, data)
+    found, why = asked(ours, os.path.join(work, "archive" + suffix))
+    if found != packed:
+        missing = {name: held for name, held in packed.items() if (found or {}).get(name) != held}
+        differences.append(f"{name}: refused with {why}, or it lacks {missing}")
+
+
+def packed_by(*command, where):
+    return subprocess.run(command, cwd=where, stdout=subprocess.PIPE, check=True).stdout
+
+
+def of_gnu_tar():
+    source = os.path.join(work, "source")
+    os.makedirs(os.path.join(source, "ä", "n" * 120, "m" * 120))
+    for name in (b"plain", b"no\xfftext\xfe", "ä/ö".encode(), "ä/".encode() + b"n" * 120 + b"/" + b"m" * 120 + b"/\xff"):
+        with open(os.path.join(os.fsencode(source), name), "wb") as out:
+            out.write(b"content of " + name)
+    os.symlink(b"no\xfftext\xfe", os.path.join(os.fsencode(source), b"link\xff"))
+    os.link(os.path.join(source, "plain"), os.path.join(source, "hard"))
+    # More pieces than one header holds; and none at all.
+    for name, pieces in (("sparse", 300), ("hole", 0), ("second", 2)):
+        with open(os.path.join(source, name), "wb") as out:
+            out.truncate((pieces + 1) << 16)
+            for piece in range(pieces):
+                out.seek((piece << 16) + 4096)
+                out.write(bytes([piece % 255 + 1]) * 4096)
+    packed = held_by(source)
+    sparse = ["0.0", "0.1", "1.0"]
+    for options in (["gnu"], ["posix"], ["gnu", "-S"], *(["posix", "-S", "--sparse-version=" + it] for it in sparse)):
+        command = ["tar", "--format=" + options[0], *options[1:], "-cf", "-", "."]
+        real(" ".join(command), ".tar", packed_by(*command, where=source), packed)
+    shutil.rmtree(source)
+
+
+def of_zips():
+    source = os.path.join(work, "source")
+    os.makedirs(os.path.join(source, "d"))
+    for name in ("a", "d/b", "ä"):
+        with open(os.path.join(source, name), "w") as out:
+            out.write("content of " + name * 1000)
+    packed = held_by(source)
+    # To where it can seek, and where it cannot; with zip64 and without.
+    for options in (["-r"], ["-r", "-fd"], ["-r", "-fz"], ["-r", "-0", "-fd"]):
+        command = ["zip", "-q", *options, "../made.zip", "."]
+        packed_by(*command, where=source)
+        with open(os.path.join(work, "made.zip"), "rb") as made:
+            real(" ".join(command), ".zip", made.read(), packed)
+        os.remove(os.path.join(work, "made.zip"))
+    real("zip to a pipe", ".zip", packed_by("sh", "-c", "zip -q -r - . | cat", where=source), packed)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        with archive.open("large", "w", force_zip64=True) as entry:
+            entry.write(b"content")
+    held = {"large": ("file", hashlib.sha256(b"content").hexdigest())}
+    real("zip64 of Python", ".zip", out.getvalue(), held)
+    shutil.rmtree(source)
+
+
+of_gnu_tar()
+of_zips()
 for name, data in TARS.items():
     judge("tar: " + name, ".tar", data)
     judge("tar.gz: " + name, ".tar.gz", gzip.compress(data, mtime=0))
@@ -313,6 +457,8 @@ for name in ("usual", "not ascii"):
         judge("zip: " + mutant, ".zip", data)
 shutil.rmtree(work)
 print(", ".join(f"{count} {what}" for what, count in totals.items()))
+for (who, reason), count in sorted(lonely.items()):
+    print(f"{count} refused by {who} alone: {reason}")
 for difference in differences:
     print("DIFFERS", difference)
 sys.exit(1 if differences else 0)
