@@ -227,7 +227,7 @@ fn uri(value: String) -> Uri {
     Uri {
         value,
         executable: false,
-        extract: true,
+        extract: Some(true),
         cache: false,
         output_file: None,
     }
@@ -290,7 +290,7 @@ async fn cached(from: &Path, work: &Path) {
     ];
     for (what, value, executable, extract, name) in asked {
         let mut uri = uri(value);
-        (uri.cache, uri.executable, uri.extract) = (true, executable, extract);
+        (uri.cache, uri.executable, uri.extract) = (true, executable, Some(extract));
         bench.fetch(uri.clone(), Some(USER)).await;
         let (mut taken, mut peak) = (Vec::new(), 0.0_f64);
         for _ in 0..ROUNDS {

@@ -56,7 +56,9 @@ pub use settings::Settings;
 pub struct Uri {
     pub value: String,
     pub executable: bool,
-    pub extract: bool,
+    /// Unset, what has the name of an archive is unpacked; forced, also what is one by its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extract: Option<bool>,
     pub cache: bool,
     /// File name relative to the sandbox, instead of the one derived from `value`.
     pub output_file: Option<PathBuf>,

@@ -64,7 +64,7 @@ impl Source {
 pub enum Then {
     Keep,
     MakeExecutable,
-    /// Extraction was wanted, and the name says nothing: the content does.
+    /// Extraction was forced, and the name is not that of an archive: the content tells whether it is one.
     Recognise,
     /// Extraction was wanted, but the name has no suffix of an archive.
     KeepWithWarning,
@@ -158,8 +158,9 @@ fn item(uri: &Uri, home: Option<&Path>) -> Result<Item, BadUri> {
     };
     let then = match (uri.executable, uri.extract) {
         (true, _) => Then::MakeExecutable,
-        (false, false) => Then::Keep,
-        (false, true) => format::unpacking(&target),
+        (false, Some(false)) => Then::Keep,
+        (false, None) => format::unpacking(&target),
+        (false, Some(true)) => format::forced(&target),
     };
     let unpacks = matches!(then, Then::Unpack(_) | Then::Recognise);
     if unpacked && !(unpacks && uri.cache) {
@@ -242,7 +243,7 @@ mod tests {
         Uri {
             value: value.to_owned(),
             executable: false,
-            extract: true,
+            extract: Some(true),
             cache: false,
             output_file: None,
         }
@@ -268,9 +269,9 @@ mod tests {
     #[test]
     fn an_executable_or_unextracted_archive_is_kept_as_it_is() {
         let mut archive = uri("http://h/a.tar.xz");
-        archive.extract = false;
+        archive.extract = Some(false);
         assert_eq!(item(&archive, None).unwrap().then, Then::Keep);
-        archive.extract = true;
+        archive.extract = Some(true);
         archive.executable = true;
         assert_eq!(item(&archive, None).unwrap().then, Then::MakeExecutable);
     }
@@ -327,14 +328,16 @@ mod tests {
             };
             item(&asked, None).map(|item| item.unpacked)
         };
-        assert_eq!(asked("http://h/a.tgz#unpacked", true, true), Ok(true));
-        assert_eq!(asked("http://h/get#unpacked", true, true), Ok(true));
-        assert_eq!(asked("http://h/a.tgz", true, true), Ok(false));
+        let (forced, never) = (Some(true), Some(false));
+        assert_eq!(asked("http://h/a.tgz#unpacked", true, None), Ok(true));
+        assert_eq!(asked("http://h/get#unpacked", true, forced), Ok(true));
+        assert_eq!(asked("http://h/a.tgz", true, forced), Ok(false));
         for (value, cache, extract) in [
-            ("http://h/a.tgz#unpacked", false, true),
-            ("http://h/a.tgz#unpacked", true, false),
-            ("http://h/a.sh#unpacked", true, true),
-            ("http://h/a.gz#unpacked", true, true),
+            ("http://h/a.tgz#unpacked", false, forced),
+            ("http://h/a.tgz#unpacked", true, never),
+            ("http://h/get#unpacked", true, None),
+            ("http://h/a.jar#unpacked", true, forced),
+            ("http://h/a.gz#unpacked", true, forced),
         ] {
             assert_eq!(asked(value, cache, extract), Err(BadUri::NotUnpacked));
         }

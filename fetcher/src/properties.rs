@@ -143,7 +143,7 @@ fn uri(bytes: &[u8]) {
         uris: vec![Uri {
             value,
             executable: false,
-            extract: true,
+            extract: Some(true),
             cache: false,
             output_file: None,
         }],

@@ -253,7 +253,7 @@ fn uri(uri: &v1::command_info::Uri) -> fetcher::Uri {
     fetcher::Uri {
         value: uri.value.clone(),
         executable: uri.executable(),
-        extract: uri.extract(),
+        extract: uri.extract,
         cache: uri.cache(),
         output_file: uri
             .output_file
@@ -380,5 +380,17 @@ mod tests {
         };
         assert_eq!(command(info(&["echo", "a b"])), exec(&["echo", "a b"]));
         assert_eq!(command(info(&[])), exec(&["/bin/echo"]));
+    }
+
+    #[test]
+    fn whether_extraction_is_forced_is_told_to_the_fetcher() {
+        for extract in [None, Some(true), Some(false)] {
+            let asked = v1::command_info::Uri {
+                value: "http://h/get".to_owned(),
+                extract,
+                ..Default::default()
+            };
+            assert_eq!(uri(&asked).extract, extract);
+        }
     }
 }

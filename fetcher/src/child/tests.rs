@@ -67,7 +67,7 @@ fn uri(value: impl Into<String>) -> Uri {
     Uri {
         value: value.into(),
         executable: false,
-        extract: true,
+        extract: Some(true),
         cache: false,
         output_file: None,
     }
@@ -77,15 +77,22 @@ async fn fetch_uri(uri: Uri) -> Fetched {
     fetch_within(uri, Limits::default(), None).await
 }
 
-async fn fetch_within(uri: Uri, limits: Limits, disk: Option<u64>) -> Fetched {
-    let sandbox = tempfile::tempdir().unwrap();
-    let request = Request {
-        uris: vec![uri],
-        sandbox: sandbox.path().to_owned(),
+fn asking(value: &str, sandbox: &Path) -> Request {
+    Request {
+        uris: vec![uri(value)],
+        sandbox: sandbox.to_owned(),
         user: None,
         frameworks_home: None,
         links: false,
         store: None,
+    }
+}
+
+async fn fetch_within(uri: Uri, limits: Limits, disk: Option<u64>) -> Fetched {
+    let sandbox = tempfile::tempdir().unwrap();
+    let request = Request {
+        uris: vec![uri],
+        ..asking("", sandbox.path())
     };
     fetch_request(&request, sandbox, limits, disk).await
 }

@@ -44,18 +44,44 @@ const fn tar(codec: Codec) -> Suffix {
     Suffix::Archive(Format::Tar(Some(codec)))
 }
 
+/// What is an archive by its nature, and is used as the one file that it is. Marathon forces the extraction of
+/// whatever an app does not say otherwise of, and nobody means these.
+#[rustfmt::skip]
+const USED_WHOLE: &[&str] = &[
+    // Programs and libraries.
+    "jar", "war", "ear", "par", "aar", "apk", "ipa", "hpi", "jmod", "whl", "egg", "pyz", "pex", "gem", "crate", "nupkg",
+    "vsix", "xpi", "crx", "phar", "conda", "deb", "rpm", "ova",
+    // Documents and data.
+    "docx", "xlsx", "pptx", "odt", "ods", "odp", "epub", "kmz", "npz", "pt", "pth", "ckpt", "keras", "mlmodel", "sqfs",
+];
+
+/// By the name alone, as Mesos does: of any other file it is only said that it is none.
 pub fn unpacking(target: &InnerPath) -> Then {
     let name = target.name().to_string_lossy();
     let found = SUFFIXES.iter().find(|(suffix, _)| name.ends_with(suffix));
     match found.map(|(_, kind)| kind) {
-        // Any suffix says what a file is: what people call .jar or .whl is not to be unpacked.
-        None if !name.contains('.') => Then::Recognise,
         None => Then::KeepWithWarning,
         Some(Suffix::Archive(format)) => Then::Unpack(*format),
         // Nothing would be left of a file that is only called ".gz".
         Some(Suffix::Compressed(codec)) => target
             .without_extension()
             .map_or(Then::KeepWithWarning, |to| Then::Decompress(*codec, to)),
+    }
+}
+
+/// By the name, and where that is not an archive's, by the content.
+pub fn forced(target: &InnerPath) -> Then {
+    let by_name = unpacking(target);
+    let name = target.name().to_string_lossy();
+    // A query belongs to the name.
+    let plain = name.split('?').next().unwrap_or_default();
+    let ending = plain
+        .rsplit_once('.')
+        .map(|(_, ending)| ending.to_ascii_lowercase());
+    let is_whole = ending.is_some_and(|ending| USED_WHOLE.contains(&ending.as_str()));
+    match by_name {
+        Then::KeepWithWarning if !is_whole => Then::Recognise,
+        other => other,
     }
 }
 
@@ -90,12 +116,33 @@ mod tests {
             (".gz", Then::KeepWithWarning),
             ("a.TGZ", Then::KeepWithWarning),
             ("a.jar", Then::KeepWithWarning),
-            ("get", Then::Recognise),
-            ("get?id=7", Then::Recognise),
+            ("get", Then::KeepWithWarning),
             ("a.tgz?x=1", Then::KeepWithWarning),
             ("a.sh", Then::KeepWithWarning),
         ] {
             assert_eq!(unpacking(&inner(name)), then, "{name}");
+        }
+    }
+
+    #[test]
+    fn where_extraction_is_forced_the_content_decides_of_what_no_suffix_tells() {
+        for name in [
+            "get",
+            "get?id=7",
+            "app-1.2",
+            "a.TGZ",
+            "a.tgz?x=1",
+            "a.bin",
+            "a.sh",
+            ".gz",
+        ] {
+            assert_eq!(forced(&inner(name)), Then::Recognise, "{name}");
+        }
+        for name in ["a.jar", "A.WAR", "x.whl?token=1", "model.pt"] {
+            assert_eq!(forced(&inner(name)), Then::KeepWithWarning, "{name}");
+        }
+        for name in ["a.tar", "a.tgz", "a.zip", "a.txt.gz"] {
+            assert_eq!(forced(&inner(name)), unpacking(&inner(name)), "{name}");
         }
     }
 }

@@ -43,7 +43,7 @@ fn request(value: &Path, sandbox: &Path) -> Request {
         uris: vec![Uri {
             value: value.to_str().unwrap().to_owned(),
             executable: false,
-            extract: true,
+            extract: Some(true),
             cache: false,
             output_file: None,
         }],

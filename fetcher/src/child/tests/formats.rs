@@ -82,7 +82,7 @@ async fn a_zip_may_be_compressed_in_any_of_the_ways_that_others_write() {
 }
 
 #[tokio::test]
-async fn an_archive_whose_name_says_nothing_is_known_by_its_content() {
+async fn an_archive_is_known_by_its_content_where_extraction_is_forced() {
     let archive = tarball(&[entry("bin/run", EntryType::Regular, "", b"run")]);
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
@@ -90,16 +90,49 @@ async fn an_archive_whose_name_says_nothing_is_known_by_its_content() {
     zip.write_all(b"run").unwrap();
     let zip = zip.finish().unwrap().into_inner();
     let compressed = CODECS.iter().map(|(_, compress)| compress(&archive));
-    for bytes in compressed.chain([archive.clone(), zip]) {
-        let fetched = fetch_bytes("get?id=7", &bytes, Limits::default()).await;
+    let names = ["get?id=7", "app-1.2", "APP.TGZ", "app.bin"];
+    for (bytes, name) in compressed
+        .chain([archive.clone(), zip.clone()])
+        .zip(names.iter().cycle())
+    {
+        let fetched = fetch_bytes(name, &bytes, Limits::default()).await;
         assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
-        assert_eq!(fetched.file("bin/run"), "run");
+        assert_eq!(fetched.file("bin/run"), "run", "{name}");
     }
-    for plain in [&b"text"[..], b"", b"BZh", b"\x1f\x8b\x08", &gzip(b"text")] {
-        let fetched = fetch_bytes("get", plain, Limits::default()).await;
+    let no_archive = [&b"text"[..], b"", b"BZh", b"\x1f\x8b\x08", &gzip(b"text")];
+    let plain = no_archive.iter().map(|bytes| ("get", *bytes));
+    for (name, bytes) in plain.chain([("a.jar", &zip[..])]) {
+        let fetched = fetch_bytes(name, bytes, Limits::default()).await;
         assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
-        assert_eq!(fetched.names(), ["get"]);
+        assert_eq!(fetched.names(), [name]);
         assert!(fetched.log.contains("does not seem to be an archive"));
+    }
+}
+
+#[tokio::test]
+async fn where_extraction_is_not_forced_the_name_alone_tells() {
+    let archive = tarball(&[entry("run", EntryType::Regular, "", b"run")]);
+    let (never, unset) = (Some(false), None);
+    for (name, extract, unpacks) in [
+        ("a.tar", unset, true),
+        ("get", unset, false),
+        ("a-1.2", unset, false),
+        ("a.tar", never, false),
+        ("get", never, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, &archive).unwrap();
+        let value = path.to_str().unwrap();
+        let fetched = fetch_uri(Uri {
+            extract,
+            ..uri(value)
+        })
+        .await;
+        assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+        assert_eq!(fetched.names().len(), 1 + usize::from(unpacks), "{name}");
+        let warned = fetched.log.contains("does not seem to be an archive");
+        assert_eq!(warned, extract == unset && !unpacks, "{name}");
     }
 }
 
