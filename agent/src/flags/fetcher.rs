@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ArgAction;
 use fetcher::{Policy, S3, S3Credentials, Settings};
+use proto::redact::redacted;
 use proto::sizes::{format_size, parse_size};
 use proto::units::{format_duration, parse_duration};
 
@@ -155,7 +156,10 @@ impl FetcherFlags {
             ("fetcher_netrc_file", self.netrc_file.as_ref().map(path)),
             ("fetcher_hdfs_name_nodes", list(&services)),
             ("fetcher_timeout", Some(format_duration(self.timeout))),
-            ("fetcher_s3_endpoint", self.s3_endpoint.clone()),
+            (
+                "fetcher_s3_endpoint",
+                self.s3_endpoint.as_deref().map(redacted),
+            ),
             ("fetcher_s3_region", Some(self.s3_region.clone())),
             (
                 "fetcher_s3_credentials_file",

@@ -170,3 +170,14 @@ fn every_flag_is_told_once_it_is_set() {
         .collect();
     assert_eq!(untold, Vec::<&str>::new());
 }
+
+#[test]
+fn no_password_of_a_store_is_told() {
+    let flags = parse(&["--fetcher_s3_endpoint=https://me:hunter2@store:9000/"]);
+    let texts = flags.texts();
+    let shown = texts
+        .iter()
+        .find(|(name, _)| *name == "fetcher_s3_endpoint");
+    let shown = shown.map(|(_, text)| text.as_str());
+    assert_eq!(shown, Some("https://me:***@store:9000/"));
+}

@@ -5,6 +5,7 @@ mod file;
 
 use std::fmt;
 
+use proto::redact::redacted;
 use reqwest::Url;
 use ring::{digest, hmac};
 
@@ -34,7 +35,7 @@ pub struct S3Credentials {
 impl fmt::Debug for S3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.endpoint.as_deref().map(redacted))
             .field("region", &self.region)
             .field("credentials", &self.credentials)
             .finish()
@@ -275,6 +276,14 @@ mod tests {
         let url = Url::parse("https://h/x").unwrap();
         let headers = S3::default().headers(&url, "20130524T000000Z", &[]);
         assert_eq!(headers, []);
-        assert!(!format!("{:?}", documented()).contains("wJalr"));
+        let ours = S3 {
+            endpoint: Some("http://me:hunter2@minio:9000".to_owned()),
+            ..documented()
+        };
+        let shown = format!("{ours:?}");
+        assert!(
+            !shown.contains("wJalr") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }
