@@ -15,6 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::resolver::allowed;
 use super::{Came, DownloadError, Patience, Sink};
 use crate::cache::Validators;
 use crate::log::Log;
@@ -114,17 +115,8 @@ impl Ftp {
     async fn log_in(&self, place: &Place) -> Result<Talk, DownloadError> {
         let name = (place.host.trim_matches(['[', ']']), place.port);
         let found = tokio::net::lookup_host(name).await;
-        let mut allowed = Vec::new();
-        let mut refused = None;
-        for address in found.map_err(DownloadError::NoConnection)? {
-            match self.policy.address(address.ip()) {
-                Ok(()) => allowed.push(address),
-                Err(forbidden) => refused = Some(forbidden),
-            }
-        }
-        if let (Some(forbidden), true) = (refused, allowed.is_empty()) {
-            return Err(forbidden.into());
-        }
+        let found = found.map_err(DownloadError::NoConnection)?;
+        let allowed = allowed(found, &self.policy)?;
         let connection = self.connect(&allowed).await?;
         let stall = self.patience.stall;
         let mut talk = Talk::begin(connection, place, &self.tls, stall).await?;
@@ -148,5 +140,35 @@ impl Ftp {
         let stall = self.patience.stall;
         let done = timeout(stall, work).await;
         done.map_err(|_late| DownloadError::Stalled(stall))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Forbidden;
+
+    /// A URL has none of these for a host; a DNS may well lead there.
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_metadata_service_is_not_connected_to() {
+        let ftp = Ftp {
+            policy: Arc::new(Policy::default()),
+            patience: Patience {
+                stall: CONNECT_TIMEOUT,
+                pause: Duration::ZERO,
+            },
+            tls: Tls::new(&[]).unwrap(),
+            netrc: Netrc::default(),
+        };
+        for host in ["0xa9fea9fe", "169.254.43518"] {
+            let mut place = Place::parse("ftp://h/x").unwrap();
+            place.host = host.to_owned();
+            let refused = ftp.log_in(&place).await.err();
+            let address = Forbidden::Address([169, 254, 169, 254].into());
+            assert!(
+                matches!(&refused, Some(DownloadError::Forbidden(it)) if *it == address),
+                "{refused:?}"
+            );
+        }
     }
 }

@@ -149,11 +149,34 @@ async fn what_becomes_thousands_of_times_its_size_is_a_bomb_whatever_it_is_in() 
     let zeros = tarball(&[entry("a", EntryType::Regular, "", &vec![0; 2 << 20])]);
     for (name, bytes) in [("a.tgz", gzip(&zeros)), ("a.gz", gzip(&zeros))] {
         let fetched = fetch_bytes(name, &bytes, limits).await;
-        let why = "unpacks to more than 50 times its size";
-        assert!(fetched.failure().contains(why), "{}", fetched.failure());
+        let why = "cannot unpack it: it unpacks to more than 50 times its size: check that it is what it should \
+                   be, and pack empty data as holes of a plain .tar";
+        assert!(fetched.failure().ends_with(why), "{}", fetched.failure());
         assert!(fetched.names().is_empty());
     }
     // Nothing is compressed in this one.
     let fetched = fetch_bytes("a.tar", &zeros, limits).await;
     assert_eq!(fetched.outcome, Ok(()));
+}
+
+#[tokio::test]
+async fn what_lies_too_deep_is_refused_and_what_lies_less_deep_is_not() {
+    let limits = Limits {
+        depth: 3,
+        ..Limits::default()
+    };
+    let at = |name: &str| tarball(&[entry(name, EntryType::Regular, "", b"x")]);
+    let fetched = fetch_bytes("a.tar", &at("a/b/c/x"), limits).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    zip.start_file("a/b/c/d/x", options).unwrap();
+    let zip = zip.finish().unwrap().into_inner();
+    for (name, bytes) in [("a.tar", at("a/b/c/d/x")), ("a.zip", zip)] {
+        let fetched = fetch_bytes(name, &bytes, limits).await;
+        let failure = fetched.failure();
+        let why = "cannot unpack it: an entry has more than 3 directories above it";
+        assert!(failure.ends_with(why), "{failure}");
+        assert!(fetched.names().is_empty());
+    }
 }

@@ -170,6 +170,16 @@ async fn content_is_what_its_checksum_says_or_it_is_not_there() {
     assert!(failure.contains("expected sha256:2cf24dba"), "{failure}");
     assert!(failure.contains("got sha256:d3751d33"), "{failure}");
     assert!(fetched.names().is_empty());
+    let longer = "#sha512:9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca7\
+                  2323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043";
+    let (fetched, _) = fetch_script(vec![answer("200 OK", five, "hello")], longer).await;
+    assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+    assert_eq!(fetched.names(), ["x"]);
+    let (fetched, _) = fetch_script(vec![answer("200 OK", five, "hallo")], longer).await;
+    let failure = fetched.failure();
+    assert!(failure.contains("expected sha512:9b71d224"), "{failure}");
+    assert!(failure.contains("got sha512:"), "{failure}");
+    assert!(fetched.names().is_empty());
 }
 
 #[tokio::test]

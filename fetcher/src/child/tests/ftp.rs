@@ -182,3 +182,21 @@ async fn what_an_ftp_server_refuses_is_not_asked_for_again() {
     );
     assert_eq!(said.len(), 2);
 }
+
+#[tokio::test]
+async fn by_ftp_too_a_host_of_netrc_is_told_who_asks_and_no_other() {
+    for (host, user) in [("127.0.0.1", "USER me"), ("127.0.0.2", "USER anonymous")] {
+        let (server, said) = serve(Habits::default()).await;
+        let mut http = Http::new(Policy::default(), HASTE, &[], Tls::new(&[]).unwrap()).unwrap();
+        let netrc = format!("machine {host} login me password hunter2");
+        http.ftp.netrc = Netrc::parse(&netrc);
+        let sandbox = tempfile::tempdir().unwrap();
+        let request = asking(&format!("ftp://{server}/x"), sandbox.path());
+        let fetched = fetch_with(http, &request, sandbox, Limits::default(), None).await;
+        assert_eq!(fetched.outcome, Ok(()), "{}", fetched.log);
+        let said = said.lock().unwrap();
+        assert_eq!(said[0], user);
+        let told = said[1] == "PASS hunter2";
+        assert_eq!(told, user == "USER me", "{said:?}");
+    }
+}

@@ -8,14 +8,7 @@ use crate::download::{S3, S3Credentials};
 
 async fn fetch_from(http: Http, value: &str) -> Fetched {
     let sandbox = tempfile::tempdir().unwrap();
-    let request = Request {
-        uris: vec![uri(value)],
-        sandbox: sandbox.path().to_owned(),
-        user: None,
-        frameworks_home: None,
-        links: false,
-        store: None,
-    };
+    let request = asking(value, sandbox.path());
     fetch_with(http, &request, sandbox, Limits::default(), None).await
 }
 
