@@ -379,15 +379,21 @@ fn bridge(socket: &mut Socket, settings: &Settings) -> Result<Link, HostError> {
         let create = Bridge {
             name,
             address: hardware_of(Some(settings.v4.gateway())),
-            mtu: mtu(socket, &links, settings)?,
         };
         route::tell(socket, &[create.create()])?;
     }
     let made = route::link(socket, name)?;
-    let bridge = made.ok_or_else(|| HostError::ForeignLink {
+    let mut bridge = made.ok_or_else(|| HostError::ForeignLink {
         name: name.clone(),
         what: "gone at once".to_owned(),
     })?;
+    // Also of one that is there: the way out may be another than it was, and the agent's flags. Containers that are
+    // there keep theirs.
+    let mtu = mtu(socket, &links, settings)?;
+    if bridge.mtu != mtu {
+        route::tell(socket, &[route::has_mtu(bridge.index, mtu)])?;
+        bridge.mtu = mtu;
+    }
     // Before it is up: containers could answer for routers from then on.
     if sysctl::has_v6() {
         sysctl::set(&format!("ipv6/conf/{name}/accept_ra"), "0")?;
@@ -411,7 +417,7 @@ fn bridge(socket: &mut Socket, settings: &Settings) -> Result<Link, HostError> {
     route::tell(socket, &requests)?;
     sysctl::set("ipv4/ip_forward", "1")?;
     if settings.v6.is_some() {
-        sysctl::set("ipv6/conf/all/forwarding", "1")?;
+        sysctl::forward_v6()?;
     }
     Ok(bridge)
 }

@@ -94,7 +94,6 @@ pub struct Bridge<'a> {
     pub name: &'a str,
     /// Its own: otherwise it has that of a port, and another one as ports come and go.
     pub address: [u8; 6],
-    pub mtu: u32,
 }
 
 impl Bridge<'_> {
@@ -103,7 +102,6 @@ impl Bridge<'_> {
         let attributes = Attributes::default()
             .text(IFLA_IFNAME, self.name)
             .bytes(IFLA_ADDRESS, &self.address)
-            .u32(IFLA_MTU, self.mtu)
             .nest(IFLA_LINKINFO, info);
         let flags = flag::CREATE | flag::EXCL;
         let message = Message::new(NEWLINK, flags, &header(0, 0, 0), &attributes);
@@ -176,6 +174,13 @@ pub fn becomes(index: u32, address: [u8; 6]) -> Request {
     let attributes = Attributes::default().bytes(IFLA_ADDRESS, &address);
     let message = Message::new(SETLINK, 0, &header(index, 0, 0), &attributes);
     Request::new("give a link another address", message)
+}
+
+/// A bridge has the smallest MTU of its ports, whatever it was made with, until it is told one.
+pub fn has_mtu(index: u32, mtu: u32) -> Request {
+    let attributes = Attributes::default().u32(IFLA_MTU, mtu);
+    let message = Message::new(SETLINK, 0, &header(index, 0, 0), &attributes);
+    Request::new(format!("give a link the MTU {mtu}"), message)
 }
 
 /// IPv6 addresses are those that it is given, and no others.

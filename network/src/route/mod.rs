@@ -13,7 +13,8 @@ mod way;
 pub use address::{Address, addresses};
 pub use events::{events, is_loss};
 pub use link::{
-    Bridge, Link, Peer, Veth, become_port, becomes, delete, link, links, no_own_addresses, up,
+    Bridge, Link, Peer, Veth, become_port, becomes, delete, has_mtu, link, links, no_own_addresses,
+    up,
 };
 pub use neighbour::is_known;
 #[cfg(test)]

@@ -108,18 +108,34 @@ fn root_who_goes_on_talking_by_udp_talks_to_the_container_that_is_there() {
 fn root_ipv6_is_led_as_well() {
     let directory = tempfile::tempdir().expect("a directory");
     apart(|| {
+        let outside = Place::neighbour("cable", "fd00:91::1", "fd00:91::2");
+        let beyond = Place::neighbour("other", "fd00:92::1", "fd00:92::2");
         let node = node(&directory);
         let (web, lease) = container(&node, "web", &[31000]);
         let (other, _) = container(&node, "other", &[]);
         web.serve("web", 80);
+        outside.serve("outside", 80);
+        beyond.serve("beyond", 31000);
         assert_eq!(lease.addresses[1].to_string(), "fd00:90::2");
+        // From this host, from its network, from another container and from itself.
         assert_eq!(asked("[fd00:90::1]:31000"), answers("web", "fd00:90::1"));
-        let led = other.within(|| asked("[fd00:90::1]:31000"));
-        assert_eq!(led, answers("web", "fd00:90::1"));
-        assert_eq!(
-            other.within(|| asked("[fd00:90::2]:80")),
-            answers("web", "fd00:90::3")
-        );
+        assert_eq!(asked("[fd00:91::1]:31000"), answers("web", "fd00:91::1"));
+        let outsiders = || asked("[fd00:91::1]:31000");
+        assert_eq!(outside.within(outsiders), answers("web", "fd00:91::2"));
+        assert!(outside.within(|| is_silent("[fd00:90::2]:80")));
+        for (place, ip) in [(&other, "fd00:90::3"), (&web, "fd00:90::2")] {
+            for host in ["[fd00:90::1]:31000", "[fd00:91::1]:31000"] {
+                let led = place.within(|| asked(host));
+                assert_eq!(led, answers("web", "fd00:90::1"), "{host}");
+            }
+            let direct = place.within(|| asked("[fd00:90::2]:80"));
+            assert_eq!(direct, answers("web", ip));
+        }
+        // A port of another host stays that host's, and what leaves has this host's address.
+        let passing = || asked("[fd00:92::2]:31000");
+        assert_eq!(outside.within(passing), answers("beyond", "fd00:91::2"));
+        let leaves = web.within(|| asked("[fd00:91::2]:80"));
+        assert_eq!(leaves, answers("outside", "fd00:91::1"));
     });
 }
 

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::node;
-use super::world::{Place, apart, container};
+use super::world::{Place, apart, container, settings};
 use crate::netlink::{Protocol as Family, Socket};
-use crate::{Namespace, Rates, Wants, route};
+use crate::{Namespace, Node, Rates, Settings, Wants, route};
 
 /// How long it takes until so many bytes are at the other end.
 fn taken(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) -> Duration {
@@ -78,5 +78,44 @@ fn root_a_container_knows_its_gateway_and_sends_what_passes_by_the_way_out() {
                 assert!(known.contains(&format!("{ip} {gateway}")), "{known:?}");
             }
         });
+    });
+}
+
+fn mtu_of(link: &str) -> u32 {
+    let mut socket = Socket::open(Family::Route).expect("a socket");
+    let link = route::link(&mut socket, link).expect("looks");
+    link.expect("a link").mtu
+}
+
+#[test]
+fn root_the_bridge_has_the_mtu_that_it_is_to_have_also_when_it_was_there() {
+    apart(|| {
+        // The first makes the bridge, and that has no port any more when the next agent comes.
+        for (mtu, wanted) in [(Some(1400), 1400), (Some(1300), 1300), (None, 1500)] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let settings = Settings { mtu, ..settings() };
+            let node = Node::recover(settings, directory.path()).expect("a node");
+            let (web, _) = container(&node, "web", &[]);
+            assert_eq!(mtu_of("longshore0"), wanted);
+            assert_eq!(web.within(|| mtu_of("eth0")), wanted);
+            node.release("web").expect("releases");
+            drop(web);
+        }
+    });
+}
+
+#[test]
+fn root_a_host_that_heard_of_its_router_goes_on_to_when_it_passes_packets_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    apart(|| {
+        let _outside = Place::neighbour("cable", "192.0.2.1", "192.0.2.2");
+        let _deaf = Place::neighbour("deaf", "198.51.100.1", "198.51.100.2");
+        let switch = |link: &str| format!("/proc/sys/net/ipv6/conf/{link}/accept_ra");
+        std::fs::write(switch("deaf"), "0").expect("is set");
+        let node = node(&directory);
+        let (_web, _) = container(&node, "web", &[]);
+        let heard = |link: &str| std::fs::read_to_string(switch(link)).expect("is read");
+        assert_eq!([heard("cable"), heard("deaf")], ["2\n", "0\n"]);
+        assert_eq!(heard("longshore0"), "0\n");
     });
 }

@@ -92,7 +92,7 @@ impl Place {
             let address = Address {
                 index: link.index,
                 ip: ip.parse().expect("an address"),
-                prefix: 24,
+                prefix: if ip.contains(':') { 64 } else { 24 },
             };
             route::tell(socket, &[address.add(), route::up(link.index)]).expect("an address");
         }
