@@ -55,6 +55,13 @@ struct Names {
     options: Vec<String>,
 }
 
+const SERVERS: &str = "LONGSHORE_DNS_SERVERS";
+const SEARCH: &str = "LONGSHORE_DNS_SEARCH";
+const OPTIONS: &str = "LONGSHORE_DNS_OPTIONS";
+
+/// By which a task says it itself.
+pub const LABELS: [&str; 3] = [SERVERS, SEARCH, OPTIONS];
+
 /// Of each network apart, and of all others.
 #[derive(Debug, Default)]
 pub struct DefaultDns(Vec<OfNetwork>);
@@ -146,9 +153,9 @@ pub struct BadWord {
 impl Kind {
     fn label(self) -> &'static str {
         match self {
-            Self::Server => "LONGSHORE_DNS_SERVERS",
-            Self::Search => "LONGSHORE_DNS_SEARCH",
-            Self::Option => "LONGSHORE_DNS_OPTIONS",
+            Self::Server => SERVERS,
+            Self::Search => SEARCH,
+            Self::Option => OPTIONS,
         }
     }
 

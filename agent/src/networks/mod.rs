@@ -5,7 +5,7 @@
 //! is there.
 
 mod connect;
-mod dns;
+pub mod dns;
 mod flags;
 mod upkeep;
 mod watch;

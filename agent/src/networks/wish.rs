@@ -92,6 +92,11 @@ pub enum BadNetwork {
          no other"
     )]
     EgressElsewhere(String),
+    #[error(
+        "labels {RECEIVES} and {SENDS} hold a task to what it may get and send, which is done on a network of its own: \
+         name one, such as {0:?}"
+    )]
+    RateElsewhere(String),
     #[error("hostname {0:?} cannot be one: give letters, digits, '-' and '.'")]
     Hostname(String),
 }
@@ -117,6 +122,13 @@ pub fn wish(
     if egress.is_some() && (networks.is_empty() || !networks.iter().all(is_bridge)) {
         return Err(BadNetwork::EgressElsewhere(bridge.to_owned()));
     }
+    let rates = Rates {
+        receives: rate(task, RECEIVES)?,
+        sends: rate(task, SENDS)?,
+    };
+    if networks.is_empty() && rates != Rates::default() {
+        return Err(BadNetwork::RateElsewhere(bridge.to_owned()));
+    }
     if networks.is_empty() {
         return Ok(Wish::Hosts(served(task, held)));
     }
@@ -137,10 +149,6 @@ pub fn wish(
     if hostname.is_empty() || hostname.len() > 64 || hostname.contains(is_odd) {
         return Err(BadNetwork::Hostname(hostname));
     }
-    let rates = Rates {
-        receives: rate(task, RECEIVES)?,
-        sends: rate(task, SENDS)?,
-    };
     let mut own = Own {
         bridge: None,
         named: Vec::new(),

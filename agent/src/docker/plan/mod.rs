@@ -24,6 +24,8 @@ use super::{hidden, labels, name};
 use crate::book::Kind;
 use crate::checks;
 use crate::logs::{self, BadLimit, Limits};
+use crate::networks::dns::LABELS as NAMING;
+use crate::networks::wish::{HOLDING, label_of};
 use crate::secrets::Hidden;
 use crate::task::environment::{AgentVariables, EnvironmentError, PATH, environment};
 use crate::task::launch::Job;
@@ -212,7 +214,14 @@ fn refuse_unsupported(task: &v1::TaskInfo, container: &v1::ContainerInfo) -> Res
             "a volume with a host_path",
         ),
     ];
-    match table.iter().find(|(wanted, ..)| *wanted) {
+    let of_label = |(name, instead): &(&'static str, &'static str)| {
+        let is_said = label_of(task.labels.as_ref(), name).is_some();
+        (is_said, *name, *instead)
+    };
+    let holding = HOLDING.map(|name| (name, "a container of the type MESOS"));
+    let names = NAMING.map(|name| (name, "docker.parameters, such as dns"));
+    let labels = holding.iter().chain(&names).map(of_label);
+    match table.into_iter().chain(labels).find(|(wanted, ..)| *wanted) {
         Some((_, what, instead)) => Err(BadTask::Unsupported(what, instead)),
         None => Ok(()),
     }

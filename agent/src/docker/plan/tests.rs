@@ -223,6 +223,49 @@ fn what_an_engine_would_ignore_is_refused_by_its_name() {
 }
 
 #[test]
+fn no_label_that_holds_a_task_is_passed_over() {
+    let labels = [
+        (
+            "LONGSHORE_NETWORK_EGRESS",
+            "use a container of the type MESOS",
+        ),
+        (
+            "LONGSHORE_NETWORK_SEND_RATE",
+            "use a container of the type MESOS",
+        ),
+        (
+            "LONGSHORE_NETWORK_RECEIVE_RATE",
+            "use a container of the type MESOS",
+        ),
+        (
+            "LONGSHORE_DNS_SERVERS",
+            "use docker.parameters, such as dns",
+        ),
+        ("LONGSHORE_DNS_SEARCH", "use docker.parameters, such as dns"),
+        (
+            "LONGSHORE_DNS_OPTIONS",
+            "use docker.parameters, such as dns",
+        ),
+    ];
+    for (key, instead) in labels {
+        let mut job = job(shell("true"), docker(&[]));
+        let value = Some("1MB".to_owned());
+        let key = key.to_owned();
+        job.task.labels = Some(v1::Labels {
+            labels: vec![v1::Label {
+                key: key.clone(),
+                value,
+            }],
+        });
+        let error = planned(&job).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("{key} is not for containers of a Docker Engine: {instead}")
+        );
+    }
+}
+
+#[test]
 fn a_variable_that_is_said_twice_is_told_once_as_it_was_said_last() {
     let mut job = job(shell("x"), docker(&[]));
     let variable = |value: &str| v1::environment::Variable {

@@ -213,6 +213,37 @@ fn labels_say_how_fast_a_task_may_be() {
 }
 
 #[test]
+fn a_task_is_held_to_its_rates_on_a_network_of_its_own_and_none_is_passed_over() {
+    let of = |names: &[&str]| {
+        let mut task = labelled(SENDS, "2MB", names);
+        let receives = labelled(RECEIVES, "1MB", &[]).labels.unwrap_or_default();
+        task.labels.as_mut().unwrap().labels.extend(receives.labels);
+        wish(&task, &Resources::default(), "mesos-bridge", "c1")
+    };
+    let Ok(Wish::Own(own)) = of(&["mesos-bridge", "blue"]) else {
+        panic!("it is refused");
+    };
+    let rates = Rates {
+        receives: Some(1 << 20),
+        sends: Some(2 << 20),
+    };
+    assert_eq!(own.bridge.unwrap().rates, rates);
+    assert_eq!(own.named[0].runtime.bandwidth, bandwidth(rates));
+    let wanted = BadNetwork::RateElsewhere("mesos-bridge".to_owned());
+    assert_eq!(of(&[]), Err(wanted));
+    let bad = wish(
+        &labelled(SENDS, "fast", &[]),
+        &Resources::default(),
+        "b",
+        "c1",
+    );
+    assert!(
+        matches!(bad, Err(BadNetwork::Rate { label: SENDS, .. })),
+        "{bad:?}"
+    );
+}
+
+#[test]
 fn what_cannot_be_is_refused() {
     let bridge = |mappings: &[_]| network(Some("mesos-bridge"), mappings);
     let plain = [bridge(&[])];
