@@ -108,7 +108,7 @@ impl Policy {
             let Some((key, _)) = known.holders.get(container) else {
                 continue;
             };
-            if told.get(container) != Some(ports) {
+            if is_news(container, ports, told) {
                 tracing::warn!(container, task = %key, %ports, "a task listens on ports that it does not hold");
             }
             if self.enforces {
@@ -166,6 +166,11 @@ fn known_of(book: &Book) -> Known {
     }
 }
 
+/// Whether it is to be told: once, until it is another. Pure.
+fn is_news(container: &str, ports: &Ranges, told: &BTreeMap<String, Ranges>) -> bool {
+    told.get(container) != Some(ports)
+}
+
 /// Of each container that is known, the ports that it does not hold. Pure.
 fn beyond<'a>(
     heard: impl Iterator<Item = (&'a str, u16)>,
@@ -188,6 +193,16 @@ fn beyond<'a>(
 mod tests {
     use super::*;
     use crate::flags::tests::parse;
+
+    #[test]
+    fn what_is_beyond_a_container_is_told_once_until_it_is_more_or_less() {
+        let ports = |text: &str| Ranges::parse(text).unwrap();
+        let told = BTreeMap::from([("c1".to_owned(), ports("[8080-8081]"))]);
+        assert!(!is_news("c1", &ports("[8080-8081]"), &told));
+        assert!(is_news("c1", &ports("[8080-8080]"), &told));
+        assert!(is_news("c1", &ports("[8080-8082]"), &told));
+        assert!(is_news("c2", &ports("[8080-8081]"), &told));
+    }
 
     #[test]
     fn what_a_container_does_not_hold_is_beyond_it() {

@@ -56,6 +56,18 @@ fn root_a_task_with_a_policy_is_held_to_it_and_what_it_was_refused_is_told() {
         assert_eq!(denied(&containers, "web"), 0);
         let of_bound = denied(&containers, "bound");
         assert!(of_bound > 0, "{containers}");
+        // What has gone over a link of its own, the other's answer at least.
+        for told in containers.as_array().unwrap() {
+            for key in [
+                "net_rx_bytes",
+                "net_tx_bytes",
+                "net_rx_packets",
+                "net_tx_packets",
+            ] {
+                let count = told["statistics"][key].as_u64();
+                assert!(count.is_some_and(|count| count > 0), "{key} of {told}");
+            }
+        }
         let metrics = get(&handle, "/metrics/snapshot").await;
         let told = metrics["containerizer/network/packets_denied"].as_f64();
         assert!(told.unwrap() >= of_bound as f64, "{metrics}");
