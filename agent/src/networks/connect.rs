@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use containerizer::audit::{Scope, foreign_listeners};
 use containerizer::{Containerizer, Network};
@@ -220,12 +220,21 @@ struct Found {
     dns: Option<Dns>,
 }
 
-/// The first that knows a server which a container can reach.
 fn hosts_dns() -> Dns {
-    let texts = HOST_RESOLV_CONF.iter().map(fs::read_to_string);
+    first_known(HOST_RESOLV_CONF).unwrap_or_else(|| {
+        tracing::warn!(
+            "no name server of this host can be reached from a network of a task's own, which knows no names: name one \
+             with --default_container_dns"
+        );
+        Dns::default()
+    })
+}
+
+/// The first that knows a server which a container can reach.
+fn first_known(files: &[impl AsRef<Path>]) -> Option<Dns> {
+    let texts = files.iter().map(fs::read_to_string);
     let mut all = texts.flatten().map(|text| Dns::of_host(&text));
-    let known = all.find(|dns| !dns.nameservers.is_empty());
-    known.unwrap_or_default()
+    all.find(|dns| !dns.nameservers.is_empty())
 }
 
 /// Of a task with the host's network: nobody else listens where it is to.
@@ -276,5 +285,28 @@ fn in_use(port: &Port, process: Option<String>) -> ConnectError {
         protocol: port.protocol,
         process: process
             .unwrap_or_else(|| "the kernel, or a process that cannot be seen".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_hosts_files_the_first_counts_that_knows_a_server_for_others_than_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let file = directory.path().join(name);
+            fs::write(&file, text).unwrap();
+            file
+        };
+        let stub = file("stub", "nameserver 127.0.0.53\noptions edns0\n");
+        let one = file("one", "nameserver 192.0.2.53\nsearch example\n");
+        let other = file("other", "nameserver 192.0.2.54\n");
+        let missing = directory.path().join("missing");
+        let found = first_known(&[missing, stub.clone(), one, other]).unwrap();
+        assert_eq!(found.nameservers, ["192.0.2.53"]);
+        assert_eq!(found.search, ["example"]);
+        assert_eq!(first_known(&[stub]), None);
     }
 }

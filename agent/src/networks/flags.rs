@@ -148,3 +148,33 @@ impl NetworkFlags {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use network::Settings;
+
+    use crate::flags::tests::parse;
+
+    #[test]
+    fn a_bridge_is_as_its_flags_say() {
+        let flags = parse(&[
+            "--bridge_name=other0",
+            "--bridge_subnet=10.7.0.0/24",
+            "--bridge_subnet_v6=fd00:7::/64",
+            "--bridge_mtu=1400",
+            "--bridge_allows_metadata",
+        ]);
+        let settings = Settings::try_from(&flags.network).unwrap();
+        let wanted = Settings {
+            bridge: "other0".to_owned(),
+            v4: "10.7.0.0/24".parse().unwrap(),
+            v6: Some("fd00:7::/64".parse().unwrap()),
+            mtu: Some(1400),
+            allows_metadata: true,
+        };
+        assert_eq!(settings, wanted);
+        let plain = Settings::try_from(&parse(&[]).network).unwrap();
+        assert_eq!((plain.bridge.as_str(), plain.mtu), ("longshore0", None));
+        assert!(!plain.allows_metadata);
+    }
+}

@@ -167,6 +167,8 @@ fn root_the_address_of_a_clouds_secrets_is_closed_but_where_an_operator_opens_it
         apart(|| {
             let cloud = Place::neighbour("cable", "169.254.169.1", "169.254.169.254");
             cloud.serve("secret", 80);
+            let cloud = Place::neighbour("cable6", "fd00:ec2::1", "fd00:ec2::254");
+            cloud.serve("secret", 80);
             let settings = Settings {
                 allows_metadata,
                 ..settings()
@@ -174,12 +176,14 @@ fn root_the_address_of_a_clouds_secrets_is_closed_but_where_an_operator_opens_it
             let directory = directory.path().join(allows_metadata.to_string());
             let node = Node::recover(settings, &directory).expect("a node");
             let (free, _) = container(&node, "free", &[]);
-            let (bound, _) = held(&node, "bound", "0.0.0.0/0");
+            let (bound, _) = held(&node, "bound", "0.0.0.0/0, [::/0]");
             for (place, id) in [(&free, "free"), (&bound, "bound")] {
-                reaches(place, "169.254.169.254:80", [allows_metadata; 2]);
+                for address in ["169.254.169.254:80", "[fd00:ec2::254]:80"] {
+                    reaches(place, address, [allows_metadata; 2]);
+                }
                 match allows_metadata {
                     true => assert_eq!(denied(&node, id), 0),
-                    false => is_denied(&node, id, 2),
+                    false => is_denied(&node, id, 4),
                 }
             }
         });
