@@ -83,8 +83,9 @@ fn main() {
     let (with, without) = (docker.runs(true, rounds), docker.runs(false, rounds));
     println!("docker run with its bridge and a port: {with:.1}");
     println!("docker run without a network: {without:.1}");
-    if let Some(whole) = whole {
-        println!("our whole launch to docker run: {}", ratio(whole, with));
+    match whole {
+        Some(whole) => println!("our whole launch to docker run: {}", ratio(whole, with)),
+        None => println!("our whole launch to docker run: left out, see above"),
     }
     let theirs = docker.container();
     traffic::compare(

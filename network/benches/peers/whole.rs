@@ -15,25 +15,44 @@ use super::{attached, cni, ratio};
 
 const WARM_UP: usize = 3;
 
-/// `None` where something is missing, which is said.
+/// What ours takes; `None` where no program is named to measure, which is said. So is what lacks of theirs.
 pub fn compare(node: &Node, directory: &Path, rounds: usize) -> Option<Percentiles> {
-    let Some(longshore) = std::env::var_os("LONGSHORE_BIN") else {
+    let Some(longshore) = std::env::var_os("LONGSHORE_BIN").map(PathBuf::from) else {
         println!("LONGSHORE_BIN names no program: whole launches are left out");
         return None;
     };
-    let bundle = Bundle::make(directory)?;
+    let has_peer = are_peers_there();
+    let bundle = Bundle::make(directory, &longshore);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for at in 0..WARM_UP + rounds {
-        ours.push(bundle.launched_by_us(node, &longshore.clone().into(), at));
-        theirs.push(bundle.launched_by_crun(directory, at));
+        ours.push(bundle.launched_by_us(node, &longshore, at));
+        if has_peer {
+            theirs.push(bundle.launched_by_crun(directory, at));
+        }
     }
     let of = |taken: Vec<Duration>| Percentiles::of(taken[WARM_UP..].to_vec());
-    let (ours, theirs) = (of(ours), of(theirs));
+    let ours = of(ours);
     println!("a whole launch, with a bridge and a port of the host, by programs:");
     println!("  ours, and longshore oci run: {ours:.1}");
-    println!("  CNI's bridge and portmap, and crun run: {theirs:.1}");
-    println!("  ours to theirs: {}", ratio(ours, theirs));
+    if has_peer {
+        let theirs = of(theirs);
+        println!("  CNI's bridge and portmap, and crun run: {theirs:.1}");
+        println!("  ours to theirs: {}", ratio(ours, theirs));
+    }
     Some(ours)
+}
+
+/// crun, and the plugins of CNI with the program that portmap runs.
+fn are_peers_there() -> bool {
+    let programs = ["crun", "iptables"].into_iter();
+    let lacks = |program: &&str| said(Command::new(program).arg("--version")).is_none();
+    let lacking: Vec<_> = programs.filter(lacks).collect();
+    for program in &lacking {
+        println!(
+            "{program} is not installed: crun with the plugins of CNI is left out of whole launches"
+        );
+    }
+    cni::are_there() && lacking.is_empty()
 }
 
 struct Bundle {
@@ -42,25 +61,21 @@ struct Bundle {
 }
 
 impl Bundle {
-    fn make(directory: &Path) -> Option<Self> {
-        if !cni::are_there() {
-            return None;
-        }
+    fn make(directory: &Path, longshore: &Path) -> Self {
         let place = directory.join("bundle");
         let bin = place.join("rootfs/bin");
         fs::create_dir_all(&bin).unwrap();
         let busybox = ["/bin/busybox", "/usr/bin/busybox"];
         let busybox = busybox.iter().find(|it| Path::new(it).exists()).unwrap();
         fs::copy(busybox, bin.join("true")).unwrap();
-        if said(Command::new("crun").arg("spec").current_dir(&place)).is_none() {
-            println!("crun is not installed: whole launches are left out");
-            return None;
-        }
+        let mut spec = Command::new(longshore);
+        spec.args(["oci", "spec", "--bundle"]).arg(&place);
+        said(&mut spec).unwrap();
         let text = fs::read(place.join("config.json")).unwrap();
         let mut config: Value = serde_json::from_slice(&text).unwrap();
         config["process"]["terminal"] = json!(false);
         config["process"]["args"] = json!(["/bin/true"]);
-        Some(Self { place, config })
+        Self { place, config }
     }
 
     fn is_in(&self, place: &Place) {
@@ -71,7 +86,7 @@ impl Bundle {
         fs::write(self.place.join("config.json"), config.to_string()).unwrap();
     }
 
-    fn launched_by_us(&self, node: &Node, longshore: &PathBuf, at: usize) -> Duration {
+    fn launched_by_us(&self, node: &Node, longshore: &Path, at: usize) -> Duration {
         let name = format!("whole{at}");
         let begun = Instant::now();
         let mut place = Place::new();
