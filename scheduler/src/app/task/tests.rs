@@ -91,6 +91,80 @@ fn a_bridge_publishes_the_given_host_ports() {
 }
 
 #[test]
+fn a_native_container_on_the_bridge_is_told_each_protocol_of_its_ports() {
+    let app = app(
+        json!({"id": "a", "cmd": "x", "networks": [{"mode": "container/bridge"}],
+        "container": {"type": "MESOS", "portMappings": [
+            {"containerPort": 53, "protocol": "udp,tcp", "name": "dns"},
+            {"containerPort": 0, "protocol": "udp"},
+            {"containerPort": 80},
+        ]}}),
+    );
+    let given = [31000, 31001, 31002];
+    let mut info = container(&app).unwrap();
+    publish(&app, &given, &mut info);
+    assert_eq!(info.docker, None);
+    let [network] = &*info.network_infos else {
+        panic!("{:?}", info.network_infos);
+    };
+    assert_eq!(network.name(), "mesos-bridge");
+    let expected = [
+        (31000, 53, "udp"),
+        (31000, 53, "tcp"),
+        (31001, 31001, "udp"),
+        (31002, 80, "tcp"),
+    ];
+    assert_eq!(published(network), expected);
+
+    let found = discovery(&app, &given).ports.unwrap().ports;
+    let found: Vec<_> = (found.iter())
+        .map(|p| (p.number, p.protocol(), p.name.as_deref()))
+        .collect();
+    let expected = [
+        (31000, "udp", Some("dns")),
+        (31000, "tcp", Some("dns")),
+        (31001, "udp", None),
+        (31002, "tcp", None),
+    ];
+    assert_eq!(found, expected);
+}
+
+fn published(network: &v1::NetworkInfo) -> Vec<(u32, u32, &str)> {
+    let mappings = network.port_mappings.iter();
+    mappings
+        .map(|m| (m.host_port, m.container_port, m.protocol()))
+        .collect()
+}
+
+#[test]
+fn a_task_in_several_networks_is_told_each_with_its_labels_and_ports() {
+    let app = app(json!({"id": "a", "cmd": "x", "networks": [
+        {"mode": "container", "name": "blue", "labels": {"tier": "front"}},
+        {"mode": "container", "name": "red"},
+    ], "container": {"type": "MESOS", "portMappings": [
+        {"containerPort": 80, "hostPort": 0, "networkNames": ["red"]},
+        {"containerPort": 81, "hostPort": 0, "networkNames": ["blue"], "protocol": "udp,tcp"},
+        {"containerPort": 82, "networkNames": ["red"]},
+    ]}}));
+    let mut info = container(&app).unwrap();
+    publish(&app, &[31000, 31001], &mut info);
+    let [blue, red] = &*info.network_infos else {
+        panic!("{:?}", info.network_infos);
+    };
+    assert_eq!((blue.name(), red.name()), ("blue", "red"));
+    let label = v1::Label {
+        key: "tier".to_owned(),
+        value: Some("front".to_owned()),
+    };
+    let labels = v1::Labels {
+        labels: vec![label],
+    };
+    assert_eq!((&blue.labels, &red.labels), (&Some(labels), &None));
+    assert_eq!(published(blue), [(31001, 81, "udp"), (31001, 81, "tcp")]);
+    assert_eq!(published(red), [(31000, 80, "tcp")]);
+}
+
+#[test]
 fn a_network_that_leads_nowhere_is_dockers_none_or_this_name() {
     use v1::container_info::docker_info::Network;
     let container = |kind: &str| {

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use proto::v1::task_status::Reason;
 use serde_json::json;
 
@@ -136,4 +138,32 @@ fn who_cannot_be_launched_at_a_port_gets_another_one_next() {
         assert_ne!(next, first);
         fail(&mut bench, &task, Reason::CommandExecutorFailed);
     }
+}
+
+#[test]
+fn a_port_of_choice_is_any_of_those_that_are_offered() {
+    let chosen = |seed| {
+        let mut bench = Bench::new();
+        bench.engine = Engine::new(config(), seed, Snapshot::default(), at(0));
+        bench.step(Event::Subscribed {
+            framework_id: "f".into(),
+        });
+        bench.create(app(20));
+        let hosts = (0..20).map(|number| number.to_string());
+        let offers = hosts.map(|host| offer(&host, &host, 8.0)).collect();
+        let effects = bench.step(Event::Offers(offers));
+        assert_eq!(launched(&effects).len(), 20);
+        let instances = bench.engine.all_instances();
+        let ports = instances.map(|it| (it.agent_id.clone(), it.ports[0]));
+        ports.collect::<BTreeMap<_, _>>()
+    };
+    // One on each host, where each port is free.
+    let ports = chosen(1);
+    assert_eq!(ports.len(), 20);
+    let few = ports.values().collect::<BTreeSet<_>>();
+    assert!(few.len() > 10, "{ports:?}");
+    let halves = few.iter().map(|port| **port < 31_500);
+    assert_eq!(halves.collect::<BTreeSet<_>>().len(), 2, "{ports:?}");
+    assert_eq!(ports, chosen(1));
+    assert_ne!(ports, chosen(2));
 }
