@@ -3,6 +3,7 @@
 mod at_once;
 mod earlier;
 mod upkeep;
+mod versions;
 
 use std::fs;
 use std::fs::File;
