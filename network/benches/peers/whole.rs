@@ -73,6 +73,8 @@ impl Bundle {
         said(&mut spec).unwrap();
         let text = fs::read(place.join("config.json")).unwrap();
         let mut config: Value = serde_json::from_slice(&text).unwrap();
+        // The oldest, which all know.
+        config["ociVersion"] = json!("1.0.0");
         config["process"]["terminal"] = json!(false);
         config["process"]["args"] = json!(["/bin/true"]);
         Self { place, config }
