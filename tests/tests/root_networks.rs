@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::apart::apart;
@@ -220,6 +221,29 @@ fn root_a_command_that_is_executed_in_a_task_has_the_tasks_network_whichever_tha
     });
 }
 
+/// A page by tcp, and what comes by udp is sent back, at the same port.
+const SERVES_BOTH: &str = r#"
+echo page > index.html
+perl -e 'socket(S, 2, 2, 17) && bind(S, pack("S n a4 x8", 2, 80, "\0" x 4)) or die $!;
+    send(S, "echo of $d", 0, $from) while $from = recv(S, $d, 99, 0)' &
+exec busybox httpd -f -p 80
+"#;
+
+/// Once somebody listens: until then nobody answers.
+async fn echo(address: &str) -> String {
+    eventually("somebody sends it back", || async {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect(address).unwrap();
+        let wait = Duration::from_secs(2);
+        socket.set_read_timeout(Some(wait)).unwrap();
+        let mut buffer = [0; 64];
+        let answer = socket.send(b"hello").and_then(|_| socket.recv(&mut buffer));
+        let length = answer.map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    })
+    .await
+}
+
 #[test]
 fn root_ports_come_from_all_ranges_and_not_where_somebody_else_has_them_until_none_is_left() {
     apart(|| async {
@@ -233,8 +257,14 @@ fn root_ports_come_from_all_ranges_and_not_where_somebody_else_has_them_until_no
                    "networks": [{"mode": "container/bridge"}], "container": {"type": "MESOS",
                    "portMappings": [{"containerPort": 80, "hostPort": port, "protocol": protocol}]}})
         };
-        post(&local, &bridged("/fixed", 31010, "udp,tcp")).await;
+        let mut fixed = bridged("/fixed", 31010, "udp,tcp");
+        fixed["cmd"] = json!(SERVES_BOTH);
+        post(&local, &fixed).await;
         assert_eq!(ports(&local, "/fixed", 1).await, [31010]);
+        for address in ["127.0.0.1:31010", "10.211.0.1:31010"] {
+            assert_eq!(page(address).await, "page\n", "{address}");
+            assert_eq!(echo(address).await, "echo of hello", "{address}");
+        }
         // Whether it tries 31000 first, or not.
         post(&local, &bridged("/any", 0, "tcp")).await;
         assert_eq!(ports(&local, "/any", 1).await, [31011]);
