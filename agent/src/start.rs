@@ -128,7 +128,8 @@ async fn take_over(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
     };
     let drain = drain(&paths, &info, flags.strict).await?;
     let quotas = quotas(&flags, &paths, &events).await?;
-    let networks = Networks::open(&flags.network, &flags.runtime_dir, &flags.work_dir)?;
+    let (runtime_dir, work_dir) = (&flags.runtime_dir, &flags.work_dir);
+    let networks = Networks::open(&flags.network, runtime_dir, work_dir, flags.strict)?;
     let fetcher = {
         let flags = flags.clone();
         Arc::new(tokio::task::spawn_blocking(move || fetching::fetcher(&flags)).await?)
@@ -189,6 +190,7 @@ async fn take_over(prepared: Prepared, ground: Ground, entry: Entry) -> Result<H
         supervisor.wait_for_orders();
     }
     adoption::tell_losses(&mut supervisor, &stored);
+    supervisor.book.counters.recovery_errors += networks.losses() as u64;
     let engines = tokio::task::spawn_blocking(move || docker.recover()).await?;
     let containers = containers
         .into_iter()

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! <directory>/<container>
-//! ├── attachments.json            networks and what was said of them, from before it has any
+//! ├── attachments.json            networks and what was said of them, from before it has any: see `state`
+//! ├── attachments.json.copy       the same, in case that is damaged: only who knows it can undo it
 //! ├── ns                          its network namespace, mounted
 //! ├── told                        what a plugin was told of it last; locked while one runs
 //! └── hosts, hostname, resolv.conf
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use failpoint::{Point, reach};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use state::BadRecord;
 
 use crate::network::Network;
 use crate::outcome::{Outcome, understood};
@@ -70,16 +72,29 @@ mod text {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {attempt} {}", .path.display())]
-pub struct JournalError {
-    attempt: &'static str,
-    path: PathBuf,
-    source: io::Error,
+pub enum JournalError {
+    #[error("cannot {attempt} {}", .path.display())]
+    File {
+        attempt: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot tell which networks a container is in")]
+    Newer(#[source] BadRecord),
+}
+
+/// What is written down of one container.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// `None` when nothing of it can be read: then nobody knows what the container had.
+    pub record: Option<Record>,
+    /// Each file that is there and cannot be read.
+    pub damaged: Vec<BadRecord>,
 }
 
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
     let path = path.to_owned();
-    move |source| JournalError {
+    move |source| JournalError::File {
         attempt,
         path,
         source,
@@ -112,14 +127,16 @@ impl Journal {
         let place = self.place(container);
         fs::create_dir_all(&place).map_err(failed("make", &place))?;
         reach(Point::NetworksPlaced);
-        let file = place.join("attachments.json");
+        let file = place.join(FILE);
         let new = place.join("attachments.json.new");
-        let text = serde_json::to_vec(record).map_err(io::Error::from);
-        let written = text.and_then(|text| fs::write(&new, text));
-        written.map_err(failed("write", &new))?;
+        let bytes = state::encode(record).map_err(failed("write", &new))?;
+        fs::write(&new, &bytes).map_err(failed("write", &new))?;
         reach(Point::NetworksWritten);
         fs::rename(&new, &file).map_err(failed("write", &file))?;
         reach(Point::NetworksKnown);
+        // Not to its end, it is worth no less than none.
+        let copy = place.join(COPY);
+        fs::write(&copy, &bytes).map_err(failed("write", &copy))?;
         Ok(())
     }
 
@@ -143,19 +160,34 @@ impl Journal {
         Ok(names.flatten().collect())
     }
 
-    /// `None` when it cannot be read: then nobody knows what the container had.
-    pub fn read(&self, container: &str) -> Option<Record> {
-        let text = fs::read(self.place(container).join("attachments.json")).ok()?;
-        serde_json::from_slice(&text).ok()
+    /// The copy counts where the record itself is damaged. Errors: `Newer`, for what that says is known, and not to
+    /// us.
+    pub fn read(&self, container: &str) -> Result<Read, JournalError> {
+        let place = self.place(container);
+        let mut read = Read::default();
+        for name in [FILE, COPY] {
+            match state::read_record(&place.join(name)) {
+                Ok(record) => read.record = record,
+                Err(newer @ BadRecord::Newer { .. }) => return Err(JournalError::Newer(newer)),
+                Err(damaged) => read.damaged.push(damaged),
+            }
+            if read.record.is_some() {
+                break;
+            }
+        }
+        Ok(read)
     }
 }
+
+const FILE: &str = "attachments.json";
+const COPY: &str = "attachments.json.copy";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_read_as_it_was_written_and_a_damaged_one_is_none() {
+    fn a_record_is_read_as_it_was_written_and_a_damaged_one_from_its_copy() {
         let directory = tempfile::tempdir().unwrap();
         let journal = Journal::new(&directory.path().join("cni"));
         assert_eq!(journal.containers().unwrap(), [] as [&str; 0]);
@@ -174,10 +206,30 @@ mod tests {
         };
         journal.write("c1", &record).unwrap();
         journal.write("c2", &Record::default()).unwrap();
-        assert_eq!(journal.read("c1"), Some(record));
-        assert_eq!(journal.read("c2"), Some(Record::default()));
-        fs::write(journal.place("c2").join("attachments.json"), "{").unwrap();
-        assert_eq!(journal.read("c2"), None);
+        let read = |container| {
+            let Read { record, damaged } = journal.read(container).unwrap();
+            (record, damaged.len())
+        };
+        assert_eq!(read("c1"), (Some(record.clone()), 0));
+        assert_eq!(read("c2"), (Some(Record::default()), 0));
+        let file = |name| journal.place("c1").join(name);
+        let whole = fs::read(file(FILE)).unwrap();
+        let old = serde_json::to_vec(&record).unwrap();
+        for (main, copy, found) in [
+            (&whole[..9], &whole[..], (Some(record.clone()), 1)),
+            (&whole[..9], &whole[..9], (None, 2)),
+            (&whole[..], &whole[..9], (Some(record.clone()), 0)),
+            (&old[..], &old[..], (Some(record.clone()), 0)),
+        ] {
+            fs::write(file(FILE), main).unwrap();
+            fs::write(file(COPY), copy).unwrap();
+            assert_eq!(read("c1"), found);
+        }
+        // Set aside.
+        fs::rename(file(FILE), file("attachments.json.damaged-0")).unwrap();
+        assert_eq!(read("c1"), (Some(record), 0));
+        fs::remove_file(file(COPY)).unwrap();
+        assert_eq!(read("c1"), (None, 0));
         let mut containers = journal.containers().unwrap();
         containers.sort();
         assert_eq!(containers, ["c1", "c2"]);

@@ -28,7 +28,7 @@ pub use chain::Failure;
 pub use directory::{BadFile, Fault, Found};
 pub use journal::{Attachment, JournalError, Record};
 pub use network::{BadNetwork, Network};
-pub use node::{AttachError, Node, ReleaseError, Settings, Wish};
+pub use node::{AttachError, Damaged, Node, ReleaseError, Settings, Wish};
 pub use outcome::{Address, BadOutcome, Dns, Outcome};
 pub use plan::{Bandwidth, PortMapping, Runtime, RuntimeDns};
 pub use run::RunError;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use failpoint::{Point, reach};
 use serde_json::{Map, Value};
+use state::BadRecord;
 
 use crate::chain::{Failure, Plugins};
 use crate::directory::{self, Found};
@@ -97,12 +98,22 @@ pub enum ReleaseError {
     Journal(#[from] JournalError),
 }
 
+/// What is written down of a container's networks, and cannot be read.
+#[derive(Debug)]
+pub struct Damaged {
+    pub container: String,
+    pub why: BadRecord,
+    /// There is a copy of it.
+    pub is_known: bool,
+}
+
 #[derive(Debug)]
 pub struct Node {
     settings: Settings,
     plugins: Plugins,
     journal: Journal,
     books: Mutex<Books>,
+    damaged: Vec<Damaged>,
     /// Told when somebody is not at work any more, with a container or with a network.
     done: Condvar,
 }
@@ -145,14 +156,17 @@ impl Node {
     pub fn recover(settings: Settings) -> Result<Self, JournalError> {
         let journal = Journal::new(&settings.journal);
         let mut books = Books::default();
+        let mut damaged = Vec::new();
         for container in journal.containers()? {
-            let record = journal.read(&container).unwrap_or_else(|| {
-                tracing::warn!(
-                    container,
-                    "what networks a container is in is not recorded any more"
-                );
-                Record::default()
-            });
+            let read = journal.read(&container)?;
+            let is_known = read.record.is_some();
+            damaged.extend(read.damaged.into_iter().map(|why| Damaged {
+                container: container.clone(),
+                why,
+                is_known,
+            }));
+            // Of one that was only begun there is none.
+            let record = read.record.unwrap_or_default();
             books.earlier.insert(container.clone());
             books.records.insert(container, Arc::new(record));
         }
@@ -164,8 +178,14 @@ impl Node {
             settings,
             journal,
             books: Mutex::new(books),
+            damaged,
             done: Condvar::new(),
         })
+    }
+
+    /// What could not be read, told once: whoever starts is to judge that, and to set it aside.
+    pub fn take_damaged(&mut self) -> Vec<Damaged> {
+        std::mem::take(&mut self.damaged)
     }
 
     /// As they are described now.

@@ -40,7 +40,6 @@ pub mod properties;
 mod record;
 mod removal;
 pub mod runtime_dir;
-mod sealed;
 mod snapshot;
 mod stage;
 pub mod stored;

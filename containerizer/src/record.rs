@@ -14,12 +14,13 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use oci_spec::runtime::{Linux, LinuxNamespace, Spec};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use state::sealed;
 
 use crate::identity::{BadIdentity, Identity};
 use crate::runtime_dir::{container, containers};
 use crate::sys::Spawned;
 use crate::timings::Timings;
-use crate::{removal, sealed};
+use crate::removal;
 
 /// More than `init` writes of an end, in bytes.
 const EXIT_RECORD: i64 = 4096;

@@ -8,7 +8,7 @@
 //! ├── network/<id>       of a container with a network of its own: its agent's
 //! ├── ids/<first id>      a link to the name of the container that has the ids from there on
 //! └── containers/<id>     from before the container's first process until its end is known elsewhere
-//!     ├── config.json     the OCI spec that was executed, with a checksum: see `sealed`
+//!     ├── config.json     the OCI spec that was executed, with a checksum: see `state::sealed`
 //!     ├── pid             which process init is: see `identity`
 //!     ├── timings         of the launch, once it is over
 //!     └── status          how the command ended, written by init: see `init::ExitRecord`

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::host::{self, HostError};
+use crate::known::{Known, known};
 use crate::lease::{Journal, JournalError, Lease, is_link};
 use crate::nftables::Element;
 use crate::port::Protocol;
@@ -63,12 +64,19 @@ pub fn audit(
     presence: impl Fn(&str) -> Presence,
 ) -> Result<Vec<Difference>, AuditError> {
     // In this order: what is made meanwhile is written down first.
-    let inventory = host::inventory(settings)?;
-    let read = Journal::new(directory).read()?;
-    let leases = read
-        .into_iter()
-        .filter_map(|(name, lease)| Some((name, lease?)));
-    Ok(compare(&inventory, &leases.collect(), presence))
+    let mut inventory = host::inventory(settings)?;
+    let entries = Journal::new(directory).read()?;
+    let Known {
+        leases, unowned, ..
+    } = known(entries, settings, || inventory.clone());
+    // Whose they are cannot be told, and nobody else may take them away.
+    for lease in &unowned {
+        inventory.links.remove(&lease.link());
+        for element in lease.elements() {
+            inventory.elements.remove(&element);
+        }
+    }
+    Ok(compare(&inventory, &leases, presence))
 }
 
 fn compare(
@@ -140,6 +148,7 @@ mod tests {
                 container: 80,
             }],
             egress: Some(Policy::default()),
+            seen: Vec::new(),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! <directory>/<container>/
-//! ├── lease.json     its addresses and ports
+//! ├── lease.json     its addresses and ports: see `state`
+//! ├── link           leads nowhere: a symbolic link that says what its link is called, in case that is damaged
 //! └── hosts, hostname, resolv.conf    of that container
 //! ```
 //!
@@ -10,11 +11,13 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use failpoint::{Point, reach};
 use serde::{Deserialize, Serialize};
+use state::BadRecord;
 
 use crate::egress::Policy;
 use crate::nftables::Element;
@@ -39,6 +42,9 @@ pub struct Lease {
     /// Whom it may talk to, when that is not everyone.
     #[serde(default)]
     pub egress: Option<Policy>,
+    /// What the kernel has for it, when nothing else tells that any more. Never written down.
+    #[serde(skip)]
+    pub seen: Vec<Element>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +55,8 @@ pub enum JournalError {
         path: PathBuf,
         source: io::Error,
     },
+    #[error("cannot tell which addresses a container has")]
+    Newer(#[source] BadRecord),
 }
 
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
@@ -70,10 +78,18 @@ impl Lease {
                 .collect(),
             ports: wants.ports.clone(),
             egress: wants.egress.clone(),
+            seen: Vec::new(),
         }
     }
 
     pub fn elements(&self) -> impl Iterator<Item = Element> {
+        let seen = self.seen.iter().cloned();
+        let told = self.seen.is_empty().then(|| self.told()).into_iter();
+        seen.chain(told.flatten())
+    }
+
+    /// All that follows from what is written down.
+    pub fn told(&self) -> impl Iterator<Item = Element> {
         let hardware = self.hardware();
         let of_address = move |ip: &IpAddr| {
             let ports = self.ports.iter().map(|port| sets::port(*ip, port));
@@ -122,6 +138,30 @@ pub fn is_link(name: &str) -> bool {
     ip.is_some_and(|ip| ip.len() == 8 && ip.chars().all(is_digit))
 }
 
+/// The address that a link's name tells.
+pub fn ip_of(link: &str) -> Option<Ipv4Addr> {
+    let ip = link.strip_prefix(LINK).filter(|_| is_link(link))?;
+    u32::from_str_radix(ip, 16).ok().map(Ipv4Addr::from_bits)
+}
+
+/// What is written down of one container.
+#[derive(Debug)]
+pub enum Entry {
+    Lease(Lease),
+    /// Whoever was to write it down has died before that: there is nothing else of it.
+    Begun,
+    /// It cannot be read, or could not when that was set aside.
+    Unread(Unread),
+}
+
+#[derive(Debug)]
+pub struct Unread {
+    /// What its link is called, when that is known.
+    pub link: Option<String>,
+    /// `None` when what is damaged has been set aside.
+    pub why: Option<BadRecord>,
+}
+
 #[derive(Debug, Clone)]
 pub struct Journal(PathBuf);
 
@@ -139,10 +179,16 @@ impl Journal {
         let place = self.place(container);
         fs::create_dir_all(&place).map_err(failed("make", &place))?;
         reach(Point::LeasePlaced);
-        let (file, new) = (place.join("lease.json"), place.join("lease.json.new"));
-        let text = serde_json::to_vec(lease).map_err(io::Error::from);
-        let written = text.and_then(|text| fs::write(&new, text));
+        let (file, new) = (place.join(FILE), place.join("lease.json.new"));
+        let written = state::encode(lease).and_then(|bytes| fs::write(&new, bytes));
         written.map_err(failed("write", &new))?;
+        let link = place.join(NAME);
+        match symlink(lease.link(), &link) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed("make", &link)(error));
+            }
+            _ => {}
+        }
         reach(Point::LeaseWritten);
         fs::rename(&new, &file).map_err(failed("write", &file))?;
         reach(Point::Leased);
@@ -160,8 +206,8 @@ impl Journal {
         }
     }
 
-    /// Of all containers. One that cannot be read has no lease.
-    pub fn read(&self) -> Result<Vec<(String, Option<Lease>)>, JournalError> {
+    /// Of all containers. Errors: `Newer`, for what it says is known, and not to us.
+    pub fn read(&self) -> Result<Vec<(String, Entry)>, JournalError> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             read => read.map_err(failed("read", &self.0))?,
@@ -169,17 +215,35 @@ impl Journal {
         let names = entries
             .flatten()
             .filter_map(|it| it.file_name().into_string().ok());
-        let lease = |name: &String| {
-            let text = fs::read(self.place(name).join("lease.json")).ok()?;
-            serde_json::from_slice(&text).ok()
-        };
-        Ok(names
-            .map(|name| {
-                let lease = lease(&name);
-                (name, lease)
-            })
-            .collect())
+        names
+            .map(|name| self.entry(&name).map(|entry| (name, entry)))
+            .collect()
     }
+
+    fn entry(&self, container: &str) -> Result<Entry, JournalError> {
+        let place = self.place(container);
+        let why = match state::read_record(&place.join(FILE)) {
+            Ok(Some(lease)) => return Ok(Entry::Lease(lease)),
+            Ok(None) if !was_set_aside(&place) => return Ok(Entry::Begun),
+            Ok(None) => None,
+            Err(newer @ BadRecord::Newer { .. }) => return Err(JournalError::Newer(newer)),
+            Err(why) => Some(why),
+        };
+        let link = fs::read_link(place.join(NAME)).ok();
+        let link = link.and_then(|link| link.into_os_string().into_string().ok());
+        Ok(Entry::Unread(Unread { link, why }))
+    }
+}
+
+const FILE: &str = "lease.json";
+const NAME: &str = "link";
+
+/// By an earlier agent: it keeps its name, and what follows it is anything.
+fn was_set_aside(place: &Path) -> bool {
+    let prefix = format!("{FILE}.damaged-");
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name());
+    names.any(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
 }
 
 #[cfg(test)]
@@ -188,10 +252,10 @@ mod tests {
     use crate::port::Protocol;
 
     #[test]
-    fn a_lease_is_read_as_it_was_written_and_a_damaged_one_is_none() {
+    fn a_lease_is_read_as_it_was_written_and_one_that_cannot_be_read_is_told_of() {
         let directory = tempfile::tempdir().expect("a directory");
         let journal = Journal::new(&directory.path().join("network"));
-        assert_eq!(journal.read().expect("reads"), []);
+        assert!(journal.read().expect("reads").is_empty());
         let lease = Lease {
             number: 5,
             addresses: vec!["10.0.0.7".parse().expect("an address")],
@@ -201,20 +265,47 @@ mod tests {
                 container: 53,
             }],
             egress: Some("10.0.0.0/8:443/tcp dns".parse().expect("a policy")),
+            seen: Vec::new(),
         };
-        journal.write("c1", &lease).expect("writes");
-        journal.write("c2", &lease).expect("writes");
-        fs::write(journal.place("c2").join("lease.json"), "{").expect("writes");
+        for container in ["c1", "c2", "c3", "c4", "c5"] {
+            journal.write(container, &lease).expect("writes");
+        }
+        let file = |container: &str| journal.place(container).join(FILE);
+        fs::write(file("c2"), "{").expect("writes");
+        fs::rename(file("c3"), file("c3").with_extension("json.damaged-0")).expect("sets aside");
+        fs::remove_file(file("c4")).expect("removes");
+        let old = serde_json::to_vec(&lease).expect("JSON");
+        fs::write(file("c5"), old).expect("writes");
         let mut read = journal.read().expect("reads");
         read.sort_by(|one, other| one.0.cmp(&other.0));
-        assert_eq!(
-            read,
-            [("c1".to_owned(), Some(lease)), ("c2".to_owned(), None)]
-        );
-        for container in ["c1", "c2", "c2", "never"] {
+        let mut read = read.into_iter().map(|(_, entry)| entry);
+        assert!(matches!(read.next(), Some(Entry::Lease(it)) if it == lease));
+        let unread = |entry| match entry {
+            Some(Entry::Unread(Unread { link, why })) => (link, why.map(|it| it.to_string())),
+            other => panic!("{other:?}"),
+        };
+        let (link, why) = unread(read.next());
+        assert_eq!(link, Some(lease.link()));
+        let wanted = format!("{} is damaged at byte 1: ", file("c2").display());
+        assert!(why.is_some_and(|why| why.starts_with(&wanted)));
+        assert_eq!(unread(read.next()), (Some(lease.link()), None));
+        assert!(matches!(read.next(), Some(Entry::Begun)));
+        assert!(matches!(read.next(), Some(Entry::Lease(it)) if it == lease));
+        for container in ["c1", "c2", "c2", "c3", "c4", "c5", "never"] {
             journal.remove(container).expect("removes");
         }
-        assert_eq!(journal.read().expect("reads"), []);
+        assert!(journal.read().expect("reads").is_empty());
+    }
+
+    #[test]
+    fn a_lease_of_a_newer_program_is_not_for_us_to_judge() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let journal = Journal::new(directory.path());
+        fs::create_dir(journal.place("c1")).expect("makes");
+        let newer = state::sealed::seal(br#"{"version":2}"#.to_vec());
+        fs::write(journal.place("c1").join(FILE), newer).expect("writes");
+        let error = journal.read().expect_err("is newer");
+        assert!(matches!(error, JournalError::Newer(_)), "{error}");
     }
 
     #[test]
@@ -229,6 +320,7 @@ mod tests {
     fn a_links_name_is_its_address() {
         let link = link_of([0x0a, 0x58, 10, 0, 0, 7]);
         assert_eq!(link, "lshore0a000007");
+        assert_eq!(ip_of(&link), Some(Ipv4Addr::new(10, 0, 0, 7)));
         assert!(is_link(&link));
         for other in [
             "lshore",
@@ -239,6 +331,7 @@ mod tests {
             "eth0",
         ] {
             assert!(!is_link(other), "{other}");
+            assert_eq!(ip_of(other), None, "{other}");
         }
     }
 }

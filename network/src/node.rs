@@ -1,6 +1,6 @@
 //! Containers on the node's bridge: each has a lease before it has anything else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -10,8 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use failpoint::{Point, reach};
 use nix::errno::Errno;
 
+use crate::audit::Inventory;
 use crate::conntrack;
 use crate::host::{self, Host, HostError};
+use crate::known::{Damaged, Known, Leases, known};
 use crate::lease::{Journal, JournalError, Lease, Wants, hardware_of};
 use crate::netlink::Socket;
 use crate::nftables::{Element, FilterError};
@@ -72,42 +74,62 @@ pub struct Node {
     /// Locked before `books`, where both are.
     host: Mutex<Option<Host>>,
     books: Mutex<Books>,
+    damaged: Vec<Damaged>,
 }
 
 #[derive(Debug)]
 struct Books {
     pool: Pool,
-    leases: BTreeMap<String, Lease>,
+    leases: Leases,
+    /// Whose each of these is cannot be told: it stays as it is.
+    unowned: Vec<Lease>,
+    /// The containers that have them.
+    nameless: BTreeSet<String>,
+}
+
+impl Books {
+    fn all(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values().chain(&self.unowned)
+    }
 }
 
 impl Node {
-    /// Of an agent that keeps its leases in `directory`, with those of an earlier one. Touches nothing.
+    /// Of an agent that keeps its leases in `directory`, with those of an earlier one. Changes nothing, and where
+    /// one cannot be read, asks the kernel what its container has.
     pub fn recover(settings: Settings, directory: &Path) -> Result<Self, JournalError> {
         let journal = Journal::new(directory);
         let count = settings.subnets().map(|subnet| subnet.count()).min();
         let mut pool = Pool::new(count.unwrap_or_default());
-        let mut leases = BTreeMap::new();
-        for (container, lease) in journal.read()? {
-            match lease {
-                Some(lease) => {
-                    pool.take_this(lease.number);
-                    leases.insert(container, lease);
-                }
-                None => {
-                    tracing::warn!(
-                        container,
-                        "a container's addresses are not recorded any more"
-                    );
-                    journal.remove(&container)?;
-                }
-            }
+        let Known {
+            leases,
+            unowned,
+            nameless,
+            begun,
+            damaged,
+        } = known(journal.read()?, &settings, || seen(&settings));
+        for container in &begun {
+            journal.remove(container)?;
         }
+        let books = Books {
+            pool: pool.clone(),
+            leases,
+            unowned,
+            nameless,
+        };
+        books.all().for_each(|lease| pool.take_this(lease.number));
         Ok(Self {
             settings,
             journal,
             host: Mutex::default(),
-            books: Mutex::new(Books { pool, leases }),
+            books: Mutex::new(Books { pool, ..books }),
+            damaged,
         })
+    }
+
+    /// Leases that could not be read, told once: whoever starts is to judge that, and to set them aside. Their
+    /// containers have what they had.
+    pub fn take_damaged(&mut self) -> Vec<Damaged> {
+        std::mem::take(&mut self.damaged)
     }
 
     /// Where files of a container lie that has a lease.
@@ -120,14 +142,25 @@ impl Node {
         self.books().leases.get(container).cloned()
     }
 
+    /// Whether it has something of which nobody knows what.
+    pub fn is_nameless(&self, container: &str) -> bool {
+        self.books().nameless.contains(container)
+    }
+
     pub fn containers(&self) -> Vec<String> {
-        self.books().leases.keys().cloned().collect()
+        let books = self.books();
+        books
+            .leases
+            .keys()
+            .chain(&books.nameless)
+            .cloned()
+            .collect()
     }
 
     /// Writes down what a container is to have; nothing of it is there yet.
     pub fn reserve(&self, container: &str, wants: &Wants) -> Result<Lease, AttachError> {
         let mut books = self.books();
-        check_ports(&books.leases, container, &wants.ports)?;
+        check_ports(&books, container, &wants.ports)?;
         if let Some(lease) = books.leases.get(container) {
             return Ok(lease.clone());
         }
@@ -163,20 +196,47 @@ impl Node {
     /// takes the kernel long.
     pub fn release(&self, container: &str) -> Result<(), AttachError> {
         let Some(lease) = self.lease(container) else {
-            return Ok(());
+            return self.release_nameless(container);
         };
         let elements: Vec<_> = lease.elements().collect();
-        // A bridge that cannot be made is no reason to keep what nobody has.
-        match self.host().as_mut() {
-            Some(host) => host.remove(&elements)?,
-            None => host::forget(&self.settings, &elements)?,
-        }
+        self.take_out(&elements)?;
         reach(Point::Disconnected);
         let mut books = self.books();
         self.journal.remove(container)?;
         reach(Point::LeaseEnded);
         if books.leases.remove(container).is_some() {
             books.pool.give_back(lease.number);
+        }
+        Ok(())
+    }
+
+    /// Of one of which nobody knows what it had: with the last of them all that is gone.
+    fn release_nameless(&self, container: &str) -> Result<(), AttachError> {
+        let elements: Vec<_> = {
+            let books = self.books();
+            if !books.nameless.contains(container) {
+                return Ok(());
+            }
+            let unowned = books.unowned.iter().filter(|_| books.nameless.len() == 1);
+            unowned.flat_map(Lease::elements).collect()
+        };
+        self.take_out(&elements)?;
+        let mut books = self.books();
+        self.journal.remove(container)?;
+        books.nameless.remove(container);
+        if books.nameless.is_empty() {
+            for lease in std::mem::take(&mut books.unowned) {
+                books.pool.give_back(lease.number);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_out(&self, elements: &[Element]) -> Result<(), AttachError> {
+        // A bridge that cannot be made is no reason to keep what nobody has.
+        match self.host().as_mut() {
+            Some(host) => host.remove(elements)?,
+            None => host::forget(&self.settings, elements)?,
         }
         Ok(())
     }
@@ -218,7 +278,7 @@ impl Node {
     /// no container has wanted, there is nothing.
     pub fn mend(&self) -> Result<(), HostError> {
         let mut host = self.host();
-        if host.is_none() && self.books().leases.is_empty() {
+        if host.is_none() && self.books().all().next().is_none() {
             return Ok(());
         }
         *host = None;
@@ -236,7 +296,7 @@ impl Node {
         let host = match place.take() {
             Some(host) => host,
             None => {
-                let leases: Vec<_> = self.books().leases.values().cloned().collect();
+                let leases: Vec<_> = self.books().all().cloned().collect();
                 Host::open(&self.settings, leases.iter())?
             }
         };
@@ -258,24 +318,38 @@ impl Node {
     }
 }
 
-fn check_ports(
-    leases: &BTreeMap<String, Lease>,
-    container: &str,
-    ports: &[Port],
-) -> Result<(), AttachError> {
+/// What the kernel has for containers; nothing when it does not tell.
+fn seen(settings: &Settings) -> Inventory {
+    host::inventory(settings).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot tell what containers have whose leases cannot be read");
+        Inventory::default()
+    })
+}
+
+fn check_ports(books: &Books, container: &str, ports: &[Port]) -> Result<(), AttachError> {
     for (at, port) in ports.iter().enumerate() {
         let same = |other: &Port| other.host == port.host && other.protocol == port.protocol;
         if ports.iter().take(at).any(same) {
             return Err(AttachError::PortTwice(port.host, port.protocol));
         }
-        let holder = leases
-            .iter()
-            .find(|(name, lease)| *name != container && lease.ports.iter().any(same));
-        if let Some((holder, _)) = holder {
+        let of_others = books.leases.iter().filter(|(name, _)| *name != container);
+        let unowned = books.unowned.iter().map(|lease| (None, lease));
+        let mut holders = of_others
+            .map(|(name, lease)| (Some(name), lease))
+            .chain(unowned);
+        if let Some((holder, _)) = holders.find(|(_, lease)| lease.ports.iter().any(same)) {
+            let nameless = || {
+                books
+                    .nameless
+                    .iter()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(" or ")
+            };
             return Err(AttachError::PortTaken {
                 port: port.host,
                 protocol: port.protocol,
-                container: holder.clone(),
+                container: holder.cloned().unwrap_or_else(nameless),
             });
         }
     }

@@ -1,11 +1,10 @@
 //! Files and directories that may be anything: what is read is bounded, and nothing waits.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::libc;
+use state::Unreadable;
 
 use super::{CheckpointError, Fault, damage};
 
@@ -14,41 +13,14 @@ const MAX_FILE: u64 = 128 << 20;
 
 /// All of a regular file; `None` when there is nothing of that name.
 pub fn read(file: &Path) -> Result<Option<Vec<u8>>, CheckpointError> {
-    let fail = |source| CheckpointError::Read {
-        file: file.to_owned(),
-        source,
-    };
-    let opened = match open(file) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // A socket cannot be opened, nor a link in this way.
-        Err(error) => {
-            return Err(match fs::symlink_metadata(file) {
-                Ok(it) if !it.is_file() => damage(file, Fault::NoFile(kind(it.file_type()))),
-                Ok(_) | Err(_) => fail(error),
-            });
-        }
-    };
-    let metadata = opened.metadata().map_err(fail)?;
-    if !metadata.is_file() {
-        return Err(damage(file, Fault::NoFile(kind(metadata.file_type()))));
-    }
-    let mut bytes = Vec::new();
-    if metadata.len() <= MAX_FILE {
-        bytes.reserve_exact(metadata.len() as usize);
-        let mut bounded = opened.take(MAX_FILE + 1);
-        bounded.read_to_end(&mut bytes).map_err(fail)?;
-    }
-    match metadata.len().max(bytes.len() as u64) {
-        length if length > MAX_FILE => Err(damage(file, Fault::Long(length))),
-        _ => Ok(Some(bytes)),
-    }
-}
-
-/// A fifo would wait for its other end.
-fn open(file: &Path) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags).open(file)
+    state::read(file, MAX_FILE).map_err(|why| match why {
+        Unreadable::NoFile(what) => damage(file, Fault::NoFile(what)),
+        Unreadable::Long(length) => damage(file, Fault::Long(length)),
+        Unreadable::Io(source) => CheckpointError::Read {
+            file: file.to_owned(),
+            source,
+        },
+    })
 }
 
 /// What is in a directory that holds directories.
@@ -84,14 +56,4 @@ pub fn directories(directory: &Path) -> Result<Directories, CheckpointError> {
     found.names.sort();
     found.others.sort();
     Ok(found)
-}
-
-fn kind(found: fs::FileType) -> &'static str {
-    match found {
-        _ if found.is_dir() => "a directory",
-        _ if found.is_symlink() => "a link",
-        _ if found.is_fifo() => "a fifo",
-        _ if found.is_socket() => "a socket",
-        _ => "a device",
-    }
 }

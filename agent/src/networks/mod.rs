@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use isolators::network::File;
-use network::{Lease, Node, Port, Protocol, Settings};
+use network::{Damaged, Lease, Node, Port, Protocol, Settings};
 use proto::v1;
 
 pub use connect::{ConnectError, Connected, are_free};
@@ -28,7 +28,7 @@ use dns::DefaultDns;
 pub use flags::NetworkFlags;
 pub use watch::{Watching, watch};
 
-use crate::paths;
+use crate::{checkpoint, paths};
 use wish::{NONE, Own};
 
 /// All that tasks of this agent may join.
@@ -49,6 +49,8 @@ struct Inner {
     unready: Mutex<BTreeMap<String, String>>,
     /// Another process looks after it from now on.
     left: AtomicBool,
+    /// How many containers have something that nobody has written down legibly.
+    losses: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,22 @@ pub enum NetworkError {
     Dns(#[from] BadDns),
     #[error("cannot read which addresses containers have")]
     Journal(#[from] network::JournalError),
+    #[error(
+        "the addresses of container {container} cannot be told: put that right, or start with --strict=false, which \
+         sets aside what is damaged and leaves the container what the kernel has for it"
+    )]
+    Lease {
+        container: String,
+        source: state::BadRecord,
+    },
+    #[error(
+        "the networks of container {container} cannot be told: put that right, or start with --strict=false, which \
+         sets aside what is damaged and goes by its copy, where there is one"
+    )]
+    Attachments {
+        container: String,
+        source: state::BadRecord,
+    },
     #[error("cannot read which networks containers are in")]
     Named(#[from] cni::JournalError),
 }
@@ -71,25 +89,65 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 impl Networks {
-    /// With what containers of an earlier agent have. Touches nothing of the host's network.
+    /// With what containers of an earlier agent have. Touches nothing of the host's network. What is written down of
+    /// them and cannot be read is an error where the agent is `strict`, and otherwise set aside.
     pub fn open(
         flags: &NetworkFlags,
         runtime_dir: &Path,
         work_dir: &Path,
+        strict: bool,
     ) -> Result<Self, NetworkError> {
         let settings = Settings::try_from(flags)?;
         let table = settings.bridge.clone();
         let directory = paths::network(runtime_dir);
+        let mut node = Node::recover(settings, &directory)?;
+        let damaged = node.take_damaged();
+        let mut named = cni::Node::recover(flags.named(runtime_dir, work_dir))?;
+        let of_named = named.take_damaged();
+        let losses = damaged.len() + of_named.len();
+        for Damaged { container, why } in damaged {
+            if strict {
+                let source = why;
+                return Err(NetworkError::Lease { container, source });
+            }
+            set_aside(
+                &container,
+                &why,
+                "what the container has is as the kernel has it",
+            );
+        }
+        for cni::Damaged {
+            container,
+            why,
+            is_known,
+        } in of_named
+        {
+            if strict {
+                let source = why;
+                return Err(NetworkError::Attachments { container, source });
+            }
+            let so = match is_known {
+                true => "there is a copy of it",
+                false => "no plugin will be told of the container's end",
+            };
+            set_aside(&container, &why, so);
+        }
         Ok(Self(Arc::new(Inner {
             name: flags.bridge_network.clone(),
             dns: dns::read(flags)?,
-            node: Node::recover(settings, &directory)?,
-            named: cni::Node::recover(flags.named(runtime_dir, work_dir))?,
+            node,
+            named,
             table,
             launching: Mutex::default(),
             unready: Mutex::default(),
             left: AtomicBool::new(false),
+            losses,
         })))
+    }
+
+    /// How much of what containers have could not be read at the start.
+    pub fn losses(&self) -> usize {
+        self.0.losses
     }
 
     /// The bridge's, as tasks call it.
@@ -116,7 +174,15 @@ impl Networks {
 
     /// What others are told of a container's addresses; `None` where it has none of its own.
     pub fn infos(&self, container: &str) -> Option<Vec<v1::NetworkInfo>> {
-        let bridged = self.0.node.lease(container).map(|it| self.bridged(&it));
+        let nameless = || {
+            let has = self.0.node.is_nameless(container);
+            has.then(|| v1::NetworkInfo {
+                name: Some(self.0.name.clone()),
+                ..Default::default()
+            })
+        };
+        let lease = self.0.node.lease(container);
+        let bridged = lease.map(|it| self.bridged(&it)).or_else(nameless);
         let named = self.0.named.record(container);
         if bridged.is_none() && named.is_none() {
             return None;
@@ -276,6 +342,26 @@ impl Networks {
         // No panic leaves a set half changed.
         let launching = self.0.launching.lock();
         launching.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What cannot be moved stays where it is, and is lost all the same.
+fn set_aside(container: &str, why: &state::BadRecord, so: &str) {
+    let error = proto::error::chain(why);
+    match checkpoint::set_aside(why.file()) {
+        Ok(aside) => {
+            let aside = aside.display();
+            tracing::error!(container, error, %aside, "lost what is written down of a network: {so}");
+        }
+        Err(failure) => {
+            let failure = proto::error::chain(&failure);
+            tracing::error!(
+                container,
+                error,
+                failure,
+                "cannot set aside what is damaged"
+            );
+        }
     }
 }
 

@@ -68,6 +68,43 @@ pub fn of_port(element: &Element) -> Option<(u16, Protocol)> {
     Some((port, Protocol::of_number(protocol[0])?)).filter(|_| is_port)
 }
 
+/// The port of a container that an element leads to; `None` for what is no port's.
+pub fn to_port(element: &Element) -> Option<Port> {
+    let (host, protocol) = of_port(element)?;
+    let address = match element.set {
+        set if set == PORTS_V4.name => 4,
+        _ => 16,
+    };
+    let container = element.data.as_ref()?.get(address..address + 2)?;
+    Some(Port {
+        protocol,
+        host,
+        container: u16::from_be_bytes(container.try_into().ok()?),
+    })
+}
+
+/// Whether it is about the container with these addresses.
+pub fn is_of(element: &Element, link: &str, hardware: Hardware, addresses: &[IpAddr]) -> bool {
+    let Element { set, key, data, .. } = element;
+    let is_in = |sets: &[Set]| sets.iter().any(|it| it.name == *set);
+    if is_in(&[PORTS_V4, PORTS_V6]) {
+        let data = data.as_deref().unwrap_or_default();
+        return addresses.iter().any(|ip| data.starts_with(&octets(*ip)));
+    }
+    if is_in(&[LINKS, PLACES]) {
+        return key
+            .strip_prefix(link.as_bytes())
+            .is_some_and(|rest| rest.starts_with(&[0]));
+    }
+    let hardware_at = match () {
+        () if is_in(&[SENDERS_V4]) => 4,
+        () if is_in(&[SENDERS_V6]) => 16,
+        () => 0,
+    };
+    key.get(hardware_at..)
+        .is_some_and(|rest| rest.starts_with(&hardware))
+}
+
 pub fn sender(ip: IpAddr, hardware: Hardware) -> Element {
     let set = if ip.is_ipv4() { SENDERS_V4 } else { SENDERS_V6 };
     element(set, &[&octets(ip), &hardware], None)

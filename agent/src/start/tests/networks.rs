@@ -1,5 +1,6 @@
 //! Tasks with a network of their own, on a host whose network is not ours.
 
+mod damaged;
 mod egress;
 mod ipv6;
 mod many;

@@ -15,19 +15,24 @@ pub fn seal(mut object: Vec<u8>) -> Vec<u8> {
     object
 }
 
+/// Whether it has a checksum, be that right or not.
+pub fn is_sealed(bytes: &[u8]) -> bool {
+    split(bytes).is_some_and(|(_, end)| end.starts_with(NAME) && end.ends_with(END))
+}
+
 /// Whether all of it is as it was sealed.
 pub fn is_whole(sealed: &[u8]) -> bool {
+    split(sealed).is_some_and(|(object, end)| {
+        let sum = format!("{:08x}", crc32fast::hash(object));
+        end == [NAME, sum.as_bytes(), END].concat()
+    })
+}
+
+/// What has been sealed, and the seal.
+fn split(sealed: &[u8]) -> Option<(&[u8], &[u8])> {
     const SUM: usize = 8;
     let length = NAME.len() + SUM + END.len();
-    let Some((object, end)) = sealed
-        .len()
-        .checked_sub(length)
-        .map(|at| sealed.split_at(at))
-    else {
-        return false;
-    };
-    let sum = format!("{:08x}", crc32fast::hash(object));
-    end == [NAME, sum.as_bytes(), END].concat()
+    sealed.split_at_checked(sealed.len().checked_sub(length)?)
 }
 
 #[cfg(test)]
@@ -47,7 +52,7 @@ mod tests {
         let members = read.as_object_mut().expect("an object");
         assert!(members.remove("crc32").is_some());
         assert_eq!(serde_json::to_vec(&read).expect("JSON"), object());
-        assert!(is_whole(&sealed));
+        assert!(is_whole(&sealed) && is_sealed(&sealed));
     }
 
     #[test]
@@ -61,6 +66,6 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(!is_whole(&bytes), "bit {bit}");
         }
-        assert!(!is_whole(&object()));
+        assert!(!is_whole(&object()) && !is_sealed(&object()));
     }
 }
