@@ -429,7 +429,13 @@ impl Container {
         };
         // A supervising init leaves the command's status in its record; otherwise the process that
         // ended was the command itself, or an init that was killed: the same answer serves both.
-        let recorded = self.0.record.exit();
+        let read = self.0.record.exit();
+        if let Err(error) = &read {
+            let error = chain(error);
+            tracing::error!(container = %self.id(), error, "lost: how a command ended is recorded, and cannot be read");
+        }
+        let is_record_damaged = read.is_err();
+        let recorded = read.unwrap_or(None);
         let status = recorded.map(|record| ExitStatus::from_raw(record.status));
         let status = status.or(reaped);
         let look = Look {
@@ -452,6 +458,7 @@ impl Container {
             out_of_memory,
             death: Death {
                 kernel,
+                is_record_damaged,
                 ..Death::of(recorded, reaped, self.0.pids)
             },
             leftovers,

@@ -17,13 +17,16 @@ use serde::de::DeserializeOwned;
 use state::sealed;
 
 use crate::identity::{BadIdentity, Identity};
+use crate::removal;
 use crate::runtime_dir::{container, containers};
 use crate::sys::Spawned;
 use crate::timings::Timings;
-use crate::removal;
 
 /// More than `init` writes of an end, in bytes.
 const EXIT_RECORD: i64 = 4096;
+
+/// More than is kept of any container in one file, in bytes.
+const MOST: u64 = 16 << 20;
 
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -167,10 +170,16 @@ impl Record {
         Ok(spec)
     }
 
+    /// What lies there may be anything.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let read = state::read(&self.directory.join(name), MOST)?;
+        read.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     /// The file holds what was written, or this is an error.
     fn config<T: DeserializeOwned>(&self) -> Result<T, RecordError> {
         let path = self.directory.join("config.json");
-        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        let bytes = self.read("config.json").map_err(failed("read", &path))?;
         if !sealed::is_whole(&bytes) {
             return Err(RecordError::Damaged { path });
         }
@@ -187,8 +196,8 @@ impl Record {
 
     /// `None` when the agent did not come to write them, or not to the end.
     pub fn timings(&self) -> Option<Timings> {
-        let text = fs::read_to_string(self.directory.join("timings")).ok()?;
-        Timings::parse(&text)
+        let bytes = self.read("timings").ok()?;
+        Timings::parse(std::str::from_utf8(&bytes).ok()?)
     }
 
     /// The file that `init` writes the exit record to. It has room for that, whatever fills the disk later.
@@ -205,23 +214,26 @@ impl Record {
         Ok(OwnedFd::from(file))
     }
 
-    /// How the command ended; `None` when `init` did not come to write it, or that is damaged.
-    pub fn exit(&self) -> Option<ExitRecord> {
+    /// How the command ended; `None` when `init` did not come to write it. Errors: something is there that does not
+    /// tell it.
+    pub fn exit(&self) -> Result<Option<ExitRecord>, RecordError> {
         let path = self.directory.join("status");
-        let bytes = fs::read(&path).ok()?;
+        let bytes = match self.read("status") {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(failed("read", &path))?,
+        };
         let text = String::from_utf8_lossy(&bytes);
         let record = ExitRecord::parse(&text);
-        if record.is_none() && init::failure(&text).is_none() && !bytes.is_empty() {
-            let file = path.display();
-            tracing::warn!(%file, "a record of how a command ended is damaged: that is not known any more");
+        match record.is_none() && init::failure(&text).is_none() && !bytes.is_empty() {
+            true => Err(RecordError::Damaged { path }),
+            false => Ok(record),
         }
-        record
     }
 
     /// Why the command was never there, when `init` has come to write that.
     pub fn failure(&self) -> Option<Report> {
-        let text = fs::read_to_string(self.directory.join("status")).ok()?;
-        init::failure(&text)
+        let bytes = self.read("status").ok()?;
+        init::failure(std::str::from_utf8(&bytes).ok()?)
     }
 
     /// Of a child of ours. Written at once or not at all.
@@ -257,7 +269,7 @@ impl Record {
     /// The process that was recorded, be it there or not.
     pub fn process(&self) -> Result<Option<Identity>, RecordError> {
         let path = self.directory.join("pid");
-        let bytes = match fs::read(&path) {
+        let bytes = match self.read("pid") {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(failed("read", &path))?,
         };
@@ -319,6 +331,46 @@ mod tests {
     }
 
     #[test]
+    fn whatever_lies_in_the_place_of_a_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let record = record(directory.path());
+        let place = |name: &str| directory.path().join(name);
+        let made: [(&str, fn(&Path)); 4] = [
+            ("fifo", |path| {
+                nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+            }),
+            ("directory", |path| {
+                fs::create_dir(path).expect("a directory")
+            }),
+            ("link", |path| {
+                std::os::unix::fs::symlink("/dev/zero", path).expect("a link");
+            }),
+            ("sparse", |path| {
+                let file = File::create(path).expect("a file");
+                file.set_len(1 << 40).expect("grows");
+            }),
+        ];
+        for (what, make) in made {
+            for name in ["config.json", "status", "timings", "pid"] {
+                make(&place(name));
+            }
+            assert!(
+                record.outline().is_err() && record.spec().is_err(),
+                "{what}"
+            );
+            assert!(record.process().is_err(), "{what}");
+            assert!(record.exit().is_err(), "{what}");
+            assert_eq!(record.failure(), None, "{what}");
+            assert_eq!(record.timings(), None, "{what}");
+            for name in ["config.json", "status", "timings", "pid"] {
+                let path = place(name);
+                let removed = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+                removed.expect("removes");
+            }
+        }
+    }
+
+    #[test]
     fn timings_that_are_missing_or_cut_off_are_none() {
         let directory = tempfile::tempdir().expect("a directory");
         let record = record(directory.path());
@@ -334,16 +386,18 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_exit_record_is_no_status() {
+    fn an_empty_exit_record_is_no_status_and_a_damaged_one_is_told_of() {
         let directory = tempfile::tempdir().expect("a directory");
         let record = record(directory.path());
+        let status = || record.exit().map(|exit| exit.map(|it| it.status));
+        assert_eq!(status().expect("nothing"), None);
         record.status_file().expect("creates");
-        assert_eq!(record.exit(), None);
+        assert_eq!(status().expect("nothing yet"), None);
         let text = init::exit_record(256, None);
         fs::write(directory.path().join("status"), &text).expect("writes");
-        assert_eq!(record.exit().map(|exit| exit.status), Some(256));
+        assert_eq!(status().expect("reads"), Some(256));
         fs::write(directory.path().join("status"), text.replace('5', "4")).expect("writes");
-        assert_eq!(record.exit(), None);
+        assert!(matches!(record.exit(), Err(RecordError::Damaged { .. })));
     }
 
     #[test]

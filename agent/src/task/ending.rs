@@ -146,6 +146,14 @@ pub fn by_itself(termination: &Termination) -> Report {
     if let Some(out_of_memory) = &termination.out_of_memory {
         return memory_exceeded(out_of_memory);
     }
+    if is_untold(termination) {
+        // As of an executor that ended without a word: to be tried again, and nothing is said of the command.
+        return Report::agent(
+            TaskState::TaskFailed,
+            Reason::ExecutorTerminated,
+            format!("Abnormal executor termination: {UNTOLD}"),
+        );
+    }
     let state = match termination.status {
         Some(ExitStatus::Exited(0)) => TaskState::TaskFinished,
         Some(ExitStatus::Exited(_) | ExitStatus::Signaled(_)) | None => TaskState::TaskFailed,
@@ -258,7 +266,17 @@ fn linked(words: String, links: impl IntoIterator<Item = impl AsRef<str>>) -> St
         .fold(words, |message, link| message + "; " + link.as_ref())
 }
 
+/// It may have ended well.
+const UNTOLD: &str = "the command has ended, and how is not known: its exit record is damaged";
+
+fn is_untold(termination: &Termination) -> bool {
+    termination.status.is_none() && termination.death.is_record_damaged
+}
+
 fn how_it_ended(termination: &Termination) -> String {
+    if is_untold(termination) {
+        return UNTOLD.to_owned();
+    }
     const KILL: i32 = nix::libc::SIGKILL;
     let mut sentence = ended(match termination.status {
         Some(ExitStatus::Exited(status)) => Ending::Exited(status),
@@ -287,6 +305,23 @@ mod tests {
     use proto::resources::Ranges;
 
     use super::*;
+
+    #[test]
+    fn an_end_that_cannot_be_read_is_told_as_that_and_nothing_else() {
+        let mut untold = termination(None);
+        untold.death.is_record_damaged = true;
+        let report = by_itself(&untold);
+        assert_eq!(report.state, TaskState::TaskFailed);
+        assert_eq!(report.reason, Some(Reason::ExecutorTerminated));
+        let message = "Abnormal executor termination: the command has ended, and how is not known: its exit record \
+                       is damaged";
+        assert_eq!(report.message.as_deref(), Some(message));
+        let killed = killed(&untold, Requester::Framework);
+        assert!(killed.message.is_some_and(|it| it.starts_with(UNTOLD)));
+        // The kernel has told it.
+        untold.status = Some(ExitStatus::Exited(0));
+        assert_eq!(by_itself(&untold).state, TaskState::TaskFinished);
+    }
 
     fn termination(status: Option<ExitStatus>) -> Termination {
         Termination {

@@ -19,6 +19,9 @@ pub struct Death {
     pub passed_on: Option<PassedOn>,
     /// The container's first process was killed, which ends all others. Nobody inside can do that.
     pub first_process_killed: bool,
+    /// The first process left word of how the command ended, and that cannot be read. Unless the kernel told this
+    /// process, nobody knows it then.
+    pub is_record_damaged: bool,
     /// What the kernel's log says, when the command ended as the kernel itself ends a process. `None`
     /// also when it is not known which process of the host it was.
     pub kernel: Option<KernelWord>,

@@ -166,6 +166,7 @@ mod tests {
         core_dumped: false,
         passed_on: None,
         first_process_killed: false,
+        is_record_damaged: false,
         kernel: None,
     };
 
