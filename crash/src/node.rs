@@ -353,6 +353,14 @@ impl Node {
         fs::canonicalize(latest).ok()
     }
 
+    /// Whether it is written down which process a task is.
+    pub fn has_process_of(&self, task: &str) -> bool {
+        let sandbox = self.sandbox(task);
+        let container = sandbox.as_deref().and_then(Path::file_name);
+        let records = self.path("run/containers");
+        container.is_some_and(|container| records.join(container).join("pid").exists())
+    }
+
     /// Names of cgroups of containers.
     pub fn cgroups(&self) -> Vec<PathBuf> {
         let top = Path::new("/sys/fs/cgroup");

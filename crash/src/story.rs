@@ -17,6 +17,8 @@ pub struct Story {
     pub updates: Vec<TaskStatus>,
     /// It was sent to an agent that never came to know its own id.
     pub is_void: bool,
+    /// An agent that died had written down which process it is.
+    pub is_recorded: bool,
 }
 
 impl Story {
@@ -27,6 +29,7 @@ impl Story {
             kill_asked: false,
             updates: vec![],
             is_void: false,
+            is_recorded: false,
         }
     }
 
@@ -113,6 +116,11 @@ impl Story {
                 ensure!(
                     self.kind == Kind::Unkept || !self.was_running(),
                     "it ran and is told to be lost: {last:?}"
+                );
+                // Whether or not anybody was told that it runs: what can be found again is taken over, not given up.
+                ensure!(
+                    self.kind == Kind::Unkept || runs == 0 || !self.is_recorded,
+                    "its command was there and on record, and it is told to be lost: {last:?}"
                 );
                 let known = [
                     Reason::AgentRestarted,
@@ -204,6 +212,32 @@ mod tests {
             "its agent lived and heard of it"
         );
         hosted.check(1, 2).unwrap();
+    }
+
+    #[test]
+    fn what_runs_and_is_on_record_is_not_given_up() {
+        use TaskState::{TaskDropped, TaskGone, TaskLost, TaskStarting};
+        for state in [TaskLost, TaskDropped, TaskGone] {
+            let lost = |kind| {
+                let mut story = told(kind, &[TaskStarting, state]);
+                let last = story.updates.last_mut().unwrap();
+                last.reason = Some(Reason::AgentRestarted.into());
+                story
+            };
+            let recorded = |kind| Story {
+                is_recorded: true,
+                ..lost(kind)
+            };
+            for kind in [Kind::Steady, Kind::Fetching, Kind::Brief] {
+                assert!(recorded(kind).check(1, 2).is_err(), "{kind:?} {state:?}");
+                // Its command was never there, or its agent died before it knew the process.
+                recorded(kind).check(0, 2).unwrap();
+                lost(kind).check(1, 2).unwrap();
+                assert!(lost(kind).check(0, 1).is_err(), "its agent lived");
+            }
+            // Its framework wants it to end with its agent.
+            recorded(Kind::Unkept).check(1, 2).unwrap();
+        }
     }
 
     #[test]

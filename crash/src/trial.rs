@@ -130,7 +130,17 @@ impl Trial {
             .map_err(|_elapsed| self.stuck("does not come to its death"))
             .flatten();
         lived.with_context(|| format!("in life {}", self.lives))?;
+        self.note_recorded();
         Ok(self.reached())
+    }
+
+    /// What the next agent finds. An executor's process says nothing of its tasks.
+    fn note_recorded(&mut self) {
+        let open =
+            (self.stories.iter_mut()).filter(|(_, it)| !it.has_ended() && !it.kind.is_hosted());
+        for (task, story) in open {
+            story.is_recorded |= self.node.has_process_of(task);
+        }
     }
 
     fn reached(&self) -> Reached {
