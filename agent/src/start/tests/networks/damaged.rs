@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::named::end_of;
 use super::*;
 
 /// What may lie where a record was.
@@ -63,23 +64,16 @@ async fn goes_on(node: &Node, link: &mut FakeLink) {
     assert_eq!(got("127.0.0.1:31000"), "web");
     let same = bridged("same", 0, "true");
     link.say(run(same)).await;
-    let updates = story(link).await;
-    let failed = updates.last().unwrap();
+    let failed = end_of("same", link).await;
     assert_eq!(failed.state(), TaskState::TaskFailed, "{failed:?}");
     assert!(failed.message().contains("port 31000"), "{failed:?}");
     link.say(kill("next")).await;
-    assert_eq!(
-        story(link).await.last().unwrap().state(),
-        TaskState::TaskKilled
-    );
+    assert_eq!(end_of("next", link).await.state(), TaskState::TaskKilled);
 }
 
 async fn ends(node: &Node, link: &mut FakeLink) {
     link.say(kill("web")).await;
-    assert_eq!(
-        story(link).await.last().unwrap().state(),
-        TaskState::TaskKilled
-    );
+    assert_eq!(end_of("web", link).await.state(), TaskState::TaskKilled);
     assert_eq!(leases(node), Vec::<String>::new());
     assert!(TcpStream::connect("127.0.0.1:31000").is_err());
     node.is_as_recorded().await;

@@ -91,7 +91,7 @@ pub fn connected(node: &Node) -> Vec<String> {
 }
 
 /// That of another task may be told again, when the agent was stopped before it heard that it is known.
-async fn end_of(id: &str, link: &mut FakeLink) -> TaskStatus {
+pub async fn end_of(id: &str, link: &mut FakeLink) -> TaskStatus {
     loop {
         let last = story(link).await.pop().unwrap();
         if last.task_id.value == id {
