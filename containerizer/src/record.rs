@@ -335,7 +335,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let record = record(directory.path());
         let place = |name: &str| directory.path().join(name);
-        let made: [(&str, fn(&Path)); 4] = [
+        type Make = fn(&Path);
+        let made: [(&str, Make); 4] = [
             ("fifo", |path| {
                 nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
             }),
