@@ -96,9 +96,14 @@ async fn root_a_container_that_has_ended_gets_no_cgroup_any_more() {
     let host = Host::new("ended");
     let container = host.launched("sleep 1000", json!({})).await;
     host.end(&container).await;
-    let change = json!({"memory": {"limit": 67_108_864}, "cpu": {"cpus": "0"}});
-    container
-        .update(&resources(change))
-        .expect_err("it has ended");
+    for change in [
+        json!({"memory": {"limit": 67_108_864}, "cpu": {"cpus": "0"}}),
+        // Of controllers that every container has, as when an executor's tasks come and go.
+        json!({"memory": {"limit": 67_108_864}, "cpu": {"shares": 512}}),
+        json!({"pids": {"limit": 30}}),
+    ] {
+        let changed = container.update(&resources(change));
+        changed.expect_err("it has ended");
+    }
     host.finish();
 }

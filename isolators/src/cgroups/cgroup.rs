@@ -361,27 +361,35 @@ impl Cgroup {
         match &*self.hierarchy {
             Hierarchy::V2(mount) => directory::remove(&mount.join(&self.path)),
             Hierarchy::V1(mounts) => {
-                // Last what the kernel needs longest to let go of, while the others would wait: it looks
-                // at every file system of the node for that.
-                let (memory, others): (Vec<_>, Vec<_>) =
-                    mounts.iter().partition(|mount| mount.has("memory"));
-                let mut in_turn = others.into_iter().chain(memory);
+                // First what tells that the container has ended: see `extend`. Last what the kernel needs longest
+                // to let go of, while the others would wait: it looks at every file system of the node for that.
+                let told = self.processes_directory();
+                let mut in_turn: Vec<_> = mounts.iter().collect();
+                in_turn.sort_by_key(|mount| {
+                    (mount.path.join(&self.path) != told, mount.has("memory"))
+                });
+                let mut in_turn = in_turn.into_iter();
                 in_turn.try_for_each(|mount| directory::remove(&mount.path.join(&self.path)))
             }
         }
     }
 
-    /// Gives a running container what it lacks of these controllers.
+    /// Gives a running container what it lacks of these controllers. One that has ended gets none: nobody would
+    /// remove it.
     pub(super) fn extend(&self, needed: &BTreeSet<&str>) -> Result<(), CgroupError> {
         let mut made = Made::default();
         let extended = match &*self.hierarchy {
             Hierarchy::V2(mount) => directory::hand_on(mount, &self.path, needed, &mut made),
             Hierarchy::V1(mounts) => {
-                let mut wanted = mounts.iter().filter(|m| needed.iter().any(|c| m.has(c)));
+                // What every container is in, it lacks only when it has ended.
+                let wanted = |m: &&ControllerMount| {
+                    !m.is_always_used() && needed.iter().any(|controller| m.has(controller))
+                };
+                let mut wanted = mounts.iter().filter(wanted);
                 wanted.try_for_each(|mount| self.extend_to(mount, &mut made))
             }
         };
-        // One that has ended has left its cgroup, or is about to: nobody would remove what is made anew.
+        // Whoever removes the cgroup begins with this directory, and comes to those that are there before it goes.
         if extended.is_err() || !self.processes_directory().exists() {
             made.unmake();
         }
