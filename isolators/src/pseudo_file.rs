@@ -36,10 +36,21 @@ mod tests {
         let open = |path| File::open(path).expect("opens");
         let kernel = std::fs::read_to_string("/proc/version").expect("reads");
         assert_eq!(read_text(open("/proc/version")).expect("reads"), kernel);
-        // Longer than a page, as every process' maps are.
-        let maps = read_text(open("/proc/self/maps")).expect("reads");
-        assert!(maps.len() > PAGE && maps.ends_with('\n'), "{maps}");
-        let lines = maps.lines().filter(|line| line.contains("[stack]"));
-        assert_eq!(lines.count(), 1, "{maps}");
+        // Longer than a page, and the same for as long as it is there.
+        let long = "x".repeat(3 * PAGE);
+        let mut process = std::process::Command::new("sh")
+            .args(["-c", "echo; read line", &long])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("begins");
+        // Until then it may be nobody yet.
+        let said = process.stdout.as_mut().expect("speaks");
+        said.read_exact(&mut [0]).expect("says that it is there");
+        let words = read(open(&format!("/proc/{}/cmdline", process.id())));
+        process.kill().expect("ends");
+        process.wait().expect("ends");
+        let wanted = format!("sh\0-c\0echo; read line\0{long}\0");
+        assert_eq!(words.expect("reads"), wanted.as_bytes());
     }
 }
