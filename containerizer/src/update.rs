@@ -27,7 +27,8 @@ pub enum UpdateError {
 
 impl Containerizer {
     /// Gives a container that runs the processors and the memory of `request`, as its launch would. What it
-    /// may take of memory only grows: what its processes have by now would cost them their lives.
+    /// may take of memory only grows: what its processes have by now would cost them their lives. Of one that has
+    /// ended nothing is changed, which is no error: its end is told elsewhere.
     ///
     /// Blocks. Source: spec/mesos-agent.md section 21.3.
     pub fn resize(&self, container: &Container, request: &Request) -> Result<(), UpdateError> {
@@ -45,7 +46,10 @@ impl Containerizer {
         let mut resources = LinuxResources::default();
         resources.set_cpu(planned.cpu().clone());
         resources.set_memory(memory);
-        container.update(&resources)
+        match container.update(&resources) {
+            Err(_no_cgroup) if !container.is_there() => Ok(()),
+            updated => updated,
+        }
     }
 }
 

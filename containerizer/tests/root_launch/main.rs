@@ -21,6 +21,19 @@ use isolators::{Access, Command, ContainerId, PidNamespace, Request, User, Volum
 use support::{Host, cgroups, exited, until_output};
 
 #[tokio::test]
+async fn root_one_that_has_ended_is_resized_to_nothing() {
+    let host = Host::new("resized");
+    let mut request = host.request("true");
+    let container = host.launch(&request).await.expect("launches");
+    container.wait().await;
+    request.memory.request *= 2;
+    let resized = host.containerizer.resize(&container, &request);
+    resized.expect("nobody needs it any more");
+    container.forget();
+    host.finish();
+}
+
+#[tokio::test]
 async fn root_output_and_exit_status_come_back() {
     let host = Host::new("status");
     assert_eq!(
