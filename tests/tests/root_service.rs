@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,17 +21,31 @@ use tests::{PATIENCE, eventually};
 /// What systemd does for a .socket unit: the socket is descriptor 3, and the process is named.
 const ACTIVATE: &str = r#"exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@""#;
 
-struct Manager(UnixDatagram);
+/// Listens all the time, as systemd does: what a full socket cannot take is lost.
+struct Manager(Receiver<String>);
 
 impl Manager {
+    fn listens(socket: UnixDatagram) -> Manager {
+        let (heard, hears) = mpsc::channel();
+        // Ends when what it has heard is wanted no more, or with the test.
+        std::thread::spawn(move || {
+            let mut said = [0; 1024];
+            while let Ok(length) = socket.recv(&mut said) {
+                let said = String::from_utf8(said[..length].to_vec()).unwrap();
+                if heard.send(said).is_err() {
+                    return;
+                }
+            }
+        });
+        Manager(hears)
+    }
+
     /// Every line, until one begins with the text.
     fn hears(&self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
-            let mut said = [0; 1024];
-            let length = self.0.recv(&mut said);
-            let length = length.unwrap_or_else(|error| panic!("no {text}: {error}; {lines:?}"));
-            let said = String::from_utf8(said[..length].to_vec()).unwrap();
+            let said = self.0.recv_timeout(PATIENCE);
+            let said = said.unwrap_or_else(|error| panic!("no {text}: {error}; {lines:?}"));
             lines.extend(said.lines().map(str::to_owned));
             if lines.iter().any(|line| line.starts_with(text)) {
                 return lines;
@@ -76,8 +91,7 @@ async fn root_an_agent_tells_its_manager_of_itself_and_answers_on_the_socket_tha
     let mut early = TcpStream::connect(&address).unwrap();
     early.write_all(b"GET /health HTTP/1.0\r\n\r\n").unwrap();
     let path = agent.directory().join("notify");
-    let manager = Manager(UnixDatagram::bind(&path).unwrap());
-    manager.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    let manager = Manager::listens(UnixDatagram::bind(&path).unwrap());
     let mut started = activated(agent, socket, &path);
 
     manager.hears("READY=1");
