@@ -308,6 +308,13 @@ impl Agent {
         self.arguments.push(argument);
     }
 
+    /// The same in the place of what was said of the flag before.
+    pub fn set_flag(&mut self, flag: &str, value: &str) {
+        let prefix = format!("--{flag}=");
+        self.arguments.retain(|it| !it.starts_with(&prefix));
+        self.add_argument(prefix + value);
+    }
+
     /// Where its `work` and `run` directories are.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -32,13 +32,15 @@ impl Agent {
         self.kill();
         self.executable = self.directory().join("longshore");
         self.install();
+        // However slow the machine is.
+        self.set_flag("upgrade_timeout", "10mins");
         self.start().await;
     }
 
     /// Starts it again, so that it waits no longer for a new program.
     pub async fn upgrade_timeout(&mut self, seconds: u32) {
         self.kill();
-        self.add_argument(format!("--upgrade_timeout={seconds}secs"));
+        self.set_flag("upgrade_timeout", &format!("{seconds}secs"));
         self.start().await;
     }
 

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -102,7 +103,7 @@ pub async fn regular(address: String, path: &'static str, until: Until) -> u64 {
             connection = Connection::open(&address).await;
         }
         count += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     count
 }
@@ -120,7 +121,7 @@ pub async fn follower(address: String, file: String) -> Vec<u8> {
         let piece: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         let data = piece["data"].as_str().unwrap();
         if data.is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
             continue;
         }
         assert_eq!(piece["offset"], read.len(), "a follower was left behind");
@@ -129,19 +130,25 @@ pub async fn follower(address: String, file: String) -> Vec<u8> {
     read
 }
 
-/// Begins to download a file, and reads no more of it until `until`. Gives all of it.
+/// Begins to download a file, and until `until` reads so little of it that the agent always has more to send than
+/// sockets take; but some, for who reads nothing for a minute is given up. Gives all of it.
 pub async fn slow_reader(address: String, file: String, until: Until) -> Vec<u8> {
+    /// More than a socket holds of one who reads as slowly: there is room for more then.
+    const SIP: usize = 256 << 10;
+    const PAUSE: Duration = Duration::from_secs(5);
     let mut connection = Connection::open(&address).await;
     connection
         .ask(&format!("/files/download?path={file}"))
         .await;
     let (length, _) = connection.head().await;
     let mut body = vec![0; length];
-    let (begin, rest) = body.split_at_mut(4096);
-    connection.fill(begin).await;
-    while !until.is_over() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let mut next = Instant::now();
+    for sip in body.chunks_mut(SIP) {
+        connection.fill(sip).await;
+        next += PAUSE;
+        while !until.is_over() && Instant::now() < next {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
-    connection.fill(rest).await;
     body
 }
