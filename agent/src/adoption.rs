@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use proto::v1::{FrameworkInfo, TaskInfo};
 use tokio::task::JoinHandle;
 
 use crate::book::{Executor, ExecutorState, Kind};
@@ -68,7 +69,7 @@ pub fn adopt(supervisor: &mut Supervisor, stored: Stored, found: &mut Found) {
 
 fn adopt_run(
     supervisor: &mut Supervisor,
-    framework: &proto::v1::FrameworkInfo,
+    framework: &FrameworkInfo,
     stored: StoredRun,
     rebooted: bool,
     found: &mut Found,
@@ -139,7 +140,7 @@ fn adopt_run(
 /// that of the run.
 pub fn go_on(
     supervisor: &mut Supervisor,
-    framework: &proto::v1::FrameworkInfo,
+    framework: &FrameworkInfo,
     (run, nested): (&Run, Option<String>),
     (fate, task): (Fate, StoredTask),
     found: &mut Found,
@@ -154,7 +155,12 @@ pub fn go_on(
         None => (run.container.clone(), paths.sandbox(run)),
     };
     if fate != Fate::Done {
-        keep_logs(supervisor, &sandbox, &task, matches!(fate, Fate::Adopt(_)));
+        keep_logs(
+            &supervisor.host,
+            &sandbox,
+            &task.info,
+            matches!(fate, Fate::Adopt(_)),
+        );
     }
     // What a group takes is its executor's.
     if matches!(fate, Fate::Adopt(_)) && nested.is_none() {
@@ -194,7 +200,7 @@ pub fn go_on(
 
 /// The earlier process may have had nothing more to do for a run than to say so, or not have come to begin
 /// it: so it will be collected.
-pub fn close(supervisor: &Supervisor, run: &Run) {
+fn close(supervisor: &Supervisor, run: &Run) {
     let sentinel = supervisor.host.paths.sentinel(run);
     if let Err(error) = checkpoint::replace(&sentinel, b"", Durability::Process) {
         let error = proto::error::chain(&error);
@@ -202,11 +208,29 @@ pub fn close(supervisor: &Supervisor, run: &Run) {
     }
 }
 
+/// An executor with which something is left to do. Any other is shown as one that was here, and its run is closed.
+pub fn unless_over(
+    supervisor: &mut Supervisor,
+    framework: &FrameworkInfo,
+    executor: Executor,
+    completed: bool,
+    is_told: bool,
+) -> Option<Executor> {
+    if !completed && (executor.container.is_some() || !is_told) {
+        return Some(executor);
+    }
+    if !completed {
+        close(supervisor, &executor.run);
+    }
+    supervisor.book.add_completed(framework, executor);
+    None
+}
+
 /// An executor that the framework brought. One that lives is to subscribe again; one that does not takes its
 /// tasks with it.
 fn adopt_executor(
     supervisor: &mut Supervisor,
-    framework: &proto::v1::FrameworkInfo,
+    framework: &FrameworkInfo,
     stored: StoredRun,
     rebooted: bool,
     found: &mut Found,
@@ -223,7 +247,7 @@ fn adopt_executor(
         tasks.into_iter().partition(executor::adoption::is_told);
     executor::adoption::oldest_first(&mut told);
     let container = found.get(&run.container).cloned();
-    let mut entry = Executor {
+    let entry = Executor {
         kind: Kind::Custom,
         sandbox: supervisor.host.paths.sandbox(&run),
         run: run.clone(),
@@ -236,27 +260,19 @@ fn adopt_executor(
         members: Default::default(),
         container: container.clone(),
     };
-    if completed || (container.is_none() && open.is_empty()) {
-        if !completed {
-            close(supervisor, &run);
-        }
-        return supervisor.book.add_completed(framework, entry);
-    }
+    let is_told = open.is_empty();
+    let Some(mut entry) = unless_over(supervisor, framework, entry, completed, is_told) else {
+        return;
+    };
     found.remove(&run.container);
     if container.is_some() {
         entry.state = ExecutorState::Registering;
     }
     supervisor.book.add_executor(framework, entry);
-    let host = &supervisor.host;
-    let sandbox = host.paths.sandbox(&run);
+    let sandbox = supervisor.host.paths.sandbox(&run);
     let none = std::iter::empty();
     let job = executor::resources::job(&run, &sandbox, framework, &info, None, none);
-    // They were valid when it was launched.
-    let limits = host.log_limits.of(&job.task).unwrap_or(host.log_limits);
-    host.keeper.watch(&sandbox, limits, Begun::Earlier);
-    if container.is_none() {
-        host.keeper.release(&sandbox);
-    }
+    keep_logs(&supervisor.host, &sandbox, &job.task, container.is_some());
     let key = executor::Key {
         framework: run.framework.clone(),
         executor: run.executor.clone(),
@@ -297,10 +313,9 @@ fn adopt_executor(
 }
 
 /// A rotation may have been interrupted, even where the task has ended since.
-fn keep_logs(supervisor: &Supervisor, sandbox: &Path, task: &StoredTask, goes_on: bool) {
-    let host = &supervisor.host;
+pub fn keep_logs(host: &Host, sandbox: &Path, task: &TaskInfo, goes_on: bool) {
     // They were valid when it was launched.
-    let limits = host.log_limits.of(&task.info).unwrap_or(host.log_limits);
+    let limits = host.log_limits.of(task).unwrap_or(host.log_limits);
     host.keeper.watch(sandbox, limits, Begun::Earlier);
     if !goes_on {
         host.keeper.release(sandbox);

@@ -1,12 +1,13 @@
 //! A container that runs or has run: one task watches each, everyone else asks.
 
+mod end;
+
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use failpoint::{Point, reach};
 use isolators::cgroups::{Cgroup, CgroupError, Details, OomWatch, StatisticsError};
 use isolators::network::{ProtocolCounters, Traffic};
 use isolators::{ContainerId, PidNamespace, STOP_SIGNAL};
@@ -17,16 +18,15 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::ahead::{self, Network};
 use crate::compile::{self, Command};
-use crate::death::{self, Death, Look};
-use crate::error::{LaunchError, chain};
+use crate::death;
+use crate::error::LaunchError;
 use crate::exec::{Execution, Joined, Joining};
 use crate::launch::Stdio;
 use crate::mounts::Mounts;
-use crate::out_of_memory::until_oom_kill;
 use crate::process::Process;
 use crate::record::{Record, RecordError};
 use crate::snapshot::{self, NetworkUse, PressureMeter, Snapshot};
-use crate::termination::{ExitStatus, Termination};
+use crate::termination::Termination;
 use crate::timings::Timings;
 use crate::update::{self, UpdateError};
 use crate::within;
@@ -366,15 +366,6 @@ impl Container {
         update::update(&self.0.cgroup, resources, &self.0.shared.device_programs)
     }
 
-    /// Those that do not end with the first process.
-    fn end_the_rest(&self) {
-        self.0.cgroup.nested().iter().for_each(Cgroup::kill);
-        match self.0.pids {
-            PidNamespace::Own => {}
-            PidNamespace::Hosts => self.0.cgroup.kill(),
-        }
-    }
-
     fn signal(&self, signal: i32) {
         if let Some(process) = &self.0.process {
             process.signal(signal);
@@ -407,98 +398,6 @@ impl Container {
     pub fn forget(&self) {
         if let Err(error) = self.0.record.remove() {
             tracing::warn!(container = %self.id(), %error, "cannot remove a container's record");
-        }
-    }
-
-    /// `None` when it was left before its end.
-    async fn until_released(
-        &self,
-        oom: Option<OomWatch>,
-        patience: Duration,
-    ) -> Option<Termination> {
-        let reaped = match &self.0.process {
-            Some(process) => {
-                tokio::select! {
-                    () = self.until_ended(process, oom) => {}
-                    () = self.0.shared.is_left() => return None,
-                }
-                reach(Point::EndSeen);
-                process.wait().await
-            }
-            None => None,
-        };
-        // A supervising init leaves the command's status in its record; otherwise the process that
-        // ended was the command itself, or an init that was killed: the same answer serves both.
-        let read = self.0.record.exit();
-        if let Err(error) = &read {
-            let error = chain(error);
-            tracing::error!(container = %self.id(), error, "lost: how a command ended is recorded, and cannot be read");
-        }
-        let is_record_damaged = read.is_err();
-        let recorded = read.unwrap_or(None);
-        let status = recorded.map(|record| ExitStatus::from_raw(record.status));
-        let status = status.or(reaped);
-        let look = Look {
-            cgroup: self.0.cgroup.clone(),
-            command: self.command(status).await,
-            since: self.0.since.map(Instant::into_std),
-        };
-        let (out_of_memory, kernel) = match look.is_needless() {
-            true => (None, None),
-            false => {
-                let looked = tokio::task::spawn_blocking(move || look.look(status)).await;
-                looked.unwrap_or_default()
-            }
-        };
-        reach(Point::Reaped);
-        let leftovers = self.release(patience).await;
-        reach(Point::Released);
-        Some(Termination {
-            status,
-            out_of_memory,
-            death: Death {
-                kernel,
-                is_record_damaged,
-                ..Death::of(recorded, reaped, self.0.pids)
-            },
-            leftovers,
-        })
-    }
-
-    /// The host pid of the command, when the kernel's log may tell why it ended like that. A command
-    /// may end before its launcher has heard that it runs.
-    async fn command(&self, status: Option<ExitStatus>) -> Option<u32> {
-        const PATIENCE: Duration = Duration::from_millis(500);
-        if !death::is_of_kernel(status) {
-            return None;
-        }
-        let heard = tokio::time::timeout(PATIENCE, self.0.command.wait()).await;
-        heard.ok().copied()
-    }
-
-    /// Returns when the first process has ended, and with it its own pid namespace. Kills it when
-    /// memory runs out: a container that has lost one process to that is not left half alive.
-    async fn until_ended(&self, process: &Process, oom: Option<OomWatch>) {
-        tokio::select! {
-            () = process.ended() => return,
-            () = until_oom_kill(&self.0.cgroup, oom) => self.kill(),
-        }
-        process.ended().await;
-    }
-
-    async fn release(&self, patience: Duration) -> Vec<String> {
-        let deadline = Instant::now() + patience;
-        let mut pause = Duration::from_millis(1);
-        loop {
-            self.end_the_rest();
-            match self.0.cgroup.remove() {
-                Ok(()) => return Vec::new(),
-                Err(CgroupError::Busy { .. }) if Instant::now() < deadline => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_millis(200));
-                }
-                Err(error) => return vec![chain(&error)],
-            }
         }
     }
 }

@@ -11,11 +11,10 @@ use super::keeper::Beginning;
 use super::machine::Machine;
 use super::member::container;
 use super::record::Groups;
-use crate::adoption::{Found, close, go_on};
+use crate::adoption::{Found, go_on, keep_logs, unless_over};
 use crate::book::{Executor, ExecutorState, Kind};
 use crate::clock::Clock;
 use crate::executor::Key;
-use crate::logs::Begun;
 use crate::recovery::{Fate, StoredRun, StoredTask, decide, record};
 use crate::supervisor::Supervisor;
 use crate::supervisor::groups::Known;
@@ -68,12 +67,10 @@ pub fn adopt(
             false => drop(entry.tasks.insert(task.id().to_owned(), Box::new(shown))),
         }
     }
-    if completed || (holder.is_none() && fates.iter().all(is_told)) {
-        if !completed {
-            close(supervisor, &run);
-        }
-        return supervisor.book.add_completed(framework, entry);
-    }
+    let all_told = fates.iter().all(is_told);
+    let Some(mut entry) = unless_over(supervisor, framework, entry, completed, all_told) else {
+        return;
+    };
     found.remove(&run.container);
     if holder.is_some() {
         entry.state = ExecutorState::Running;
@@ -152,11 +149,8 @@ fn ended(groups: &Groups, tasks: &[StoredTask]) -> Vec<(String, TaskState)> {
 /// The logs and the disk of its sandbox, in which those of the tasks lie.
 fn look_after(supervisor: &Supervisor, job: &Job, lives: bool) {
     let (host, sandbox) = (&supervisor.host, &job.sandbox);
-    // They were valid when it was launched.
-    let limits = host.log_limits.of(&job.task).unwrap_or(host.log_limits);
-    host.keeper.watch(sandbox, limits, Begun::Earlier);
-    match lives {
-        false => host.keeper.release(sandbox),
-        true => host.quotas.watch(job.key(), sandbox, job.disk()),
+    keep_logs(host, sandbox, &job.task, lives);
+    if lives {
+        host.quotas.watch(job.key(), sandbox, job.disk());
     }
 }

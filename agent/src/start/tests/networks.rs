@@ -70,6 +70,15 @@ fn server(name: &str) -> String {
     format!("echo {name} > index.html; {echo} & exec busybox httpd -f -p 80")
 }
 
+/// An agent on the node, and a task on its bridge whose page is at port 31000.
+async fn serving(node: &mut Node) -> (Handle, FakeLink) {
+    let (handle, mut link) = node.start().await;
+    link.say(run(bridged("web", 0, &server("web")))).await;
+    runs(&mut link).await;
+    assert_eq!(got("127.0.0.1:31000"), "web");
+    (handle, link)
+}
+
 /// Until somebody is there: a task runs before its server listens.
 pub fn got(address: &str) -> String {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -171,10 +180,7 @@ fn root_a_task_on_the_bridge_has_its_address_its_ports_and_its_files() {
 fn root_another_agent_takes_over_a_task_on_the_bridge() {
     apart(|| async {
         let mut node = node().await;
-        let (handle, mut link) = node.start().await;
-        link.say(run(bridged("web", 0, &server("web")))).await;
-        runs(&mut link).await;
-        assert_eq!(got("127.0.0.1:31000"), "web");
+        let (handle, link) = serving(&mut node).await;
         stop(handle, link).await;
         assert_eq!(got("127.0.0.1:31000"), "web");
 
@@ -239,10 +245,7 @@ fn root_a_user_namespace_of_its_own_and_another_user_are_no_hindrance() {
 fn root_rules_and_a_bridge_that_somebody_takes_away_come_back_by_themselves() {
     apart(|| async {
         let mut node = node().await;
-        let (handle, mut link) = node.start().await;
-        link.say(run(bridged("web", 0, &server("web")))).await;
-        runs(&mut link).await;
-        assert_eq!(got("127.0.0.1:31000"), "web");
+        let (handle, mut link) = serving(&mut node).await;
         network::flush(&node.flags.network.bridge_name).unwrap();
         assert_eq!(got("127.0.0.1:31000"), "web");
         let delete = ["ip", "link", "delete", "longshore0"];

@@ -85,10 +85,7 @@ fn root_a_task_whose_lease_is_damaged_keeps_its_network_and_its_agent_says_so() 
         for damage in DAMAGES {
             // Of its own: what an earlier one says again would be in the way.
             let mut node = node().await;
-            let (handle, mut link) = node.start().await;
-            link.say(run(bridged("web", 0, &server("web")))).await;
-            runs(&mut link).await;
-            assert_eq!(got("127.0.0.1:31000"), "web");
+            let (handle, link) = serving(&mut node).await;
             stop(handle, link).await;
             let file = lease_file(&node);
             damage(&file);
@@ -125,10 +122,7 @@ fn root_a_task_whose_lease_is_damaged_keeps_its_network_and_its_agent_says_so() 
 fn root_a_task_of_whose_lease_nothing_is_left_keeps_its_network() {
     apart(|| async {
         let mut node = node().await;
-        let (handle, mut link) = node.start().await;
-        link.say(run(bridged("web", 0, &server("web")))).await;
-        runs(&mut link).await;
-        assert_eq!(got("127.0.0.1:31000"), "web");
+        let (handle, link) = serving(&mut node).await;
         stop(handle, link).await;
         let file = lease_file(&node);
         // As an agent of an earlier version has left it.
@@ -147,9 +141,7 @@ fn root_a_task_of_whose_lease_nothing_is_left_keeps_its_network() {
 fn root_a_lease_of_an_earlier_version_is_taken_over_and_one_of_a_later_is_refused() {
     apart(|| async {
         let mut node = node().await;
-        let (handle, mut link) = node.start().await;
-        link.say(run(bridged("web", 0, &server("web")))).await;
-        runs(&mut link).await;
+        let (handle, link) = serving(&mut node).await;
         stop(handle, link).await;
         let file = lease_file(&node);
         let whole = fs::read_to_string(&file).unwrap();

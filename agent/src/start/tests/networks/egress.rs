@@ -30,10 +30,7 @@ async fn written(handle: &Handle, task: &str, wanted: &str) -> String {
 fn root_a_task_with_a_policy_is_held_to_it_and_what_it_was_refused_is_told() {
     apart(|| async {
         let mut node = node().await;
-        let (handle, mut link) = node.start().await;
-        link.say(run(bridged("web", 0, &server("web")))).await;
-        runs(&mut link).await;
-        assert_eq!(got("127.0.0.1:31000"), "web");
+        let (handle, mut link) = serving(&mut node).await;
         let asks = "busybox wget -q -O - http://10.211.0.2/
                     busybox timeout 2 busybox wget -q -O - http://10.211.0.1:31000/ || echo refused
                     exec sleep 1000";
@@ -84,10 +81,7 @@ fn root_a_task_with_a_policy_is_held_to_it_and_what_it_was_refused_is_told() {
 fn root_an_executor_with_a_policy_is_held_to_it_with_all_that_it_runs() {
     apart(|| async {
         let mut node = node().await;
-        let (handle, mut link) = node.start().await;
-        link.say(run(bridged("web", 0, &server("web")))).await;
-        runs(&mut link).await;
-        assert_eq!(got("127.0.0.1:31000"), "web");
+        let (handle, mut link) = serving(&mut node).await;
         let asks = "busybox wget -q -O - http://10.211.0.2/
                     busybox timeout 2 busybox wget -q -O - http://10.211.0.1:31000/ || echo refused
                     exec busybox httpd -f -p 80";
