@@ -1,6 +1,7 @@
 //! `longshore run` and `longshore up`, as on somebody's first day.
 
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -150,6 +151,30 @@ async fn root_what_a_killed_run_left_is_ended_by_the_next() {
         "{output}"
     );
     assert!(left.is_disjoint(&local.processes()), "{left:?} still run");
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.wait().code(), Some(130), "{}", run.output());
+    local.nothing_left().await;
+}
+
+#[tokio::test]
+async fn root_the_app_of_a_run_that_was_killed_at_any_time_can_be_run_again_at_once() {
+    let local = Local::new("again");
+    let file = |words: &str| {
+        let command = format!("trap '' TERM; echo {words}; while :; do sleep 0.1; done");
+        local.file("again.json", &shell("again", &command))
+    };
+    let mut run = local.start(&["run", &file("one is up")]);
+    run.says("one is up").await;
+    run.kill();
+    let mut run = local.start(&["run", &file("two is up")]);
+    run.says("two is up").await;
+    // The app is gone, and its task takes its time.
+    run.signal(Signal::SIGINT);
+    run.says("ending all tasks").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    run.kill();
+    let mut run = local.start(&["run", &file("three is up")]);
+    run.says("three is up").await;
     run.signal(Signal::SIGINT);
     assert_eq!(run.wait().code(), Some(130), "{}", run.output());
     local.nothing_left().await;

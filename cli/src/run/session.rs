@@ -67,9 +67,9 @@ impl Session {
                 ))
                 .await;
             self.remove(&ids).await;
-            self.wait_for_end(&ids).await?;
         }
-        Ok(())
+        // It may have been ending them itself: apps that it has named are not to be had before that is over.
+        self.wait_for_end(&ids).await
     }
 
     /// Submits everything, or says which file was refused and why.
@@ -293,19 +293,14 @@ impl Session {
         }
     }
 
+    /// Of their tasks, and of all that the scheduler has begun.
     async fn wait_for_end(&self, ids: &[&str]) -> anyhow::Result<()> {
         let deadline = Instant::now() + ENDING;
         let all_gone = async {
-            loop {
-                let tasks = tasks(&self.agent.get("/state").await?);
-                let lives = |task: &Task| {
-                    !is_terminal(task.state) && ids.iter().any(|id| is_of(&task.id, id))
-                };
-                if !tasks.iter().any(lives) {
-                    return anyhow::Ok(());
-                }
+            while !self.is_over(ids).await? {
                 sleep(TICK).await;
             }
+            anyhow::Ok(())
         };
         match timeout_at(deadline, all_gone).await {
             Ok(result) => result,
@@ -314,5 +309,16 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    async fn is_over(&self, ids: &[&str]) -> anyhow::Result<bool> {
+        let tasks = tasks(&self.agent.get("/state").await?);
+        let lives =
+            |task: &Task| !is_terminal(task.state) && ids.iter().any(|id| is_of(&task.id, id));
+        if tasks.iter().any(lives) {
+            return Ok(false);
+        }
+        let deployments = self.scheduler.get("/v2/deployments").await?;
+        Ok(deployments.as_array().is_none_or(Vec::is_empty))
     }
 }
